@@ -1,0 +1,57 @@
+# Every target makes the virtual environment itself, once; `make help` lists the targets.
+
+# The Python of the environment; empty: python3 where it is 3.9 to 3.12, else python3.12 … python3.9.
+PYTHON ?=
+VENV ?= .venv
+# More options for pytest, for example ARGS='-k early_stopping -x'.
+ARGS ?=
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+VERSION_OF := -c 'import sys; print(sys.version_info[:2])' 2>&1
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-fast test-full lint types format clean FORCE
+
+help: ## This list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(STAMP) ## The virtual environment .venv, with the package, its serving parts and test tools
+
+demo: $(STAMP) ## Train on MovieLens 100K and show the result (under three minutes)
+	$(BIN)/object2vec demo
+
+test: lint types ## Lint, types and all tests of the usual tier
+	$(BIN)/python -m pytest $(ARGS)
+
+test-fast: $(STAMP) ## The tests that are not marked slow (under two minutes)
+	$(BIN)/python -m pytest -m "not slow and not full and not image" $(ARGS)
+
+test-full: lint types ## Everything but the container images: the long grids too
+	$(BIN)/python -m pytest -m "not image" $(ARGS)
+
+lint: $(STAMP) ## Style and layout of the code (ruff)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP) ## Types (mypy)
+	$(BIN)/mypy
+
+format: $(STAMP) ## Put the code into its layout
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove the environment and everything that was generated
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A PYTHON= that differs from the one in the environment asks for a new environment.
+ifneq ($(PYTHON),)
+ifneq ($(shell $(PYTHON) $(VERSION_OF)),$(shell $(BIN)/python $(VERSION_OF)))
+$(STAMP): FORCE
+endif
+endif
+
+$(STAMP): setup.py object2vec/version.py $(wildcard requirements/*)
+	requirements/venv.sh $(VENV) $(PYTHON)
+	@touch $(STAMP)

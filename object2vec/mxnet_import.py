@@ -1,0 +1,78 @@
+"""Prepare the process for MXNet 1.9.1 and import it: the only place that does."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any, Optional
+
+# NumPy comes before the environment variables: its own OpenBLAS is new and knows its CPUs.
+import numpy
+
+from object2vec.errors import PlatformError
+
+__all__ = ["mx"]
+
+_CPU_INFO = Path("/proc/cpuinfo")
+
+
+def openblas_core(cpu_info: str) -> Optional[str]:
+    """Name the OpenBLAS kernels for a CPU.
+
+    Parameters
+    ----------
+    cpu_info
+        Text of ``/proc/cpuinfo``.
+
+    Returns
+    -------
+    str or None
+        A value for ``OPENBLAS_CORETYPE``; None leaves the choice to OpenBLAS.
+    """
+    for line in cpu_info.splitlines():
+        if line.startswith("flags"):
+            flags = line.split()
+            if "avx512f" in flags:
+                return "SKYLAKEX"
+            if "avx2" in flags:
+                return "HASWELL"
+            break
+    return None
+
+
+def _set_environment() -> None:
+    # MXNet reads these when its library is loaded. A value that the user set is left alone.
+    try:
+        core = openblas_core(_CPU_INFO.read_text(encoding="ascii", errors="replace"))
+    except OSError:
+        core = None
+    if core is not None:
+        # The wheel's OpenBLAS 0.3.13 takes newer CPUs for a Prescott: a third of the speed.
+        os.environ.setdefault("OPENBLAS_CORETYPE", core)
+    # Sparse arrays that go through a dense operator are meant to; the log line helps no one.
+    os.environ.setdefault("MXNET_STORAGE_FALLBACK_LOG_VERBOSE", "0")
+    # oneDNN keeps a primitive for every shape that it meets, without limit (4000 shapes: 1.6 GB).
+    os.environ.setdefault("MXNET_MKLDNN_CACHE_NUM", "256")
+
+
+def _import_mxnet() -> Any:
+    if "bool" not in vars(numpy):
+        # MXNet asks for numpy.bool, an alias of bool that NumPy 1.24 dropped.
+        setattr(numpy, "bool", bool)  # noqa: B010 - NumPy's stubs know no such attribute
+    try:
+        # Its deprecation warnings tell a user nothing, and would end python -W error.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import mxnet
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise PlatformError(
+            f"MXNet cannot be imported here: {reason}; object2vec needs mxnet 1.9.1, and its GPU "
+            "build needs an NVIDIA driver on the machine."
+        ) from error
+    return mxnet
+
+
+_set_environment()
+mx: Any = _import_mxnet()

