@@ -1,0 +1,342 @@
+"""Every hyperparameter, declared once as data: type, range, default, tuning range and text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Optional
+
+AUTO = "auto"
+INT32_MAX = 2**31 - 1
+
+NETWORKS = ("hcnn", "bilstm", "pooled_embedding")
+COMPARATORS = ("hadamard", "concat", "abs_diff")
+#: The metrics that each output layer reports to machines, the loss first.
+OUTPUT_METRICS = {
+    "softmax": ("cross_entropy", "accuracy"),
+    "mean_squared_error": ("mean_squared_error",),
+}
+SPLITS = ("train", "validation", "test")
+QUALITY_METRIC_NAMES = tuple(
+    f"{split}:{metric}"
+    for split in SPLITS
+    for metrics in OUTPUT_METRICS.values()
+    for metric in metrics
+)
+METRIC_NAMES = (*QUALITY_METRIC_NAMES, "train:progress", "train:throughput")
+
+#: Names that SageMaker or its Python SDK add by themselves; they are accepted and not used.
+IGNORED_NAMES = ("feature_dim",)
+IGNORED_PREFIX = "sagemaker_"
+
+
+@dataclass(frozen=True)
+class TuningRange:
+    """The range that a tuning job should search: two ends and a scale, or categories."""
+
+    minimum: float = 0
+    maximum: float = 0
+    scale: str = "Auto"
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Hyperparameter:
+    """The declaration of one hyperparameter.
+
+    Attributes
+    ----------
+    name : str
+        Public name; hidden ones begin with an underscore.
+    kind : str
+        'integer', 'continuous', 'categorical', 'boolean', 'auto_integer' (the word auto or an
+        integer), 'file_name', 'comparators' or 'metric_name'.
+    description : str
+        One or two sentences.
+    default : Any
+        Typed default, or None where there is no fixed one.
+    default_text : str
+        What stands in for the default where it is None.
+    minimum, maximum : float
+        Both ends belong to the range.
+    choices : tuple of str
+        Allowed words of the categorical kinds.
+    tunable : TuningRange or None
+        Recommended range of a tuning job.
+    required : bool
+        The job fails without it.
+    """
+
+    name: str
+    kind: str
+    description: str
+    default: Any = None
+    default_text: str = ""
+    minimum: float = 0
+    maximum: float = 0
+    choices: tuple[str, ...] = ()
+    tunable: Optional[TuningRange] = None
+    required: bool = False
+
+    @property
+    def hidden(self) -> bool:
+        """Whether the name begins with an underscore."""
+        return self.name.startswith("_")
+
+    @property
+    def range_text(self) -> str:
+        """The range as the original's messages write it, for example ``(2, 30)``."""
+        return f"({number_text(self.minimum)}, {number_text(self.maximum)})"
+
+    @property
+    def allowed_text(self) -> str:
+        """What may be given, in words for a table or a help text."""
+        ends = f"{number_text(self.minimum)} to {number_text(self.maximum)}"
+        if self.kind in ("integer", "auto_integer") and self.maximum == INT32_MAX:
+            ends = f"{number_text(self.minimum)} or more"
+        texts = {
+            "integer": f"integer, {ends}",
+            "continuous": f"number, {ends}",
+            "categorical": ", ".join(self.choices),
+            "boolean": "True or False, in any case",
+            "auto_integer": f"{AUTO} or an integer, {ends}",
+            "file_name": "file name of letters, digits, '.', '_' and '-'",
+            "comparators": f"ordered choice of {', '.join(COMPARATORS)}, separated by commas",
+            "metric_name": "name of a metric",
+        }
+        return texts[self.kind]
+
+    @property
+    def default_words(self) -> str:
+        """The default as a user would type it, or the words that explain its absence."""
+        if self.required:
+            return "required"
+        if self.default is None:
+            return self.default_text
+        return value_text(self.default)
+
+    @property
+    def tuning_text(self) -> str:
+        """The recommended tuning range in words; empty for what is not tuned."""
+        if self.tunable is None:
+            return ""
+        if self.tunable.choices:
+            return ", ".join(self.tunable.choices)
+        ends = f"{number_text(self.tunable.minimum)} to {number_text(self.tunable.maximum)}"
+        return ends if self.tunable.scale == "Auto" else f"{ends} ({self.tunable.scale})"
+
+
+def number_text(number: float) -> str:
+    """A number as short as it can be written exactly: ``30``, ``0.1``, ``1e-06``."""
+    return str(int(number)) if float(number).is_integer() else repr(float(number))
+
+
+def value_text(value: Any) -> str:
+    """A typed value as the string that SageMaker would send."""
+    if isinstance(value, (list, tuple)):
+        return ", ".join(str(item) for item in value)
+    if isinstance(value, float):
+        return number_text(value)
+    return str(value)
+
+
+def _encoder(side: int) -> tuple[Hyperparameter, ...]:
+    """The nine hyperparameters of one encoder."""
+    first = side == 0
+    prefix, source = f"enc{side}_", f"in{side}"
+    return (
+        Hyperparameter(
+            f"{prefix}max_seq_len", "integer",
+            f"Longest {source} sequence in tokens; what is longer is cut.",
+            default_text="enc0's", minimum=1, maximum=5000, required=first,
+        ),
+        Hyperparameter(
+            f"{prefix}vocab_size", "integer",
+            f"Number of different tokens of {source}; ids run from 0 to vocab_size - 1.",
+            default_text="enc0's", minimum=2, maximum=3000000, required=first,
+        ),
+        Hyperparameter(
+            f"{prefix}network", "categorical",
+            f"Network that encodes {source}." if first else
+            "Network that encodes in1; with enc0 every enc1 value is replaced by enc0's, "
+            "the weights stay separate.",
+            default="hcnn" if first else "enc0",
+            choices=NETWORKS if first else ("enc0", *NETWORKS),
+        ),
+        Hyperparameter(
+            f"{prefix}layers", "auto_integer",
+            f"Layers of encoder {side}; auto is 4 for hcnn and 1 for bilstm, and "
+            "pooled_embedding has none.",
+            default=AUTO, minimum=1, maximum=4, tunable=TuningRange(1, 4),
+        ),
+        Hyperparameter(
+            f"{prefix}cnn_filter_width", "integer",
+            f"Filter width of encoder {side} in tokens, for hcnn.",
+            default=3, minimum=1, maximum=9, tunable=TuningRange(1, 5),
+        ),
+        Hyperparameter(
+            f"{prefix}token_embedding_dim", "integer",
+            f"Width of encoder {side}'s token vectors; pooled_embedding takes enc_dim instead.",
+            default=300, minimum=2, maximum=1000, tunable=TuningRange(5, 300),
+        ),
+        Hyperparameter(
+            f"{prefix}pretrained_embedding_file", "file_name",
+            f"File of the auxiliary channel with pretrained token vectors for encoder {side}.",
+            default="",
+        ),
+        Hyperparameter(
+            f"{prefix}freeze_pretrained_embedding", "boolean",
+            f"Whether encoder {side}'s pretrained vectors stay fixed; without a pretrained file "
+            "it does nothing.",
+            default=True,
+        ),
+        Hyperparameter(
+            f"{prefix}vocab_file", "file_name",
+            f"File of the auxiliary channel that maps the words of encoder {side}'s pretrained "
+            "vectors to token ids.",
+            default="",
+        ),
+    )  # fmt: skip
+
+
+_GENERAL = (
+    Hyperparameter(
+        "enc_dim", "integer", "Width of the embedding that each encoder makes.",
+        default=4096, minimum=4, maximum=10000, tunable=TuningRange(4, 4096),
+    ),
+    Hyperparameter(
+        "comparator_list", "comparators",
+        "How the two embeddings are compared, in this order: hadamard is their product, concat "
+        "joins them, abs_diff is their absolute difference.",
+        default=COMPARATORS, choices=COMPARATORS,
+    ),
+    Hyperparameter(
+        "mlp_layers", "integer", "Layers of the network behind the comparators.",
+        default=2, minimum=0, maximum=10, tunable=TuningRange(1, 4),
+    ),
+    Hyperparameter(
+        "mlp_dim", "integer", "Width of these layers.",
+        default=512, minimum=2, maximum=10000, tunable=TuningRange(16, 1024),
+    ),
+    Hyperparameter(
+        "mlp_activation", "categorical",
+        "Activation of these layers; linear has neither activation nor dropout.",
+        default="linear", choices=("tanh", "relu", "linear"),
+        tunable=TuningRange(choices=("tanh", "relu", "linear")),
+    ),
+    Hyperparameter(
+        "output_layer", "categorical",
+        "softmax learns classes, mean_squared_error learns a number.",
+        default="softmax", choices=tuple(OUTPUT_METRICS),
+    ),
+    Hyperparameter(
+        "num_classes", "integer", "Number of classes; ignored for mean_squared_error.",
+        default=2, minimum=2, maximum=30,
+    ),
+    Hyperparameter(
+        "dropout", "continuous",
+        "Probability with which a unit is dropped in training, in the encoders and the MLP.",
+        default=0.0, minimum=0, maximum=1, tunable=TuningRange(0, 1),
+    ),
+    Hyperparameter(
+        "tied_token_embedding_weight", "boolean",
+        "Whether both encoders share one token table; they then need the same vocab_size, token "
+        "width and pretrained file.",
+        default=False,
+    ),
+    Hyperparameter(
+        "token_embedding_storage_type", "categorical",
+        "row_sparse updates only the token vectors that a batch uses: faster for large "
+        "vocabularies; needs adam, adagrad or sgd and switches bucketing off.",
+        default="dense", choices=("dense", "row_sparse"),
+    ),
+    Hyperparameter(
+        "optimizer", "categorical",
+        "Optimizer; adadelta ignores learning_rate.",
+        default="adam", choices=("adadelta", "adagrad", "adam", "sgd", "rmsprop"),
+        tunable=TuningRange(choices=("adadelta", "adagrad", "adam", "sgd", "rmsprop")),
+    ),
+    Hyperparameter(
+        "learning_rate", "continuous", "Step size of the optimizer.",
+        default=0.0004, minimum=1e-6, maximum=1, tunable=TuningRange(1e-6, 1, "Logarithmic"),
+    ),
+    Hyperparameter(
+        "weight_decay", "continuous",
+        "L2 penalty of the optimizer; large values drive every prediction to the mean.",
+        default=0.0, minimum=0, maximum=10000, tunable=TuningRange(0, 1),
+    ),
+    Hyperparameter(
+        "mini_batch_size", "integer", "Pairs in a batch, over all devices together.",
+        default=32, minimum=1, maximum=10000, tunable=TuningRange(1, 8192),
+    ),
+    Hyperparameter(
+        "epochs", "integer", "Most passes over the training data.",
+        default=30, minimum=1, maximum=100, tunable=TuningRange(4, 20),
+    ),
+    Hyperparameter(
+        "early_stopping_patience", "integer",
+        "Training stops after more than this many epochs without enough improvement.",
+        default=3, minimum=1, maximum=5, tunable=TuningRange(1, 5),
+    ),
+    Hyperparameter(
+        "early_stopping_tolerance", "continuous",
+        "How much lower the loss must be to count as an improvement.",
+        default=0.01, minimum=1e-6, maximum=0.1, tunable=TuningRange(0.001, 0.1),
+    ),
+    Hyperparameter(
+        "bucket_width", "integer",
+        "Pairs of similar length are put into one batch, in buckets of this width in tokens; 0 "
+        "is no bucketing.",
+        default=0, minimum=0, maximum=100,
+    ),
+    Hyperparameter(
+        "negative_sampling_rate", "integer",
+        "Random pairs of label 0 that each epoch adds for a pair of another label.",
+        default=0, minimum=0, maximum=INT32_MAX,
+    ),
+    Hyperparameter(
+        "_kvstore", "categorical", "Where gradients are summed and weights are updated.",
+        default="auto_gpu", choices=("auto_gpu", "auto_cpu", "local", "device"),
+    ),
+    Hyperparameter(
+        "_num_gpus", "auto_integer", "GPUs to use; auto takes all there are.",
+        default=AUTO, minimum=0, maximum=INT32_MAX,
+    ),
+    Hyperparameter(
+        "_num_kv_servers", "auto_integer", "Parameter servers of a job on several machines.",
+        default=AUTO, minimum=1, maximum=INT32_MAX,
+    ),
+    Hyperparameter(
+        "_tuning_objective_metric", "metric_name",
+        "Metric of the tuning job that started this one; it is checked and logged and changes "
+        "nothing.",
+        default="", choices=METRIC_NAMES,
+    ),
+    Hyperparameter(
+        "_seed", "integer",
+        "Seed of all random numbers; with the same one a CPU run on one thread repeats exactly.",
+        default_text="drawn and logged", minimum=0, maximum=INT32_MAX,
+    ),
+)  # fmt: skip
+
+HYPERPARAMETERS: tuple[Hyperparameter, ...] = (*_encoder(0), *_encoder(1), *_GENERAL)
+BY_NAME = {hyperparameter.name: hyperparameter for hyperparameter in HYPERPARAMETERS}
+
+
+def markdown_table() -> str:
+    """All hyperparameters as a Markdown table, a line each, for the README."""
+    rows = ["| name | type, range | default | tuning | what it does |", "|---|---|---|---|---|"]
+    for item in HYPERPARAMETERS:
+        default = item.default_words or '""'
+        description = f"(hidden) {item.description}" if item.hidden else item.description
+        cells = (f"`{item.name}`", item.allowed_text, default, item.tuning_text, description)
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+def help_items() -> Iterator[tuple[str, str]]:
+    """Name and help text of each hyperparameter, in the order of the declaration."""
+    for item in HYPERPARAMETERS:
+        default = item.default_words or "empty"
+        note = default if item.required else f"default: {default}"
+        yield item.name, f"{item.description} [{item.allowed_text}; {note}]"

@@ -1,0 +1,150 @@
+"""Reads one given value as its hyperparameter declares it, or says what would be right."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from object2vec.hyperparameter_table import AUTO, COMPARATORS, METRIC_NAMES, Hyperparameter
+
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+# The published sentence similarity job uses the file glove.840B-trim.txt, so '-' is allowed.
+_FILE_NAME = re.compile(r"[A-Za-z0-9._-]*")
+
+
+def read_value(item: Hyperparameter, raw: Any) -> Any:
+    """One value as its declaration types it.
+
+    Parameters
+    ----------
+    item : Hyperparameter
+        The declaration.
+    raw : Any
+        A string, or the real type; a NumPy scalar counts as its Python type.
+
+    Returns
+    -------
+    int, float, bool, str or tuple of str
+        Depending on ``item.kind``.
+
+    Raises
+    ------
+    ValueError
+        Its text continues a sentence that begins with the name: what is allowed, what was given.
+    """
+    if getattr(raw, "shape", None) == () and hasattr(raw, "item"):
+        raw = raw.item()
+    if isinstance(raw, str):
+        raw = raw.strip()
+    given = f"but {_shown(raw)} was given"
+    if item.kind == "integer":
+        return _integer(item, raw, f"should be an integer within range {item.range_text}, {given}")
+    if item.kind == "auto_integer":
+        hint = nearest(raw, (AUTO,)) if isinstance(raw, str) else ""
+        rule = f"should be '{AUTO}' or an integer within range {item.range_text}, {given}{hint}"
+        return AUTO if isinstance(raw, str) and raw == AUTO else _integer(item, raw, rule)
+    if item.kind == "continuous":
+        return _continuous(item, raw, given)
+    if item.kind == "boolean":
+        if isinstance(raw, str) and raw.lower() in ("true", "false"):
+            return raw.lower() == "true"
+        if isinstance(raw, bool):
+            return raw
+        raise ValueError(f"should be True or False, {given}")
+    if item.kind == "comparators":
+        return _comparators(raw, given)
+    if not isinstance(raw, str):
+        raise ValueError(f"should be a string, {given}")
+    if item.kind == "file_name":
+        if not _FILE_NAME.fullmatch(raw) or (raw and not raw.strip(".")):
+            raise ValueError(
+                "should be the name of a file in the auxiliary channel, made of letters, digits, "
+                f"'.', '_' and '-' and without a folder, {given}"
+            )
+        return raw
+    if item.kind == "metric_name":
+        if raw and raw not in METRIC_NAMES:
+            hint = nearest(raw, METRIC_NAMES)
+            raise ValueError(f"should be one of {', '.join(METRIC_NAMES)}, {given}{hint}")
+        return raw
+    if raw not in item.choices:
+        hint = nearest(raw, item.choices)
+        raise ValueError(f"should be {words(item.choices)}, {given}{hint}")
+    return raw
+
+
+def _integer(item: Hyperparameter, raw: Any, rule: str) -> int:
+    if isinstance(raw, str) and _INTEGER.fullmatch(raw):
+        # Python refuses to convert thousands of digits; nothing that long is in any range.
+        number = int(raw) if len(raw) <= 100 else None
+    elif isinstance(raw, numbers.Integral) and not isinstance(raw, bool):
+        number = int(raw)
+    else:
+        raise ValueError(rule)
+    if number is None or not item.minimum <= number <= item.maximum:
+        raise ValueError(rule.replace("an integer within", "within"))
+    return number
+
+
+def _continuous(item: Hyperparameter, raw: Any, given: str) -> float:
+    is_number = isinstance(raw, numbers.Real) and not isinstance(raw, bool)
+    number = math.nan
+    if is_number or (isinstance(raw, str) and _NUMBER.fullmatch(raw)):
+        try:
+            number = float(raw)
+        except OverflowError:
+            number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"should be a finite number within range {item.range_text}, {given}")
+    if not item.minimum <= number <= item.maximum:
+        raise ValueError(f"should be within range {item.range_text}, {given}")
+    return number
+
+
+def _comparators(raw: Any, given: str) -> tuple[str, ...]:
+    parts = raw.split(",") if isinstance(raw, str) else raw
+    if not isinstance(parts, (list, tuple)) or not all(isinstance(part, str) for part in parts):
+        raise ValueError(f"should be a list of {', '.join(COMPARATORS)}, {given}")
+    names = tuple(part.strip() for part in parts)
+    for name in names:
+        if name not in COMPARATORS:
+            hint = nearest(name, COMPARATORS)
+            raise ValueError(
+                f"should be a comma separated list of {', '.join(COMPARATORS)}, {given}{hint}"
+            )
+    if not names or len(set(names)) < len(names):
+        raise ValueError(
+            f"should name at least one of {', '.join(COMPARATORS)}, each once, {given}"
+        )
+    return names
+
+
+def nearest(word: Any, names: Iterable[str]) -> str:
+    """`` (did you mean 'x'?)`` for the name nearest to `word`, or nothing where none is near."""
+    by_lower = {name.lower(): name for name in names}
+    found = difflib.get_close_matches(str(word)[:100].strip().lower(), by_lower, n=1)
+    return f" (did you mean '{by_lower[found[0]]}'?)" if found else ""
+
+
+def words(names: Iterable[str]) -> str:
+    """``'a', 'b' or 'c'``."""
+    *first, last = (f"'{name}'" for name in names)
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def _shown(raw: Any) -> str:
+    try:
+        return clip(repr(raw))
+    except ValueError:
+        # Python refuses to print an integer of more than some thousand digits.
+        return "a number of thousands of digits"
+
+
+def clip(text: str, limit: int = 80) -> str:
+    """The text, cut where it is too long to be read in an error."""
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"

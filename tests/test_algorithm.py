@@ -1,0 +1,192 @@
+"""Tests of algorithm.py: `hyperparams.json` is current, and CreateAlgorithm would take it."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from object2vec.algorithm import describe, render
+from object2vec.hyperparameters import HYPERPARAMETERS
+from object2vec.metrics import METRIC_DEFINITIONS
+
+ROOT = Path(__file__).resolve().parent.parent
+TRAINING = describe()["TrainingSpecification"]
+INFERENCE = describe()["InferenceSpecification"]
+SPECS = {spec["Name"]: spec for spec in TRAINING["SupportedHyperParameters"]}
+
+
+def test_the_file_is_current() -> None:
+    text = (ROOT / "hyperparams.json").read_text(encoding="utf-8")
+    assert text == render(), "write it anew: object2vec describe > hyperparams.json"
+
+
+def test_describing_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from object2vec.algorithm import render; render(); "
+        "print(sorted({'mxnet', 'numpy', 'gluonnlp'} & set(sys.modules)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout == "[]\n"
+
+
+def test_every_hyperparameter_is_described() -> None:
+    assert list(SPECS) == [item.name for item in HYPERPARAMETERS]
+    required = [name for name, spec in SPECS.items() if spec["IsRequired"]]
+    assert required == ["enc0_max_seq_len", "enc0_vocab_size"]
+    tunable = {name for name, spec in SPECS.items() if spec["IsTunable"]}
+    assert tunable == {
+        "enc_dim", "mlp_layers", "mlp_dim", "mlp_activation", "dropout", "optimizer",
+        "learning_rate", "weight_decay", "mini_batch_size", "epochs", "early_stopping_patience",
+        "early_stopping_tolerance",
+        *(f"enc{side}_{name}" for side in (0, 1)
+          for name in ("layers", "cnn_filter_width", "token_embedding_dim")),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (
+            "num_classes",
+            {
+                "Type": "Integer",
+                "Range": {
+                    "IntegerParameterRangeSpecification": {"MinValue": "2", "MaxValue": "30"}
+                },
+                "DefaultValue": "2",
+                "IsTunable": False,
+            },
+        ),
+        (
+            "learning_rate",
+            {
+                "Type": "Continuous",
+                "Range": {
+                    "ContinuousParameterRangeSpecification": {"MinValue": "1e-06", "MaxValue": "1"}
+                },
+                "DefaultValue": "0.0004",
+                "IsTunable": True,
+            },
+        ),
+        (
+            "enc1_network",
+            {
+                "Type": "Categorical",
+                "Range": {
+                    "CategoricalParameterRangeSpecification": {
+                        "Values": ["enc0", "hcnn", "bilstm", "pooled_embedding"]
+                    }
+                },
+                "DefaultValue": "enc0",
+            },
+        ),
+        ("enc0_layers", {"Type": "FreeText", "DefaultValue": "auto", "IsTunable": True}),
+        (
+            "comparator_list",
+            {"Type": "FreeText", "DefaultValue": "hadamard, concat, abs_diff", "IsTunable": False},
+        ),
+        ("enc0_vocab_file", {"Type": "FreeText", "DefaultValue": ""}),
+        ("tied_token_embedding_weight", {"Type": "Categorical", "DefaultValue": "False"}),
+    ],
+)
+def test_one_of_each_kind(name: str, expected: dict[str, Any]) -> None:
+    assert {key: SPECS[name].get(key) for key in expected} == expected
+    assert ("Range" in SPECS[name]) == (expected["Type"] != "FreeText")
+
+
+def test_what_the_service_has_no_field_for_stands_in_the_text() -> None:
+    assert (
+        "Recommended tuning range: 1e-06 to 1 (Logarithmic)."
+        in (SPECS["learning_rate"]["Description"])
+    )
+    layers = SPECS["enc0_layers"]["Description"]
+    assert "Allowed: auto or an integer, 1 to 4." in layers
+    assert "Recommended tuning range: integer 1 to 4." in layers
+
+
+def test_limits_of_the_service() -> None:
+    """Lengths and counts that the service's model states."""
+    printable = re.compile(r"[^\x00-\x1f]*")
+    assert len(SPECS) <= 100
+    for spec in SPECS.values():
+        assert len(spec["Name"]) <= 256
+        assert len(spec["Description"]) <= 1024
+        assert printable.fullmatch(spec["Description"])
+        assert isinstance(spec.get("DefaultValue", ""), str)
+        assert len(spec.get("DefaultValue", "")) <= 2500
+        for limits in spec.get("Range", {}).values():
+            values = limits.get("Values") or [limits["MinValue"], limits["MaxValue"]]
+            assert 1 <= len(values) <= 30
+            assert all(isinstance(value, str) and len(value) <= 256 for value in values)
+            if "Values" in limits:
+                assert spec["DefaultValue"] in values
+            else:
+                assert float(values[0]) < float(values[1])
+    assert len(TRAINING["MetricDefinitions"]) <= 40
+    for metric in TRAINING["MetricDefinitions"]:
+        assert 1 <= len(metric["Name"]) <= 255
+        assert 1 <= len(metric["Regex"]) <= 500
+        assert re.compile(metric["Regex"]).groups == 1
+    assert 1 <= len(TRAINING["TrainingChannels"]) <= 8
+    for channel in TRAINING["TrainingChannels"]:
+        assert re.fullmatch(r"[A-Za-z0-9.\-_]{1,64}", channel["Name"])
+        assert len(channel["Description"]) <= 1024
+        assert channel["SupportedInputModes"] == ["File"]
+        assert set(channel["SupportedCompressionTypes"]) <= {"None", "Gzip"}
+    assert re.fullmatch(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}", describe()["AlgorithmName"])
+    assert len(describe()["AlgorithmDescription"]) <= 1024
+
+
+def test_channels() -> None:
+    channels = {channel["Name"]: channel for channel in TRAINING["TrainingChannels"]}
+    assert list(channels) == ["train", "validation", "test", "auxiliary"]
+    assert [name for name, channel in channels.items() if channel["IsRequired"]] == ["train"]
+    for name in ("train", "validation", "test"):
+        assert "application/jsonlines" in channels[name]["SupportedContentTypes"]
+
+
+def test_objectives_are_metrics_with_their_direction() -> None:
+    objectives = {
+        item["MetricName"]: item["Type"] for item in TRAINING["SupportedTuningJobObjectiveMetrics"]
+    }
+    assert objectives == {
+        f"{split}:{metric}": direction
+        for split in ("validation", "test")
+        for metric, direction in (
+            ("cross_entropy", "Minimize"),
+            ("accuracy", "Maximize"),
+            ("mean_squared_error", "Minimize"),
+        )
+    }
+    assert objectives.keys() <= {definition.name for definition in METRIC_DEFINITIONS}
+
+
+def test_instances() -> None:
+    for types in (
+        TRAINING["SupportedTrainingInstanceTypes"],
+        INFERENCE["SupportedTransformInstanceTypes"],
+        INFERENCE["SupportedRealtimeInferenceInstanceTypes"],
+    ):
+        families = {name.split(".")[1] for name in types}
+        assert families == {"m4", "m5", "c4", "c5", "p2", "p3", "g4dn", "g5"}
+        assert len(set(types)) == len(types)
+    assert TRAINING["SupportsDistributedTraining"] is False
+
+
+def test_images_go_where_the_service_wants_them() -> None:
+    assert "TrainingImage" not in TRAINING
+    assert "Containers" not in INFERENCE
+    described = describe("repo/object2vec:1")
+    assert described["TrainingSpecification"]["TrainingImage"] == "repo/object2vec:1"
+    assert described["InferenceSpecification"]["Containers"] == [{"Image": "repo/object2vec:1"}]
+    both = describe("repo/object2vec:1", "repo/object2vec-serve:1")
+    assert both["InferenceSpecification"]["Containers"] == [{"Image": "repo/object2vec-serve:1"}]
+    assert json.loads(render("repo/object2vec:1")) == described
