@@ -1,0 +1,147 @@
+"""Token lists and labelled pairs in flat arrays: four bytes a token instead of a Python list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class TokenLists:
+    """Many lists of token ids in two flat arrays.
+
+    List ``i`` is ``tokens[offsets[i]:offsets[i + 1]]``.
+
+    Parameters
+    ----------
+    tokens : numpy.ndarray
+        int32, shape ``(total,)``.
+    offsets : numpy.ndarray
+        int64, shape ``(n + 1,)``; starts with 0 and ends with ``total``.
+    """
+
+    tokens: np.ndarray
+    offsets: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.tokens.dtype != np.int32 or self.offsets.dtype != np.int64:
+            raise ValueError(
+                f"tokens must be int32 and offsets int64, not {self.tokens.dtype} and "
+                f"{self.offsets.dtype}"
+            )
+        if self.offsets.ndim != 1 or len(self.offsets) == 0 or self.offsets[-1] != len(self.tokens):
+            raise ValueError("offsets must be one-dimensional and end with the number of tokens")
+
+    @classmethod
+    def from_lists(cls, lists: Iterable[Sequence[int]]) -> TokenLists:
+        """Pack lists of ids that are known to be sound (`dataset.token_lists` checks them)."""
+        rows = list(lists)
+        tokens = np.array(list(chain.from_iterable(rows)), dtype=np.int32)
+        return cls.from_lengths(tokens, np.fromiter(map(len, rows), np.int64, len(rows)))
+
+    @classmethod
+    def from_lengths(cls, tokens: np.ndarray, lengths: np.ndarray) -> TokenLists:
+        """Pack ids ``(total,)`` that are already joined, given each list's length ``(n,)``."""
+        offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        return cls(tokens, offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        """The ids of one list, int32 ``(length,)``, a view."""
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"list {row} of {len(self)}")
+        row %= len(self)
+        return self.tokens[self.offsets[row] : self.offsets[row + 1]]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Number of ids of each list, int64 ``(n,)``."""
+        return np.diff(self.offsets)
+
+    def truncate(self, max_len: int) -> TokenLists:
+        """Keep the first `max_len` ids of each list; the same object when none is longer."""
+        lengths = self.lengths
+        if not len(lengths) or lengths.max() <= max_len:
+            return self
+        return self._gather(self.offsets[:-1], np.minimum(lengths, max_len))
+
+    def take(self, index: np.ndarray) -> TokenLists:
+        """The lists at the positions `index` (integers, or a mask of length n), in that order."""
+        # the cost grows with the index alone: a batch of a large set is taken a million times
+        rows = np.flatnonzero(index) if index.dtype == bool else index
+        starts = self.offsets[rows]
+        return self._gather(starts, self.offsets[rows + 1] - starts)
+
+    def _gather(self, starts: np.ndarray, lengths: np.ndarray) -> TokenLists:
+        ends = np.cumsum(lengths)
+        positions = np.repeat(starts - ends + lengths, lengths)
+        positions += np.arange(len(positions), dtype=np.int64)
+        return TokenLists.from_lengths(self.tokens[positions], lengths)
+
+
+@dataclass(frozen=True, eq=False)
+class PairDataset:
+    """Labelled pairs: list ``i`` of `in0` belongs to list ``i`` of `in1` and to ``labels[i]``.
+
+    Parameters
+    ----------
+    in0, in1 : TokenLists
+        n lists each, cut to the encoders' max_seq_len.
+    labels : numpy.ndarray
+        float32, shape ``(n,)``: a class number or a real number.
+    truncated : int
+        How many lists of both inputs were cut.
+    """
+
+    in0: TokenLists
+    in1: TokenLists
+    labels: np.ndarray
+    truncated: int = 0
+
+    def __post_init__(self) -> None:
+        if not len(self.in0) == len(self.in1) == len(self.labels):
+            raise ValueError(
+                f"in0, in1 and labels must be equally long, not {len(self.in0)}, "
+                f"{len(self.in1)} and {len(self.labels)}"
+            )
+        if self.labels.dtype != np.float32:
+            raise ValueError(f"labels must be float32, not {self.labels.dtype}")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, index: np.ndarray) -> PairDataset:
+        """The pairs at the positions `index` (integers, or a mask of length n), in that order."""
+        return PairDataset(self.in0.take(index), self.in1.take(index), self.labels[index])
+
+    @classmethod
+    def concatenate(cls, blocks: Iterable[PairDataset]) -> PairDataset:
+        """Join datasets; blocks that come from a generator are freed field by field."""
+        tokens: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+        lengths: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+        labels: list[np.ndarray] = []
+        truncated = 0
+        for block in blocks:
+            for side, lists in enumerate((block.in0, block.in1)):
+                tokens[side].append(lists.tokens)
+                lengths[side].append(lists.lengths.astype(np.int32))
+            labels.append(block.labels)
+            truncated += block.truncated
+        in0, in1 = (
+            TokenLists.from_lengths(_join(tokens[side], np.int32), _join(lengths[side], np.int32))
+            for side in (0, 1)
+        )
+        return cls(in0, in1, _join(labels, np.float32), truncated)
+
+
+def _join(parts: list[np.ndarray], dtype: type) -> np.ndarray:
+    """Concatenate the arrays and empty the list, so that only one field exists twice."""
+    joined = np.concatenate(parts) if parts else np.zeros(0, dtype)
+    parts.clear()
+    return joined

@@ -1,0 +1,254 @@
+"""Reads pairs for training: a channel's files, an iterable of records or a data frame."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from itertools import count, islice
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+import numpy as np
+
+from object2vec.arrays import PairDataset, TokenLists
+from object2vec.errors import AlgorithmError, CustomerError
+from object2vec.files import PathLike
+from object2vec.hyperparameters import Hyperparameters
+from object2vec.json_lines import read_file
+from object2vec.records import (
+    EXAMPLE,
+    INPUTS,
+    Rules,
+    check_list,
+    pack_checked,
+    pack_lists,
+    plain,
+    vocab_sentence,
+)
+
+__all__ = [
+    "CONTENT_TYPES",
+    "PairDataset",
+    "TokenLists",
+    "channel_files",
+    "check_content_type",
+    "check_ids",
+    "from_records",
+    "read_channel",
+    "token_lists",
+]
+
+CONTENT_TYPES = ("application/jsonlines", "application/json-lines", "application/x-jsonlines")
+_RECORDS_AT_ONCE = 4096
+
+
+def read_channel(
+    path: PathLike,
+    hyperparameters: Hyperparameters,
+    *,
+    content_type: Optional[str] = None,
+    channel: str = "train",
+) -> PairDataset:
+    """Read a channel of JSON Lines, gzipped or not.
+
+    Parameters
+    ----------
+    path : path-like
+        A file, or a folder whose files, also those of sub-folders, are read in sorted order;
+        hidden and empty ones are skipped.
+    hyperparameters : Hyperparameters
+        Vocabulary sizes, maximum lengths, and kind of the label.
+    content_type : str, optional
+        What the job says of the channel; None if it says nothing.
+    channel : str
+        Name of the channel, for errors.
+
+    Returns
+    -------
+    PairDataset
+        Lists cut to encN_max_seq_len.
+
+    Raises
+    ------
+    CustomerError
+        One sentence with file and line: wrong content type, nothing to read, a file that cannot
+        be read, or a line that is not a sound pair.
+    """
+    check_content_type(content_type, channel)
+    rules = Rules.of(hyperparameters)
+    files = channel_files(path, channel)
+    pairs = PairDataset.concatenate(block for file in files for block in read_file(file, rules))
+    if not len(pairs):
+        found = f"{len(files)} file(s) without a line" if files else "no file that is not empty"
+        raise CustomerError(
+            f"The {channel} channel holds no pair: {path} has {found}; "
+            f"each line of its files must hold one pair such as {EXAMPLE}"
+        )
+    return pairs
+
+
+def from_records(
+    records: Any, hyperparameters: Hyperparameters, *, channel: str = "train"
+) -> PairDataset:
+    """Read pairs from an iterable of mappings or from a data frame, with a file's checks.
+
+    Parameters
+    ----------
+    records : iterable of mapping, or data frame
+        Fields or columns in0, in1 and label. Lists may be lists, tuples or NumPy arrays.
+    hyperparameters : Hyperparameters
+        Vocabulary sizes, maximum lengths, and kind of the label.
+    channel : str
+        Name of the channel, for errors.
+
+    Raises
+    ------
+    CustomerError
+        One sentence that names the instance, counting from 0 as in the order of an answer.
+    """
+    rules = Rules.of(hyperparameters)
+    pairs = PairDataset.concatenate(_record_blocks(_rows(records, channel), rules, channel))
+    if not len(pairs):
+        raise CustomerError(f"The {channel} channel holds no pair: no record was given")
+    return pairs
+
+
+def token_lists(values: Iterable[Any], name: str, vocab_size: int, max_len: int) -> TokenLists:
+    """Check and pack the lists of one input, such as those to embed.
+
+    Parameters
+    ----------
+    values : iterable
+        Lists, tuples or NumPy arrays of token ids.
+    name : str
+        "in0" or "in1", for errors.
+    vocab_size, max_len : int
+        Ids are below `vocab_size`; lists are cut to `max_len`.
+
+    Raises
+    ------
+    CustomerError
+        One sentence that names the instance, counting from 0.
+    """
+    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+        raise CustomerError(
+            f"{name} must be a list of lists such as [[6, 17], [3]], "
+            f"found a {type(values).__name__}"
+        )
+    rows = [plain(value) for value in values]
+    lists = pack_lists(rows, vocab_size)
+    if lists is None:
+        for position, row in enumerate(rows):
+            check_list(row, name, vocab_size, partial(_instance, position))
+        raise AlgorithmError("lists that pass each check alone cannot be packed together")
+    return lists.truncate(max_len)
+
+
+def check_ids(lists: TokenLists, vocab_size: int, name: str, where: Callable[[int], str]) -> None:
+    """Raise a CustomerError for the first list with an id outside 0 … vocab_size-1.
+
+    Parameters
+    ----------
+    lists : TokenLists
+        The lists of one input.
+    vocab_size : int
+        Size of that input's vocabulary.
+    name : str
+        "in0" or "in1".
+    where : callable
+        Says where list ``i`` stands, such as "instance 3".
+    """
+    tokens = lists.tokens
+    if not len(tokens) or (tokens.min() >= 0 and tokens.max() < vocab_size):
+        return
+    first = int(np.argmax((tokens < 0) | (tokens >= vocab_size)))
+    row = int(np.searchsorted(lists.offsets, first, side="right")) - 1
+    raise CustomerError(f"{vocab_sentence(name, int(tokens[first]), vocab_size)} ({where(row)})")
+
+
+def check_content_type(content_type: Optional[str], channel: str) -> None:
+    """Raise a CustomerError unless the type is one of JSON Lines, or not given at all."""
+    media_type = (content_type or "").split(";")[0].strip().lower()
+    if media_type and media_type not in CONTENT_TYPES:
+        raise CustomerError(
+            f"The {channel} channel has the content type {content_type!r}; "
+            f"it must be {CONTENT_TYPES[0]}"
+        )
+
+
+def channel_files(path: PathLike, channel: str) -> list[Path]:
+    """The files of a channel in the order of reading.
+
+    Raises
+    ------
+    CustomerError
+        Nothing is there, or it cannot be listed.
+    """
+    root = Path(path)
+    try:
+        if root.is_dir():
+            return list(_files_below(root, set()))
+        if root.is_file():
+            return [root] if root.stat().st_size else []
+    except OSError as error:
+        raise CustomerError(
+            f"Cannot list the {channel} channel, {error.filename}: {error.strerror}"
+        ) from None
+    if root.exists():
+        raise CustomerError(f"The {channel} channel is neither a file nor a folder: {root}")
+    raise CustomerError(f"The {channel} channel does not exist: there is no file or folder {root}")
+
+
+def _files_below(folder: Path, seen: set[str]) -> Iterator[Path]:
+    real = os.path.realpath(folder)
+    # A link that leads back to a folder above would never end.
+    if real in seen:
+        return
+    seen.add(real)
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _files_below(entry, seen)
+        elif entry.is_file() and entry.stat().st_size:
+            yield entry
+
+
+def _rows(records: Any, channel: str) -> Iterator[Any]:
+    """The records of an iterable or of a data frame, known by its columns and to_dict."""
+    if hasattr(records, "columns") and hasattr(records, "to_dict"):
+        names = [*INPUTS, "label"]
+        missing = [name for name in names if name not in records.columns]
+        if missing:
+            raise CustomerError(
+                f"The data frame of the {channel} channel has no column {missing[0]!r}; "
+                f"it has {', '.join(map(str, records.columns))}"
+            )
+        columns = (records[name].tolist() for name in names)
+        return (dict(zip(names, row)) for row in zip(*columns))
+    if isinstance(records, (str, bytes, Mapping)) or not isinstance(records, Iterable):
+        raise CustomerError(
+            f"The {channel} channel must be an iterable of pairs such as {EXAMPLE}, "
+            f"found a {type(records).__name__}"
+        )
+    return iter(records)
+
+
+def _record_blocks(rows: Iterator[Any], rules: Rules, channel: str) -> Iterator[PairDataset]:
+    for start in count(0, _RECORDS_AT_ONCE):
+        block = [
+            {name: plain(value) for name, value in row.items()} if isinstance(row, Mapping) else row
+            for row in islice(rows, _RECORDS_AT_ONCE)
+        ]
+        if not block:
+            return
+        yield pack_checked(block, rules, partial(_record_place, channel, start))
+
+
+def _record_place(channel: str, start: int, position: int) -> str:
+    return f"{channel}, {_instance(start + position)}"
+
+
+def _instance(position: int) -> str:
+    return f"instance {position}, counting from 0"

@@ -1,0 +1,183 @@
+"""The folders and JSON files of a job below one base folder, as SageMaker lays them out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Optional
+
+import orjson
+
+from object2vec.errors import CustomerError, PlatformError
+from object2vec.files import PathLike, atomic_write
+from object2vec.logs import LOGGER_NAME
+
+DEFAULT_BASE = "/opt/ml"
+CHANNELS = ("train", "validation", "test", "auxiliary")
+_INPUT_MODES = ("file", "fastfile")
+_DEFAULT_HOST = "algo-1"
+
+_LOGGER = logging.getLogger(LOGGER_NAME)
+
+
+@dataclass(frozen=True)
+class Channel:
+    """Where the data of a channel lie, and what the job says they are.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A folder; it need not exist.
+    content_type : str or None
+        None if the job says nothing.
+    """
+
+    path: Path
+    content_type: Optional[str] = None
+
+
+class Environment:
+    """The places of a job; nothing is read before it is asked for, and nothing created.
+
+    Parameters
+    ----------
+    base : path-like
+        Folder that holds ``input``, ``model`` and ``output``.
+    """
+
+    def __init__(self, base: PathLike = DEFAULT_BASE) -> None:
+        self.base = Path(base)
+        config = self.base / "input" / "config"
+        self.hyperparameters_file = config / "hyperparameters.json"
+        self.input_data_config_file = config / "inputdataconfig.json"
+        self.resource_config_file = config / "resourceconfig.json"
+        self.data_dir = self.base / "input" / "data"
+        self.model_dir = self.base / "model"
+        self.output_dir = self.base / "output"
+        self.output_data_dir = self.output_dir / "data"
+        self.failure_file = self.output_dir / "failure"
+
+    def read_hyperparameters(self) -> dict[str, Any]:
+        """The hyperparameters as the job gives them, most often as strings.
+
+        Raises
+        ------
+        CustomerError
+            The file is missing, cannot be read, or is no JSON object.
+        """
+        path = self.hyperparameters_file
+        if not path.is_file():
+            raise CustomerError(
+                f"There is no file {path}; it must hold a JSON object such as "
+                '{"enc0_max_seq_len": "50", "enc0_vocab_size": "45000"}'
+            )
+        return _read_object(path, CustomerError)
+
+    @property
+    def channels(self) -> dict[str, Channel]:
+        """The known channels of the job by name, in the order of CHANNELS.
+
+        Raises
+        ------
+        CustomerError
+            A channel is not in File mode.
+        PlatformError
+            inputdataconfig.json cannot be read.
+        """
+        return {name: self._all_channels[name] for name in CHANNELS if name in self._all_channels}
+
+    @property
+    def ignored_channels(self) -> tuple[str, ...]:
+        """Names of channels that this algorithm does not know, sorted."""
+        return tuple(sorted(set(self._all_channels) - set(CHANNELS)))
+
+    @cached_property
+    def _all_channels(self) -> dict[str, Channel]:
+        if not self.input_data_config_file.exists():
+            if not self.data_dir.is_dir():
+                return {}
+            folders = (path for path in self.data_dir.iterdir() if path.is_dir())
+            return {path.name: Channel(path) for path in folders if path.name[0] != "."}
+        channels = {}
+        for name, settings in _read_object(self.input_data_config_file, PlatformError).items():
+            if not isinstance(settings, Mapping):
+                raise PlatformError(
+                    f"{self.input_data_config_file} must give the channel {name} as a JSON object"
+                )
+            if name in CHANNELS:
+                _check_input_mode(name, settings)
+            content_type = settings.get("ContentType")
+            channels[name] = Channel(
+                self.data_dir / name, str(content_type) if content_type else None
+            )
+        return channels
+
+    @property
+    def host(self) -> str:
+        """Name of this machine in the job.
+
+        Raises
+        ------
+        PlatformError
+            resourceconfig.json cannot be read.
+        """
+        return self._resources[0]
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Names of all machines of the job, sorted."""
+        return self._resources[1]
+
+    @cached_property
+    def _resources(self) -> tuple[str, tuple[str, ...]]:
+        path = self.resource_config_file
+        config = _read_object(path, PlatformError) if path.exists() else {}
+        host = config.get("current_host") or _DEFAULT_HOST
+        hosts = config.get("hosts") or [host]
+        if not isinstance(host, str) or not isinstance(hosts, list) or host not in hosts:
+            raise PlatformError(
+                f'{path} must hold "hosts", a list of names, and "current_host", one of them'
+            )
+        return host, tuple(sorted(map(str, hosts)))
+
+    def write_failure(self, text: str) -> None:
+        """Leave the reason of a failure where the service looks for it.
+
+        An earlier reason is kept, as it is closer to the cause. A disk that cannot be written to
+        costs the file only, never the error that is being reported.
+        """
+        try:
+            if self.failure_file.exists() and self.failure_file.stat().st_size:
+                return
+            self.output_dir.mkdir(parents=True, exist_ok=True)
+            with atomic_write(self.failure_file) as stream:
+                stream.write(text.encode("utf-8", errors="replace"))
+        except OSError as error:
+            _LOGGER.error("Cannot write %s: %s", self.failure_file, error.strerror or error)
+
+
+def _check_input_mode(name: str, settings: Mapping[str, Any]) -> None:
+    for key in ("TrainingInputMode", "InputMode"):
+        mode = settings.get(key)
+        if mode and str(mode).lower() not in _INPUT_MODES:
+            raise CustomerError(
+                f"The {name} channel has {key}={mode}, but this algorithm works in File mode only: "
+                "use File or FastFile"
+            )
+
+
+def _read_object(
+    path: Path, error_class: type[CustomerError] | type[PlatformError]
+) -> dict[str, Any]:
+    try:
+        value = orjson.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
+    except orjson.JSONDecodeError as error:
+        raise error_class(f"{path} is broken JSON: {error}") from None
+    except OSError as error:
+        raise error_class(f"Cannot read {path}: {error.strerror or error}") from None
+    if not isinstance(value, dict):
+        raise error_class(f"{path} must hold one JSON object, found {type(value).__name__}")
+    return value

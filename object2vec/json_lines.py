@@ -1,0 +1,174 @@
+"""Parses JSON Lines files into pairs, block by block of whole lines."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import re
+import secrets
+import zlib
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+import orjson
+
+from object2vec.arrays import PairDataset
+from object2vec.errors import CustomerError
+from object2vec.files import open_input
+from object2vec.records import EXAMPLE, Rules, check_record, pack, pack_checked
+
+# The objects that one block makes stay in the processor's cache; larger blocks are slower.
+BLOCK_BYTES = 1 << 17
+LONGEST_LINE = 1 << 28
+_BOM = b"\xef\xbb\xbf"
+# Stands between the lines of a block; a number that no file can foresee.
+_SEPARATOR = 1 << 60 | secrets.randbits(60)
+_JOINT = b",%d," % _SEPARATOR
+_NOT_A_NUMBER = re.compile(rb"[:,\[]\s*(-?(?:NaN|Infinity))\s*[,\]}]")
+
+
+def read_file(path: Path, rules: Rules) -> Iterator[PairDataset]:
+    """Yield the pairs of one file in blocks.
+
+    Raises
+    ------
+    CustomerError
+        The file cannot be read, or a line breaks a rule.
+    """
+    try:
+        with open_input(path) as stream:
+            line = 1
+            for block in whole_lines(stream, path):
+                yield parse_block(block, line, str(path), rules)
+                line += block.count(b"\n")
+    except EOFError:
+        raise CustomerError(f"The gzip file {path} ends too early: is it complete?") from None
+    except zlib.error as error:
+        raise CustomerError(f"The gzip file {path} is damaged: {error}") from None
+    except OSError as error:
+        raise CustomerError(f"Cannot read {path}: {error.strerror or error}") from None
+
+
+def whole_lines(stream: BinaryIO, path: Path) -> Iterator[bytes]:
+    """Yield the stream in blocks of about BLOCK_BYTES that end with a line, without its BOM."""
+    pending: list[bytes] = []
+    first = True
+    while True:
+        data = stream.read(BLOCK_BYTES)
+        if first:
+            first = False
+            if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+                raise CustomerError(f"{path} is written in UTF-16; JSON Lines are UTF-8")
+            if data.startswith(_BOM):
+                data = data[len(_BOM) :]
+                if not data:
+                    continue
+        end = data.rfind(b"\n") + 1
+        if data and not end:
+            pending.append(data)
+            if len(pending) * BLOCK_BYTES > LONGEST_LINE:
+                raise CustomerError(
+                    f"{path} holds a line of more than {LONGEST_LINE >> 20} MiB; "
+                    f"each line must hold one pair such as {EXAMPLE}"
+                )
+            continue
+        block = b"".join([*pending, data[:end]])
+        if block:
+            yield block
+        if not data:
+            return
+        pending = [data[end:]]
+
+
+def parse_block(block: bytes, first_line: int, source: str, rules: Rules) -> PairDataset:
+    """Parse whole lines of JSON; blank ones are skipped.
+
+    Parameters
+    ----------
+    block : bytes
+        Lines separated by a newline; the last one may lack it.
+    first_line : int
+        Number of the block's first line, for errors.
+    source : str
+        Name of the file, for errors.
+    rules : Rules
+        What a pair must look like.
+
+    Raises
+    ------
+    CustomerError
+        For the first line that breaks a rule.
+    """
+    with _collector_paused():
+        pairs = _parse_at_once(block, rules)
+        return pairs if pairs is not None else _parse_line_by_line(block, first_line, source, rules)
+
+
+def _parse_at_once(block: bytes, rules: Rules) -> PairDataset | None:
+    """All lines as one JSON list, or None if one of them is irregular.
+
+    A number between each two lines shows that none of them ran into the next.
+    """
+    body = block.strip()
+    if not body:
+        return pack([], rules)
+    try:
+        values = orjson.loads(b"[%b]" % body.replace(b"\n", _JOINT))
+    except orjson.JSONDecodeError:
+        return None
+    lines = body.count(b"\n") + 1
+    if len(values) != 2 * lines - 1 or values[1::2].count(_SEPARATOR) != lines - 1:
+        return None
+    # A single letter is found much faster than a word, and rules out most blocks.
+    may_hold_booleans = (b"u" in body and b"true" in body) or (b"f" in body and b"false" in body)
+    return pack(values[::2], rules, may_hold_booleans=may_hold_booleans)
+
+
+def _parse_line_by_line(block: bytes, first_line: int, source: str, rules: Rules) -> PairDataset:
+    records = []
+    numbers = []
+    for number, line in enumerate(block.split(b"\n"), first_line):
+        text = line.strip()
+        if not text:
+            continue
+        where = partial(_place, source, number)
+        record = _decode(text, where())
+        check_record(record, rules, where)
+        records.append(record)
+        numbers.append(number)
+    return pack_checked(records, rules, lambda position: _place(source, numbers[position]))
+
+
+def _place(source: str, number: int) -> str:
+    return f"{source}, line {number}"
+
+
+def _decode(text: bytes, where: str) -> object:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        literal = _NOT_A_NUMBER.search(text)
+        if literal:
+            raise CustomerError(
+                f"{literal[1].decode()} is no JSON and no finite number ({where})"
+            ) from None
+        if "UTF-8" in error.msg:
+            raise CustomerError(f"The line is not UTF-8 text ({where})") from None
+        raise CustomerError(
+            f"Broken JSON at column {error.colno}, {error.msg.split(': line ')[0]}: each line "
+            f"must hold one pair such as {EXAMPLE} ({where})"
+        ) from None
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Spare the garbage collector the thousands of containers that live for a moment."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

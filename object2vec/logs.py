@@ -1,0 +1,67 @@
+"""The log: lines in the original's format, which console, tuner and users' scripts read."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Optional, TextIO
+
+LOGGER_NAME = "object2vec"
+
+_BARE_START = "#metrics"
+
+
+class LineFormatter(logging.Formatter):
+    """``[06/17/2021 22:45:19 INFO 140683922831168] text``; the last field is the thread.
+
+    A line that starts with ``#metrics`` is printed bare, so that what follows is plain JSON.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "[%(asctime)s %(levelname)s %(thread)d] %(message)s", datefmt="%m/%d/%Y %H:%M:%S"
+        )
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = record.getMessage()
+        return text if text.startswith(_BARE_START) else super().format(record)
+
+
+class _ProgressAwareHandler(logging.StreamHandler):
+    """Clears a progress bar before a line is written and draws it again below the line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with ExitStack() as stack:
+            # Only a program that has imported tqdm can have a bar on the screen.
+            tqdm = sys.modules.get("tqdm")
+            if tqdm is not None:
+                stack.enter_context(tqdm.tqdm.external_write_mode(file=self.stream))
+            super().emit(record)
+
+
+@contextmanager
+def logging_to(stream: Optional[TextIO] = None, level: int = logging.INFO) -> Iterator[None]:
+    """Write the package's log to `stream` for the length of a ``with`` block.
+
+    Parameters
+    ----------
+    stream : TextIO, optional
+        Default: standard output, where SageMaker collects it.
+    level : int, default logging.INFO
+        Lines below this level are dropped.
+    """
+    logger = logging.getLogger(LOGGER_NAME)
+    handler = _ProgressAwareHandler(sys.stdout if stream is None else stream)
+    handler.setFormatter(LineFormatter())
+    before = (logger.level, logger.propagate)
+    logger.addHandler(handler)
+    logger.setLevel(level)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]

@@ -1,0 +1,247 @@
+"""Reads the auxiliary channel: vocabularies, and pretrained vectors by token id."""
+
+from __future__ import annotations
+
+import json
+import logging
+import zlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
+
+import numpy as np
+
+from object2vec.errors import CustomerError
+from object2vec.files import PathLike, open_input
+from object2vec.hyperparameters import Hyperparameters
+from object2vec.logs import LOGGER_NAME
+from object2vec.records import shown
+from object2vec.vector_files import VectorTable, read_vectors
+
+if TYPE_CHECKING:
+    import gluonnlp
+
+_LOGGER = logging.getLogger(LOGGER_NAME)
+
+
+@dataclass(frozen=True, eq=False)
+class TokenVectors:
+    """Pretrained vectors of one token table.
+
+    Parameters
+    ----------
+    matrix : numpy.ndarray
+        float32, shape ``(vocab_size, width)``; zero where nothing is known.
+    known : numpy.ndarray
+        bool, shape ``(vocab_size,)``: rows that the file gave. The others, ids without a word
+        among them, keep the random start that a table without pretrained vectors has.
+    """
+
+    matrix: np.ndarray
+    known: np.ndarray
+
+
+@dataclass(frozen=True)
+class Auxiliary:
+    """What the auxiliary channel gives to the two encoders; both may share one object.
+
+    Parameters
+    ----------
+    vectors : tuple of (TokenVectors or None)
+        Of encoder 0 and 1.
+    vocabularies : tuple of (gluonnlp.Vocab or None)
+        Of encoder 0 and 1.
+    """
+
+    vectors: tuple[Optional[TokenVectors], Optional[TokenVectors]] = (None, None)
+    vocabularies: tuple[Optional[gluonnlp.Vocab], Optional[gluonnlp.Vocab]] = (None, None)
+
+
+def read_auxiliary(folder: Optional[PathLike], hyperparameters: Hyperparameters) -> Auxiliary:
+    """Read the files that the hyperparameters name.
+
+    With tied token tables a file that is given on one side only serves both.
+
+    Parameters
+    ----------
+    folder : path-like or None
+        The auxiliary channel; None if the job has none.
+    hyperparameters : Hyperparameters
+        The names of the files, sizes and widths of the tables.
+
+    Raises
+    ------
+    CustomerError
+        A file is missing, cannot be read, or does not fit.
+    """
+    sources = _sources(hyperparameters)
+    words: dict[_Source, dict[str, int]] = {}
+    vectors: dict[_Source, TokenVectors] = {}
+    for side, source in enumerate(sources):
+        if source.vocab_file and source not in words:
+            path = _find(folder, source.vocab_file, f"enc{side}_vocab_file")
+            words[source] = read_vocabulary(path, source.vocab_size)
+        elif source.vector_file and not source.vocab_file:
+            raise CustomerError(
+                f"enc{side}_pretrained_embedding_file={source.vector_file} needs "
+                f'enc{side}_vocab_file, the name of a JSON file {{"word": id, …}} in the auxiliary '
+                "channel, which says which word an id stands for"
+            )
+    for side, source in enumerate(sources):
+        if source.vector_file and source not in vectors:
+            path = _find(folder, source.vector_file, f"enc{side}_pretrained_embedding_file")
+            pooled = hyperparameters.encoders[side].network == "pooled_embedding"
+            width_name = "enc_dim" if pooled else f"enc{side}_token_embedding_dim"
+            vectors[source] = _read_pretrained(path, words[source], source, side, width_name)
+    vocabularies = {source: as_vocab(ids) for source, ids in words.items()}
+    first, second = sources
+    return Auxiliary(
+        (vectors.get(first), vectors.get(second)),
+        (vocabularies.get(first), vocabularies.get(second)),
+    )
+
+
+@dataclass(frozen=True)
+class _Source:
+    """All that decides what is read for one side; equal sources are read once and shared."""
+
+    vocab_file: str
+    vector_file: str
+    vocab_size: int
+    width: int
+
+
+def _sources(hyperparameters: Hyperparameters) -> tuple[_Source, _Source]:
+    encoders = hyperparameters.encoders
+    vocab_files = [encoder.vocab_file for encoder in encoders]
+    vector_files = [encoder.pretrained_embedding_file for encoder in encoders]
+    if hyperparameters.tied_token_embedding_weight:
+        vocab_files = [vocab_files[side] or vocab_files[1 - side] for side in (0, 1)]
+        vector_files = [vector_files[side] or vector_files[1 - side] for side in (0, 1)]
+    first, second = (
+        _Source(
+            vocab_files[side],
+            vector_files[side],
+            encoder.vocab_size,
+            encoder.token_embedding_dim,
+        )
+        for side, encoder in enumerate(encoders)
+    )
+    return first, second
+
+
+def _find(folder: Optional[PathLike], name: str, parameter: str) -> Path:
+    if folder is None or not Path(folder).is_dir():
+        place = "the job has no auxiliary channel" if folder is None else f"{folder} is no folder"
+        raise CustomerError(f"{parameter}={name} is a file of the auxiliary channel, but {place}")
+    path = Path(folder) / name
+    if not path.is_file():
+        files = sorted(entry.name for entry in Path(folder).iterdir() if entry.name[0] != ".")
+        there = ", ".join(files[:10]) + (", …" if len(files) > 10 else "")
+        raise CustomerError(
+            f"{parameter}={name} is not in the auxiliary channel {folder}, "
+            f"which holds {there or 'no file'}"
+        )
+    return path
+
+
+class _Pairs(list[Any]):
+    """The fields of a JSON object in order, repeated names included."""
+
+
+def read_vocabulary(path: Path, vocab_size: int) -> dict[str, int]:
+    """Read a JSON file ``{"word": id}``, gzipped or not.
+
+    Raises
+    ------
+    CustomerError
+        The file cannot be read, is no such object, repeats a word or an id, or holds an id that
+        is no integer from 0 to vocab_size-1.
+    """
+    try:
+        with open_input(path) as stream:
+            fields = json.loads(stream.read().decode("utf-8-sig"), object_pairs_hook=_Pairs)
+    except UnicodeDecodeError:
+        raise CustomerError(f"The vocabulary file {path} is not UTF-8 text") from None
+    except (ValueError, RecursionError) as error:
+        raise CustomerError(f"The vocabulary file {path} is broken JSON: {error}") from None
+    except (EOFError, zlib.error) as error:
+        raise CustomerError(f"The vocabulary file {path} is damaged: {error}") from None
+    except OSError as error:
+        raise CustomerError(f"Cannot read {path}: {error.strerror or error}") from None
+    if not isinstance(fields, _Pairs) or not fields:
+        raise CustomerError(
+            f'The vocabulary file {path} must hold one JSON object such as {{"the": 0, "cat": 1}}'
+        )
+    words: dict[str, int] = {}
+    word_of: dict[int, str] = {}
+    for word, token in fields:
+        if type(token) is not int or not 0 <= token < vocab_size:
+            raise CustomerError(
+                f"The vocabulary file {path} gives {shown(word)} the id {shown(token)}; ids are "
+                f"integers from 0 to {vocab_size - 1} (vocab_size={vocab_size})"
+            )
+        if word in words:
+            raise CustomerError(f"The vocabulary file {path} holds {shown(word)} twice")
+        if token in word_of:
+            raise CustomerError(
+                f"The vocabulary file {path} gives the id {token} to both "
+                f"{shown(word_of[token])} and {shown(word)}"
+            )
+        words[word] = token
+        word_of[token] = word
+    return words
+
+
+def as_vocab(words: Mapping[str, int]) -> gluonnlp.Vocab:
+    """Hold words and their ids as a gluonnlp Vocab, which survives to_json and from_json.
+
+    gluonnlp knows no gaps: an id below the largest one that has no word gets the made-up one
+    ``<no word 7>``. An unknown word raises KeyError, as there is no id for it.
+    """
+    # Loads mxnet, which takes longer than to find a mistake in the files.
+    from object2vec.mxnet_import import mx  # noqa: F401
+    import gluonnlp  # isort: skip
+
+    ids = dict(words)
+    taken = set(ids.values())
+    for token in range(max(taken)):
+        if token not in taken:
+            name = f"<no word {token}>"
+            while name in ids:
+                name = f"<{name}>"
+            ids[name] = token
+    return gluonnlp.Vocab(
+        Counter(ids.keys()),
+        unknown_token=None,
+        padding_token=None,
+        bos_token=None,
+        eos_token=None,
+        token_to_idx=ids,
+    )
+
+
+def _read_pretrained(
+    path: Path, words: Mapping[str, int], source: _Source, side: int, width_name: str
+) -> TokenVectors:
+    ids = {word.encode("utf-8", "surrogatepass"): token for word, token in words.items()}
+    table = VectorTable(ids, source.vocab_size, source.width)
+    read_vectors(path, table, width_name)
+    found = int(table.known.sum())
+    if not found:
+        raise CustomerError(
+            f"{path} has no vector for any of the {len(words)} words of {source.vocab_file}; "
+            f"it holds {table.vectors} vectors: do both write words alike?"
+        )
+    _LOGGER.info(
+        "enc%d: %d of %d words of %s found in %s (%d vectors of width %d); %d words have none and "
+        "start at random, as do %d ids without a word",
+        side, found, len(words), source.vocab_file, path.name, table.vectors, table.width,
+        len(words) - found, source.vocab_size - len(words),
+    )  # fmt: skip
+    if table.skipped:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in table.skipped.items())
+        _LOGGER.warning("Lines of %s that were left out: %s", path.name, reasons)
+    return TokenVectors(table.matrix, table.known)
