@@ -1,0 +1,259 @@
+"""Turns pairs into batches: buckets, shuffling, negatives, padding and mean weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from object2vec.arrays import PairDataset, TokenLists
+from object2vec.negative_sampling import Joined, NegativeSampler
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some pairs, as the network takes them.
+
+    Attributes
+    ----------
+    in0, in1 : TokenLists
+        The token lists of the ``n`` pairs.
+    labels : numpy.ndarray
+        float32, shape ``(n,)``.
+    widths : tuple of int
+        The lengths that the lists of in0 and of in1 are padded to, at least 1.
+    """
+
+    in0: TokenLists
+    in1: TokenLists
+    labels: np.ndarray
+    widths: tuple[int, int]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def sides(self) -> tuple[TokenLists, TokenLists]:
+        """The lists of in0 and of in1."""
+        return self.in0, self.in1
+
+    def split(self, parts: int) -> list[Batch]:
+        """Cut into ``parts`` runs of pairs whose sizes differ by one at most; some may be empty."""
+        if parts == 1:
+            return [self]
+        runs = np.array_split(np.arange(len(self)), parts)
+        return [
+            Batch(self.in0.take(run), self.in1.take(run), self.labels[run], self.widths)
+            for run in runs
+        ]
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """The pairs that are padded to the same two lengths.
+
+    Attributes
+    ----------
+    widths : tuple of int
+        The padded lengths of in0 and in1; ``(0, 0)`` stands for the batch's own longest lists.
+    samples, batches : int
+        How many pairs the bucket holds and in how many batches they come.
+    """
+
+    widths: tuple[int, int]
+    samples: int
+    batches: int
+
+
+def pad(lists: TokenLists, width: int) -> np.ndarray:
+    """Lay token lists side by side.
+
+    A short list is filled up with its own first token (an empty one with the first token of all):
+    what stands there is masked, and so no row of the token table is touched that is not in use.
+
+    Parameters
+    ----------
+    lists : TokenLists
+        ``n`` lists of at most ``width`` tokens.
+    width : int
+        Length of every row of the answer.
+
+    Returns
+    -------
+    numpy.ndarray
+        int32, shape ``(n, width)``.
+    """
+    if lists.tokens.size == 0:
+        return np.zeros((len(lists), width), np.int32)
+    position = np.arange(width)
+    inside = position < lists.lengths[:, None]
+    start = np.minimum(lists.offsets[:-1], lists.tokens.size - 1)[:, None]
+    return lists.tokens[np.where(inside, start + position, start)]
+
+
+def mean_weights(lists: TokenLists, vocab_size: int) -> sparse.csr_matrix:
+    """Write the mean over each list's token vectors as a matrix to multiply the token table by.
+
+    Parameters
+    ----------
+    lists : TokenLists
+        ``n`` lists.
+    vocab_size : int
+        Rows of the token table.
+
+    Returns
+    -------
+    scipy.sparse.csr_matrix
+        float32, shape ``(n, vocab_size)``; row i holds count / length for each token of list i,
+        no column twice, and is empty where the list is.
+    """
+    lengths = lists.lengths
+    values = np.repeat(1.0 / np.maximum(lengths, 1), lengths).astype(np.float32)
+    # scipy works in place on what it is given, and the lists may be shared
+    matrix = sparse.csr_matrix(
+        (values, lists.tokens.copy(), lists.offsets - lists.offsets[0]),
+        shape=(len(lists), vocab_size),
+    )
+    # MXNet loses repeated columns of a row in some of its kernels
+    matrix.sum_duplicates()
+    return matrix
+
+
+def widest(lists: TokenLists) -> int:
+    """The longest list's length, at least 1."""
+    return max(1, int(lists.lengths.max(initial=1)))
+
+
+def bucket_widths(lengths0: np.ndarray, lengths1: np.ndarray, width: int) -> np.ndarray:
+    """Give each pair the two multiples of ``width``, at least one ``width``, that its lists fit.
+
+    Parameters
+    ----------
+    lengths0, lengths1 : numpy.ndarray
+        int64, shape ``(n,)``: numbers of tokens.
+    width : int
+        The bucket width, at least 1.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, shape ``(n, 2)``.
+    """
+    lengths = np.stack([lengths0, lengths1], axis=1)
+    return np.maximum(1, -(-lengths // width)) * width
+
+
+class TrainingBatches:
+    """Batches of a train channel, shuffled and with negatives drawn anew each epoch.
+
+    Every pair comes exactly once an epoch; the last batch of a bucket is as small as it is.
+
+    Parameters
+    ----------
+    dataset : PairDataset
+        The pairs as given.
+    batch_size : int
+        Pairs a batch, over all devices together.
+    bucket_width : int
+        0: pairs come in any order, each batch padded to its own longest lists; else the padded
+        lengths are multiples of it and a batch holds pairs of one bucket.
+    negative_sampling_rate : int
+        Negatives for each pair whose label is not 0.
+    seed : int
+        Seed of the order and of the negatives.
+    """
+
+    def __init__(
+        self,
+        dataset: PairDataset,
+        batch_size: int,
+        *,
+        bucket_width: int = 0,
+        negative_sampling_rate: int = 0,
+        seed: int = 0,
+    ) -> None:
+        self._given = dataset
+        self._batch_size = batch_size
+        self._bucket_width = bucket_width
+        self._lengths = (dataset.in0.lengths, dataset.in1.lengths)
+        self._rng = np.random.default_rng(seed)
+        self._sampler = (
+            NegativeSampler(dataset, negative_sampling_rate) if negative_sampling_rate else None
+        )
+
+    def buckets(self) -> list[Bucket]:
+        """Describe the buckets of the given pairs (without negatives), the shortest first."""
+        size = self._batch_size
+        if not self._bucket_width:
+            samples = len(self._given)
+            return [Bucket((0, 0), samples, -(-samples // size))]
+        keys, counts = np.unique(
+            bucket_widths(*self._lengths, self._bucket_width), axis=0, return_counts=True
+        )
+        return [
+            Bucket((int(key[0]), int(key[1])), int(count), int(-(-count // size)))
+            for key, count in zip(keys, counts)
+        ]
+
+    def epoch(self) -> Iterator[Batch]:
+        """Yield the batches of one more epoch."""
+        if self._sampler is None:
+            rows = np.arange(len(self._given))
+            pairs = Joined(rows, rows, self._given.labels)
+        else:
+            pairs = self._sampler.draw(self._rng)
+        for index, widths in self._plan(pairs):
+            in0 = self._given.in0.take(pairs.in0[index])
+            in1 = self._given.in1.take(pairs.in1[index])
+            yield Batch(in0, in1, pairs.labels[index], widths or (widest(in0), widest(in1)))
+
+    def _plan(self, pairs: Joined) -> Iterator[tuple[np.ndarray, tuple[int, int] | None]]:
+        order = self._rng.permutation(len(pairs.labels))
+        if not self._bucket_width:
+            for start in range(0, len(order), self._batch_size):
+                yield order[start : start + self._batch_size], None
+            return
+        lengths0, lengths1 = self._lengths
+        keys = bucket_widths(
+            lengths0[pairs.in0[order]], lengths1[pairs.in1[order]], self._bucket_width
+        )
+        grouped = np.lexsort((keys[:, 1], keys[:, 0]))
+        order, keys = order[grouped], keys[grouped]
+        starts = np.flatnonzero(np.any(np.diff(keys, axis=0, prepend=-1), axis=1))
+        plan = []
+        for start, end in zip(starts, [*starts[1:], len(order)]):
+            widths = (int(keys[start, 0]), int(keys[start, 1]))
+            for first in range(start, end, self._batch_size):
+                plan.append((order[first : min(first + self._batch_size, end)], widths))
+        for position in self._rng.permutation(len(plan)):
+            yield plan[position]
+
+
+def length_sorted_runs(
+    lengths: np.ndarray, cells_per_token: int, cells_per_row: int, max_cells: int = 1 << 24
+) -> Iterator[np.ndarray]:
+    """Cut rows into runs of similar length whose work fits into memory.
+
+    Parameters
+    ----------
+    lengths : numpy.ndarray
+        int64, shape ``(n,)``: each row's number of tokens.
+    cells_per_token, cells_per_row : int
+        Numbers that the network holds for one token and for one row.
+    max_cells : int
+        Numbers that one run may need (4 bytes each).
+
+    Yields
+    ------
+    numpy.ndarray
+        Row numbers; all runs together hold each row once.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        longest = max(1, int(lengths[order[start]]))
+        rows = max(1, max_cells // (longest * cells_per_token + cells_per_row))
+        yield order[start : start + rows]
+        start += rows

@@ -1,0 +1,258 @@
+"""The encoders: what turns a list's token vectors into the one vector that people keep."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from object2vec.hyperparameters import EncoderHyperparameters
+from object2vec.mxnet_import import mx
+
+_FORGET_GATE = 1  # place of the forget gate in MXNet's order: in, forget, cell, out
+
+
+def dropout(F: Any, x: Any, rate: float) -> Any:
+    """Drop numbers in training and scale the rest by 1 / (1 - rate); do nothing otherwise.
+
+    MXNet's own gives NaN at rate 1, where this gives zeros.
+    """
+    if rate == 0:
+        return x
+    if rate < 1:
+        return F.Dropout(x, p=rate)
+    # 1 in inference, but 0 or 2 in training
+    probe = F.Dropout(F.ones_like(x), p=0.5)
+    return x * (probe == 1)
+
+
+class Encoder(mx.gluon.HybridBlock):
+    """Maps token vectors, shape ``(batch, length, width)``, to vectors ``(batch, enc_dim)``.
+
+    ``lengths``, shape ``(batch,)``, says how many of a list's token vectors are real; what stands
+    behind them has no influence. An empty list becomes the zero vector.
+
+    Parameters
+    ----------
+    prefix : str
+        Start of the parameters' names.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__(prefix=prefix)
+
+    def hybrid_forward(self, F: Any, vectors: Any, lengths: Any, **parameters: Any) -> Any:
+        """Encode; see the class."""
+        raise NotImplementedError
+
+
+class PooledEmbedding(Encoder):
+    """The mean over the real token vectors, then dropout.
+
+    The mean is linear in the token table and taken where the table is looked up
+    (`Object2VecNetwork.look_up`), so this block gets the means, ``(batch, enc_dim)``.
+    """
+
+    def __init__(self, prefix: str, rate: float) -> None:
+        super().__init__(prefix)
+        self._rate = rate
+
+    def forward(self, vectors: Any, lengths: Any) -> Any:
+        """Encode; see the class."""
+        return super().forward(vectors) if self._rate else vectors
+
+    def hybrid_forward(self, F: Any, vectors: Any) -> Any:  # type: ignore[override]
+        """Encode; see the class."""
+        return dropout(F, vectors, self._rate)
+
+
+class HierarchicalCNN(Encoder):
+    """Convolutions over time on top of each other; the maxima over time of all layers.
+
+    The ConvNet encoder of Conneau et al. 2017 (arXiv 1705.02364), with the padding masked after
+    every layer so that an embedding does not depend on it.
+
+    Parameters
+    ----------
+    prefix : str
+        Start of the parameters' names: ``{prefix}{layer}_weight`` has the shape
+        ``(filters, channels, filter_width)``, ``{prefix}{layer}_bias`` ``(filters,)``.
+    enc_dim : int
+        Numbers in the answer; shared out over the layers, the first ones get one more where it
+        does not divide.
+    layers : int
+        Number of convolutions.
+    filter_width : int
+        Tokens under a filter; an even one reaches one token further to the right.
+    token_dim : int
+        Numbers in a token vector.
+    rate : float
+        Dropout on what the next convolution sees.
+    """
+
+    def __init__(
+        self, prefix: str, enc_dim: int, layers: int, filter_width: int, token_dim: int, rate: float
+    ) -> None:
+        super().__init__(prefix)
+        self._rate = rate
+        self._filter_width = filter_width
+        self._filters = [enc_dim // layers + (k < enc_dim % layers) for k in range(layers)]
+        channels = token_dim
+        for layer, filters in enumerate(self._filters):
+            weight = self.params.get(
+                f"{layer}_weight", shape=(filters, channels, filter_width), init=mx.init.Xavier()
+            )
+            bias = self.params.get(f"{layer}_bias", shape=(filters,), init="zeros", wd_mult=0.0)
+            setattr(self, f"weight{layer}", weight)
+            setattr(self, f"bias{layer}", bias)
+            channels = filters
+
+    def hybrid_forward(self, F: Any, vectors: Any, lengths: Any, **parameters: Any) -> Any:
+        """Encode; see the class."""
+        width = self._filter_width
+        x = F.SequenceMask(vectors, lengths, use_sequence_length=True, axis=1)
+        x = F.transpose(x, axes=(0, 2, 1))  # (batch, token_dim, length)
+        maxima = []
+        for layer, filters in enumerate(self._filters):
+            if layer:
+                x = dropout(F, x, self._rate)
+            x = F.Convolution(
+                x,
+                parameters[f"weight{layer}"],
+                parameters[f"bias{layer}"],
+                kernel=(width,),
+                pad=(width // 2,),
+                num_filter=filters,
+            )  # (batch, filters, length), one longer where the width is even
+            if width % 2 == 0:
+                x = F.slice_axis(x, axis=2, begin=1, end=None)
+            x = self._masked(F, F.relu(x), lengths, filters)
+            maxima.append(F.max(x, axis=2))
+        return F.concat(*maxima, dim=1) if len(maxima) > 1 else maxima[0]
+
+    @staticmethod
+    def _masked(F: Any, x: Any, lengths: Any, filters: int) -> Any:
+        rows = F.reshape(x, shape=(-3, 0))  # (batch * filters, length)
+        rows = F.SequenceMask(
+            rows, F.repeat(lengths, repeats=filters), use_sequence_length=True, axis=1
+        )
+        return F.reshape_like(rows, x)
+
+
+class BiLSTM(Encoder):
+    """A bidirectional LSTM, then the maximum over the real time steps.
+
+    Each layer is two one-way LSTMs with the second on the reversed list: MXNet's bidirectional one
+    ignores the lengths on the CPU (apache/mxnet#19323). Dropout stands between the layers.
+
+    Parameters
+    ----------
+    prefix : str
+        Start of the parameters' names, ``{layer}_{forward|backward}_{i2h|h2h}_{weight|bias}``, with
+        the shapes ``(4 * half, inputs)``, ``(4 * half, half)`` and ``(4 * half,)``; gates in the
+        order in, forget, cell, out.
+    enc_dim : int
+        Numbers in the answer, half of them from each direction; the forward half is one wider where
+        it is odd.
+    layers : int
+        Number of layers.
+    token_dim : int
+        Numbers in a token vector.
+    rate : float
+        Dropout between layers.
+    """
+
+    def __init__(self, prefix: str, enc_dim: int, layers: int, token_dim: int, rate: float) -> None:
+        super().__init__(prefix)
+        self._rate = rate
+        self._layers = layers
+        self._halves = {"forward": enc_dim - enc_dim // 2, "backward": enc_dim // 2}
+        for layer in range(layers):
+            inputs = enc_dim if layer else token_dim
+            for direction, half in self._halves.items():
+                for part, columns in (("i2h", inputs), ("h2h", half)):
+                    name = f"{layer}_{direction}_{part}"
+                    weight = self.params.get(
+                        f"{name}_weight", shape=(4 * half, columns), init=mx.init.Xavier()
+                    )
+                    bias = self.params.get(
+                        f"{name}_bias",
+                        shape=(4 * half,),
+                        init=_ForgetGateOne() if part == "i2h" else "zeros",
+                        wd_mult=0.0,
+                    )
+                    setattr(self, f"w_{name}", weight)
+                    setattr(self, f"b_{name}", bias)
+
+    def hybrid_forward(self, F: Any, vectors: Any, lengths: Any, **parameters: Any) -> Any:
+        """Encode; see the class."""
+        x = F.transpose(vectors, axes=(1, 0, 2))  # (length, batch, token_dim)
+        for layer in range(self._layers):
+            if layer:
+                x = dropout(F, x, self._rate)
+            there = self._run(F, x, layer, "forward", parameters)
+            turned = F.SequenceReverse(x, lengths, use_sequence_length=True)
+            back = self._run(F, turned, layer, "backward", parameters)
+            back = F.SequenceReverse(back, lengths, use_sequence_length=True)
+            x = F.concat(there, back, dim=2)  # (length, batch, enc_dim)
+        x = F.SequenceMask(x, lengths, use_sequence_length=True, value=-1.0)
+        # an LSTM's outputs lie inside (-1, 1), so that -1 never is the maximum of a real list
+        return F.broadcast_mul(F.max(x, axis=0), F.expand_dims(lengths > 0, axis=1))
+
+    def _run(self, F: Any, x: Any, layer: int, direction: str, parameters: Any) -> Any:
+        half = self._halves[direction]
+        packed = [
+            F.reshape(parameters[f"{kind}_{layer}_{direction}_{part}"], shape=(-1,))
+            for kind in ("w", "b")
+            for part in ("i2h", "h2h")
+        ]
+        one = F.slice(x, begin=(0, None, 0), end=(1, None, 1))  # (1, batch, 1)
+        start = F.tile(F.zeros_like(one), reps=(1, 1, half))
+        return F.RNN(
+            x,
+            F.concat(*packed, dim=0),
+            start,
+            start,
+            mode="lstm",
+            state_size=half,
+            num_layers=1,
+        )
+
+
+class _ForgetGateOne(mx.init.Initializer):
+    """Zeros, but ones for the forget gate (Jozefowicz et al. 2015)."""
+
+    def _init_weight(self, name: str, array: Any) -> None:
+        gates = array.shape[0] // 4
+        array[:] = 0.0
+        array[_FORGET_GATE * gates : (_FORGET_GATE + 1) * gates] = 1.0
+
+    _init_bias = _init_weight
+
+
+def build_encoder(
+    prefix: str, encoder: EncoderHyperparameters, enc_dim: int, rate: float
+) -> Encoder:
+    """Build the encoder that the hyperparameters name.
+
+    Parameters
+    ----------
+    prefix : str
+        Start of the parameters' names, ``source_`` for enc0 and ``target_`` for enc1.
+    encoder : EncoderHyperparameters
+        What encN_* say.
+    enc_dim : int
+        Numbers in the answer.
+    rate : float
+        Dropout rate, 0 to 1.
+    """
+    if encoder.network == "pooled_embedding":
+        return PooledEmbedding(prefix, rate)
+    if encoder.network == "hcnn":
+        return HierarchicalCNN(
+            prefix,
+            enc_dim,
+            encoder.layers,
+            encoder.cnn_filter_width,
+            encoder.token_embedding_dim,
+            rate,
+        )
+    return BiLSTM(prefix, enc_dim, encoder.layers, encoder.token_embedding_dim, rate)

@@ -1,0 +1,291 @@
+"""The whole network: token tables, two encoders, comparator, MLP, output layer and loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
+
+import numpy as np
+
+from object2vec.arrays import TokenLists
+from object2vec.batching import mean_weights, pad
+from object2vec.encoders import build_encoder, dropout
+from object2vec.hyperparameters import Hyperparameters
+from object2vec.mxnet_import import mx
+from object2vec.pretrained import TokenVectors
+
+INPUT_NAMES = (("source", "source_length"), ("target", "target_length"))
+_TABLE_RANGE = 0.07  # token tables start uniform in ±0.07
+_WIDTHS = {"hadamard": 1, "concat": 2, "abs_diff": 1}  # in multiples of enc_dim
+
+
+@dataclass(frozen=True)
+class EncoderInput:
+    """One input of a batch on a device.
+
+    Attributes
+    ----------
+    tokens : NDArray or CSRNDArray
+        For sequences the padded ids, int32 ``(n, length)``; for pooled_embedding the mean weights,
+        float32 ``(n, vocab_size)``.
+    lengths : NDArray
+        float32 ``(n,)``.
+    """
+
+    tokens: Any
+    lengths: Any
+
+
+class Scorer(mx.gluon.HybridBlock):
+    """Comparator, MLP and output layer: two vectors ``(n, enc_dim)`` to the raw output.
+
+    The raw output is ``(n, num_classes)`` before softmax, or ``(n,)`` for mean_squared_error.
+
+    Parameters
+    ----------
+    hyperparameters : Hyperparameters
+        Sizes, comparators, activation, dropout and the output layer's kind.
+    """
+
+    def __init__(self, hyperparameters: Hyperparameters) -> None:
+        super().__init__(prefix="")
+        self._hyperparameters = hyperparameters
+        columns = hyperparameters.enc_dim * sum(
+            _WIDTHS[name] for name in hyperparameters.comparator_list
+        )
+        for layer in range(hyperparameters.mlp_layers):
+            self._add_layer(f"mlp_fc{layer}", columns, hyperparameters.mlp_dim)
+            columns = hyperparameters.mlp_dim
+        outputs = 1 if hyperparameters.is_regression else hyperparameters.num_classes
+        self._add_layer("output_layer", columns, outputs)
+
+    def _add_layer(self, name: str, columns: int, outputs: int) -> None:
+        weight = self.params.get(f"{name}_weight", shape=(outputs, columns), init=mx.init.Xavier())
+        bias = self.params.get(f"{name}_bias", shape=(outputs,), init="zeros", wd_mult=0.0)
+        setattr(self, f"{name}_weight", weight)
+        setattr(self, f"{name}_bias", bias)
+
+    def hybrid_forward(self, F: Any, vector0: Any, vector1: Any, **parameters: Any) -> Any:
+        """Score; see the class."""
+        settings = self._hyperparameters
+        compared = []
+        for name in settings.comparator_list:
+            if name == "hadamard":
+                compared.append(vector0 * vector1)
+            elif name == "concat":
+                compared += [vector0, vector1]
+            else:
+                compared.append(F.abs(vector0 - vector1))
+        x = F.concat(*compared, dim=1) if len(compared) > 1 else compared[0]
+        for layer in range(settings.mlp_layers):
+            x = self._dense(F, x, f"mlp_fc{layer}", settings.mlp_dim, parameters)
+            if settings.mlp_activation != "linear":
+                x = F.Activation(x, act_type=settings.mlp_activation)
+                x = dropout(F, x, settings.dropout)
+        if settings.is_regression:
+            return F.reshape(self._dense(F, x, "output_layer", 1, parameters), shape=(-1,))
+        return self._dense(F, x, "output_layer", settings.num_classes, parameters)
+
+    @staticmethod
+    def _dense(F: Any, x: Any, name: str, outputs: int, parameters: Any) -> Any:
+        weight, bias = parameters[f"{name}_weight"], parameters[f"{name}_bias"]
+        return F.FullyConnected(x, weight, bias, num_hidden=outputs, flatten=False)
+
+
+class Loss(mx.gluon.HybridBlock):
+    """Two vectors and the labels to the sum to descend and the sums to report.
+
+    The first answer, ``(1,)``, is the sum over the pairs of the cross-entropy, or of half the
+    squared error: its gradients at the output are softmax - onehot and prediction - label, those of
+    MXNet's SoftmaxOutput and LinearRegressionOutput. The second, ``(2,)``, holds the sums over the
+    pairs of cross-entropy and of right answers, or of squared and of absolute error.
+
+    Parameters
+    ----------
+    scorer : Scorer
+        What gives the raw output.
+    is_regression : bool
+        Whether the output layer is mean_squared_error.
+    """
+
+    def __init__(self, scorer: Scorer, is_regression: bool) -> None:
+        super().__init__(prefix="")
+        self._is_regression = is_regression
+        self.scorer = scorer
+
+    def hybrid_forward(self, F: Any, vector0: Any, vector1: Any, labels: Any) -> Any:
+        """Compute both sums; see the class."""
+        output = self.scorer(vector0, vector1)
+        if self._is_regression:
+            difference = output - labels
+            squares = F.sum(F.square(difference))
+            reported = (squares, F.sum(F.abs(difference)))
+            objective = 0.5 * squares
+        else:
+            objective = -F.sum(F.pick(F.log_softmax(output, axis=1), labels, axis=1))
+            right = F.sum(F.argmax(output, axis=1) == labels)
+            reported = (objective, right)
+        sums = [F.reshape(F.BlockGrad(value), shape=(1,)) for value in reported]
+        return F.reshape(objective, shape=(1,)), F.concat(*sums, dim=0)
+
+
+class Object2VecNetwork:
+    """All parameters and all graphs.
+
+    Token tables stand outside the hybridized graphs. Looking tokens up is linear in the table: the
+    mean of pooled_embedding is one sparse matrix product, the vectors of a sequence one gather, and
+    either gives a gradient for the touched rows alone, which makes the difference between a table
+    of thousands and one of millions of rows.
+
+    Parameters
+    ----------
+    hyperparameters : Hyperparameters
+        What decides every shape.
+
+    Attributes
+    ----------
+    params : mxnet.gluon.ParameterDict
+        All parameters under their exported names: ``embed_0_weight`` and ``embed_1_weight`` or
+        ``embed_shared_weight``, ``source_*``, ``target_*``, ``mlp_fc*``, ``output_layer_*``.
+    encoders : tuple of Encoder
+        enc0 and enc1.
+    scorer : Scorer
+        Comparator, MLP and output layer.
+    loss : Loss
+        What training descends.
+    """
+
+    def __init__(self, hyperparameters: Hyperparameters) -> None:
+        self.hyperparameters = hyperparameters
+        self.params = mx.gluon.ParameterDict()
+        self._tables = self._make_tables()
+        self.encoders: tuple[Any, ...] = tuple(
+            build_encoder(prefix, encoder, hyperparameters.enc_dim, hyperparameters.dropout)
+            for prefix, encoder in zip(("source_", "target_"), hyperparameters.encoders)
+        )
+        self.scorer: Any = Scorer(hyperparameters)
+        self.loss: Any = Loss(self.scorer, hyperparameters.is_regression)
+        for block in (*self.encoders, self.scorer):
+            self.params.update(block.collect_params())
+
+    def _make_tables(self) -> tuple[Any, Any]:
+        settings = self.hyperparameters
+        tied = settings.tied_token_embedding_weight
+        names = ("embed_shared_weight",) if tied else ("embed_0_weight", "embed_1_weight")
+        tables: list[Any] = [
+            self.params.get(
+                name,
+                shape=(encoder.vocab_size, encoder.token_embedding_dim),
+                init=mx.init.Uniform(_TABLE_RANGE),
+                grad_req="null" if encoder.frozen else "write",
+                grad_stype="default" if encoder.frozen else "row_sparse",
+            )
+            for name, encoder in zip(names, settings.encoders)
+        ]
+        return tables[0], tables[-1]
+
+    def initialize(
+        self,
+        contexts: Sequence[Any],
+        vectors: Sequence[Optional[TokenVectors]] = (None, None),
+    ) -> None:
+        """Give every parameter its first value.
+
+        Parameters
+        ----------
+        contexts : sequence of mxnet.Context
+            Devices that hold a copy each.
+        vectors : sequence of TokenVectors
+            Pretrained vectors of in0 and in1, None where there are none.
+        """
+        self.params.initialize(ctx=list(contexts))
+        for table, pretrained in zip(self._tables, vectors):
+            if pretrained is not None:
+                start = table.data(contexts[0]).asnumpy()
+                known = pretrained.known[:, None]
+                table.set_data(mx.nd.array(np.where(known, pretrained.matrix, start)))
+
+    def hybridize(self) -> None:
+        """Compile the blocks into graphs whose memory is planned once a shape."""
+        for block in (*self.encoders, self.scorer, self.loss):
+            block.hybridize(static_alloc=True, static_shape=True)
+
+    def is_pooled(self, side: int) -> bool:
+        """Whether the encoder of in0 (0) or in1 (1) is pooled_embedding."""
+        return self.hyperparameters.encoders[side].network == "pooled_embedding"
+
+    def prepare(self, side: int, lists: TokenLists, width: int, context: Any) -> EncoderInput:
+        """Bring one input of a batch to a device.
+
+        Parameters
+        ----------
+        side : int
+            0 for in0, 1 for in1.
+        lists : TokenLists
+            ``n`` lists, n at least 1.
+        width : int
+            Padded length for the networks that read sequences.
+        context : mxnet.Context
+            The device.
+        """
+        if self.is_pooled(side):
+            weights = mean_weights(lists, self.hyperparameters.encoders[side].vocab_size)
+            tokens = mx.nd.sparse.csr_matrix(
+                (weights.data, weights.indices, weights.indptr),
+                shape=weights.shape,
+                dtype="float32",
+                ctx=context,
+            )
+        else:
+            tokens = to_device(pad(lists, width), context)
+        return EncoderInput(tokens, to_device(lists.lengths.astype(np.float32), context))
+
+    def look_up(self, side: int, inputs: EncoderInput, context: Any) -> Any:
+        """Token vectors ``(n, length, width)`` of a sequence, or their mean ``(n, enc_dim)``."""
+        table = self._tables[side]
+        if self.is_pooled(side):
+            return mx.nd.dot(inputs.tokens, table.data(context))
+        rows, columns = table.shape
+        return mx.nd.Embedding(
+            inputs.tokens,
+            table.data(context),
+            input_dim=rows,
+            output_dim=columns,
+            sparse_grad=table.grad_req != "null",
+        )
+
+    def encode(self, side: int, inputs: EncoderInput, context: Any) -> Any:
+        """Embeddings ``(n, enc_dim)`` of one input."""
+        vectors = self.look_up(side, inputs, context)
+        return self.encoders[side](vectors, inputs.lengths)
+
+    def score(self, vector0: Any, vector1: Any) -> Any:
+        """Probabilities ``(n, num_classes)``, or numbers ``(n,)`` for mean_squared_error."""
+        output = self.scorer(vector0, vector1)
+        return output if self.hyperparameters.is_regression else mx.nd.softmax(output, axis=1)
+
+    def encoder_symbol(self, side: int) -> Any:
+        """The graph from ``source`` and ``source_length`` (or ``target…``) to the embedding."""
+        tokens, lengths = (mx.sym.var(name) for name in INPUT_NAMES[side])
+        table = self._tables[side].var()
+        rows, columns = self._tables[side].shape
+        vectors = mx.sym.Embedding(tokens, table, input_dim=rows, output_dim=columns)
+        if self.is_pooled(side):
+            masked = mx.sym.SequenceMask(vectors, lengths, use_sequence_length=True, axis=1)
+            count = mx.sym.expand_dims(mx.sym.maximum(lengths, 1.0), axis=1)
+            vectors = mx.sym.broadcast_div(mx.sym.sum(masked, axis=1), count)
+        return self.encoders[side](vectors, lengths)
+
+    def scoring_symbol(self) -> Any:
+        """The graph from both inputs' tokens and lengths to ``out_layer``, the scores."""
+        output = self.scorer(self.encoder_symbol(0), self.encoder_symbol(1))
+        if self.hyperparameters.is_regression:
+            return mx.sym.identity(output, name="out_layer")
+        return mx.sym.softmax(output, axis=1, name="out_layer")
+
+
+def to_device(array: np.ndarray, context: Any) -> Any:
+    """An NDArray of the same type; on the CPU it shares the memory, which then is read-only."""
+    shared = mx.nd.from_numpy(np.ascontiguousarray(array), zero_copy=True)
+    return shared if context.device_type == "cpu" else shared.as_in_context(context)

@@ -1,0 +1,155 @@
+"""A loaded model: scores of pairs and embeddings of objects, in batches that fit into memory."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Optional, Union
+
+import numpy as np
+
+from object2vec import artifacts
+from object2vec.arrays import PairDataset, TokenLists
+from object2vec.batching import length_sorted_runs, widest
+from object2vec.hyperparameters import Hyperparameters
+from object2vec.mxnet_import import mx
+from object2vec.network import EncoderInput, Object2VecNetwork, to_device
+
+
+class Predictor:
+    """Computes scores and embeddings with one copy of a network.
+
+    Parameters
+    ----------
+    network : Object2VecNetwork
+        Initialized on ``context``.
+    context : mxnet.Context, optional
+        The device; the CPU by default.
+    vocabularies : tuple, optional
+        The gluonnlp vocabularies of in0 and in1, None where none was given.
+    metrics : dict, optional
+        What training reported of the model.
+    """
+
+    def __init__(
+        self,
+        network: Object2VecNetwork,
+        context: Optional[Any] = None,
+        vocabularies: tuple[Any, Any] = (None, None),
+        metrics: Optional[dict[str, Any]] = None,
+    ) -> None:
+        self.network = network
+        self.vocabularies = vocabularies
+        self.metrics = metrics or {}
+        self._context = context or mx.cpu(0)
+
+    @classmethod
+    def load(
+        cls, model_dir: Union[str, os.PathLike[str]], context: Optional[Any] = None
+    ) -> Predictor:
+        """Load a model directory.
+
+        Raises
+        ------
+        CustomerError
+            If the folder holds no model, a damaged one, or one of an unknown format.
+        """
+        context = context or mx.cpu(0)
+        loaded = artifacts.load_model(model_dir, context)
+        loaded.network.hybridize()
+        return cls(loaded.network, context, loaded.vocabularies, loaded.metrics)
+
+    @property
+    def hyperparameters(self) -> Hyperparameters:
+        """What the model was trained with."""
+        return self.network.hyperparameters
+
+    def embeddings(
+        self, side: int, lists: TokenLists, max_seq_len: Optional[int] = None
+    ) -> np.ndarray:
+        """Embed objects.
+
+        Parameters
+        ----------
+        side : int
+            0 for in0's encoder, 1 for in1's.
+        lists : TokenLists
+            ``n`` lists of ids below the encoder's vocab_size.
+        max_seq_len : int, optional
+            Longer lists are cut to this length; the encoder's own max_seq_len by default.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, shape ``(n, enc_dim)``.
+        """
+        lists = self._cut(side, lists, max_seq_len)
+        answer = np.empty((len(lists), self.hyperparameters.enc_dim), np.float32)
+        for rows in length_sorted_runs(lists.lengths, *self._cells(side)):
+            answer[rows] = self._encode(side, lists.take(rows)).asnumpy()
+        return answer
+
+    def scores(
+        self,
+        in0: TokenLists,
+        in1: TokenLists,
+        max_seq_lens: Optional[tuple[int, int]] = None,
+    ) -> np.ndarray:
+        """Score pairs.
+
+        Parameters
+        ----------
+        in0, in1 : TokenLists
+            ``n`` lists each, of ids below the encoders' vocab_size.
+        max_seq_lens : tuple of int, optional
+            Longer lists are cut to these lengths; the encoders' own max_seq_len by default.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32; probabilities ``(n, num_classes)``, or numbers ``(n,)`` for mean_squared_error.
+        """
+        limits = max_seq_lens or (None, None)
+        in0, in1 = self._cut(0, in0, limits[0]), self._cut(1, in1, limits[1])
+        settings = self.hyperparameters
+        shape = (len(in0),) if settings.is_regression else (len(in0), settings.num_classes)
+        answer = np.empty(shape, np.float32)
+        for rows in self._pair_runs(in0, in1):
+            vectors = self._encode(0, in0.take(rows)), self._encode(1, in1.take(rows))
+            answer[rows] = self.network.score(*vectors).asnumpy()
+        return answer
+
+    def loss_sums(self, pairs: PairDataset) -> np.ndarray:
+        """Sum up what `Loss` reports over all pairs.
+
+        Returns
+        -------
+        numpy.ndarray
+            float64, shape ``(2,)``: cross-entropy and right answers, or squared and absolute error.
+        """
+        sums = np.zeros(2)
+        for rows in self._pair_runs(pairs.in0, pairs.in1):
+            vectors = self._encode(0, pairs.in0.take(rows)), self._encode(1, pairs.in1.take(rows))
+            labels = to_device(pairs.labels[rows], self._context)
+            sums += self.network.loss(*vectors, labels)[1].asnumpy()
+        return sums
+
+    def _encode(self, side: int, lists: TokenLists) -> Any:
+        inputs: EncoderInput = self.network.prepare(side, lists, widest(lists), self._context)
+        return self.network.encode(side, inputs, self._context)
+
+    def _cut(self, side: int, lists: TokenLists, limit: Optional[int]) -> TokenLists:
+        return lists.truncate(limit or self.hyperparameters.encoders[side].max_seq_len)
+
+    def _pair_runs(self, in0: TokenLists, in1: TokenLists) -> Any:
+        cells = [sum(values) for values in zip(self._cells(0), self._cells(1))]
+        return length_sorted_runs(np.maximum(in0.lengths, in1.lengths), cells[0], cells[1])
+
+    def _cells(self, side: int) -> tuple[int, int]:
+        settings = self.hyperparameters
+        encoder = settings.encoders[side]
+        per_row = 4 * settings.enc_dim + settings.mlp_dim
+        if self.network.is_pooled(side):
+            return 1, per_row
+        # the widest layer, held twice, and for the LSTM its four gates
+        width = max(encoder.token_embedding_dim, settings.enc_dim)
+        return (6 if encoder.network == "bilstm" else 3) * width, per_row

@@ -1,0 +1,382 @@
+"""Trains a network: epochs, optimizer, validation, early stopping and the best model kept."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import logging
+import math
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import numpy as np
+from tqdm import tqdm
+
+from object2vec import artifacts
+from object2vec.arrays import PairDataset
+from object2vec.batching import Batch, TrainingBatches
+from object2vec.early_stopping import EarlyStopping
+from object2vec.errors import CustomerError
+from object2vec.hyperparameters import Hyperparameters
+from object2vec.kvstore import choose_contexts, choose_kvstore
+from object2vec.metrics import MetricAccumulator
+from object2vec.mxnet_import import mx
+from object2vec.network import EncoderInput, Object2VecNetwork, to_device
+from object2vec.optimizers import build_optimizer
+from object2vec.predictor import Predictor
+from object2vec.prefetch import prefetch
+from object2vec.pretrained import Auxiliary
+from object2vec.training_log import TrainingLog
+
+logger = logging.getLogger("object2vec")
+
+_REPORT_EVERY = 100  # batches between two lines of progress
+_IN_FLIGHT = 2  # batches that MXNet's engine may have queued
+
+
+@dataclass
+class TrainingResult:
+    """What training leaves behind.
+
+    Attributes
+    ----------
+    predictor : Predictor
+        With the best model.
+    history : list of dict
+        For each finished epoch ``epoch`` and the values ``train_…`` and ``validation_…``.
+    best_epoch : int
+        From 0; -1 if training was interrupted in the first epoch.
+    best_loss : float
+        Its validation loss, or its training loss without a validation channel.
+    test_metrics : dict or None
+        Values of the test channel by metric name.
+    stopped_early, interrupted : bool
+        Whether early stopping, or the caller, ended it before the last epoch.
+    """
+
+    predictor: Predictor
+    history: list[dict[str, float]]
+    best_epoch: int
+    best_loss: float
+    test_metrics: Optional[dict[str, float]] = None
+    stopped_early: bool = False
+    interrupted: bool = False
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """A device's part of a batch. A device without pairs takes one with the weight 0."""
+
+    context: Any
+    inputs: tuple[EncoderInput, EncoderInput]
+    labels: Any
+    weight: float
+
+
+def train(
+    hyperparameters: Hyperparameters,
+    train: PairDataset,
+    validation: Optional[PairDataset] = None,
+    test: Optional[PairDataset] = None,
+    *,
+    auxiliary: Optional[Auxiliary] = None,
+    contexts: Optional[list[Any]] = None,
+    model_dir: Optional[Union[str, os.PathLike[str]]] = None,
+    host: str = "algo-1",
+    stop: Callable[[], bool] = lambda: False,
+    progress: bool = False,
+) -> TrainingResult:
+    """Train a model.
+
+    Parameters
+    ----------
+    hyperparameters : Hyperparameters
+        All settings.
+    train, validation, test : PairDataset
+        Pairs that fit the hyperparameters; validation decides early stopping and the best epoch,
+        test is scored once with the best model.
+    auxiliary : Auxiliary, optional
+        Pretrained vectors and vocabularies.
+    contexts : list of mxnet.Context, optional
+        Devices; chosen by ``_num_gpus`` by default.
+    model_dir : path, optional
+        Receives the best model so far after each epoch that improves; nothing is kept by default.
+    host : str
+        Name in the lines that machines read.
+    stop : callable
+        Asked before each batch; once it says True the best model so far is kept and training ends.
+        Before the first epoch's end that is the current one, marked as incomplete.
+    progress : bool
+        Show a progress bar on standard error instead of the lines every 100 batches.
+
+    Returns
+    -------
+    TrainingResult
+
+    Raises
+    ------
+    CustomerError
+        If the loss becomes NaN or infinite, or if more GPUs are asked for than there are.
+    """
+    with contextlib.ExitStack() as stack:
+        folder = (
+            Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="object2vec-")))
+            if model_dir is None
+            else Path(model_dir)
+        )
+        run = _Training(
+            hyperparameters,
+            auxiliary or Auxiliary((None, None), (None, None)),
+            contexts or choose_contexts(hyperparameters.num_gpus),
+            folder,
+            host,
+            progress,
+        )
+        return run.run(train, validation, test, stop)
+
+
+class _Training:
+    def __init__(
+        self,
+        hyperparameters: Hyperparameters,
+        auxiliary: Auxiliary,
+        contexts: list[Any],
+        folder: Path,
+        host: str,
+        progress: bool,
+    ) -> None:
+        self._settings = hyperparameters
+        self._auxiliary = auxiliary
+        self._contexts = contexts
+        self._folder = folder
+        self._progress = progress
+        self._log = TrainingLog(hyperparameters, host)
+        self._stopping = EarlyStopping(
+            hyperparameters.early_stopping_patience, hyperparameters.early_stopping_tolerance
+        )
+        self._history: list[dict[str, float]] = []
+        if hyperparameters.seed is None:
+            self._seed = secrets.randbits(31)
+            logger.info("Drew the seed %d; set '_seed' to it to repeat this run.", self._seed)
+        else:
+            self._seed = hyperparameters.seed
+        self._build()
+
+    def _build(self) -> None:
+        settings, contexts = self._settings, self._contexts
+        gpus = [context for context in contexts if context.device_type == "gpu"]
+        logger.info("Number of GPUs being used: %d", len(gpus))
+        logger.info("context %s", contexts)
+        store = choose_kvstore(settings.kvstore, contexts)
+        logger.info("Create Store: %s", store)
+        mx.random.seed(self._seed)
+        self._network = Object2VecNetwork(settings)
+        self._network.initialize(contexts, self._auxiliary.vectors)
+        self._network.hybridize()
+        parameters = self._network.params
+        logger.info(
+            "fixed_param_names: %s",
+            [name for name, value in parameters.items() if value.grad_req == "null"],
+        )
+        logger.info("all params: %s", {name: value.shape for name, value in parameters.items()})
+        logger.info(
+            "Total params: %d", sum(int(np.prod(value.shape)) for value in parameters.values())
+        )
+        self._trainer = mx.gluon.Trainer(
+            parameters,
+            build_optimizer(settings),
+            kvstore=mx.kv.create(store) if len(contexts) > 1 else None,
+            update_on_kvstore=False,
+        )
+        self._predictor = Predictor(self._network, contexts[0], self._auxiliary.vocabularies)
+        self._log.initialized()
+
+    def run(
+        self,
+        train: PairDataset,
+        validation: Optional[PairDataset],
+        test: Optional[PairDataset],
+        stop: Callable[[], bool],
+    ) -> TrainingResult:
+        settings = self._settings
+        batches = TrainingBatches(
+            train,
+            settings.mini_batch_size,
+            bucket_width=settings.bucket_width,
+            negative_sampling_rate=settings.negative_sampling_rate,
+            seed=self._seed,
+        )
+        self._log.buckets(batches.buckets())
+        stopped_early = interrupted = False
+        for epoch in range(settings.epochs):
+            begun = time.time()
+            trained = self._train_epoch(epoch, batches, stop)
+            if trained is None:
+                interrupted = True
+                break
+            loss = self._judge(epoch, begun, trained, validation)
+            judging = time.time()
+            is_best = self._stopping.add(loss)
+            stopped_early = self._stopping.should_stop
+            if is_best:
+                self._save(complete=True)
+            self._log.epoch_end(epoch, begun, judging, stopped_early)
+            if stopped_early:
+                break
+        self._restore_best(interrupted)
+        if self._history:
+            negatives = settings.negative_sampling_rate * np.count_nonzero(train.labels)
+            measured = (train, int(negatives)) if validation is None else (validation, 0)
+            self._log.warn_of_baseline(self._stopping.best_loss, *measured)
+        test_metrics = None
+        if test is not None and not interrupted:
+            begun = time.time()
+            scored = self._evaluate(test)
+            self._log.test_scores(begun, scored)
+            test_metrics = scored.values()
+        self._log.finished()
+        return TrainingResult(
+            self._predictor,
+            self._history,
+            self._stopping.best_epoch,
+            self._stopping.best_loss,
+            test_metrics,
+            stopped_early,
+            interrupted,
+        )
+
+    def _train_epoch(
+        self, epoch: int, batches: TrainingBatches, stop: Callable[[], bool]
+    ) -> Optional[MetricAccumulator]:
+        accumulator = MetricAccumulator(self._settings.is_regression)
+        counters = self._log.counters
+        counters.reset()
+        begun = time.time()
+        queued: collections.deque[tuple[list[Any], int]] = collections.deque()
+        bar = tqdm(desc=f"Epoch {epoch}", unit=" pairs", disable=not self._progress, leave=False)
+        with bar, contextlib.closing(prefetch(self._shards(batches.epoch()))) as prepared:
+            for shards, count in prepared:
+                if stop():
+                    return None
+                queued.append((self._step(shards, count), count))
+                counters.add(count)
+                if len(queued) > _IN_FLIGHT:
+                    _add_sums(accumulator, *queued.popleft(), epoch)
+                bar.update(count)
+                if counters.batches_since_reset % _REPORT_EVERY == 0 and not self._progress:
+                    self._log.running(epoch, begun, accumulator.values())
+        for totals, count in queued:
+            _add_sums(accumulator, totals, count, epoch)
+        return accumulator
+
+    def _shards(self, batches: Iterator[Batch]) -> Iterator[tuple[list[_Shard], int]]:
+        for batch in batches:
+            shards = []
+            for context, part in zip(self._contexts, batch.split(len(self._contexts))):
+                weight = 1.0 if len(part) else 0.0
+                if not weight:
+                    part = batch.split(len(batch))[0]
+                inputs = [
+                    self._network.prepare(side, lists, width, context)
+                    for side, (lists, width) in enumerate(zip(part.sides, part.widths))
+                ]
+                labels = to_device(part.labels, context)
+                shards.append(_Shard(context, (inputs[0], inputs[1]), labels, weight))
+            yield shards, len(batch)
+
+    def _step(self, shards: list[_Shard], count: int) -> list[Any]:
+        network = self._network
+        objectives, totals = [], []
+        with mx.autograd.record():
+            for shard in shards:
+                vectors = [
+                    network.encode(side, shard.inputs[side], shard.context) for side in (0, 1)
+                ]
+                objective, reported = network.loss(*vectors, shard.labels)
+                if shard.weight:
+                    totals.append(reported)
+                else:
+                    objective = objective * shard.weight
+                objectives.append(objective)
+        mx.autograd.backward(objectives)
+        self._trainer.step(count)
+        return totals
+
+    def _judge(
+        self,
+        epoch: int,
+        begun: float,
+        trained: MetricAccumulator,
+        validation: Optional[PairDataset],
+    ) -> float:
+        validated = None if validation is None else self._evaluate(validation)
+        loss = (validated or trained).loss
+        if not math.isfinite(loss):
+            raise _diverged("validation", loss, epoch)
+        self._log.epoch_metrics(epoch, begun, trained, validated)
+        record: dict[str, float] = {"epoch": epoch}
+        for split, accumulator in (("train", trained), ("validation", validated)):
+            if accumulator is not None:
+                record.update(
+                    {f"{split}_{name}": value for name, value in accumulator.values().items()}
+                )
+        self._history.append(record)
+        return loss
+
+    def _evaluate(self, pairs: PairDataset) -> MetricAccumulator:
+        accumulator = MetricAccumulator(self._settings.is_regression)
+        loss, score = self._predictor.loss_sums(pairs)
+        accumulator.update(loss, score, len(pairs))
+        return accumulator
+
+    def _save(self, complete: bool) -> None:
+        begun = time.time()
+        artifacts.save_model(
+            self._folder,
+            self._network,
+            metrics={
+                "best_epoch": self._stopping.best_epoch,
+                "best_loss": self._stopping.best_loss if complete else None,
+                "history": self._history,
+            },
+            vocabularies=self._auxiliary.vocabularies,
+            complete=complete,
+        )
+        self._log.milliseconds(begun, {"model.serialize.time": time.time() - begun})
+
+    def _restore_best(self, interrupted: bool) -> None:
+        begun = time.time()
+        if interrupted and not self._history:
+            logger.warning(
+                "Training was asked to stop before its first epoch ended: the model holds the "
+                "current weights and is marked as incomplete."
+            )
+            self._save(complete=False)
+            return
+        if interrupted:
+            logger.warning("Training was asked to stop: the best model so far is kept.")
+        best = self._stopping.best_epoch
+        logger.info("Best model based on epoch %d. Best loss: %.3f", best, self._stopping.best_loss)
+        if interrupted or best < len(self._history) - 1:
+            artifacts.restore_parameters(self._folder, self._network)
+        self._log.milliseconds(begun, {"finalize.time": time.time() - begun})
+
+
+def _add_sums(accumulator: MetricAccumulator, totals: list[Any], count: int, epoch: int) -> None:
+    loss, score = np.sum([sums.asnumpy() for sums in totals], axis=0, dtype=np.float64)
+    if not math.isfinite(loss):
+        raise _diverged("training", loss, epoch)
+    accumulator.update(loss, score, count)
+
+
+def _diverged(which: str, loss: float, epoch: int) -> CustomerError:
+    return CustomerError(
+        f"The {which} loss became {'NaN' if math.isnan(loss) else 'infinite'} in epoch {epoch}; "
+        "a lower 'learning_rate' usually mends this."
+    )
