@@ -23,10 +23,15 @@ FORMAT = "object2vec"
 FORMAT_VERSION = 1
 MANIFEST = "model.json"
 _ORIGINALS_MODEL = "model_algo-1"
+_STEM = r"(parameters|hyperparameters|metrics|scores|enc[01]|vocabulary[01])"
 _OWN_FILE = re.compile(
-    r"(parameters|hyperparameters|metrics|scores|enc[01]|vocabulary[01])-[0-9a-f]{12}"
-    r"\.(params|json)"
+    rf"{_STEM}-[0-9a-f]{{12}}\.(params|json)"
+    # what a kill leaves of `_add_file` and of `atomic_write`
+    rf"|\.\.?{_STEM}\.part(\.[0-9a-f]{{12}}\.tmp)?|\.model\.json\.[0-9a-f]{{12}}\.tmp"
 )
+_MANIFEST_KEYS = (
+    "complete", "files", "hyperparameters", "metrics", "networks", "parameters", "vocabularies"
+)  # fmt: skip
 _PathLike = Union[str, os.PathLike]
 
 
@@ -243,6 +248,12 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise CustomerError(
             f"{path} says format_version {version}, but object2vec {__version__} reads version "
             f"{FORMAT_VERSION}; load it with object2vec {manifest.get('object2vec_version')}."
+        )
+    missing = [key for key in _MANIFEST_KEYS if key not in manifest]
+    if missing:
+        raise CustomerError(
+            f"{path} lacks {', '.join(missing)}; the model directory is damaged: "
+            "copy or train it again."
         )
     return manifest
 

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from object2vec import artifacts
 from object2vec.arrays import PairDataset
+from object2vec.baseline import baseline_of
 from object2vec.batching import Batch, TrainingBatches
 from object2vec.early_stopping import EarlyStopping
 from object2vec.errors import CustomerError
@@ -213,6 +214,9 @@ class _Training:
             seed=self._seed,
         )
         self._log.buckets(batches.buckets())
+        negatives = settings.negative_sampling_rate * int(np.count_nonzero(train.labels))
+        start = baseline_of(train.labels, settings, negatives)
+        self._network.set_output_bias(start.output)
         stopped_early = interrupted = False
         for epoch in range(settings.epochs):
             begun = time.time()
@@ -231,9 +235,9 @@ class _Training:
                 break
         self._restore_best(interrupted)
         if self._history:
-            negatives = settings.negative_sampling_rate * np.count_nonzero(train.labels)
-            measured = (train, int(negatives)) if validation is None else (validation, 0)
-            self._log.warn_of_baseline(self._stopping.best_loss, *measured)
+            if validation is not None:
+                start = baseline_of(validation.labels, settings)
+            self._log.warn_of_baseline(self._stopping.best_loss, start)
         test_metrics = None
         if test is not None and not interrupted:
             begun = time.time()

@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Optional
 
-import numpy as np
-
-from object2vec.arrays import PairDataset
+from object2vec.baseline import Baseline
 from object2vec.batching import Bucket
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.metrics import (
@@ -162,36 +160,16 @@ class TrainingLog:
         """Tell how long it all took."""
         self.milliseconds(self._begun, {"totaltime": time.time() - self._begun})
 
-    def warn_of_baseline(self, best_loss: float, pairs: PairDataset, negatives: int) -> None:
-        """Warn where the best loss is no better than that of a model that ignores its input.
-
-        Parameters
-        ----------
-        best_loss : float
-            Of the epoch that is kept.
-        pairs : PairDataset
-            What the loss was measured on.
-        negatives : int
-            How many pairs of label 0 came on top.
-        """
-        labels = pairs.labels.astype(np.float64)
-        if self._settings.is_regression:
-            labels = np.concatenate([labels, np.zeros(negatives)])
-            baseline, what = float(np.var(labels)), "always predicting the mean label"
-        else:
-            counts = np.bincount(labels.astype(np.int64), minlength=1)
-            counts[0] += negatives
-            shares = counts[counts > 0] / counts.sum()
-            baseline = float(-np.sum(shares * np.log(shares)))
-            what = "always predicting the classes' shares"
-        if baseline > 0 and best_loss > _BASELINE_SHARE * baseline:
+    def warn_of_baseline(self, best_loss: float, baseline: Baseline) -> None:
+        """Warn where the best loss is no better than that of a model that ignores its input."""
+        if baseline.loss > 0 and best_loss > _BASELINE_SHARE * baseline.loss:
             logger.warning(
                 "The best loss %.4f is no better than %.4f, that of %s: nothing was learnt. A "
                 "lower 'weight_decay', another 'learning_rate' or more epochs may help; check also "
                 "that the labels belong to their pairs.",
                 best_loss,
-                baseline,
-                what,
+                baseline.loss,
+                baseline.description,
             )
 
     def _records(

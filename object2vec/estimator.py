@@ -1,0 +1,385 @@
+"""The Python API: one object to fit, ask, evaluate, save and load."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Optional, Union
+
+import numpy as np
+
+from object2vec.arrays import PairDataset, TokenLists
+from object2vec.dataset import from_records, read_channel, token_lists
+from object2vec.errors import CustomerError
+from object2vec.hyperparameters import Hyperparameters, LogLine, parse
+from object2vec.logs import LOGGER_NAME
+from object2vec.metrics import MetricAccumulator
+from object2vec.records import INPUTS
+
+if TYPE_CHECKING:
+    import pandas
+
+    from object2vec.predictor import Predictor
+
+    Records = Union[Iterable[Mapping[str, Any]], pandas.DataFrame]
+    PathLike = Union[str, os.PathLike[str]]
+    Data = Union[PathLike, Records]
+
+_logger = logging.getLogger(LOGGER_NAME)
+
+
+class Object2Vec:
+    """Learns embeddings of pairs of objects, each a list of token ids, from a label of the pair.
+
+    All hyperparameters of the training job are parameters here, under the same names; what the
+    table in the README says of them holds.
+
+    Parameters
+    ----------
+    enc0_max_seq_len, enc1_max_seq_len : int
+        Longest list in tokens, longer ones are cut; enc1: default enc0's.
+    enc0_vocab_size, enc1_vocab_size : int
+        Ids run from 0 to vocab_size - 1; enc1: default enc0's.
+    enc0_network, enc1_network : str
+        ``hcnn``, ``bilstm`` or ``pooled_embedding``; enc1 also ``enc0``, which replaces every
+        enc1 value by enc0's.
+    enc0_layers, enc1_layers : int or "auto"
+    enc0_cnn_filter_width, enc1_cnn_filter_width : int
+    enc0_token_embedding_dim, enc1_token_embedding_dim : int
+    enc0_pretrained_embedding_file, enc1_pretrained_embedding_file : str
+        File in the folder that `fit` takes as `auxiliary`.
+    enc0_freeze_pretrained_embedding, enc1_freeze_pretrained_embedding : bool
+    enc0_vocab_file, enc1_vocab_file : str
+        File in the folder that `fit` takes as `auxiliary`.
+    enc_dim : int
+        Width of an embedding.
+    comparator_list : str or sequence of str
+        Some of ``hadamard``, ``concat``, ``abs_diff``, in their order.
+    mlp_layers, mlp_dim : int
+    mlp_activation : str
+        ``tanh``, ``relu`` or ``linear``.
+    output_layer : str
+        ``softmax`` for classes, ``mean_squared_error`` for numbers.
+    num_classes : int
+    dropout : float
+    tied_token_embedding_weight : bool
+    token_embedding_storage_type : str
+        ``dense`` or ``row_sparse``.
+    optimizer : str
+        ``adadelta``, ``adagrad``, ``adam``, ``sgd`` or ``rmsprop``.
+    learning_rate, weight_decay : float
+    mini_batch_size, epochs : int
+    early_stopping_patience : int
+    early_stopping_tolerance : float
+    bucket_width : int
+    negative_sampling_rate : int
+    seed : int, optional
+        Makes a run on the CPU repeatable.
+
+    Attributes
+    ----------
+    history : list of dict
+        The metrics of each epoch, in order; empty before `fit`.
+
+    Raises
+    ------
+    CustomerError
+        Says of each wrong value what would be right.
+
+    Examples
+    --------
+    >>> from object2vec import Object2Vec
+    >>> model = Object2Vec(enc0_max_seq_len=1, enc0_vocab_size=4, enc0_network="pooled_embedding",
+    ...                    enc_dim=8, epochs=1, seed=1)
+    >>> pairs = [{"in0": [1], "in1": [2], "label": 1}, {"in0": [1], "in1": [3], "label": 0}]
+    >>> model.fit(pairs).predict(pairs).shape
+    (2, 2)
+    >>> model.embed(in0=[[1], [2], [3]]).shape
+    (3, 8)
+    """
+
+    def __init__(
+        self,
+        *,
+        enc0_max_seq_len: int,
+        enc0_vocab_size: int,
+        enc0_network: str = "hcnn",
+        enc0_layers: Union[int, str] = "auto",
+        enc0_cnn_filter_width: int = 3,
+        enc0_token_embedding_dim: int = 300,
+        enc0_pretrained_embedding_file: str = "",
+        enc0_freeze_pretrained_embedding: bool = True,
+        enc0_vocab_file: str = "",
+        enc1_max_seq_len: Optional[int] = None,
+        enc1_vocab_size: Optional[int] = None,
+        enc1_network: str = "enc0",
+        enc1_layers: Union[int, str] = "auto",
+        enc1_cnn_filter_width: int = 3,
+        enc1_token_embedding_dim: int = 300,
+        enc1_pretrained_embedding_file: str = "",
+        enc1_freeze_pretrained_embedding: bool = True,
+        enc1_vocab_file: str = "",
+        enc_dim: int = 4096,
+        comparator_list: Union[str, Sequence[str]] = ("hadamard", "concat", "abs_diff"),
+        mlp_layers: int = 2,
+        mlp_dim: int = 512,
+        mlp_activation: str = "linear",
+        output_layer: str = "softmax",
+        num_classes: int = 2,
+        dropout: float = 0.0,
+        tied_token_embedding_weight: bool = False,
+        token_embedding_storage_type: str = "dense",
+        optimizer: str = "adam",
+        learning_rate: float = 0.0004,
+        weight_decay: float = 0.0,
+        mini_batch_size: int = 32,
+        epochs: int = 30,
+        early_stopping_patience: int = 3,
+        early_stopping_tolerance: float = 0.01,
+        bucket_width: int = 0,
+        negative_sampling_rate: int = 0,
+        seed: Optional[int] = None,
+    ) -> None:
+        values = dict(locals())
+        values["_seed"] = values.pop("seed")
+        # A default is not handed on: a value counts as given when a rule replaces or ignores it.
+        given = {
+            name: value
+            for name, value in values.items()
+            if name != "self" and value is not None and value != _DEFAULTS.get(name)
+        }
+        self._set(*parse(given))
+
+    def _set(
+        self,
+        hyperparameters: Hyperparameters,
+        lines: Sequence[LogLine] = (),
+        predictor: Optional[Predictor] = None,
+    ) -> None:
+        self._hyperparameters = hyperparameters
+        self._lines = list(lines)
+        self._predictor = predictor
+        self._metrics: dict[str, Any] = {}
+        self.history: list[dict[str, Any]] = []
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """Every hyperparameter by its public name, resolved and typed."""
+        return self._hyperparameters.to_dict()
+
+    def __repr__(self) -> str:
+        enc0, enc1 = self._hyperparameters.encoders
+        state = "fitted" if self._predictor is not None else "not fitted"
+        return (
+            f"<Object2Vec {enc0.network} x {enc1.network}, enc_dim "
+            f"{self._hyperparameters.enc_dim}, {self._hyperparameters.output_layer}, {state}>"
+        )
+
+    def fit(
+        self,
+        train: Data,
+        validation: Optional[Data] = None,
+        test: Optional[Data] = None,
+        auxiliary: Optional[PathLike] = None,
+        *,
+        progress: Optional[bool] = None,
+    ) -> Object2Vec:
+        """Train from scratch and keep the best epoch's model.
+
+        Parameters
+        ----------
+        train, validation, test : path, iterable of mappings, or pandas.DataFrame
+            Pairs with ``in0``, ``in1`` and ``label``; a path is a JSON Lines file or a folder of
+            them. Validation decides when to stop and which epoch is best.
+        auxiliary : path, optional
+            Folder of the pretrained vectors and vocabulary files.
+        progress : bool, optional
+            Show a progress bar on standard error; default: if that is a terminal.
+
+        Returns
+        -------
+        Object2Vec
+            Itself.
+
+        Raises
+        ------
+        CustomerError
+            The data do not fit the hyperparameters, or the loss is no longer finite.
+        """
+        for line in self._lines:
+            _logger.log(line.level, "%s", line.text)
+        hyperparameters = self._hyperparameters
+        datasets = [
+            None if data is None else _read(data, hyperparameters, channel)
+            for channel, data in (("train", train), ("validation", validation), ("test", test))
+        ]
+        vectors = None
+        if any(e.pretrained_embedding_file or e.vocab_file for e in hyperparameters.encoders):
+            from object2vec.pretrained import read_auxiliary
+
+            vectors = read_auxiliary(auxiliary, hyperparameters)
+        from object2vec.training import train as run_training
+
+        assert datasets[0] is not None
+        result = run_training(
+            hyperparameters,
+            datasets[0],
+            datasets[1],
+            datasets[2],
+            auxiliary=vectors,
+            progress=sys.stderr.isatty() if progress is None else progress,
+        )
+        self._predictor = result.predictor
+        self._metrics = {
+            "best_epoch": result.best_epoch,
+            "best_loss": result.best_loss,
+            "history": result.history,
+        }
+        self.history = result.history
+        return self
+
+    def predict(self, pairs: Records) -> np.ndarray:
+        """Score pairs.
+
+        Parameters
+        ----------
+        pairs : iterable of mappings or (in0, in1) tuples, or pandas.DataFrame
+            ``in0`` and ``in1`` are lists of token ids; a label is ignored.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32: probabilities ``(n, num_classes)``, or predicted numbers ``(n,)`` for
+            mean_squared_error.
+        """
+        predictor = self._fitted()
+        in0, in1 = (
+            self._token_lists(values, side) for side, values in enumerate(_two_columns(pairs))
+        )
+        return predictor.scores(in0, in1)
+
+    def embed(
+        self,
+        in0: Optional[Iterable[Sequence[int]]] = None,
+        in1: Optional[Iterable[Sequence[int]]] = None,
+    ) -> np.ndarray:
+        """Embed objects of one side.
+
+        Parameters
+        ----------
+        in0, in1 : iterable of sequences of int
+            Lists of token ids; exactly one of the two is given and chooses the encoder.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32 ``(n, enc_dim)``.
+        """
+        predictor = self._fitted()
+        if (in0 is None) == (in1 is None):
+            raise CustomerError("embed takes exactly one of in0 and in1.")
+        side = 0 if in0 is not None else 1
+        values = in0 if in0 is not None else in1
+        return predictor.embeddings(side, self._token_lists(values, side))
+
+    def evaluate(self, pairs: Data) -> dict[str, float]:
+        """Score labelled pairs against their labels.
+
+        Parameters
+        ----------
+        pairs : path, iterable of mappings, or pandas.DataFrame
+            As for `fit`.
+
+        Returns
+        -------
+        dict of str to float
+            ``cross_entropy``, ``accuracy`` and ``perplexity``, or ``mean_squared_error`` and
+            ``mean_absolute_error``; means over the pairs.
+        """
+        predictor = self._fitted()
+        data = _read(pairs, self._hyperparameters, "evaluated")
+        accumulator = MetricAccumulator(self._hyperparameters.is_regression)
+        loss, score = predictor.loss_sums(data)
+        accumulator.update(loss, score, len(data))
+        return accumulator.values()
+
+    def save(self, folder: PathLike) -> None:
+        """Write the model directory, the same that a training job writes."""
+        predictor = self._fitted()
+        from object2vec.artifacts import save_model
+
+        save_model(
+            folder,
+            predictor.network,
+            metrics=self._metrics,
+            vocabularies=predictor.vocabularies,
+        )
+
+    @classmethod
+    def load(cls, folder: PathLike) -> Object2Vec:
+        """Load a model directory that `save` or a training job has written.
+
+        Raises
+        ------
+        CustomerError
+            The folder holds no model, or a damaged one.
+        """
+        from object2vec.predictor import Predictor
+
+        predictor = Predictor.load(folder)
+        model = cls.__new__(cls)
+        model._set(predictor.hyperparameters, predictor=predictor)
+        model._metrics = predictor.metrics
+        model.history = list(predictor.metrics.get("history", []))
+        return model
+
+    def _fitted(self) -> Predictor:
+        if self._predictor is None:
+            raise CustomerError("This Object2Vec is not fitted yet: call fit, or load a model.")
+        return self._predictor
+
+    def _token_lists(self, values: Any, side: int) -> TokenLists:
+        encoder = self._hyperparameters.encoders[side]
+        return token_lists(values, INPUTS[side], encoder.vocab_size, encoder.max_seq_len)
+
+
+def _read(data: Any, hyperparameters: Hyperparameters, channel: str) -> PairDataset:
+    if isinstance(data, (str, os.PathLike)):
+        return read_channel(data, hyperparameters, channel=channel)
+    return from_records(data, hyperparameters, channel=channel)
+
+
+def _two_columns(pairs: Any) -> tuple[list[Any], list[Any]]:
+    if hasattr(pairs, "columns") and hasattr(pairs, "to_dict"):
+        missing = [name for name in INPUTS if name not in pairs.columns]
+        if missing:
+            raise CustomerError(f"The data frame has no column {missing[0]!r}.")
+        return pairs["in0"].tolist(), pairs["in1"].tolist()
+    if isinstance(pairs, (str, bytes, os.PathLike, Mapping)) or not isinstance(pairs, Iterable):
+        raise CustomerError(
+            'Pairs must be an iterable of mappings such as {"in0": [6, 17], "in1": [16]}, not '
+            f"a {type(pairs).__name__}."
+        )
+    columns: tuple[list[Any], list[Any]] = ([], [])
+    for position, pair in enumerate(pairs):
+        if isinstance(pair, Mapping) and all(name in pair for name in INPUTS):
+            values = [pair[name] for name in INPUTS]
+        elif isinstance(pair, tuple) and len(pair) == 2:
+            values = list(pair)
+        else:
+            raise CustomerError(
+                f"Instance {position}, counting from 0, must hold in0 and in1 to be scored; embed "
+                "takes single inputs."
+            )
+        for column, value in zip(columns, values):
+            column.append(value)
+    return columns
+
+
+_DEFAULTS = {
+    name: parameter.default
+    for name, parameter in inspect.signature(Object2Vec.__init__).parameters.items()
+}

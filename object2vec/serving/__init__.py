@@ -1,0 +1,1 @@
+"""Serving: what stands between a request's bytes and a loaded model."""

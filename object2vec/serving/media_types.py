@@ -1,0 +1,143 @@
+"""Which format a request is in and which its answer takes: Content-Type and Accept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Optional
+
+from object2vec.errors import CustomerError
+
+JSON = "application/json"
+JSON_LINES = "application/jsonlines"
+
+_ALIASES = {
+    JSON: JSON,
+    JSON_LINES: JSON_LINES,
+    "application/json-lines": JSON_LINES,
+    "application/jsonl": JSON_LINES,
+    "application/x-jsonlines": JSON_LINES,
+    "application/x-ndjson": JSON_LINES,
+}
+_ACCEPTED = f"{JSON} and {JSON_LINES}"
+_MAX_SEQ_LEN = 5000
+
+
+class UnsupportedMediaTypeError(CustomerError):
+    """The request's content type is not one that is read here."""
+
+    http_status = 415
+
+
+class NotAcceptableError(CustomerError):
+    """None of the types that the request accepts can be written here."""
+
+    http_status = 406
+
+
+@dataclass(frozen=True)
+class ContentType:
+    """A request's content type, resolved.
+
+    Parameters
+    ----------
+    media_type : str
+        `JSON` or `JSON_LINES`.
+    max_seq_lens : tuple of int, optional
+        The encoders' maximum lengths for this request, from ``infer_max_seqlens``.
+    """
+
+    media_type: str
+    max_seq_lens: Optional[tuple[int, int]] = None
+
+
+def parse_content_type(header: Optional[str]) -> ContentType:
+    """Read a Content-Type, in any letter case and with any parameters.
+
+    Parameters
+    ----------
+    header : str, optional
+        Such as ``application/json; infer_max_seqlens=50,60``; without one, JSON is meant.
+
+    Raises
+    ------
+    UnsupportedMediaTypeError
+        The type is not read here.
+    CustomerError
+        ``infer_max_seqlens`` is not two lengths from 1 to 5000.
+    """
+    if header is None or not header.strip():
+        return ContentType(JSON)
+    name, parameters = _split_header(header)
+    media_type = _ALIASES.get(name)
+    if media_type is None:
+        raise UnsupportedMediaTypeError(
+            f"Content type {name!r} is not supported; accepted are {_ACCEPTED}."
+        )
+    limits = parameters.get("infer_max_seqlens")
+    return ContentType(media_type, None if limits is None else _parse_limits(limits))
+
+
+def choose_accept(header: Optional[str], content_type: ContentType) -> str:
+    """Choose the answer's media type.
+
+    Parameters
+    ----------
+    header : str, optional
+        An Accept header, also a list with weights; the best weight that can be served wins.
+        None, an empty one and ``*/*`` mean the request's own type.
+    content_type : ContentType
+        Of the request.
+
+    Returns
+    -------
+    str
+        `JSON` or `JSON_LINES`.
+
+    Raises
+    ------
+    NotAcceptableError
+        Nothing in the list can be written here.
+    """
+    if header is None or not header.strip():
+        return content_type.media_type
+    best, best_weight = "", 0.0
+    for item in header.split(","):
+        name, parameters = _split_header(item)
+        own = name in ("*/*", "application/*")
+        media_type = content_type.media_type if own else _ALIASES.get(name)
+        weight = _weight(parameters.get("q", "1"))
+        if media_type is not None and weight > best_weight:
+            best, best_weight = media_type, weight
+    if not best:
+        raise NotAcceptableError(
+            f"Accept {header.strip()!r} cannot be served; answers are {_ACCEPTED}."
+        )
+    return best
+
+
+def _split_header(header: str) -> tuple[str, dict[str, str]]:
+    name, *items = header.split(";")
+    pairs: Iterable[tuple[str, str, str]] = (item.partition("=") for item in items)
+    parameters = {key.strip().lower(): value.strip().strip('"') for key, _, value in pairs}
+    return name.strip().lower(), parameters
+
+
+def _weight(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+def _parse_limits(text: str) -> tuple[int, int]:
+    parts = [part.strip() for part in text.split(",")]
+    sound = len(parts) == 2 and all(part.isascii() and part.isdigit() for part in parts)
+    if sound:
+        first, second = int(parts[0]), int(parts[1])
+        if 1 <= first <= _MAX_SEQ_LEN and 1 <= second <= _MAX_SEQ_LEN:
+            return first, second
+    raise CustomerError(
+        f"infer_max_seqlens={text} is not two whole numbers from 1 to {_MAX_SEQ_LEN}, for in0 "
+        "and in1, such as infer_max_seqlens=50,60."
+    )

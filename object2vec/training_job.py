@@ -1,0 +1,391 @@
+"""A training job: what it reads and in which order, what it logs, and how it ends."""
+
+from __future__ import annotations
+
+import errno
+import faulthandler
+import logging
+import platform
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Optional
+
+import numpy as np
+
+from object2vec.arrays import PairDataset
+from object2vec.dataset import channel_files, check_content_type, read_channel
+from object2vec.environment import Channel, Environment
+from object2vec.errors import (
+    AlgorithmError,
+    CustomerError,
+    Object2VecError,
+    PlatformError,
+    failure_text,
+)
+from object2vec.hyperparameters import HYPERPARAMETERS, Hyperparameters, parse
+from object2vec.logs import LOGGER_NAME
+from object2vec.version import __version__
+
+if TYPE_CHECKING:
+    from object2vec.pretrained import Auxiliary
+
+DATA_CHANNELS = ("train", "validation", "test")
+AUXILIARY_CHANNEL = "auxiliary"
+ORIGINAL_MODEL_FILE = "model_algo-1"
+EXIT_INTERRUPTED = 130
+
+_MEMORY_SIGNS = ("out of memory", "bad_alloc", "failed to allocate")
+_logger = logging.getLogger(LOGGER_NAME)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a training job reads and where it writes.
+
+    Parameters
+    ----------
+    configuration : mapping
+        Hyperparameters by name, as strings or with real types.
+    source : str
+        Where they come from, for the log.
+    channels : mapping of str to Channel
+        ``train`` and, if given, ``validation``, ``test`` and ``auxiliary``.
+    model_dir : Path, optional
+        Where the model is written; None where nothing is trained.
+    host, hosts
+        This machine and all machines of the job.
+    ignored_channels : tuple of Channel names
+        Channels that mean nothing to this algorithm.
+    input_dir : Path, optional
+        Where the channels lie, to look into the ignored ones.
+    """
+
+    configuration: Mapping[str, Any]
+    source: str
+    channels: Mapping[str, Channel]
+    model_dir: Optional[Path] = None
+    host: str = "algo-1"
+    hosts: tuple[str, ...] = ("algo-1",)
+    ignored_channels: tuple[str, ...] = ()
+    input_dir: Optional[Path] = None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All that a job has read and checked: nothing of it needs a network yet."""
+
+    hyperparameters: Hyperparameters
+    datasets: Mapping[str, PairDataset] = field(default_factory=dict)
+    auxiliary: Optional[Auxiliary] = None
+
+
+class StopRequest:
+    """SIGTERM and Ctrl-C: end the reading at once, the training at its next batch.
+
+    An instance is the `stop` function of `object2vec.training.train`.
+    """
+
+    def __init__(self) -> None:
+        self.signal: Optional[signal.Signals] = None
+        self._deferred = False
+
+    def __call__(self) -> bool:
+        return self.signal is not None
+
+    def defer(self) -> None:
+        """From now on only remember the request, until the training asks for it."""
+        self._deferred = True
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take both signals for the length of a ``with`` block (main thread only)."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        taken = (signal.SIGTERM, signal.SIGINT)
+        before = {number: signal.signal(number, self._receive) for number in taken}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _receive(self, number: int, _frame: Optional[FrameType]) -> None:
+        # Nothing is logged here: the signal may have come in the middle of a log line.
+        if self.signal is signal.SIGINT and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal = signal.Signals(number)
+        if not self._deferred:
+            raise StoppedBeforeTraining
+
+
+class StoppedBeforeTraining(BaseException):
+    """A signal came while the inputs were read; like KeyboardInterrupt not an Exception."""
+
+
+def job_from_environment(environment: Environment) -> Job:
+    """Read SageMaker's configuration files.
+
+    Raises
+    ------
+    CustomerError
+        A file is missing or broken.
+    """
+    return Job(
+        configuration=environment.read_hyperparameters(),
+        source=str(environment.hyperparameters_file),
+        channels=environment.channels,
+        model_dir=environment.model_dir,
+        host=environment.host,
+        hosts=environment.hosts,
+        ignored_channels=environment.ignored_channels,
+        input_dir=environment.data_dir,
+    )
+
+
+def read_inputs(job: Job) -> Inputs:
+    """Read and check everything, the cheapest first; MXNet is not needed for it.
+
+    Raises
+    ------
+    CustomerError
+        The first thing that is not right, and for hyperparameters all of them.
+    """
+    hyperparameters = _read_hyperparameters(job)
+    _check_machines(job)
+    _check_channels(job)
+    datasets = {
+        name: _read_dataset(name, job.channels[name], hyperparameters)
+        for name in DATA_CHANNELS
+        if name in job.channels
+    }
+    return Inputs(hyperparameters, datasets, _read_auxiliary(job, hyperparameters))
+
+
+def run(
+    read_job: Callable[[], Job],
+    report_failure: Callable[[str], None],
+    *,
+    progress: bool = False,
+) -> int:
+    """Run a training job to its end, whatever that is.
+
+    Parameters
+    ----------
+    read_job : callable
+        Gives the job; its errors are reported like all others.
+    report_failure : callable
+        Receives one line, ``Customer Error: …``, when the job fails.
+    progress : bool, default False
+        Show a progress bar on standard error.
+
+    Returns
+    -------
+    int
+        Exit code: 0 for success and for SIGTERM, 130 for Ctrl-C, else that of the error.
+    """
+    if not faulthandler.is_enabled():
+        # A crash in native code then leaves a Python traceback in the log.
+        _enable_faulthandler()
+    stop = StopRequest()
+    try:
+        with stop.listening():
+            return _train(read_job(), stop, progress)
+    except StoppedBeforeTraining:
+        _logger.info("Stopped by %s before the training began: nothing was saved.", _name(stop))
+        return _exit_code(stop)
+    except KeyboardInterrupt:
+        _logger.info("Stopped by a second Ctrl-C: what was saved last stays as it is.")
+        return EXIT_INTERRUPTED
+    except Exception as error:
+        known = explained(error)
+        code = exit_code_of(known)
+        if code == AlgorithmError.exit_code:
+            _logger.error("The traceback of the failure:", exc_info=error)
+        report_failure(failure_text(known))
+        return code
+
+
+def explained(error: Exception) -> Exception:
+    """Say of memory and disk errors what they mean; any other error is returned as it is."""
+    if isinstance(error, Object2VecError):
+        return error
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or _native(error, "filestream.write incomplete"):
+        name = getattr(error, "filename", None)
+        place = f" while writing {name}" if name else ""
+        return PlatformError(f"No space is left on the disk{place}: free some or use a bigger one.")
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return PlatformError(f"{error.filename} cannot be used: {error.strerror}.")
+    if isinstance(error, MemoryError) or _native(error, *_MEMORY_SIGNS):
+        return PlatformError(
+            "The memory does not suffice: use a machine with more of it, or lower mini_batch_size, "
+            "enc_dim, token_embedding_dim or vocab_size."
+        )
+    return error
+
+
+def exit_code_of(error: Exception) -> int:
+    """The exit code that an error stands for; one that is not ours counts as our fault."""
+    return error.exit_code if isinstance(error, Object2VecError) else AlgorithmError.exit_code
+
+
+def refuse_original_model(folder: Path) -> None:
+    """Refuse a model of Amazon's Object2Vec.
+
+    Raises
+    ------
+    CustomerError
+        `folder` holds a file ``model_algo-1``.
+    """
+    if (folder / ORIGINAL_MODEL_FILE).is_file():
+        raise CustomerError(
+            f"{folder / ORIGINAL_MODEL_FILE} is a model of Amazon SageMaker's Object2Vec, whose "
+            "format is not published, so it cannot be read here: train again with object2vec."
+        )
+
+
+def summary(inputs: Inputs) -> str:
+    """What was read, in a few lines for people."""
+    lines = []
+    for side, encoder in enumerate(inputs.hyperparameters.encoders):
+        layers = "" if encoder.network == "pooled_embedding" else f", {encoder.layers} layers"
+        lines.append(
+            f"in{side}: {encoder.network}{layers}, {encoder.vocab_size:,} tokens of width "
+            f"{encoder.token_embedding_dim}, at most {encoder.max_seq_len:,} in a sequence"
+        )
+    for name, data in inputs.datasets.items():
+        cut = f", {data.truncated:,} sequences cut" if data.truncated else ""
+        lines.append(
+            f"{name}: {len(data):,} pairs, {len(data.in0.tokens):,} and "
+            f"{len(data.in1.tokens):,} tokens{cut}, {_labels(inputs.hyperparameters, data)}"
+        )
+    return "\n".join([*lines, "Hyperparameters and data are sound."])
+
+
+def _labels(hyperparameters: Hyperparameters, data: PairDataset) -> str:
+    labels = data.labels
+    if hyperparameters.is_regression:
+        return f"labels {labels.min():g} to {labels.max():g}, mean {labels.mean():.4g}"
+    counts = np.bincount(labels.astype(np.int64), minlength=hyperparameters.num_classes)
+    return "labels " + ", ".join(f"{label}: {count:,}" for label, count in enumerate(counts))
+
+
+def _train(job: Job, stop: StopRequest, progress: bool) -> int:
+    inputs = read_inputs(job)
+    stop.defer()
+    from object2vec.training import train
+
+    if stop():
+        raise StoppedBeforeTraining
+    result = train(
+        inputs.hyperparameters,
+        inputs.datasets["train"],
+        inputs.datasets.get("validation"),
+        inputs.datasets.get("test"),
+        auxiliary=inputs.auxiliary,
+        model_dir=job.model_dir,
+        host=job.host,
+        stop=stop,
+        progress=progress,
+    )
+    if result.interrupted:
+        _logger.info("Stopped by %s; the model is saved in %s.", _name(stop), job.model_dir)
+        return _exit_code(stop)
+    return 0
+
+
+def _read_hyperparameters(job: Job) -> Hyperparameters:
+    _logger.info("object2vec %s, Python %s", __version__, platform.python_version())
+    defaults = {entry.name: entry.default for entry in HYPERPARAMETERS if not entry.required}
+    _logger.info("Reading default configuration: %s", defaults)
+    _logger.info("Merging with provided configuration from %s: %s", job.source, job.configuration)
+    hyperparameters, lines = parse(job.configuration)
+    for line in lines:
+        _logger.log(line.level, "%s", line.text)
+    _logger.info("Final configuration: %s", hyperparameters.to_dict())
+    return hyperparameters
+
+
+def _check_machines(job: Job) -> None:
+    if len(job.hosts) > 1:
+        raise CustomerError(
+            f"Object2Vec trains on one machine, but the job has {len(job.hosts)} "
+            f"({', '.join(job.hosts)}): set the instance count to 1 and use a bigger instance type."
+        )
+
+
+def _check_channels(job: Job) -> None:
+    for name in job.ignored_channels:
+        if job.input_dir is not None:
+            refuse_original_model(job.input_dir / name)
+        _logger.info("Ignoring the channel %r: Object2Vec does not use it.", name)
+    for channel in job.channels.values():
+        refuse_original_model(channel.path)
+    if "train" not in job.channels:
+        raise CustomerError(
+            "The channel 'train' is missing: it holds the training pairs as JSON Lines."
+        )
+    # All channels before the first is read: a wrong type of the last shall not cost an hour.
+    for name in DATA_CHANNELS:
+        if name in job.channels:
+            check_content_type(job.channels[name].content_type, name)
+            channel_files(job.channels[name].path, name)
+
+
+def _read_dataset(name: str, channel: Channel, hyperparameters: Hyperparameters) -> PairDataset:
+    _logger.info("Creating data iterator for %s", channel.path)
+    dataset = read_channel(
+        channel.path, hyperparameters, content_type=channel.content_type, channel=name
+    )
+    if dataset.truncated:
+        _logger.info("One or more sequences have been truncated because they exceeded max_seq_len")
+    _logger.info("Source words: %d", len(dataset.in0.tokens))
+    _logger.info("Target words: %d", len(dataset.in1.tokens))
+    if name != "train":
+        # The training says it of its own channel, bucket by bucket.
+        _logger.info("Total: %d samples", len(dataset))
+    # Never another number: an unsound pair fails the job instead of being dropped.
+    _logger.info("0 sentence pairs discarded")
+    return dataset
+
+
+def _read_auxiliary(job: Job, hyperparameters: Hyperparameters) -> Optional[Auxiliary]:
+    wanted = any(e.pretrained_embedding_file or e.vocab_file for e in hyperparameters.encoders)
+    channel = job.channels.get(AUXILIARY_CHANNEL)
+    if not wanted:
+        if channel is not None:
+            _logger.info(
+                "The channel 'auxiliary' is given, but no hyperparameter names a file in it."
+            )
+        return None
+    from object2vec.pretrained import read_auxiliary
+
+    return read_auxiliary(None if channel is None else channel.path, hyperparameters)
+
+
+def _native(error: Exception, *signs: str) -> bool:
+    """Whether MXNet says one of these words; it has one class of error for everything."""
+    text = str(error).lower()
+    return type(error).__name__ == "MXNetError" and any(sign in text for sign in signs)
+
+
+def _enable_faulthandler() -> None:
+    try:
+        faulthandler.enable()
+    except (AttributeError, OSError, ValueError):
+        # Standard error is no real file; the job runs as well without.
+        _logger.debug("faulthandler is not available")
+
+
+def _name(stop: StopRequest) -> str:
+    return "Ctrl-C" if stop.signal is signal.SIGINT else "SIGTERM"
+
+
+def _exit_code(stop: StopRequest) -> int:
+    return EXIT_INTERRUPTED if stop.signal is signal.SIGINT else 0

@@ -1,0 +1,230 @@
+"""The Python API: its signature, what it accepts, what it answers and what it refuses."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import object2vec
+from object2vec import Object2Vec
+from object2vec.cli import main
+from object2vec.errors import CustomerError
+from object2vec.hyperparameters import HYPERPARAMETERS, parse
+
+SIZES: dict[str, Any] = {"enc0_max_seq_len": 2, "enc0_vocab_size": 20, "enc1_max_seq_len": 1}
+SMALL: dict[str, Any] = {
+    **SIZES,
+    "enc0_network": "pooled_embedding",
+    "enc1_network": "pooled_embedding",
+    "enc1_vocab_size": 20,
+    "enc_dim": 8,
+    "mlp_dim": 16,
+    "mlp_activation": "relu",
+    "learning_rate": 0.01,
+    "epochs": 8,
+    "early_stopping_patience": 5,
+    "seed": 7,
+}
+
+
+def pairs(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Pairs whose label says whether both objects are of the same half of the vocabulary."""
+    random = np.random.default_rng(seed)
+    rows = random.integers(0, 20, (count, 3)).tolist()
+    return [{"in0": [a, a], "in1": [b], "label": int((a < 10) == (b < 10))} for a, b, _ in rows]
+
+
+@pytest.fixture(scope="module")
+def model() -> Object2Vec:
+    return Object2Vec(**SMALL).fit(pairs(800), pairs(100, 1))
+
+
+def test_the_signature_is_the_declaration() -> None:
+    parameters = dict(inspect.signature(Object2Vec).parameters)
+    assert parameters.pop("seed").default is None
+    declared = {h.name: h for h in HYPERPARAMETERS if not h.hidden}
+    assert set(parameters) == set(declared)
+    for name, parameter in parameters.items():
+        assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        expected = inspect.Parameter.empty if declared[name].required else declared[name].default
+        assert parameter.default == expected, name
+        assert type(parameter.default) is type(expected) or isinstance(expected, tuple), name
+
+
+def test_the_docstring_names_every_parameter() -> None:
+    text = Object2Vec.__doc__ or ""
+    for name in inspect.signature(Object2Vec).parameters:
+        assert name in text, name
+
+
+def test_the_class_is_found_in_the_package() -> None:
+    assert object2vec.Object2Vec is Object2Vec
+
+
+def test_hyperparameters_are_resolved_as_in_a_job() -> None:
+    given = {**SIZES, "enc0_network": "bilstm", "comparator_list": "hadamard, concat"}
+    expected, _ = parse({**given, "_seed": "3"})
+    assert Object2Vec(**given, seed=3).hyperparameters == expected.to_dict()
+    as_list = {**given, "comparator_list": ["hadamard", "concat"]}
+    assert Object2Vec(**as_list, seed=3).hyperparameters == expected.to_dict()
+
+
+def test_all_bad_hyperparameters_are_named_at_once() -> None:
+    with pytest.raises(CustomerError, match=r"'mlp_dim'.*'epochs'"):
+        Object2Vec(**SIZES, mlp_dim=1, epochs=0)
+    with pytest.raises(TypeError, match="epoch"):
+        Object2Vec(**{**SIZES, "epoch": 1})
+
+
+def test_fit_returns_itself_and_learns(model: Object2Vec) -> None:
+    assert "not fitted" in repr(Object2Vec(**SMALL))
+    assert repr(model) == (
+        "<Object2Vec pooled_embedding x pooled_embedding, enc_dim 8, softmax, fitted>"
+    )
+    metrics = model.evaluate(pairs(200, 2))
+    assert set(metrics) == {"perplexity", "cross_entropy", "accuracy"}
+    assert metrics["accuracy"] > 0.95
+    assert metrics["perplexity"] == pytest.approx(np.exp(metrics["cross_entropy"]))
+
+
+def test_history_holds_every_epoch(model: Object2Vec) -> None:
+    assert [epoch["epoch"] for epoch in model.history] == list(range(len(model.history)))
+    assert 1 <= len(model.history) <= 8
+    assert {"train_accuracy", "validation_cross_entropy"} <= set(model.history[0])
+    best = min(epoch["validation_cross_entropy"] for epoch in model.history)
+    assert model.evaluate(pairs(100, 1))["cross_entropy"] == pytest.approx(best, abs=1e-5)
+
+
+def test_predict_takes_mappings_tuples_and_frames(model: Object2Vec) -> None:
+    rows = pairs(30, 3)
+    scores = model.predict(rows)
+    assert scores.shape == (30, 2) and scores.dtype == np.float32
+    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
+    others = (
+        [(row["in0"], row["in1"]) for row in rows],
+        (row for row in rows),
+        pd.DataFrame(rows),
+        pd.DataFrame({"in1": [r["in1"] for r in rows], "in0": [np.array(r["in0"]) for r in rows]}),
+    )
+    for other in others:
+        np.testing.assert_array_equal(model.predict(other), scores)
+    assert model.predict([]).shape == (0, 2)
+
+
+def test_embed_answers_for_one_side(model: Object2Vec) -> None:
+    first = model.embed(in0=[[1], [2, 3], []])
+    assert first.shape == (3, 8) and first.dtype == np.float32
+    np.testing.assert_array_equal(first[2], 0)
+    np.testing.assert_array_equal(model.embed(in0=np.array([[1], [2]]))[0], first[0])
+    assert not np.allclose(model.embed(in1=[[1]]), first[:1])
+
+
+def test_a_regression_answers_with_numbers() -> None:
+    model = Object2Vec(**{**SMALL, "output_layer": "mean_squared_error", "epochs": 1})
+    rows = pairs(40)
+    assert model.fit(rows).predict(rows).shape == (40,)
+    metrics = model.evaluate(rows)
+    assert set(metrics) == {"mean_squared_error", "mean_absolute_error"}
+    errors = model.predict(rows) - np.array([row["label"] for row in rows])
+    assert metrics["mean_squared_error"] == pytest.approx(np.mean(errors**2), rel=1e-4)
+    assert metrics["mean_absolute_error"] == pytest.approx(np.mean(np.abs(errors)), rel=1e-4)
+
+
+def test_paths_frames_and_iterables_train_the_same_model(tmp_path: Path) -> None:
+    rows = pairs(100)
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    answers = [
+        Object2Vec(**{**SMALL, "epochs": 1}).fit(data, data, data).predict(rows)
+        for data in (path, str(tmp_path), rows, pd.DataFrame(rows))
+    ]
+    for answer in answers[1:]:
+        np.testing.assert_array_equal(answer, answers[0])
+
+
+def test_save_and_load_round_trip(model: Object2Vec, tmp_path: Path) -> None:
+    rows = pairs(20, 4)
+    model.save(tmp_path / "model")
+    loaded = Object2Vec.load(tmp_path / "model")
+    assert loaded.hyperparameters == model.hyperparameters
+    assert loaded.history == model.history
+    np.testing.assert_allclose(loaded.predict(rows), model.predict(rows), atol=1e-6)
+    loaded.save(tmp_path / "again")
+    again = Object2Vec.load(tmp_path / "again")
+    np.testing.assert_allclose(again.embed(in1=[[1]]), model.embed(in1=[[1]]), atol=1e-6)
+    assert again.history == model.history
+
+
+def test_a_jobs_model_is_loaded_with_its_history(tmp_path: Path) -> None:
+    data = tmp_path / "pairs.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in pairs(50)))
+    values = {**SMALL, "epochs": 2, "_seed": 1}
+    del values["seed"]
+    options = [f"-p{name}={value}" for name, value in values.items()]
+    folder = str(tmp_path / "model")
+    assert main(["train", "--train", str(data), "--model-dir", folder, *options]) == 0
+    loaded = Object2Vec.load(folder)
+    assert loaded.hyperparameters["epochs"] == 2
+    assert len(loaded.history) >= 1
+
+
+def test_fitting_again_starts_afresh() -> None:
+    rows = pairs(60)
+    once = Object2Vec(**{**SMALL, "epochs": 1}).fit(rows)
+    first = once.predict(rows)
+    np.testing.assert_array_equal(once.fit(rows).predict(rows), first)
+    assert len(once.history) == 1
+
+
+def test_the_rules_of_a_job_are_logged_when_it_is_fitted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    unlucky = Object2Vec(**{**SMALL, "epochs": 1}, optimizer="adadelta")
+    with caplog.at_level("INFO", logger="object2vec"):
+        unlucky.fit(pairs(20))
+    assert any("adadelta" in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda m, _: m.predict([([1], [1])]),
+        lambda m, _: m.embed(in0=[[1]]),
+        lambda m, _: m.evaluate(pairs(1)),
+        lambda m, folder: m.save(folder),
+    ],
+)
+def test_an_unfitted_model_says_so(ask: Any, tmp_path: Path) -> None:
+    with pytest.raises(CustomerError, match="not fitted"):
+        ask(Object2Vec(**SMALL), tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("ask", "words"),
+    [
+        (lambda m: m.embed(), "exactly one of in0 and in1"),
+        (lambda m: m.embed(in0=[[1]], in1=[[1]]), "exactly one of in0 and in1"),
+        (lambda m: m.embed(in0=[1, 2]), "write [1]"),
+        (lambda m: m.embed(in0=[[1], [20]]), "instance 1"),
+        (lambda m: m.embed(in1="abc"), "in1 must be a list of lists"),
+        (lambda m: m.predict([{"in0": [1]}]), "Instance 0"),
+        (lambda m: m.predict([([1], [1]), ([1], [1.5])]), "instance 1"),
+        (lambda m: m.predict("pairs.jsonl"), "iterable of mappings"),
+        (lambda m: m.predict(pd.DataFrame({"in0": [[1]]})), "no column 'in1'"),
+        (lambda m: m.evaluate([{"in0": [1], "in1": [1]}]), "label is missing"),
+        (lambda m: m.fit([]), "holds no pair"),
+        (lambda m: m.fit("/no/such/file"), "/no/such/file"),
+        (lambda m: m.fit([{"in0": [1], "in1": [1], "label": 2}]), "label"),
+        (lambda m: Object2Vec.load("/no/such/model"), "/no/such/model"),
+    ],
+)
+def test_mistakes_are_explained(ask: Any, words: str, model: Object2Vec) -> None:
+    with pytest.raises(CustomerError) as caught:
+        ask(model)
+    assert words in str(caught.value)

@@ -1,0 +1,276 @@
+"""The inference formats: what a request may look like, and what its answer looks like."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any, Optional
+
+import numpy as np
+import pytest
+
+from object2vec.errors import CustomerError
+from object2vec.hyperparameters import parse
+from object2vec.serving.formats import (
+    Answer,
+    Request,
+    format_answer,
+    group_instances,
+    parse_body,
+    parse_lines,
+    read_requests,
+)
+from object2vec.serving.media_types import (
+    JSON,
+    JSON_LINES,
+    ContentType,
+    NotAcceptableError,
+    UnsupportedMediaTypeError,
+    choose_accept,
+    parse_content_type,
+)
+
+MODEL, _ = parse(
+    {
+        "enc0_max_seq_len": 10,
+        "enc0_vocab_size": 100,
+        "enc1_max_seq_len": 10,
+        "enc1_vocab_size": 50,
+        "enc0_network": "pooled_embedding",
+        "enc1_network": "pooled_embedding",
+    }
+)
+
+
+def content(request: Request) -> list[dict[str, list[int]]]:
+    """The instances of a request, put back in their order."""
+    rows: list[Any] = [None] * request.count
+    for group in request.groups:
+        for k, position in enumerate(group.positions.tolist()):
+            lists: dict[str, Any] = {"in0": group.in0, "in1": group.in1}
+            rows[position] = {n: v[k].tolist() for n, v in lists.items() if v is not None}
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("header", "media_type", "limits"),
+    [
+        (None, JSON, None),
+        ("", JSON, None),
+        ("application/json", JSON, None),
+        ("Application/JSON; charset=utf-8", JSON, None),
+        ("application/jsonlines", JSON_LINES, None),
+        ("application/json-lines", JSON_LINES, None),
+        ("application/x-jsonlines;charset=UTF-8", JSON_LINES, None),
+        ("application/json; infer_max_seqlens=50,60", JSON, (50, 60)),
+        (
+            'application/jsonlines;charset=utf-8; INFER_MAX_SEQLENS = "1, 5000"',
+            JSON_LINES,
+            (1, 5000),
+        ),
+    ],
+)
+def test_content_types(
+    header: Optional[str], media_type: str, limits: Optional[tuple[int, int]]
+) -> None:
+    assert parse_content_type(header) == ContentType(media_type, limits)
+
+
+@pytest.mark.parametrize("header", ["text/csv", "application/x-npy", "json", "*/*"])
+def test_other_content_types_are_refused_with_415(header: str) -> None:
+    with pytest.raises(UnsupportedMediaTypeError, match="application/jsonlines") as caught:
+        parse_content_type(header)
+    assert caught.value.http_status == 415
+    assert header in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["50", "50,60,70", "0,5", "5,5001", "a,b", "5,", "-1,5", "5.0,6"])
+def test_bad_limits_are_refused(text: str) -> None:
+    with pytest.raises(CustomerError, match="two whole numbers from 1 to 5000") as caught:
+        parse_content_type(f"application/json; infer_max_seqlens={text}")
+    assert caught.value.http_status == 400
+
+
+@pytest.mark.parametrize(
+    ("accept", "own", "chosen"),
+    [
+        (None, JSON_LINES, JSON_LINES),
+        ("", JSON, JSON),
+        ("*/*", JSON_LINES, JSON_LINES),
+        ("application/*", JSON, JSON),
+        ("application/json", JSON_LINES, JSON),
+        ("APPLICATION/JSONLINES; charset=utf-8", JSON, JSON_LINES),
+        ("text/csv, application/json", JSON_LINES, JSON),
+        ("application/json;q=0.5, application/jsonlines", JSON, JSON_LINES),
+        ("application/json;q=0, */*;q=0.1", JSON_LINES, JSON_LINES),
+    ],
+)
+def test_accept(accept: Optional[str], own: str, chosen: str) -> None:
+    assert choose_accept(accept, ContentType(own)) == chosen
+
+
+@pytest.mark.parametrize("accept", ["text/csv", "text/html, image/*", "application/json;q=0"])
+def test_what_cannot_be_written_is_refused_with_406(accept: str) -> None:
+    with pytest.raises(NotAcceptableError, match="application/jsonlines") as caught:
+        choose_accept(accept, ContentType(JSON))
+    assert caught.value.http_status == 406
+
+
+def test_json_body_keeps_order_kinds_and_ignores_other_keys() -> None:
+    instances: list[dict[str, Any]] = [
+        {"in0": [6, 17], "in1": [16, 21], "label": 1},
+        {"in1": [3]},
+        {"in0": []},
+        {"in0": [99], "in1": [49], "id": "x"},
+        {"in1": []},
+    ]
+    request = parse_body(json.dumps({"instances": instances, "other": 1}), JSON, MODEL)
+    assert content(request) == [
+        {k: v for k, v in instance.items() if k.startswith("in")} for instance in instances
+    ]
+
+
+@pytest.mark.parametrize(
+    "make", [str, lambda text: text.encode(), lambda text: bytearray(text, "utf-8")]
+)
+def test_bodies_of_every_type_that_servers_hand_over(make: Any) -> None:
+    lines = '{"in0": [1]}\n\n{"in0": [2], "in1": [3]}\r\n'
+    assert content(parse_body(make(lines), JSON_LINES, MODEL)) == [
+        {"in0": [1]},
+        {"in0": [2], "in1": [3]},
+    ]
+    assert content(parse_body(make('{"instances": [{"in1": [4]}]}'), JSON, MODEL)) == [{"in1": [4]}]
+
+
+def test_byte_order_marks_are_skipped() -> None:
+    mark = b"\xef\xbb\xbf"
+    assert parse_body(mark + b'{"in0": [1]}', JSON_LINES, MODEL).count == 1
+    assert parse_body(mark + b'{"instances": [{"in0": [1]}]}', JSON, MODEL).count == 1
+
+
+def test_empty_bodies() -> None:
+    assert parse_body(b'{"instances": []}', JSON, MODEL).count == 0
+    assert parse_body(b"\n\n", JSON_LINES, MODEL).count == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"{", "not valid JSON"),
+        (b'[{"in0": [1]}]', "instances"),
+        (b'{"in0": [1], "in1": [2]}', "keys in0, in1 instead of instances"),
+        (b"{}", "keys (none)"),
+        (b'{"instances": {"in0": [1]}}', "instances must be a list"),
+        (
+            b'{"instances": [[1, 2]]}',
+            "must be an object with in0, in1 or both, found [1,2] (instance 0, counting from 0)",
+        ),
+        (
+            b'{"instances": [{"in0": [1]}, {"label": 1}]}',
+            'found ["label"] (instance 1, counting from 0)',
+        ),
+        (
+            b'{"instances": [{"in0": [1]}, {"in0": [100]}]}',
+            'Vocab id "100" is not less than vocab_size=100 (instance 1',
+        ),
+        (
+            b'{"instances": [{"in0": [1], "in1": [50]}]}',
+            'Inconsistent vocab for in1 found. Vocab id "50"',
+        ),
+        (b'{"instances": [{"in0": [-1]}]}', '"-1" is negative'),
+        (b'{"instances": [{"in0": 5}]}', "write [5]"),
+        (b'{"instances": [{"in0": null}]}', "in0 must be a list"),
+        (b'{"instances": [{"in0": [1.5]}]}', "integers only, found 1.5"),
+        (b'{"instances": [{"in0": [true]}]}', "found true"),
+        (b'{"instances": [{"in0": ["1"]}]}', "without quotes"),
+        (b'{"instances": [{"in0": [123456789012345678901234567890]}]}', "in0"),
+        (b"\xff\xfe", "not valid JSON"),
+    ],
+)
+def test_bad_json_bodies_say_what_is_wrong(body: bytes, words: str) -> None:
+    with pytest.raises(CustomerError) as caught:
+        parse_body(body, JSON, MODEL)
+    assert words in str(caught.value)
+    assert caught.value.http_status == 400
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b'{"in0": [1]', "line 3 is not valid JSON"),
+        (b"[1]", "found [1] (line 3)"),
+        (b"{}", "found [] (line 3)"),
+        (b'{"in0": [1], "in1": ["a"]}', "(line 3)"),
+        (b'{"in0": [1], "in1": [50]}', "vocab_size=50 (line 3)"),
+    ],
+)
+def test_bad_lines_are_named(line: bytes, words: str) -> None:
+    with pytest.raises(CustomerError) as caught:
+        parse_lines([b'{"in0": [1], "in1": [2]}', b"", line], MODEL)
+    assert words in str(caught.value)
+
+
+def test_a_stream_of_any_length_comes_in_chunks_and_in_order() -> None:
+    instances = [{"in0": [i % 100], "in1": [i % 50] * (i % 4)} for i in range(5000)]
+    text = "".join(json.dumps(instance) + "\n" for instance in instances).encode()
+    requests = list(read_requests(io.BytesIO(text), MODEL))
+    assert len(requests) > 1
+    assert [row for request in requests for row in content(request)] == instances
+
+
+def test_a_stream_may_end_without_a_line_end_and_names_its_lines() -> None:
+    good = b'{"in0": [1]}\n' * 3000
+    assert sum(r.count for r in read_requests(io.BytesIO(good + b'{"in0": [2]}'), MODEL)) == 3001
+    with pytest.raises(CustomerError, match="line 3001"):
+        list(read_requests(io.BytesIO(good + b'{"in0": [-2]}'), MODEL))
+
+
+def test_a_line_cut_by_the_reader_is_joined() -> None:
+    class Trickle(io.BytesIO):
+        def read1(self, _size: Optional[int] = -1) -> bytes:
+            return super().read1(7)
+
+    lines = b'{"in0": [1, 2, 3]}\n{"in1": [4]}\n'
+    rows = [row for r in read_requests(Trickle(lines), MODEL) for row in content(r)]
+    assert rows == [{"in0": [1, 2, 3]}, {"in1": [4]}]
+
+
+def test_answers_stand_in_the_order_of_the_request() -> None:
+    scores = np.array([[0.25, 0.75], [1.0, 0.0]], np.float32)
+    answer = Answer(
+        3,
+        (
+            (np.array([0, 2]), "scores", scores),
+            (np.array([1]), "embeddings", np.array([[0.5, 2.0, -1.0]], np.float32)),
+        ),
+    )
+    rows = [{"scores": [0.25, 0.75]}, {"embeddings": [0.5, 2.0, -1.0]}, {"scores": [1.0, 0.0]}]
+    assert json.loads(format_answer(answer, JSON)) == {"predictions": rows}
+    lines = format_answer(answer, JSON_LINES).decode()
+    assert lines.endswith("\n")
+    assert [json.loads(line) for line in lines.splitlines()] == rows
+
+
+@pytest.mark.parametrize("media_type", [JSON, JSON_LINES])
+def test_an_empty_answer(media_type: str) -> None:
+    expected = b'{"predictions":[]}' if media_type == JSON else b""
+    assert format_answer(Answer(0, ()), media_type) == expected
+
+
+def test_every_float32_survives_the_round_trip(rng: np.random.Generator) -> None:
+    bits = rng.integers(0, 2**32, 20000, dtype=np.uint64).astype(np.uint32)
+    values = bits.view(np.float32)
+    values = values[np.isfinite(values)]
+    edges = np.array([0.0, -0.0, 1e-45, 3.4028235e38, 0.1, 1 / 3, 16777217], np.float32)
+    values = np.concatenate([values, edges])
+    answer = Answer(1, ((np.array([0]), "embeddings", values[None, :]),))
+    for media_type in (JSON, JSON_LINES):
+        document = json.loads(format_answer(answer, media_type))
+        row = document["predictions"][0] if media_type == JSON else document
+        read = np.array(row["embeddings"], np.float64).astype(np.float32)
+        np.testing.assert_array_equal(read.view(np.uint32), values.view(np.uint32))
+
+
+def test_numpy_lists_are_not_json_and_are_refused_by_name() -> None:
+    with pytest.raises(CustomerError, match="instance 0"):
+        group_instances([{"in0": "6 17"}], MODEL)

@@ -1,0 +1,339 @@
+"""A whole training job under the contract: log, files, signals and exit codes."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+import pytest
+
+from object2vec import training_job
+from object2vec.cli import main
+from object2vec.errors import AlgorithmError, CustomerError, PlatformError, failure_text
+from object2vec.metrics import METRIC_DEFINITIONS
+from object2vec.training_job import Job, StopRequest, explained, run
+
+LINE = re.compile(r"\[\d\d/\d\d/\d{4} \d\d:\d\d:\d\d (INFO|WARNING|ERROR) \d+\] ")
+SETTINGS = {
+    "enc0_max_seq_len": "3",
+    "enc0_vocab_size": "20",
+    "enc0_network": "pooled_embedding",
+    "enc_dim": "8",
+    "mlp_dim": "8",
+    "mlp_activation": "relu",
+    "learning_rate": "0.01",
+    "epochs": "2",
+    "_seed": "1",
+}
+
+
+def pairs(count: int, rng: np.random.Generator, length: int = 1) -> str:
+    """Pairs whose label says whether both objects are of the same half of the vocabulary."""
+    lines = []
+    for _ in range(count):
+        first, second = rng.integers(0, 20, 2).tolist()
+        label = int((first < 10) == (second < 10))
+        lines.append(json.dumps({"in0": [first] * length, "in1": [second], "label": label}))
+    return "\n".join(lines) + "\n"
+
+
+def build(
+    base: Path,
+    rng: np.random.Generator,
+    *,
+    channels: tuple[str, ...] = ("train", "validation", "test"),
+    count: int = 200,
+    length: int = 1,
+    **settings: Any,
+) -> None:
+    files = {
+        "config/hyperparameters.json": json.dumps({**SETTINGS, **settings}),
+        "config/inputdataconfig.json": json.dumps(
+            {name: {"ContentType": "application/jsonlines"} for name in channels}
+        ),
+        "config/resourceconfig.json": json.dumps({"current_host": "algo-1", "hosts": ["algo-1"]}),
+        **{f"data/{name}/part-0.jsonl": pairs(count, rng, length) for name in channels},
+    }
+    for name, content in files.items():
+        path = base / "input" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+
+
+def start(base: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "object2vec", "train", "--base", str(base)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(process: subprocess.Popen[str], words: str) -> str:
+    """Read the log up to a line that holds `words`."""
+    assert process.stdout is not None
+    seen = []
+    for text in process.stdout:
+        seen.append(text)
+        if words in text:
+            return "".join(seen)
+    raise AssertionError("".join(seen) + process.communicate()[1])
+
+
+@pytest.mark.parametrize("output_layer", ["softmax", "mean_squared_error"])
+def test_a_job_trains_and_every_metric_is_in_its_log(
+    tmp_path: Path,
+    rng: np.random.Generator,
+    capsys: pytest.CaptureFixture[str],
+    output_layer: str,
+) -> None:
+    build(tmp_path, rng, output_layer=output_layer)
+    assert main(["train", "--base", str(tmp_path)]) == 0
+    log = capsys.readouterr().out
+    assert (tmp_path / "model/model.json").is_file()
+    assert not (tmp_path / "output").exists()
+    metrics = {
+        "softmax": ("cross_entropy", "accuracy"),
+        "mean_squared_error": ("mean_squared_error",),
+    }[output_layer]
+    wanted = {f"{split}:{m}" for split in ("train", "validation", "test") for m in metrics}
+    found = {d.name for d in METRIC_DEFINITIONS if re.search(d.regex, log)}
+    assert found == wanted | {"train:progress", "train:throughput"}
+
+
+def test_the_log_has_the_lines_of_the_original(
+    tmp_path: Path, rng: np.random.Generator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build(tmp_path, rng, channels=("train", "validation", "sm_drivers"), length=5, enc1_layers="2")
+    assert main(["train", "--base", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for line in lines:
+        if line.startswith("#metrics "):
+            assert json.loads(line[len("#metrics ") :])["Dimensions"]["Algorithm"] == "ObjectToVec"
+        else:
+            assert LINE.match(line), line
+    text = "\n".join(lines)
+    folder = tmp_path / "input/data"
+    for words in (
+        "Reading default configuration",
+        f"Merging with provided configuration from {tmp_path}/input/config/hyperparameters.json",
+        "Setting token embedding dim to be 8",
+        "Final configuration: {'enc0_max_seq_len': 3",
+        "Ignoring the channel 'sm_drivers'",
+        f"Creating data iterator for {folder}/train",
+        f"Creating data iterator for {folder}/validation",
+        "One or more sequences have been truncated because they exceeded max_seq_len",
+        "Source words: 600",
+        "Target words: 200",
+        "0 sentence pairs discarded",
+    ):
+        assert words in text
+    # One line a channel, however many lists were cut.
+    assert text.count("have been truncated") == 2
+    assert text.index("Final configuration") < text.index("Creating data iterator")
+
+
+def test_a_failure_keeps_the_first_reason(
+    tmp_path: Path, rng: np.random.Generator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build(tmp_path, rng, channels=("train",), epochs="0")
+    assert main(["train", "--base", str(tmp_path)]) == 1
+    failure = (tmp_path / "output/failure").read_text()
+    assert "'epochs'" in failure
+    build(tmp_path, rng, channels=("train",), mlp_dim="0")
+    assert main(["train", "--base", str(tmp_path)]) == 1
+    assert (tmp_path / "output/failure").read_text() == failure
+    assert "'mlp_dim'" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_not_finite_is_the_users_to_mend(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    build(
+        tmp_path,
+        rng,
+        channels=("train",),
+        output_layer="mean_squared_error",
+        mlp_activation="linear",
+        optimizer="sgd",
+        learning_rate="1",
+        epochs="20",
+    )
+    data = tmp_path / "input/data/train/part-0.jsonl"
+    data.write_text(data.read_text().replace('"label": 1', '"label": 1e30'))
+    assert main(["train", "--base", str(tmp_path)]) == 1
+    assert "learning_rate" in (tmp_path / "output/failure").read_text()
+
+
+def test_a_fault_of_ours_says_so_and_leaves_the_traceback_to_the_log(
+    tmp_path: Path,
+    rng: np.random.Generator,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def broken(*_args: Any, **_keywords: Any) -> None:
+        raise KeyError("boom")
+
+    build(tmp_path, rng, channels=("train",))
+    monkeypatch.setattr(training_job, "read_channel", broken)
+    assert main(["train", "--base", str(tmp_path)]) == 2
+    failure = (tmp_path / "output/failure").read_text()
+    assert failure == "Algorithm Error: KeyError: 'boom'"
+    captured = capsys.readouterr()
+    assert "Traceback" in captured.out
+    assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (MemoryError(), PlatformError, "memory"),
+        (OSError(errno.ENOSPC, "No space left on device", "/m/x"), PlatformError, "/m/x"),
+        (PermissionError(errno.EACCES, "Permission denied", "/m"), PlatformError, "/m cannot be"),
+        (CustomerError("mine"), CustomerError, "mine"),
+        (AlgorithmError("ours"), AlgorithmError, "ours"),
+        (OSError("odd"), OSError, "odd"),
+        (ValueError("odd"), ValueError, "odd"),
+    ],
+)
+def test_what_errors_are_explained_as(error: Exception, kind: type, words: str) -> None:
+    known = explained(error)
+    assert type(known) is kind
+    assert words in failure_text(known)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("cudaMalloc retry failed: out of memory", "memory"),
+        ("std::bad_alloc", "memory"),
+        ("Check failed: fwrite(ptr) == size: FileStream.Write incomplete", "disk"),
+    ],
+)
+def test_what_the_machine_refuses_mxnet_is_not_our_fault(text: str, words: str) -> None:
+    from object2vec.mxnet_import import mx
+
+    known = explained(mx.base.MXNetError(text))
+    assert isinstance(known, PlatformError)
+    assert words in str(known)
+    other = mx.base.MXNetError("Check failed: shape")
+    assert explained(other) is other
+
+
+def test_a_model_folder_that_cannot_be_written_is_the_machines_fault(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    build(tmp_path, rng, channels=("train",))
+    (tmp_path / "model").write_text("a file where the folder should be")
+    assert main(["train", "--base", str(tmp_path)]) == 3
+    assert str(tmp_path / "model") in (tmp_path / "output/failure").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "code", "name"), [(signal.SIGTERM, 0, "SIGTERM"), (signal.SIGINT, 130, "Ctrl-C")]
+)
+def test_a_signal_keeps_the_best_model_and_ends_well(
+    number: int, code: int, name: str, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    build(tmp_path, rng, epochs="100", early_stopping_patience="5", learning_rate="1e-6")
+    lines = pairs(20000, rng)
+    (tmp_path / "input/data/train/part-0.jsonl").write_text(lines)
+    process = start(tmp_path)
+    wait_for(process, "completed 1.0 % of epochs")
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert f"Stopped by {name}; the model is saved in {tmp_path / 'model'}" in out
+    assert not (tmp_path / "output/failure").exists()
+    model = json.loads((tmp_path / "model/model.json").read_text())
+    assert model["complete"] is True
+
+
+@pytest.mark.slow
+def test_sigterm_in_the_first_epoch_saves_what_there_is_and_marks_it(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    build(tmp_path, rng, channels=("train",), mini_batch_size="1")
+    (tmp_path / "input/data/train/part-0.jsonl").write_text(pairs(60000, rng))
+    process = start(tmp_path)
+    wait_for(process, "Epoch: 0, batches: 100,")
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert json.loads((tmp_path / "model/model.json").read_text())["complete"] is False
+
+
+def test_sigterm_while_the_data_are_read_saves_nothing(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    build(tmp_path, rng, channels=("train",))
+    # A pipe that is opened, but never written to, keeps the reading waiting.
+    config = tmp_path / "input/config/inputdataconfig.json"
+    config.unlink()
+    os.mkfifo(config)
+    process = start(tmp_path)
+    # Opening for writing waits for the job to open the other end.
+    with config.open("wb"):
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "nothing was saved" in out
+    assert not (tmp_path / "model").exists()
+    assert not (tmp_path / "output/failure").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, training_job.EXIT_INTERRUPTED)]
+)
+def test_signals_while_reading_end_the_job_and_are_given_back(number: int, code: int) -> None:
+    before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
+    failures: list[str] = []
+
+    def read_job() -> Job:
+        os.kill(os.getpid(), number)
+        time.sleep(5)
+        raise AssertionError("the signal should have ended the reading")
+
+    assert run(read_job, failures.append) == code
+    assert failures == []
+    assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+def test_a_deferred_stop_only_remembers_until_a_second_ctrl_c() -> None:
+    stop = StopRequest()
+    with stop.listening():
+        stop.defer()
+        assert not stop()
+        os.kill(os.getpid(), signal.SIGINT)
+        deadline = time.monotonic() + 5
+        while not stop() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert stop()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+
+
+def test_a_job_in_another_thread_leaves_the_signals_alone() -> None:
+    codes: list[Optional[int]] = []
+    failures: list[str] = []
+
+    def read_job() -> Job:
+        raise CustomerError("not this time")
+
+    thread = threading.Thread(target=lambda: codes.append(run(read_job, failures.append)))
+    thread.start()
+    thread.join(timeout=30)
+    assert codes == [1]
+    assert failures == ["Customer Error: not this time"]
