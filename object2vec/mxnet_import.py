@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from pathlib import Path
 from typing import Any, Optional
@@ -41,15 +42,44 @@ def openblas_core(cpu_info: str) -> Optional[str]:
     return None
 
 
+def usable_cores(cpu_info: str) -> int:
+    """Count the cores that this process may use.
+
+    Parameters
+    ----------
+    cpu_info
+        Text of ``/proc/cpuinfo``; says how many CPUs share a core.
+
+    Returns
+    -------
+    int
+        CPUs that the process may run on, divided by the threads of a core; at least 1.
+    """
+    allowed = len(os.sched_getaffinity(0))
+    shared = [
+        max(1, int(siblings) // max(1, int(cores)))
+        for siblings, cores in zip(
+            re.findall(r"^siblings\s*: (\d+)", cpu_info, re.MULTILINE),
+            re.findall(r"^cpu cores\s*: (\d+)", cpu_info, re.MULTILINE),
+        )
+    ]
+    return max(1, allowed // (shared[0] if shared else 1))
+
+
 def _set_environment() -> None:
     # MXNet reads these when its library is loaded. A value that the user set is left alone.
     try:
-        core = openblas_core(_CPU_INFO.read_text(encoding="ascii", errors="replace"))
+        cpu_info = _CPU_INFO.read_text(encoding="ascii", errors="replace")
     except OSError:
-        core = None
+        cpu_info = ""
+    core = openblas_core(cpu_info)
     if core is not None:
         # The wheel's OpenBLAS 0.3.13 takes newer CPUs for a Prescott: a third of the speed.
         os.environ.setdefault("OPENBLAS_CORETYPE", core)
+    # MXNet alone would use half of the CPUs, taking each for one of two threads of a core. Waiting
+    # threads must not spin: where another process takes a core, that costs a factor of six.
+    os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores(cpu_info)))
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Sparse arrays that go through a dense operator are meant to; the log line helps no one.
     os.environ.setdefault("MXNET_STORAGE_FALLBACK_LOG_VERBOSE", "0")
     # oneDNN keeps a primitive for every shape that it meets, without limit (4000 shapes: 1.6 GB).

@@ -261,3 +261,12 @@ def test_every_module_is_in_the_table_for_newcomers() -> None:
     small = {"__init__.py", "__main__.py", "version.py"}
     for path in PACKAGE.glob("*.py"):
         assert path.name in small or f"`{path.name}`" in table, path.name
+
+
+def test_two_threads_of_a_core_count_once() -> None:
+    from object2vec.mxnet_import import usable_cores
+
+    cpus = len(os.sched_getaffinity(0))
+    assert usable_cores("siblings\t: 8\ncpu cores\t: 8\n") == cpus
+    assert usable_cores("siblings\t: 16\ncpu cores\t: 8\n") == max(1, cpus // 2)
+    assert usable_cores("") == cpus
