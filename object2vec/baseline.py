@@ -47,7 +47,7 @@ def baseline_of(
         count = len(values) + negatives
         mean = values.sum() / count
         variance = float((values**2).sum() / count - mean**2)
-        return Baseline(np.float32([mean]), variance, "always predicting the mean label")
+        return Baseline(np.array([mean], np.float32), variance, "always predicting the mean label")
     counts = np.bincount(values.astype(np.int64), minlength=hyperparameters.num_classes)
     counts[0] += negatives
     shares = counts[counts > 0] / counts.sum()

@@ -174,15 +174,18 @@ class Object2VecNetwork:
         settings = self.hyperparameters
         tied = settings.tied_token_embedding_weight
         names = ("embed_shared_weight",) if tied else ("embed_0_weight", "embed_1_weight")
+        frozen = [encoder.frozen for encoder in settings.encoders]
+        if tied:  # a file on either side serves both
+            frozen = [any(frozen)]
         tables: list[Any] = [
             self.params.get(
                 name,
                 shape=(encoder.vocab_size, encoder.token_embedding_dim),
                 init=mx.init.Uniform(_TABLE_RANGE),
-                grad_req="null" if encoder.frozen else "write",
-                grad_stype="default" if encoder.frozen else "row_sparse",
+                grad_req="null" if fixed else "write",
+                grad_stype="default" if fixed else "row_sparse",
             )
-            for name, encoder in zip(names, settings.encoders)
+            for name, encoder, fixed in zip(names, settings.encoders, frozen)
         ]
         return tables[0], tables[-1]
 

@@ -63,6 +63,12 @@ class TrainingLog:
         rate = self._settings.negative_sampling_rate
         if rate:
             logger.info("Negative sampling enabled with sampling rate %d", rate)
+            if self._settings.is_regression or self._settings.num_classes > 2:
+                logger.warning(
+                    "Negative sampling gives random pairs the label 0 and takes each given pair of "
+                    "another label for a positive one: the model learns %s for unrelated pairs.",
+                    "the number 0" if self._settings.is_regression else "class 0",
+                )
         else:
             logger.info("Negative sampling not used")
 

@@ -1,0 +1,139 @@
+"""The network once more, in NumPy and float64, from the exported parameters alone.
+
+It follows the published description, takes one list at a time, and therefore knows no padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+
+class NumpyModel:
+    """Embeddings, scores and losses from parameters by name.
+
+    Parameters
+    ----------
+    hyperparameters : Mapping
+        Public name to value, as the model directory holds them.
+    parameters : Mapping
+        Exported name to array.
+    """
+
+    def __init__(
+        self, hyperparameters: Mapping[str, Any], parameters: Mapping[str, np.ndarray]
+    ) -> None:
+        self.settings = hyperparameters
+        self.parameters = {name: np.asarray(p, np.float64) for name, p in parameters.items()}
+
+    def embeddings(self, side: int, lists: Sequence[Sequence[int]]) -> np.ndarray:
+        """Embed lists, ``(n, enc_dim)``."""
+        shared = self.settings["tied_token_embedding_weight"]
+        table = self.parameters["embed_shared_weight" if shared else f"embed_{side}_weight"]
+        encode = {
+            "pooled_embedding": self._pooled,
+            "hcnn": self._hcnn,
+            "bilstm": self._bilstm,
+        }[self.settings[f"enc{side}_network"]]
+        return np.stack([encode(side, table[np.asarray(ids, int)]) for ids in lists])
+
+    def _pooled(self, side: int, vectors: np.ndarray) -> np.ndarray:
+        return vectors.sum(axis=0) / max(len(vectors), 1)
+
+    def _hcnn(self, side: int, vectors: np.ndarray) -> np.ndarray:
+        width = self.settings[f"enc{side}_cnn_filter_width"]
+        left = (width - 1) // 2
+        x, maxima = vectors, []
+        for layer in range(self.settings[f"enc{side}_layers"]):
+            weight = self._of(side, f"{layer}_weight")  # (filters, channels, width)
+            bias = self._of(side, f"{layer}_bias")
+            answer = np.tile(bias, (len(x), 1))
+            for time in range(len(x)):
+                for place in range(width):
+                    source = time - left + place
+                    if 0 <= source < len(x):
+                        answer[time] += weight[:, :, place] @ x[source]
+            x = np.maximum(answer, 0)
+            maxima.append(x.max(axis=0) if len(x) else np.zeros(len(bias)))
+        return np.concatenate(maxima)
+
+    def _bilstm(self, side: int, vectors: np.ndarray) -> np.ndarray:
+        x = vectors
+        for layer in range(self.settings[f"enc{side}_layers"]):
+            forward = self._lstm(side, layer, "forward", x)
+            backward = self._lstm(side, layer, "backward", x[::-1])[::-1]
+            x = np.concatenate([forward, backward], axis=1)
+        return x.max(axis=0) if len(x) else np.zeros(x.shape[1])
+
+    def _lstm(self, side: int, layer: int, direction: str, x: np.ndarray) -> np.ndarray:
+        def of(part: str) -> np.ndarray:
+            return self._of(side, f"{layer}_{direction}_{part}")
+
+        half = of("h2h_weight").shape[1]
+        hidden, cell = np.zeros(half), np.zeros(half)
+        answer = np.zeros((len(x), half))
+        for time, vector in enumerate(x):
+            gates = of("i2h_weight") @ vector + of("i2h_bias")
+            gates = gates + of("h2h_weight") @ hidden + of("h2h_bias")
+            enter, forget, new, out = np.split(gates, 4)
+            cell = _sigmoid(forget) * cell + _sigmoid(enter) * np.tanh(new)
+            hidden = _sigmoid(out) * np.tanh(cell)
+            answer[time] = hidden
+        return answer
+
+    def _of(self, side: int, name: str) -> np.ndarray:
+        return self.parameters[("source_", "target_")[side] + name]
+
+    def outputs(self, vector0: np.ndarray, vector1: np.ndarray) -> np.ndarray:
+        """The output layer's numbers for embeddings, ``(n, num_classes)`` or ``(n, 1)``."""
+        parts = {
+            "hadamard": [vector0 * vector1],
+            "concat": [vector0, vector1],
+            "abs_diff": [np.abs(vector0 - vector1)],
+        }
+        compared = [part for name in self.settings["comparator_list"] for part in parts[name]]
+        x = np.concatenate(compared, axis=1)
+        activate = {
+            "linear": lambda value: value,
+            "relu": lambda value: np.maximum(value, 0),
+            "tanh": np.tanh,
+        }[self.settings["mlp_activation"]]
+        for layer in range(self.settings["mlp_layers"]):
+            x = activate(self._dense(f"mlp_fc{layer}", x))
+        return self._dense("output_layer", x)
+
+    def _dense(self, name: str, x: np.ndarray) -> np.ndarray:
+        return x @ self.parameters[f"{name}_weight"].T + self.parameters[f"{name}_bias"]
+
+    def scores(self, in0: Sequence[Sequence[int]], in1: Sequence[Sequence[int]]) -> np.ndarray:
+        """Probabilities ``(n, num_classes)``, or numbers ``(n,)``."""
+        outputs = self.outputs(self.embeddings(0, in0), self.embeddings(1, in1))
+        return outputs[:, 0] if self._is_regression else np.exp(_log_softmax(outputs))
+
+    def losses(
+        self, in0: Sequence[Sequence[int]], in1: Sequence[Sequence[int]], labels: np.ndarray
+    ) -> tuple[float, float, float]:
+        """Mean trained loss, mean reported loss, and accuracy or mean absolute error."""
+        outputs = self.outputs(self.embeddings(0, in0), self.embeddings(1, in1))
+        if self._is_regression:
+            difference = outputs[:, 0] - labels
+            squared = float(np.mean(difference**2))
+            return squared / 2, squared, float(np.mean(np.abs(difference)))
+        classes = labels.astype(int)
+        entropy = -float(np.mean(_log_softmax(outputs)[np.arange(len(classes)), classes]))
+        return entropy, entropy, float(np.mean(outputs.argmax(axis=1) == classes))
+
+    @property
+    def _is_regression(self) -> bool:
+        return bool(self.settings["output_layer"] == "mean_squared_error")
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def _log_softmax(x: np.ndarray) -> np.ndarray:
+    x = x - x.max(axis=1, keepdims=True)
+    return x - np.log(np.exp(x).sum(axis=1, keepdims=True))

@@ -1,0 +1,81 @@
+"""Small hyperparameter sets, token lists and networks that several tests share."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import numpy as np
+
+from object2vec.arrays import PairDataset, TokenLists
+from object2vec.hyperparameters import Hyperparameters, parse
+from object2vec.mxnet_import import mx
+from object2vec.network import Object2VecNetwork
+
+VOCAB = 23
+
+
+def settings(**given: Any) -> Hyperparameters:
+    """Parse small hyperparameters, those given on top."""
+    small = {
+        "enc0_max_seq_len": 12,
+        "enc0_vocab_size": VOCAB,
+        "enc0_token_embedding_dim": 6,
+        "enc_dim": 8,
+        "mlp_dim": 5,
+        "mlp_layers": 1,
+        "_seed": 1,
+    }
+    if given.get("enc1_network", "enc0") != "enc0":
+        small["enc1_token_embedding_dim"] = 6
+    return parse({**small, **given})[0]
+
+
+def random_lists(
+    rng: np.random.Generator, number: int, longest: int = 9, vocab: int = VOCAB, shortest: int = 0
+) -> TokenLists:
+    """Lists of random ids; the first is the shortest possible and the second the longest."""
+    lengths = rng.integers(shortest, longest + 1, size=number)
+    lengths[:2] = (shortest, longest)[:number]
+    return TokenLists.from_lists([rng.integers(vocab, size=length).tolist() for length in lengths])
+
+
+def random_pairs(
+    rng: np.random.Generator,
+    number: int,
+    longest: int = 9,
+    vocab: int = VOCAB,
+    classes: Optional[int] = 2,
+    shortest: int = 0,
+) -> PairDataset:
+    """Pairs of random lists with random labels: classes, or real numbers where classes is None."""
+    labels = rng.normal(size=number) if classes is None else rng.integers(classes, size=number)
+    in0, in1 = (random_lists(rng, number, longest, vocab, shortest) for _ in range(2))
+    return PairDataset(in0, in1.take(rng.permutation(number)), labels.astype(np.float32))
+
+
+def topic_pairs(rng: np.random.Generator, number: int, is_regression: bool) -> PairDataset:
+    """Pairs of one token each whose label says whether both are of the same half."""
+    tokens = rng.integers(20, size=(2, number)).astype(np.int32)
+    sides = [TokenLists.from_lengths(row, np.ones(number, np.int64)) for row in tokens]
+    same = (tokens[0] < 10) == (tokens[1] < 10)
+    labels = same * 3.0 - 1 if is_regression else same
+    return PairDataset(sides[0], sides[1], labels.astype(np.float32))
+
+
+def random_network(
+    hyperparameters: Hyperparameters, rng: np.random.Generator, scale: float = 0.3
+) -> Object2VecNetwork:
+    """A network on the CPU whose every parameter, biases too, is drawn anew."""
+    network = Object2VecNetwork(hyperparameters)
+    network.initialize([mx.cpu(0)])
+    for parameter in network.params.values():
+        parameter.set_data(mx.nd.array(rng.normal(0, scale, parameter.shape)))
+    return network
+
+
+def arrays(network: Object2VecNetwork) -> dict[str, np.ndarray]:
+    """All parameters under their exported names."""
+    return {
+        name: parameter.data(parameter.list_ctx()[0]).asnumpy().copy()
+        for name, parameter in network.params.items()
+    }

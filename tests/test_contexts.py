@@ -1,0 +1,122 @@
+"""Two devices train to the parameters of one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from small_jobs import arrays, random_pairs, settings
+
+from object2vec.arrays import PairDataset
+from object2vec.errors import CustomerError
+from object2vec.kvstore import choose_contexts, choose_kvstore, count_gpus
+from object2vec.mxnet_import import mx
+from object2vec.training import train
+
+ONE = [mx.cpu(0)]
+TWO = [mx.cpu(0), mx.cpu(1)]
+MIXED = {
+    "enc0_network": "hcnn",
+    "enc1_network": "pooled_embedding",
+    "enc0_token_embedding_dim": 8,
+    "enc0_layers": 2,
+}
+
+
+def trained(
+    given: dict[str, Any], contexts: list[Any], pairs: PairDataset
+) -> dict[str, np.ndarray]:
+    hyperparameters = settings(epochs=2, learning_rate=0.01, mlp_activation="tanh", **given)
+    result = train(hyperparameters, pairs, contexts=contexts)
+    assert len(result.history) == 2
+    network = result.predictor.network
+    for parameter in network.params.values():
+        copies = [copy.asnumpy() for copy in parameter.list_data()]
+        assert len(copies) == len(contexts)
+        np.testing.assert_array_equal(copies[0], copies[-1])
+    return arrays(network)
+
+
+def check(given: dict[str, Any], pairs: PairDataset) -> None:
+    one, two = trained(given, ONE, pairs), trained(given, TWO, pairs)
+    for name, value in one.items():
+        np.testing.assert_allclose(two[name], value, rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("tied", [False, True], ids=["own", "tied"])
+@pytest.mark.parametrize("store", ["local", "device"])
+@pytest.mark.parametrize("storage", ["dense", "row_sparse"])
+def test_two_devices_equal_one(
+    storage: str, store: str, tied: bool, rng: np.random.Generator
+) -> None:
+    """25 pairs in batches of 8: the last batch gives one device no pair."""
+    given = {
+        **MIXED,
+        "tied_token_embedding_weight": tied,
+        "token_embedding_storage_type": storage,
+        "_kvstore": store,
+        "mini_batch_size": 8,
+        "optimizer": "sgd",
+        "weight_decay": 0.001,
+    }
+    check(given, random_pairs(rng, 25))
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "storage"),
+    [
+        ("adam", "dense"),
+        ("adam", "row_sparse"),
+        ("adagrad", "dense"),
+        ("adagrad", "row_sparse"),
+        ("rmsprop", "dense"),
+        ("adadelta", "dense"),
+    ],
+)
+def test_each_optimizer(optimizer: str, storage: str, rng: np.random.Generator) -> None:
+    given = {
+        **MIXED,
+        "optimizer": optimizer,
+        "token_embedding_storage_type": storage,
+        "_kvstore": "local",
+        "mini_batch_size": 8,
+    }
+    check(given, random_pairs(rng, 21, shortest=1))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 100])
+def test_batches_of_any_size(batch_size: int, rng: np.random.Generator) -> None:
+    """Fewer pairs in a batch than devices, odd batches, and one batch larger than the data."""
+    given = {
+        "enc0_network": "bilstm",
+        "output_layer": "mean_squared_error",
+        "optimizer": "sgd",
+        "mini_batch_size": batch_size,
+        "bucket_width": 3,
+        "_kvstore": "auto_cpu",
+    }
+    check(given, random_pairs(rng, 7, classes=None))
+
+
+@pytest.mark.parametrize(
+    ("name", "on_cpu", "on_gpu"),
+    [
+        ("auto_gpu", "local", "device"),
+        ("auto_cpu", "local", "local"),
+        ("local", "local", "local"),
+        ("device", "device", "device"),
+    ],
+)
+def test_choice_of_the_kvstore(name: str, on_cpu: str, on_gpu: str) -> None:
+    assert choose_kvstore(name, TWO) == on_cpu
+    assert choose_kvstore(name, [mx.gpu(0), mx.gpu(1)]) == on_gpu
+
+
+def test_choice_of_the_devices() -> None:
+    present = count_gpus()
+    every = [mx.gpu(number) for number in range(present)] or ONE
+    assert choose_contexts("auto") == every
+    assert choose_contexts(0) == ONE
+    with pytest.raises(CustomerError, match=f"'_num_gpus' is {present + 1}"):
+        choose_contexts(present + 1)

@@ -1,0 +1,255 @@
+"""Gradients equal finite differences of the NumPy computation; optimizers equal MXNet's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy_model import NumpyModel
+from small_jobs import VOCAB, arrays, random_network, random_pairs, settings
+
+from object2vec.arrays import PairDataset, TokenLists
+from object2vec.mxnet_import import mx
+from object2vec.network import Object2VecNetwork, to_device
+from object2vec.optimizers import build_optimizer
+from object2vec.training import train
+
+CPU = mx.cpu(0)
+STEP = 1e-6
+# A maximum over time that two times share is no place for a slope, and MXNet gives its gradient to
+# both: hcnn therefore gets many filters, so that not all are dead, and no n-gram twice in a list.
+NETWORKS = [
+    {"enc0_network": "pooled_embedding"},
+    {"enc0_network": "hcnn", "enc0_layers": 2, "enc0_cnn_filter_width": 2, "enc_dim": 33},
+    {"enc0_network": "bilstm", "enc0_layers": 2, "enc_dim": 7},
+    {
+        "enc0_network": "hcnn",
+        "enc0_layers": 1,
+        "enc1_network": "bilstm",
+        "tied_token_embedding_weight": True,
+    },
+    {
+        "enc0_network": "bilstm",
+        "enc1_network": "pooled_embedding",
+        "enc0_token_embedding_dim": 8,
+        "tied_token_embedding_weight": True,
+    },
+]
+RATES = {"adam": 0.01, "adagrad": 0.05, "sgd": 0.1, "rmsprop": 0.005, "adadelta": 0.5}
+
+
+def backward(network: Object2VecNetwork, pairs: PairDataset, extra: int = 0) -> None:
+    """One backward pass of the sum over the pairs."""
+    with mx.autograd.record():
+        vectors = []
+        for side, lists in enumerate((pairs.in0, pairs.in1)):
+            width = int(lists.lengths.max()) + extra
+            inputs = network.prepare(side, lists, width, CPU)
+            vectors.append(network.encode(side, inputs, CPU))
+        objective, _ = network.loss(*vectors, to_device(pairs.labels, CPU))
+    objective.backward()
+
+
+def dense_gradients(network: Object2VecNetwork) -> dict[str, np.ndarray]:
+    return {
+        name: parameter.grad().tostype("default").asnumpy()
+        for name, parameter in network.params.items()
+    }
+
+
+@pytest.mark.parametrize("hybridized", [False, True], ids=["plain", "hybridized"])
+@pytest.mark.parametrize("head", ["softmax", "mean_squared_error"])
+@pytest.mark.parametrize("given", NETWORKS, ids=lambda given: "-".join(map(str, given.values())))
+def test_gradients_of_all_parameters(
+    given: dict[str, Any], head: str, hybridized: bool, rng: np.random.Generator
+) -> None:
+    hyperparameters = settings(**given, output_layer=head, num_classes=3, mlp_activation="tanh")
+    network = random_network(hyperparameters, rng, scale=0.5)
+    if hybridized:
+        network.hybridize()
+    pairs = random_pairs(rng, 6, longest=5, classes=None if hyperparameters.is_regression else 3)
+    if "hcnn" in given.values():
+        in0, in1 = (
+            TokenLists.from_lists([rng.permutation(VOCAB)[: len(ids)].tolist() for ids in lists])
+            for lists in (pairs.in0, pairs.in1)
+        )
+        pairs = PairDataset(in0, in1, pairs.labels)
+    backward(network, pairs, extra=3)
+    gradients = dense_gradients(network)
+    start = arrays(network)
+    in0, in1 = list(pairs.in0), list(pairs.in1)
+    for name, gradient in gradients.items():
+        direction = rng.normal(size=gradient.shape)
+        losses = []
+        for sign in (1, -1):
+            moved = {**start, name: start[name] + sign * STEP * direction}
+            model = NumpyModel(hyperparameters.to_dict(), moved)
+            losses.append(len(pairs) * model.losses(in0, in1, pairs.labels)[0])
+        slope = (losses[0] - losses[1]) / (2 * STEP)
+        expected = float(np.sum(gradient * direction))
+        size = float(np.linalg.norm(gradient))
+        assert slope == pytest.approx(expected, rel=1e-3, abs=1e-4 * max(size, 1)), name
+
+
+@pytest.mark.parametrize("given", NETWORKS, ids=lambda given: "-".join(map(str, given.values())))
+def test_padding_gives_no_gradient(given: dict[str, Any], rng: np.random.Generator) -> None:
+    pairs = random_pairs(rng, 6, longest=5)
+    network = random_network(settings(**given), rng)
+    network.hybridize()
+    backward(network, pairs)
+    expected = dense_gradients(network)
+    backward(network, pairs, extra=7)
+    for name, gradient in dense_gradients(network).items():
+        np.testing.assert_allclose(gradient, expected[name], rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("given", NETWORKS, ids=lambda given: "-".join(map(str, given.values())))
+def test_only_rows_in_use_have_a_gradient(given: dict[str, Any], rng: np.random.Generator) -> None:
+    """Padding, short lists and empty ones touch no row of the table that no list holds."""
+    pairs = PairDataset(
+        TokenLists.from_lists([[5], [], [9, 7, 5, 9]]),
+        TokenLists.from_lists([[8, 8, 6], [7], []]),
+        np.array([1, 0, 1], np.float32),
+    )
+    network = random_network(settings(**given), rng)
+    backward(network, pairs)
+    used = {5, 7, 9}, {6, 7, 8}
+    if network.hyperparameters.tied_token_embedding_weight:
+        used = (used[0] | used[1], used[0] | used[1])
+    for name, rows in zip(("embed_0_weight", "embed_1_weight"), used):
+        tied = network.hyperparameters.tied_token_embedding_weight
+        gradient = network.params["embed_shared_weight" if tied else name].grad()
+        assert gradient.stype == "row_sparse"
+        assert set(gradient.indices.asnumpy().astype(int)) <= rows
+        assert set(np.flatnonzero(np.any(gradient.asnumpy() != 0, axis=1))) == rows
+
+
+def plain_optimizer(name: str, rate: float, decay: float) -> Any:
+    given = {} if name == "adadelta" else {"learning_rate": rate}
+    return mx.optimizer.create(name, wd=decay, **given)
+
+
+def plain_steps(
+    start: dict[str, np.ndarray],
+    gradients: list[dict[str, np.ndarray]],
+    pairs: int,
+    optimizer: Any,
+) -> dict[str, np.ndarray]:
+    """What MXNet's optimizer makes of the parameters, given dense gradients of the sums."""
+    optimizer.rescale_grad = 1 / pairs
+    names = sorted(start)
+    optimizer.idx2name = dict(enumerate(names))
+    optimizer.set_wd_mult({name: 0.0 for name in names if name.endswith("_bias")})
+    weights = {name: mx.nd.array(start[name]) for name in names}
+    states = [optimizer.create_state(at, weights[name]) for at, name in enumerate(names)]
+    for step in gradients:
+        for at, name in enumerate(names):
+            optimizer.update(at, weights[name], mx.nd.array(step[name]), states[at])
+    return {name: weight.asnumpy() for name, weight in weights.items()}
+
+
+def trained_steps(
+    given: dict[str, Any], rng: np.random.Generator, steps: int = 4
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], list[dict[str, np.ndarray]], set[int]]:
+    """Parameters before and after some steps, the gradients, and the rows that ids touched."""
+    hyperparameters = settings(enc0_network="pooled_embedding", mlp_activation="tanh", **given)
+    network = random_network(hyperparameters, rng)
+    network.hybridize()
+    trainer = mx.gluon.Trainer(
+        network.params, build_optimizer(hyperparameters), kvstore=None, update_on_kvstore=False
+    )
+    before, gradients, used = arrays(network), [], set()
+    for _ in range(steps):
+        # the upper ids are in no batch
+        pairs = random_pairs(rng, 8, longest=3, vocab=VOCAB - 9, shortest=1)
+        used |= set(pairs.in0.tokens)
+        backward(network, pairs)
+        gradients.append(dense_gradients(network))
+        trainer.step(len(pairs))
+    return before, arrays(network), gradients, used
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.02])
+@pytest.mark.parametrize("optimizer", RATES)
+def test_dense_storage_is_a_plain_step(
+    optimizer: str, decay: float, rng: np.random.Generator
+) -> None:
+    """Every row of the tables moves, also those without a gradient; biases do not decay."""
+    given = {
+        "optimizer": optimizer,
+        "learning_rate": RATES[optimizer],
+        "weight_decay": decay,
+    }
+    before, after, gradients, _ = trained_steps(given, rng)
+    plain = plain_optimizer(optimizer, RATES[optimizer], decay)
+    expected = plain_steps(before, gradients, 8, plain)
+    for name, value in expected.items():
+        np.testing.assert_allclose(after[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
+    untouched = np.abs(after["embed_0_weight"] - before["embed_0_weight"])[VOCAB - 9 :].max()
+    assert (untouched > 0) == (decay > 0)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "decay"),
+    [("adam", 0.0), ("adam", 0.02), ("sgd", 0.0), ("sgd", 0.02), ("adagrad", 0.0)],
+)
+def test_row_sparse_storage_moves_touched_rows_alone(
+    optimizer: str, decay: float, rng: np.random.Generator
+) -> None:
+    given = {
+        "optimizer": optimizer,
+        "learning_rate": RATES[optimizer],
+        "weight_decay": decay,
+        "token_embedding_storage_type": "row_sparse",
+    }
+    before, after, gradients, used = trained_steps(given, rng, steps=1)
+    plain = plain_optimizer(optimizer, RATES[optimizer], decay)
+    expected = plain_steps(before, gradients, 8, plain)
+    rows = sorted(used)
+    others = sorted(set(range(VOCAB)) - used)
+    for name, value in expected.items():
+        if name == "embed_0_weight":
+            np.testing.assert_array_equal(after[name][others], before[name][others])
+            np.testing.assert_allclose(after[name][rows], value[rows], rtol=1e-5, atol=1e-6)
+        elif name != "embed_1_weight":
+            np.testing.assert_allclose(after[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_row_sparse_moments_of_untouched_rows_stand_still(rng: np.random.Generator) -> None:
+    """A row that a later batch lacks is left alone by its earlier momentum as well."""
+    hyperparameters = settings(
+        enc0_network="pooled_embedding",
+        optimizer="adam",
+        weight_decay=0.1,
+        token_embedding_storage_type="row_sparse",
+    )
+    network = random_network(hyperparameters, rng)
+    trainer = mx.gluon.Trainer(network.params, build_optimizer(hyperparameters), kvstore=None)
+    seen = []
+    for ids in ([1, 2], [3]):
+        lists = TokenLists.from_lists([ids])
+        backward(network, PairDataset(lists, lists, np.ones(1, np.float32)))
+        trainer.step(1)
+        seen.append(arrays(network)["embed_0_weight"])
+    np.testing.assert_array_equal(seen[0][[1, 2]], seen[1][[1, 2]])
+    assert np.all(seen[0][3] != seen[1][3])
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_training_divides_by_the_pairs_of_the_batch(devices: int, rng: np.random.Generator) -> None:
+    """By their true number, when they are fewer than mini_batch_size and on several devices."""
+    hyperparameters = settings(
+        enc0_network="bilstm", optimizer="sgd", learning_rate=0.5, mini_batch_size=32, epochs=1
+    )
+    pairs = random_pairs(rng, 7)
+    contexts = [mx.cpu(number) for number in range(devices)]
+    start = arrays(train(hyperparameters, pairs, stop=lambda: True).predictor.network)
+    network = random_network(hyperparameters, rng)
+    for name, parameter in network.params.items():
+        parameter.set_data(mx.nd.array(start[name]))
+    backward(network, pairs)
+    after = arrays(train(hyperparameters, pairs, contexts=contexts).predictor.network)
+    for name, gradient in dense_gradients(network).items():
+        expected = start[name] - 0.5 * gradient / len(pairs)
+        np.testing.assert_allclose(after[name], expected, rtol=1e-5, atol=1e-6, err_msg=name)

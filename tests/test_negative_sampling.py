@@ -1,0 +1,152 @@
+"""Negatives: as many as asked, label 0, never a given positive pair, anew each epoch."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+
+import numpy as np
+import pytest
+from small_jobs import random_pairs
+
+from object2vec.arrays import PairDataset, TokenLists
+from object2vec.batching import TrainingBatches
+from object2vec.negative_sampling import Joined, NegativeSampler, fingerprints
+
+Pair = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+def contents(pairs: PairDataset, joined: Joined) -> list[Pair]:
+    return [
+        (tuple(map(int, pairs.in0[first])), tuple(map(int, pairs.in1[second])))
+        for first, second in zip(joined.in0.tolist(), joined.in1.tolist())
+    ]
+
+
+def positives(pairs: PairDataset) -> list[Pair]:
+    rows = np.flatnonzero(pairs.labels != 0)
+    return contents(pairs, Joined(rows, rows, pairs.labels[rows]))
+
+
+def sparse_pairs(rng: np.random.Generator, number: int = 120) -> PairDataset:
+    """Pairs of a few distinct objects, so that a blind draw often hits a positive one."""
+    objects = [[token, token + 1] for token in range(8)] + [[], [3]]
+    choice = rng.integers(len(objects), size=(number, 2))
+    in0, in1 = (TokenLists.from_lists([objects[at] for at in column]) for column in choice.T)
+    return PairDataset(in0, in1, (rng.random(number) < 0.3).astype(np.float32))
+
+
+@pytest.mark.parametrize("rate", [1, 3, 10])
+def test_rate_and_labels(rate: int, rng: np.random.Generator) -> None:
+    pairs = random_pairs(rng, 90, vocab=1000, shortest=1)
+    drawn = NegativeSampler(pairs, rate).draw(rng)
+    number = int(np.count_nonzero(pairs.labels))
+    assert len(drawn.labels) == len(drawn.in0) == len(drawn.in1) == 90 + rate * number
+    assert np.array_equal(drawn.in0[:90], np.arange(90))
+    assert np.array_equal(drawn.in1[:90], np.arange(90))
+    assert np.array_equal(drawn.labels[:90], pairs.labels)
+    assert not drawn.labels[90:].any()
+    assert drawn.labels.dtype == np.float32
+    per_positive = Counter(drawn.in0[90:].tolist())
+    assert per_positive == {int(row): rate for row in np.flatnonzero(pairs.labels)}
+
+
+def test_never_a_given_positive_pair(rng: np.random.Generator) -> None:
+    """Pairs are compared by content: equal lists in other rows count as well."""
+    pairs = sparse_pairs(rng)
+    sampler = NegativeSampler(pairs, 5)
+    given = set(positives(pairs))
+    assert len(given) < np.count_nonzero(pairs.labels)
+    for _ in range(5):
+        drawn = sampler.draw(rng)
+        negatives = contents(pairs, drawn)[len(pairs) :]
+        assert len(negatives) == 5 * np.count_nonzero(pairs.labels)
+        assert not given & set(negatives)
+
+
+def test_given_negatives_stay_and_may_be_drawn(rng: np.random.Generator) -> None:
+    pairs = PairDataset(
+        TokenLists.from_lists([[1], [1]]),
+        TokenLists.from_lists([[1], [2]]),
+        np.array([1, 0], np.float32),
+    )
+    drawn = NegativeSampler(pairs, 4).draw(rng)
+    assert contents(pairs, drawn)[2:] == [((1,), (2,))] * 4
+
+
+@pytest.mark.parametrize("labels", [[2.0, 0.0, 1.0, 5.0], [-0.5, 0.0, 3.25, 1e-9]])
+def test_positive_means_not_zero(labels: list[float], rng: np.random.Generator) -> None:
+    """With more classes and with real labels alike."""
+    pairs = PairDataset(
+        TokenLists.from_lists([[row] for row in range(4)]),
+        TokenLists.from_lists([[row] for row in range(4)]),
+        np.array(labels, np.float32),
+    )
+    drawn = NegativeSampler(pairs, 2).draw(rng)
+    assert sorted(drawn.in0[4:].tolist()) == [0, 0, 2, 2, 3, 3]
+
+
+def test_anew_each_epoch(rng: np.random.Generator) -> None:
+    pairs = random_pairs(rng, 50, vocab=1000, shortest=1)
+    batches = TrainingBatches(pairs, 8, negative_sampling_rate=2, seed=1)
+
+    def negatives() -> Counter[Pair]:
+        given = {
+            (tuple(first.tolist()), tuple(second.tolist()))
+            for first, second in zip(pairs.in0, pairs.in1)
+        }
+        found = (
+            (tuple(first.tolist()), tuple(second.tolist()))
+            for batch in batches.epoch()
+            for first, second in zip(batch.in0, batch.in1)
+        )
+        return Counter(pair for pair in found if pair not in given)
+
+    first, second = negatives(), negatives()
+    assert first
+    assert first != second
+
+
+def test_a_dense_set_says_so_in_one_sentence(
+    rng: np.random.Generator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every combination is positive: no negative, one line, and the given pairs all the same."""
+    grid = [(first, second) for first in range(4) for second in range(4)]
+    pairs = PairDataset(
+        TokenLists.from_lists([[first] for first, _ in grid]),
+        TokenLists.from_lists([[second] for _, second in grid]),
+        np.ones(16, np.float32),
+    )
+    with caplog.at_level(logging.INFO, logger="object2vec"):
+        drawn = NegativeSampler(pairs, 3).draw(rng)
+    assert len(drawn.labels) == 16
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    text = caplog.records[0].getMessage()
+    assert "48 of 48 negatives" in text
+    assert text.count(". ") == 0
+
+
+def test_one_pair_has_no_other(rng: np.random.Generator) -> None:
+    one = TokenLists.from_lists([[1, 2]])
+    drawn = NegativeSampler(PairDataset(one, one, np.ones(1, np.float32)), 2).draw(rng)
+    assert len(drawn.labels) == 1
+
+
+def test_no_positive_pair_needs_no_negative(rng: np.random.Generator) -> None:
+    pairs = random_pairs(rng, 9)
+    nothing = PairDataset(pairs.in0, pairs.in1, np.zeros(9, np.float32))
+    assert len(NegativeSampler(nothing, 3).draw(rng).labels) == 9
+
+
+def test_fingerprints_tell_lists_apart(rng: np.random.Generator) -> None:
+    lists = [[], [0], [0, 0], [0, 0, 0], [1], [1, 0], [0, 1], [1, 2, 3], [3, 2, 1], [2**31 - 1]]
+    lists += [rng.integers(3, size=6).tolist() for _ in range(200)]
+    prints = fingerprints(TokenLists.from_lists(lists))
+    assert prints.dtype == np.uint64
+    by_content: dict[tuple[int, ...], set[int]] = {}
+    for ids, value in zip(lists, prints.tolist()):
+        by_content.setdefault(tuple(ids), set()).add(value)
+    assert all(len(values) == 1 for values in by_content.values())
+    assert len({value for values in by_content.values() for value in values}) == len(by_content)
+    again = fingerprints(TokenLists.from_lists(lists[::-1]))
+    assert again.tolist() == prints.tolist()[::-1]

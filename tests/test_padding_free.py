@@ -1,0 +1,105 @@
+"""An object's embedding is the same alone and in any batch, and id 0 is an ordinary token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from small_jobs import VOCAB, random_lists, random_network, settings
+
+from object2vec.arrays import TokenLists
+from object2vec.mxnet_import import mx
+from object2vec.predictor import Predictor
+
+CPU = mx.cpu(0)
+ENCODERS = [
+    {"enc0_network": "pooled_embedding"},
+    {"enc0_network": "hcnn", "enc0_layers": 1},
+    {"enc0_network": "hcnn", "enc0_layers": 4, "enc0_cnn_filter_width": 4},
+    {"enc0_network": "hcnn", "enc0_layers": 3, "enc0_cnn_filter_width": 9},
+    {"enc0_network": "bilstm", "enc0_layers": 1},
+    {"enc0_network": "bilstm", "enc0_layers": 3},
+]
+given_encoder = pytest.mark.parametrize(
+    "given", ENCODERS, ids=lambda given: "-".join(map(str, given.values()))
+)
+
+
+def predictor(given: dict[str, Any], rng: np.random.Generator) -> Predictor:
+    network = random_network(settings(**given), rng, scale=0.5)
+    network.hybridize()
+    return Predictor(network)
+
+
+@given_encoder
+def test_alone_and_in_any_batch(given: dict[str, Any], rng: np.random.Generator) -> None:
+    model = predictor(given, rng)
+    lists = random_lists(rng, 20, longest=12)
+    together = model.embeddings(0, lists)
+    assert np.unique(together.round(4), axis=0).shape[0] > 10
+    for rows in ([0], [1], [5], [3, 1], [2, 0, 7], np.argsort(lists.lengths)[:6]):
+        apart = model.embeddings(0, lists.take(np.array(rows)))
+        np.testing.assert_allclose(apart, together[rows], rtol=1e-5, atol=1e-5)
+    turned = model.embeddings(0, lists.take(np.arange(20)[::-1]))
+    np.testing.assert_allclose(turned[::-1], together, rtol=1e-5, atol=1e-5)
+
+
+@given_encoder
+def test_padding_of_any_width(given: dict[str, Any], rng: np.random.Generator) -> None:
+    network = predictor(given, rng).network
+    lists = random_lists(rng, 8, longest=5)
+    answers = []
+    for width in (5, 6, 16, 40):
+        inputs = network.prepare(0, lists, width, CPU)
+        answers.append(network.encode(0, inputs, CPU).asnumpy())
+    for answer in answers[1:]:
+        np.testing.assert_allclose(answer, answers[0], rtol=1e-5, atol=1e-5)
+
+
+@given_encoder
+def test_empty_lists(given: dict[str, Any], rng: np.random.Generator) -> None:
+    """Zero vectors, alone, among themselves and beside others, and finite scores."""
+    model = predictor(given, rng)
+    for lists in ([[]], [[], []], [[], [3, 1, 2]], [[0], []]):
+        embeddings = model.embeddings(0, TokenLists.from_lists(lists))
+        assert np.isfinite(embeddings).all()
+        for ids, embedding in zip(lists, embeddings):
+            assert np.any(embedding) == bool(ids)
+        empty = TokenLists.from_lists([[]] * len(lists))
+        assert np.isfinite(model.scores(TokenLists.from_lists(lists), empty)).all()
+
+
+@given_encoder
+def test_id_zero_is_an_ordinary_token(given: dict[str, Any], rng: np.random.Generator) -> None:
+    """Two rows of the table change places, and so do their ids: nothing else may change."""
+    network = random_network(settings(**given), rng, scale=0.5)
+    model = Predictor(network)
+    lists = TokenLists.from_lists([[0], [0, 0], [4, 0, 0], [0, 4, 7], [7, 0, 4, 0], [2, 3]])
+    before = model.embeddings(0, lists)
+    assert np.abs(before[4] - before[3]).max() > 1e-4
+    table = network.params["embed_0_weight"]
+    swapped = np.arange(VOCAB)
+    swapped[[0, 5]] = 5, 0
+    table.set_data(mx.nd.array(table.data().asnumpy()[swapped]))
+    renamed = TokenLists(swapped[lists.tokens].astype(np.int32), lists.offsets)
+    np.testing.assert_allclose(model.embeddings(0, renamed), before, rtol=1e-5, atol=1e-6)
+
+
+def test_no_list_at_all(rng: np.random.Generator) -> None:
+    model = predictor({"enc0_network": "hcnn"}, rng)
+    nothing = TokenLists.from_lists([])
+    assert model.embeddings(0, nothing).shape == (0, 8)
+    assert model.scores(nothing, nothing).shape == (0, 2)
+
+
+def test_many_runs_give_the_order_of_the_request(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request that is computed in several runs answers row by row all the same."""
+    model = predictor({"enc0_network": "bilstm"}, rng)
+    lists, others = random_lists(rng, 30), random_lists(rng, 30)
+    embeddings, scores = model.embeddings(1, lists), model.scores(lists, others)
+    monkeypatch.setattr(Predictor, "_cells", lambda self, side: (1 << 20, 1))
+    np.testing.assert_allclose(model.embeddings(1, lists), embeddings, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(model.scores(lists, others), scores, rtol=1e-5, atol=1e-5)
