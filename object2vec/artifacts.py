@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -15,23 +14,25 @@ from typing import Any, Optional, Union
 from object2vec.errors import CustomerError
 from object2vec.files import atomic_write
 from object2vec.hyperparameters import Hyperparameters, parse
+from object2vec.manifest import (
+    FORMAT,
+    FORMAT_VERSION,
+    MANIFEST,
+    check_files,
+    read_json,
+    read_manifest,
+    sha256,
+)
 from object2vec.mxnet_import import mx
 from object2vec.network import INPUT_NAMES, Object2VecNetwork
 from object2vec.version import __version__
 
-FORMAT = "object2vec"
-FORMAT_VERSION = 1
-MANIFEST = "model.json"
-_ORIGINALS_MODEL = "model_algo-1"
 _STEM = r"(parameters|hyperparameters|metrics|scores|enc[01]|vocabulary[01])"
 _OWN_FILE = re.compile(
     rf"{_STEM}-[0-9a-f]{{12}}\.(params|json)"
     # what a kill leaves of `_add_file` and of `atomic_write`
     rf"|\.\.?{_STEM}\.part(\.[0-9a-f]{{12}}\.tmp)?|\.model\.json\.[0-9a-f]{{12}}\.tmp"
 )
-_MANIFEST_KEYS = (
-    "complete", "files", "hyperparameters", "metrics", "networks", "parameters", "vocabularies"
-)  # fmt: skip
 _PathLike = Union[str, os.PathLike]
 
 
@@ -151,19 +152,11 @@ def _add_file(
     part = folder / f".{stem}.part"
     with atomic_write(part) as stream:
         write(stream)
-    digest = _sha256(part)
+    digest = sha256(part)
     name = f"{stem}-{digest[:12]}.{ending}"
     os.replace(part, folder / name)
     files[name] = {"bytes": (folder / name).stat().st_size, "sha256": digest}
     return name
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def load_model(folder: _PathLike, context: Optional[Any] = None) -> LoadedModel:
@@ -183,10 +176,9 @@ def load_model(folder: _PathLike, context: Optional[Any] = None) -> LoadedModel:
         version, or a damaged file.
     """
     folder = Path(folder)
-    manifest = _read_manifest(folder)
-    for name, expected in manifest["files"].items():
-        _check_file(folder / name, expected)
-    hyperparameters, _ = parse(_read_json(folder / manifest["hyperparameters"]))
+    manifest = read_manifest(folder)
+    check_files(folder, manifest)
+    hyperparameters, _ = parse(read_json(folder / manifest["hyperparameters"]))
     network = Object2VecNetwork(hyperparameters)
     for parameter in network.params.values():
         parameter.grad_req = "null"
@@ -195,7 +187,7 @@ def load_model(folder: _PathLike, context: Optional[Any] = None) -> LoadedModel:
     return LoadedModel(
         hyperparameters,
         network,
-        _read_json(folder / manifest["metrics"]),
+        read_json(folder / manifest["metrics"]),
         tuple(_read_vocabulary(folder, manifest["vocabularies"][key]) for key in ("in0", "in1")),
         manifest["complete"],
     )
@@ -210,7 +202,7 @@ def restore_parameters(folder: _PathLike, network: Object2VecNetwork) -> None:
         If the folder holds no model or that of another network.
     """
     folder = Path(folder)
-    _set_parameters(folder / _read_manifest(folder)["parameters"], network)
+    _set_parameters(folder / read_manifest(folder)["parameters"], network)
 
 
 def _set_parameters(path: Path, network: Object2VecNetwork) -> None:
@@ -224,66 +216,6 @@ def _set_parameters(path: Path, network: Object2VecNetwork) -> None:
                 f"{parameter.shape}; the model directory mixes two models: save it anew."
             )
         parameter.set_data(array)
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    if not path.is_file():
-        if (folder / _ORIGINALS_MODEL).exists():
-            raise CustomerError(
-                f"{folder} holds {_ORIGINALS_MODEL}, a model of Amazon SageMaker's built-in "
-                "Object2Vec, whose format is not published; train the model again with object2vec."
-            )
-        raise CustomerError(
-            f"{folder} holds no model: {MANIFEST} is missing; give the folder that training wrote."
-        )
-    manifest = _read_json(path)
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise CustomerError(
-            f"{path} is not the manifest of an object2vec model; give the folder that training "
-            "wrote."
-        )
-    version = manifest.get("format_version")
-    if version != FORMAT_VERSION:
-        raise CustomerError(
-            f"{path} says format_version {version}, but object2vec {__version__} reads version "
-            f"{FORMAT_VERSION}; load it with object2vec {manifest.get('object2vec_version')}."
-        )
-    missing = [key for key in _MANIFEST_KEYS if key not in manifest]
-    if missing:
-        raise CustomerError(
-            f"{path} lacks {', '.join(missing)}; the model directory is damaged: "
-            "copy or train it again."
-        )
-    return manifest
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CustomerError(
-            f"{path} cannot be read as JSON ({error}); the model directory is damaged: "
-            "copy or train it again."
-        ) from error
-
-
-def _check_file(path: Path, expected: dict[str, Any]) -> None:
-    if not path.is_file():
-        raise CustomerError(
-            f"{path} is missing, though {MANIFEST} lists it; copy the whole model directory."
-        )
-    size = path.stat().st_size
-    if size != expected["bytes"]:
-        raise CustomerError(
-            f"{path} has {size} bytes instead of {expected['bytes']}; the file is cut off or "
-            "damaged: copy or train the model again."
-        )
-    if _sha256(path) != expected["sha256"]:
-        raise CustomerError(
-            f"{path} does not have the content that {MANIFEST} lists (its SHA-256 differs); "
-            "copy or train the model again."
-        )
 
 
 def _read_vocabulary(folder: Path, name: Optional[str]) -> Any:

@@ -318,16 +318,14 @@ def _validate(options: argparse.Namespace) -> int:
 
 def _predict(options: argparse.Namespace) -> int:
     from object2vec.logs import logging_to
+    from object2vec.manifest import check_files, read_manifest
     from object2vec.serving.formats import format_answer, infer, parse_body, read_requests
     from object2vec.serving.media_types import JSON_LINES, choose_accept, parse_content_type
-    from object2vec.training_job import refuse_original_model
 
     content_type = parse_content_type(options.content_type)
     accept = choose_accept(options.accept, content_type)
-    # Both are found in no time; the model's loader would need MXNet first.
-    if not Path(options.model_dir).is_dir():
-        raise CustomerError(f"The model folder {options.model_dir} does not exist.")
-    refuse_original_model(Path(options.model_dir))
+    # Found in no time; the model's loader would need MXNet first.
+    check_files(options.model_dir, read_manifest(options.model_dir))
     streaming = content_type.media_type == accept == JSON_LINES
     with logging_to(sys.stderr, logging.WARNING), _input(options.input) as source:
         from object2vec.predictor import Predictor

@@ -29,6 +29,7 @@ from object2vec.errors import (
 )
 from object2vec.hyperparameters import HYPERPARAMETERS, Hyperparameters, parse
 from object2vec.logs import LOGGER_NAME
+from object2vec.manifest import refuse_original_model
 from object2vec.version import __version__
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 DATA_CHANNELS = ("train", "validation", "test")
 AUXILIARY_CHANNEL = "auxiliary"
-ORIGINAL_MODEL_FILE = "model_algo-1"
 EXIT_INTERRUPTED = 130
 
 _MEMORY_SIGNS = ("out of memory", "bad_alloc", "failed to allocate")
@@ -233,21 +233,6 @@ def explained(error: Exception) -> Exception:
 def exit_code_of(error: Exception) -> int:
     """The exit code that an error stands for; one that is not ours counts as our fault."""
     return error.exit_code if isinstance(error, Object2VecError) else AlgorithmError.exit_code
-
-
-def refuse_original_model(folder: Path) -> None:
-    """Refuse a model of Amazon's Object2Vec.
-
-    Raises
-    ------
-    CustomerError
-        `folder` holds a file ``model_algo-1``.
-    """
-    if (folder / ORIGINAL_MODEL_FILE).is_file():
-        raise CustomerError(
-            f"{folder / ORIGINAL_MODEL_FILE} is a model of Amazon SageMaker's Object2Vec, whose "
-            "format is not published, so it cannot be read here: train again with object2vec."
-        )
 
 
 def summary(inputs: Inputs) -> str:
