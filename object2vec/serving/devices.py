@@ -1,0 +1,77 @@
+"""Which network of a model answers from which device."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any, Optional, Union
+
+from object2vec.logs import LOGGER_NAME
+from object2vec.mxnet_import import mx
+from object2vec.predictor import Predictor
+from object2vec.serving.model import Model
+
+_logger = logging.getLogger(LOGGER_NAME)
+_PathLike = Union[str, os.PathLike]
+
+
+class SplitModel:
+    """Scores from one device, embeddings from another.
+
+    Parameters
+    ----------
+    scoring, embedding : Predictor
+        Two copies of the same model.
+    """
+
+    def __init__(self, scoring: Predictor, embedding: Predictor) -> None:
+        self.hyperparameters = scoring.hyperparameters
+        self.scores = scoring.scores
+        self.embeddings = embedding.embeddings
+
+
+def load(
+    model_dir: _PathLike,
+    preferred_mode: Optional[str] = None,
+    gpu: Optional[int] = None,
+) -> Model:
+    """Load a model for serving.
+
+    Parameters
+    ----------
+    model_dir : path
+        A model directory.
+    preferred_mode : str, optional
+        ``classification`` puts the scoring network onto the GPU and answers embeddings from the
+        CPU, ``embedding`` the other way round; None puts both onto the GPU. Ignored without one.
+    gpu : int, optional
+        Number of the GPU; the first by default, the CPU where there is none.
+
+    Raises
+    ------
+    CustomerError
+        If the folder holds no sound model.
+    """
+    count = gpu_count()
+    if not count:
+        if preferred_mode is not None:
+            _logger.info("INFERENCE_PREFERRED_MODE=%s is ignored: no GPU here.", preferred_mode)
+        return Predictor.load(model_dir)
+    device = mx.gpu((gpu or 0) % count)
+    if preferred_mode is None:
+        return Predictor.load(model_dir, device)
+    return _split(model_dir, preferred_mode, device, mx.cpu(0))
+
+
+def gpu_count() -> int:
+    """GPUs that MXNet can use."""
+    return int(mx.context.num_gpus())
+
+
+def _split(model_dir: _PathLike, preferred_mode: str, device: Any, other: Any) -> SplitModel:
+    preferred, rest = Predictor.load(model_dir, device), Predictor.load(model_dir, other)
+    _logger.info(
+        "INFERENCE_PREFERRED_MODE=%s: on %s; the rest on %s.", preferred_mode, device, other
+    )
+    pair = (preferred, rest) if preferred_mode == "classification" else (rest, preferred)
+    return SplitModel(*pair)

@@ -1,0 +1,28 @@
+"""What a model must be able to do, to be served."""
+
+from __future__ import annotations
+
+from typing import Optional, Protocol
+
+import numpy as np
+
+from object2vec.arrays import TokenLists
+from object2vec.hyperparameters import Hyperparameters
+
+
+class Model(Protocol):
+    """What answers requests: a `Predictor`, or two of them on different devices."""
+
+    @property
+    def hyperparameters(self) -> Hyperparameters:
+        """What the model was trained with."""
+
+    def scores(
+        self, in0: TokenLists, in1: TokenLists, max_seq_lens: Optional[tuple[int, int]] = None
+    ) -> np.ndarray:
+        """Score pairs; see `Predictor.scores`."""
+
+    def embeddings(
+        self, side: int, lists: TokenLists, max_seq_len: Optional[int] = None
+    ) -> np.ndarray:
+        """Embed objects; see `Predictor.embeddings`."""

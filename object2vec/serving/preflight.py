@@ -1,0 +1,113 @@
+"""Load a model and run it once, in a process of its own, before a server is started with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Optional, Union
+
+from object2vec.errors import AlgorithmError, CustomerError, Object2VecError, PlatformError
+from object2vec.serving.worker import module_path
+
+_ERRORS = {kind.__name__: kind for kind in (CustomerError, AlgorithmError, PlatformError)}
+_PathLike = Union[str, "os.PathLike[str]"]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a worker with this model needs.
+
+    Parameters
+    ----------
+    memory_bytes : int
+        The largest memory of a process that loaded the model and ran it on one pair.
+    gpus : int
+        GPUs that MXNet can use.
+    complete : bool
+        False for a model that was saved before its first epoch ended.
+    """
+
+    memory_bytes: int
+    gpus: int
+    complete: bool
+
+
+def check_model(model_dir: _PathLike, preferred_mode: Optional[str] = None) -> Findings:
+    """Load and run a model in a process of its own, so that none of it stays in this one.
+
+    Raises
+    ------
+    CustomerError, AlgorithmError, PlatformError
+        Why the model cannot be served.
+    """
+    command = [sys.executable, "-m", "object2vec.serving.preflight", os.fspath(model_dir)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(module_path())}
+    done = subprocess.run(
+        [*command, preferred_mode or ""], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError:
+        reason = f"exit code {done.returncode}"
+        if done.returncode < 0:
+            reason = f"signal {signal.Signals(-done.returncode).name}"
+        raise AlgorithmError(
+            f"The trial run of the model in {model_dir} ended with {reason}; the model does not "
+            "fit into memory, or MXNet does not fit to this machine."
+        ) from None
+    if "error" in answer:
+        raise _ERRORS.get(answer["kind"], AlgorithmError)(answer["error"])
+    return Findings(**answer)
+
+
+def _check(model_dir: str, preferred_mode: Optional[str]) -> Findings:
+    # Only the process of the trial needs MXNet.
+    import numpy as np
+
+    from object2vec.arrays import TokenLists
+    from object2vec.manifest import MANIFEST
+    from object2vec.serving import devices
+
+    model = devices.load(model_dir, preferred_mode)
+    lists = TokenLists.from_lists([[0], [0, 0]])
+    values = [model.scores(lists, lists), model.embeddings(0, lists), model.embeddings(1, lists)]
+    if not all(np.isfinite(value).all() for value in values):
+        raise CustomerError(
+            f"The model in {model_dir} does not give finite numbers, so its weights are not sound; "
+            "train it again with a lower learning_rate."
+        )
+    manifest = json.loads(Path(model_dir, MANIFEST).read_text(encoding="utf-8"))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return Findings(peak, devices.gpu_count(), manifest["complete"])
+
+
+def main() -> int:
+    """The process of the trial run: prints its findings, or the error, as JSON."""
+    model_dir, preferred_mode = sys.argv[1], sys.argv[2] or None
+    # The answer alone may stand on standard output, whatever a library prints there.
+    answer_stream = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    try:
+        answer = asdict(_check(model_dir, preferred_mode))
+    except Exception as error:
+        known = error
+        if isinstance(error, MemoryError):
+            known = PlatformError("The memory does not suffice for this model.")
+        elif not isinstance(error, Object2VecError):
+            traceback.print_exception(type(error), error, error.__traceback__)
+            known = AlgorithmError(f"The model in {model_dir} cannot be run: {error!r}.")
+        answer = {"kind": type(known).__name__, "error": str(known)}
+    with answer_stream:
+        json.dump(answer, answer_stream)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""One request, as a server hands it over, to one reply with status, type and body."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Optional, Union
+
+import numpy as np
+import orjson
+
+from object2vec.errors import AlgorithmError, CustomerError, Object2VecError
+from object2vec.logs import LOGGER_NAME
+from object2vec.serving.formats import Answer, Request, format_answer, infer, parse_body
+from object2vec.serving.media_types import (
+    JSON,
+    UnsupportedMediaTypeError,
+    choose_accept,
+    parse_content_type,
+)
+from object2vec.serving.model import Model
+from object2vec.serving.settings import MEBIBYTE, Settings
+
+_logger = logging.getLogger(LOGGER_NAME)
+_FLOAT_BYTES = 4
+
+
+class AnswerTooLargeError(CustomerError):
+    """The request asks for more than one answer may hold."""
+
+    http_status = 413
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Status, media type and body of an HTTP answer."""
+
+    status: int
+    media_type: str
+    body: bytes
+
+    @property
+    def phrase(self) -> str:
+        """The status in words."""
+        return HTTPStatus(self.status).phrase
+
+
+def reply_to(
+    model: Model,
+    body: Union[str, bytes, bytearray, None],
+    headers: Mapping[str, str],
+    settings: Settings,
+) -> Reply:
+    """Answer a request; whatever is wrong with it or with us becomes a reply, too.
+
+    Parameters
+    ----------
+    model : Model
+    body : bytes, bytearray, str or None
+        None where the server found no body.
+    headers : mapping
+        Names in any letter case.
+    settings : Settings
+        Default format and the limit of an answer.
+    """
+    try:
+        return _reply(model, body, {name.lower(): headers[name] for name in headers}, settings)
+    except Object2VecError as error:
+        if error.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return _fault(error)
+        return _error(error.http_status, str(error))
+    except MemoryError as error:
+        return _fault(error, "There is not enough memory for this request; send fewer instances.")
+    except Exception as error:
+        return _fault(error)
+
+
+def _reply(
+    model: Model,
+    body: Union[str, bytes, bytearray, None],
+    headers: Mapping[str, str],
+    settings: Settings,
+) -> Reply:
+    content_type = parse_content_type(headers.get("content-type"))
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        raise UnsupportedMediaTypeError(
+            f"Content-Encoding {encoding!r} is not supported; send the body as it is."
+        )
+    accept = headers.get("accept", "").strip()
+    default = settings.default_accept or content_type.media_type
+    media_type = choose_accept(accept, replace(content_type, media_type=default))
+    if body is None:
+        raise CustomerError("The request has no body; it should hold the instances.")
+    request = parse_body(body, content_type.media_type, model.hyperparameters)
+    _check_size(_count_numbers(request, model) * _FLOAT_BYTES, settings)
+    answer = infer(request, model, content_type.max_seq_lens)
+    _check_numbers(answer)
+    text = format_answer(answer, media_type)
+    _check_size(len(text), settings)
+    return Reply(HTTPStatus.OK, media_type, text)
+
+
+def _count_numbers(request: Request, model: Model) -> int:
+    settings = model.hyperparameters
+    classes = 1 if settings.is_regression else settings.num_classes
+    return sum(
+        len(group.positions)
+        * (settings.enc_dim if group.in0 is None or group.in1 is None else classes)
+        for group in request.groups
+    )
+
+
+def _check_size(size: int, settings: Settings) -> None:
+    if size > settings.answer_bytes:
+        raise AnswerTooLargeError(
+            f"The answer would be longer than {settings.answer_bytes // MEBIBYTE} MB; send fewer "
+            "instances at once, or raise OBJECT2VEC_MAX_ANSWER_IN_MB where the server starts."
+        )
+
+
+def _check_numbers(answer: Answer) -> None:
+    for _, key, values in answer.parts:
+        if not np.isfinite(values).all():
+            raise AlgorithmError(
+                f"The model's {key} are no finite numbers, so its weights are not sound; train it "
+                "again with a lower learning_rate."
+            )
+
+
+def _fault(error: BaseException, text: Optional[str] = None) -> Reply:
+    # Which lines went wrong is for who runs the server, not for who sent the request.
+    _logger.error("A request failed:", exc_info=error)
+    if text is None and isinstance(error, Object2VecError):
+        text = str(error)
+    text = text or "object2vec failed on this request; the server's log has the reason."
+    return _error(HTTPStatus.INTERNAL_SERVER_ERROR, text)
+
+
+def _error(status: int, text: str) -> Reply:
+    if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        _logger.warning("%d: %s", status, text)
+    # A body can hold lone surrogates, which no UTF-8 can say.
+    sound = text.encode("utf-8", "replace").decode("utf-8")
+    return Reply(int(status), JSON, orjson.dumps({"error": sound}))

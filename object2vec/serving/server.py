@@ -1,0 +1,234 @@
+"""Serve a model over HTTP: check it, start the model server, watch it, stop it without orphans."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import http.client
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from object2vec.errors import CustomerError, PlatformError
+from object2vec.logs import LOGGER_NAME
+from object2vec.serving import mms
+from object2vec.serving.java import find_java
+from object2vec.serving.preflight import Findings, check_model
+from object2vec.serving.resources import cores, memory_bytes
+from object2vec.serving.settings import MEBIBYTE, Settings, check_port
+from object2vec.serving.worker import PID_FILE
+
+_logger = logging.getLogger(LOGGER_NAME)
+_PathLike = Union[str, "os.PathLike[str]"]
+
+LOOPBACK = "127.0.0.1"
+ALL_ADDRESSES = "0.0.0.0"
+_POLL_SECONDS = 0.1
+_WATCH_SECONDS = 1.0
+_STOP_SECONDS = 5.0
+# What a request costs a worker while it is parsed, in bytes for each of its own: 10 and more for
+# JSON whose lists are short.
+_PARSING_FACTOR = 20
+_JAVA_BYTES = 512 * MEBIBYTE
+# What MXNet's caches grow to, which keep something for each shape that they meet.
+_CACHE_BYTES = 512 * MEBIBYTE
+
+
+class _Stopped(Exception):
+    """SIGTERM came."""
+
+
+def serve(
+    model_dir: _PathLike,
+    *,
+    host: str = LOOPBACK,
+    port: Optional[int] = None,
+    workers: Optional[int] = None,
+) -> int:
+    """Serve a model in the foreground until SIGTERM or Ctrl-C.
+
+    Parameters
+    ----------
+    model_dir : path
+        A model directory.
+    host : str
+        Address to listen on; the machine's own by default.
+    port : int, optional
+        Default: ``SAGEMAKER_BIND_TO_PORT`` or 8080.
+    workers : int, optional
+        Python processes. Default: ``SAGEMAKER_MODEL_SERVER_WORKERS``, or as many as cores and
+        memory allow.
+
+    Returns
+    -------
+    int
+        0, after SIGTERM.
+
+    Raises
+    ------
+    CustomerError
+        If the model, a variable or an option is not sound.
+    PlatformError
+        If there is no Java, the port is taken, or the server ends by itself.
+    KeyboardInterrupt
+        After Ctrl-C, when everything is stopped.
+    """
+    settings = Settings.from_environment(os.environ)
+    settings = replace(
+        settings,
+        port=settings.port if port is None else check_port(port),
+        workers=settings.workers if workers is None else _check_workers(workers),
+    )
+    _check_free(host, settings.port)
+    java = find_java()
+    with _stopping_on_sigterm():
+        try:
+            findings = check_model(model_dir, settings.preferred_mode)
+            plan = _plan(Path(model_dir).resolve(), host, settings, findings)
+            _run(java, plan)
+        except _Stopped:
+            _logger.info("Stopped.")
+    return 0
+
+
+def _check_workers(workers: int) -> int:
+    if not 1 <= workers <= 256:
+        raise CustomerError(f"The number of workers should be from 1 to 256, not {workers}.")
+    return workers
+
+
+def _check_free(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                reason = "another program listens there; stop it, or take another --port"
+            else:
+                reason = str(error.strerror or error)
+            raise PlatformError(f"Port {port} of {host} cannot be used: {reason}.") from None
+
+
+def _plan(model_dir: Path, host: str, settings: Settings, findings: Findings) -> mms.Plan:
+    available = cores()
+    workers = settings.workers or _fitting_workers(available, settings, findings)
+    if not findings.complete:
+        _logger.warning("The model was saved before its first epoch ended; its answers are poor.")
+    return mms.Plan(model_dir, host, settings, workers, available, findings.gpus)
+
+
+def _fitting_workers(available: int, settings: Settings, findings: Findings) -> int:
+    """As many workers as there are cores, or GPUs, and as fit into memory."""
+    request = _PARSING_FACTOR * settings.payload_bytes + settings.answer_bytes
+    each = findings.memory_bytes + _CACHE_BYTES + request
+    java = _JAVA_BYTES + 3 * settings.answer_bytes
+    fitting = max(0, memory_bytes() - java) // each
+    return max(1, min(findings.gpus or available, fitting))
+
+
+def _run(java: str, plan: mms.Plan) -> None:
+    home = tempfile.mkdtemp(prefix="object2vec-")
+    process: Optional[subprocess.Popen] = None
+    try:
+        process = mms.start(java, home, plan)
+        _wait_until_healthy(process, plan)
+        _logger.info(
+            "Serving %s on http://%s:%d/invocations with %d workers; requests up to %d MB, answers "
+            "up to %d MB.",
+            plan.model_dir,
+            plan.host,
+            plan.settings.port,
+            plan.workers,
+            plan.settings.payload_bytes // MEBIBYTE,
+            plan.settings.answer_bytes // MEBIBYTE,
+        )
+        raise PlatformError(_watch(process, Path(home, PID_FILE)))
+    finally:
+        if process is not None:
+            _stop(process)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _watch(process: subprocess.Popen, pid_file: Path) -> str:
+    """Wait until the server cannot go on, and say why.
+
+    The server starts dead workers again, but not the process that forks them.
+    """
+    forking = Path("/proc", pid_file.read_text(encoding="ascii"))
+    while forking.exists():
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return _ended(process.wait(_WATCH_SECONDS))
+    if process.poll() is not None:
+        return _ended(process.returncode)
+    return f"The process that starts the workers ({forking.name}) was killed."
+
+
+def _wait_until_healthy(process: subprocess.Popen, plan: mms.Plan) -> None:
+    end = time.monotonic() + plan.settings.startup_seconds
+    host = LOOPBACK if plan.host == ALL_ADDRESSES else plan.host
+    while time.monotonic() < end:
+        try:
+            code = process.wait(_POLL_SECONDS)
+        except subprocess.TimeoutExpired:
+            if _ping(host, plan.settings.port) == http.client.OK:
+                return
+        else:
+            raise PlatformError(_ended(code))
+    raise PlatformError(
+        f"No worker was ready after {plan.settings.startup_seconds} seconds; the log above has the "
+        "reason, and SAGEMAKER_STARTUP_TIMEOUT allows for more time."
+    )
+
+
+def _ping(host: str, port: int) -> Optional[int]:
+    connection = http.client.HTTPConnection(host, port, timeout=5)
+    try:
+        connection.request("GET", "/ping")
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def _ended(code: int) -> str:
+    how = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+    return f"Multi Model Server ended by itself with {how}; the log above has the reason."
+
+
+def _stop(process: subprocess.Popen) -> None:
+    """End the server and everything that it started; all of it is in the server's group."""
+    # A second Ctrl-C must not break this off.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_SECONDS)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def _stopping_on_sigterm() -> Iterator[None]:
+    def stop(_number: int, _frame: Any) -> None:
+        # A second one must not break the stop itself off.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise _Stopped
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

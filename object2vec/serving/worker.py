@@ -1,0 +1,63 @@
+"""What a Python worker of the model server does before the server's own code runs in it."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import runpy
+import signal
+import sys
+from pathlib import Path
+
+from object2vec.logs import LOGGER_NAME, LineFormatter
+
+MODEL_DIR_VARIABLE = "OBJECT2VEC_MODEL_DIR"
+# In the server's home: the process that forks the workers.
+PID_FILE = "workers.pid"
+_PR_SET_PDEATHSIG = 1
+
+
+class WorkerFormatter(LineFormatter):
+    """Indents all lines but the first.
+
+    The model server reads this log, and obeys lines that start with ``[PID]`` or ``[METRICS]``.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        return "\n    ".join(text.splitlines())
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to kill this process when its parent ends, however that ends."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def module_path() -> list[str]:
+    """Where this process finds modules, for a process in another folder."""
+    return [os.path.abspath(entry) for entry in sys.path]
+
+
+def main(home: str) -> None:
+    """Run the model server's worker program with the arguments of this process.
+
+    Parameters
+    ----------
+    home : path
+        The server's home.
+    """
+    die_with_parent()
+    Path(home, PID_FILE).write_text(str(os.getpid()), encoding="ascii")
+    os.register_at_fork(after_in_child=die_with_parent)
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(WorkerFormatter())
+    logger = logging.getLogger(LOGGER_NAME)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    # What the worker program says of every request is said by the server's own log.
+    logging.getLogger("mms.service").setLevel(logging.WARNING)
+    runpy.run_module("mms.model_service_worker", run_name="__main__", alter_sys=True)

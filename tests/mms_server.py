@@ -1,0 +1,214 @@
+"""Starts a real model server for a test, as a user would, and asks it over HTTP."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import psutil
+
+JSON = "application/json"
+JSON_LINES = "application/jsonlines"
+START_SECONDS = 90
+_OURS = ("SAGEMAKER_", "INFERENCE_PREFERRED_MODE", "OBJECT2VEC_", "OMP_")
+
+
+@dataclass(frozen=True)
+class Response:
+    """Status, headers (lower case) and body of an answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def free_port() -> int:
+    """A port that nobody has, below those that the system hands out to clients."""
+    for _ in range(100):
+        port = random.SystemRandom().randrange(20000, 32000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no free port was found")
+
+
+def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
+    """The first true value of `condition`, or an AssertionError after `seconds`."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"not after {seconds} seconds: {what}")
+
+
+def clean_environment(extra: Optional[Mapping[str, str]] = None) -> dict[str, str]:
+    """This process's environment without the variables that serving reads, and with `extra`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    return {**kept, **(extra or {})}
+
+
+class MmsServer:
+    """``object2vec serve`` in a process of its own."""
+
+    def __init__(
+        self,
+        model_dir: Path,
+        log: Path,
+        *,
+        workers: int = 1,
+        environment: Optional[Mapping[str, str]] = None,
+        prefix: tuple[str, ...] = (),
+    ) -> None:
+        self.port = free_port()
+        self.log = log
+        command = [*prefix, sys.executable, "-m", "object2vec", "serve"]
+        command += ["--model-dir", str(model_dir)]
+        command += ["--port", str(self.port), "--workers", str(workers)]
+        with log.open("wb") as stream:
+            self.process = subprocess.Popen(
+                command,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env=clean_environment(environment),
+                cwd=Path(__file__).resolve().parents[1],
+            )
+
+    def wait_until_ready(self) -> None:
+        """Wait for the line that says so."""
+
+        def ready() -> bool:
+            assert self.process.poll() is None, self.log.read_text(errors="replace")
+            return b"/invocations with" in self.log.read_bytes()
+
+        wait_for(ready, START_SECONDS, f"the server's start\n{self.log.read_text()}")
+        wait_for(
+            lambda: len(self.workers()) == len(self.loading_workers()), 60, "all workers loaded"
+        )
+
+    def get(self, path: str, method: str = "GET", body: Optional[bytes] = None) -> Response:
+        return self.send(method, path, body, {})
+
+    def invoke(
+        self,
+        body: Union[str, bytes],
+        content_type: Optional[str] = JSON,
+        accept: Optional[str] = None,
+        timeout: float = 120,
+    ) -> Response:
+        headers = {"Content-Type": content_type, "Accept": accept}
+        given = {name: value for name, value in headers.items() if value is not None}
+        data = body.encode() if isinstance(body, str) else body
+        return self.send("POST", "/invocations", data, given, timeout)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: Optional[bytes],
+        headers: Mapping[str, str],
+        timeout: float = 120,
+    ) -> Response:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        try:
+            connection.request(method, path, body, dict(headers))
+            answer = connection.getresponse()
+            found = {name.lower(): value for name, value in answer.getheaders()}
+            return Response(answer.status, found, answer.read())
+        finally:
+            connection.close()
+
+    def ping(self) -> Optional[int]:
+        try:
+            return self.get("/ping").status
+        except (OSError, http.client.HTTPException):
+            return None
+
+    def processes(self) -> list[psutil.Process]:
+        """All processes of the server, itself first."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            own = psutil.Process(self.process.pid)
+            return [own, *own.children(recursive=True)]
+        return []
+
+    def java(self) -> psutil.Process:
+        return next(process for process in self.processes() if "ModelServer" in _command(process))
+
+    def loading_workers(self) -> list[int]:
+        """Process ids of the Python workers that answer, or will."""
+        parents = [process for process in self.processes() if _is_worker(process)]
+        known = {process.pid for process in parents}
+        return sorted(
+            process.pid
+            for process in parents
+            if process.ppid() in known and process.status() != psutil.STATUS_ZOMBIE
+        )
+
+    def workers(self) -> list[int]:
+        """Process ids of the Python workers that have loaded the model."""
+        return [
+            pid
+            for pid in self.loading_workers()
+            if "libmxnet" in Path(f"/proc/{pid}/maps").read_text()
+        ]
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Stop the server and return its exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(30)
+
+
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that still run; a zombie does not."""
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+@contextlib.contextmanager
+def serving(
+    model_dir: Path,
+    log: Path,
+    *,
+    workers: int = 1,
+    environment: Optional[Mapping[str, str]] = None,
+    prefix: tuple[str, ...] = (),
+) -> Iterator[MmsServer]:
+    """A server that is ready, and stopped at the end."""
+    server = MmsServer(model_dir, log, workers=workers, environment=environment, prefix=prefix)
+    try:
+        server.wait_until_ready()
+        yield server
+    finally:
+        if server.process.poll() is None:
+            server.stop()
+
+
+def _command(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    return "model_service_worker.py" in _command(process) and "ModelServer" not in _command(process)

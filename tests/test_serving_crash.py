@@ -1,0 +1,333 @@
+"""A server whose parts are killed, and one that must not start at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Optional
+
+import mms_server
+import psutil
+import pytest
+import serving_models
+from mms_server import MmsServer
+
+pytestmark = pytest.mark.slow
+
+BODY = json.dumps({"instances": [{"in0": [1, 2], "in1": [3]}] * 200})
+# A worker is started again after a second, and then imports MXNet and loads the model.
+HEALTHY_AGAIN_SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: Any) -> Path:
+    return serving_models.train("softmax", tmp_path_factory.mktemp("model") / "model")
+
+
+@pytest.fixture
+def server(model_dir: Path, tmp_path: Path) -> Iterator[MmsServer]:
+    with mms_server.serving(model_dir, tmp_path / "log") as running:
+        yield running
+
+
+class Client(threading.Thread):
+    """Asks until it is told to stop, and writes down what it got and when."""
+
+    def __init__(self, server: MmsServer) -> None:
+        super().__init__(daemon=True)
+        self._server = server
+        self._ended = threading.Event()
+        self.statuses: list[tuple[float, Optional[int], str]] = []
+
+    def run(self) -> None:
+        while not self._ended.is_set():
+            try:
+                response = self._server.invoke(BODY, timeout=60)
+                answer = (response.status, response.body[:200].decode())
+            except OSError as error:
+                answer = (None, repr(error))
+            self.statuses.append((time.monotonic(), *answer))
+
+    def stop(self) -> None:
+        self._ended.set()
+        self.join(60)
+        assert not self.is_alive(), "a request hangs"
+
+
+def test_a_killed_worker_costs_the_requests_that_it_had_and_comes_back(server: MmsServer) -> None:
+    clients = [Client(server) for _ in range(4)]
+    for client in clients:
+        client.start()
+    mms_server.wait_for(lambda: all(len(client.statuses) > 5 for client in clients), 60, "load")
+    (worker,) = server.workers()
+    killed = time.monotonic()
+    os.kill(worker, signal.SIGKILL)
+    mms_server.wait_for(lambda: server.ping() == 503, 10, "/ping tells that no worker is left")
+    mms_server.wait_for(lambda: server.ping() == 200, HEALTHY_AGAIN_SECONDS, "health")
+    healthy = time.monotonic()
+    counts = [len(client.statuses) for client in clients]
+    mms_server.wait_for(
+        lambda: all(len(client.statuses) > count + 5 for client, count in zip(clients, counts)),
+        60,
+        "answers after the kill",
+    )
+    for client in clients:
+        client.stop()
+    failed = [row for client in clients for row in client.statuses if row[1] != 200]
+    answered = sum(len(client.statuses) for client in clients) - len(failed)
+    print(
+        f"healthy after {healthy - killed:.1f} s; {answered} answered, {len(failed)} failed: "
+        f"{[(round(when - killed, 2), status, text) for when, status, text in failed]}"
+    )
+    # One request was at work; those that waited are answered by the new worker.
+    assert len(failed) <= 1
+    for when, status, text in failed:
+        assert status == 500 and "Worker died." in text and when - killed < 5
+    assert server.workers() != [worker] and len(server.workers()) == 1
+
+
+def test_a_hanging_worker_is_given_up_after_the_timeout(model_dir: Path, tmp_path: Path) -> None:
+    environment = {"SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS": "3"}
+    with mms_server.serving(model_dir, tmp_path / "log", environment=environment) as server:
+        (worker,) = server.workers()
+        os.kill(worker, signal.SIGSTOP)
+        started = time.monotonic()
+        response = server.invoke(BODY, timeout=30)
+        assert response.status == 500 and b"Worker died." in response.body
+        assert 2.5 < time.monotonic() - started < 20
+        mms_server.wait_for(lambda: server.ping() == 200, HEALTHY_AGAIN_SECONDS, "health")
+        assert server.invoke(BODY).status == 200
+
+
+@pytest.mark.parametrize(
+    ("victim", "number", "exit_code"),
+    [
+        ("serve", signal.SIGTERM, 0),
+        ("serve", signal.SIGINT, 130),
+        ("serve", signal.SIGKILL, -signal.SIGKILL),
+        ("java", signal.SIGKILL, 3),
+        ("java", signal.SIGTERM, 3),
+        ("parent of the workers", signal.SIGKILL, 3),
+    ],
+)
+def test_however_the_server_ends_no_process_is_left(
+    server: MmsServer, victim: str, number: int, exit_code: int
+) -> None:
+    processes = server.processes()
+    assert len(processes) == 4  # ours, Java, the parent of the workers, one worker
+    target = {
+        "serve": processes[0],
+        "java": server.java(),
+        "parent of the workers": psutil.Process(server.workers()[0]).parent(),
+    }[victim]
+    home = next(argument for argument in server.java().cmdline() if "model_server_home" in argument)
+    target.send_signal(number)
+    assert server.process.wait(20) == exit_code
+    mms_server.wait_for(lambda: not mms_server.alive(processes), 5, "all processes gone")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", server.port))
+    if target.pid != processes[0].pid or number != signal.SIGKILL:
+        assert not Path(home.partition("=")[2]).exists()
+    text = server.log.read_text()
+    assert "Traceback" not in text
+    if exit_code == 3:
+        reason = "Multi Model Server ended by itself" if victim == "java" else "was killed."
+        assert f"Platform Error: {'' if victim == 'java' else 'The process that'}" in text
+        assert reason in text
+
+
+def test_the_whole_group_gets_ctrl_c_and_a_second_one_does_not_break_the_stop(
+    model_dir: Path, tmp_path: Path
+) -> None:
+    server = MmsServer(model_dir, tmp_path / "log")
+    try:
+        server.wait_until_ready()
+        processes = server.processes()
+        server.process.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+        if server.process.poll() is None:
+            server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(20) == 130
+        mms_server.wait_for(lambda: not mms_server.alive(processes), 5, "all processes gone")
+    finally:
+        if server.process.poll() is None:
+            server.stop(signal.SIGKILL)
+
+
+def test_a_stop_during_the_start_leaves_nothing(model_dir: Path, tmp_path: Path) -> None:
+    for delay in (0.3, 1.5):
+        server = MmsServer(model_dir, tmp_path / "log")
+        time.sleep(delay)
+        processes = server.processes()
+        code = server.stop()
+        assert code in (0, -signal.SIGTERM)  # the latter before the handler is in place
+        mms_server.wait_for(lambda found=processes: not mms_server.alive(found), 5, "all gone")
+
+
+class Refusal:
+    """How a start ended."""
+
+    def __init__(self, model_dir: Path, *options: str, **environment: str) -> None:
+        port = () if "--port" in options else ("--port", str(mms_server.free_port()))
+        started = time.monotonic()
+        command = [sys.executable, "-m", "object2vec", "serve", "--model-dir", str(model_dir)]
+        self.done = subprocess.run(
+            [*command, *port, *options],
+            env=mms_server.clean_environment(environment),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=Path(__file__).resolve().parents[1],
+        )
+        self.seconds = time.monotonic() - started
+
+    def check(self, exit_code: int, *parts: str) -> None:
+        text = self.done.stderr
+        assert self.done.returncode == exit_code, text
+        assert len(text.splitlines()) == 1, text
+        for part in parts:
+            assert part in text, text
+
+
+def test_no_model_does_not_start(tmp_path: Path) -> None:
+    Refusal(tmp_path).check(1, "Customer Error: ", "holds no model: model.json is missing")
+    Refusal(tmp_path / "no").check(1, "holds no model")
+
+
+def test_the_original_s_model_does_not_start(tmp_path: Path) -> None:
+    (tmp_path / "model_algo-1").write_bytes(b"PK")
+    Refusal(tmp_path).check(1, "model_algo-1 is a model of Amazon SageMaker's built-in")
+
+
+def copy_of(model_dir: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(model_dir, tmp_path / "copy"))
+
+
+def test_truncated_parameters_do_not_start(model_dir: Path, tmp_path: Path) -> None:
+    folder = copy_of(model_dir, tmp_path)
+    (file,) = folder.glob("parameters-*.params")
+    os.truncate(file, file.stat().st_size - 100)
+    Refusal(folder).check(1, file.name, "bytes instead of", "is cut off or")
+
+
+def test_other_parameters_of_the_same_size_do_not_start(model_dir: Path, tmp_path: Path) -> None:
+    folder = copy_of(model_dir, tmp_path)
+    (file,) = folder.glob("parameters-*.params")
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    Refusal(folder).check(1, file.name, "its SHA-256 differs")
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"format_version": 99}, "says format_version 99, but object2vec"),
+        ({"format": "other"}, "is not the manifest of an object2vec model"),
+    ],
+)
+def test_another_format_does_not_start(
+    model_dir: Path, tmp_path: Path, change: dict[str, Any], part: str
+) -> None:
+    folder = copy_of(model_dir, tmp_path)
+    manifest = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps({**manifest, **change}))
+    Refusal(folder).check(1, part)
+
+
+def test_weights_that_are_no_numbers_do_not_start(model_dir: Path, tmp_path: Path) -> None:
+    from object2vec.artifacts import load_model, save_model
+
+    network = load_model(model_dir).network
+    for parameter in network.params.values():
+        parameter.set_data(parameter.data() * float("nan"))
+    save_model(tmp_path / "nan", network)
+    Refusal(tmp_path / "nan").check(1, "does not give finite numbers")
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "exit_code", "part"),
+    [
+        ((), {"INFERENCE_PREFERRED_MODE": "fast"}, 1, "should be classification or embedding"),
+        ((), {"SAGEMAKER_MAX_PAYLOAD_IN_MB": "6MB"}, 1, "should be a whole number from 1 to 1024"),
+        ((), {"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "text/csv"}, 1, "application/jsonlines"),
+        ((), {"SAGEMAKER_SAFE_PORT_RANGE": "1"}, 1, "two ports such as 1111-2222"),
+        (("--workers", "0"), {}, 1, "from 1 to 256, not 0"),
+        (("--port", "40000"), {}, 1, "should be from 1 to 32766"),
+    ],
+)
+def test_wrong_settings_do_not_start(
+    model_dir: Path, options: tuple, environment: dict, exit_code: int, part: str
+) -> None:
+    refusal = Refusal(model_dir, *options, **environment)
+    refusal.check(exit_code, part)
+    # Nothing heavy is needed to see it.
+    assert refusal.seconds < 20
+
+
+def test_a_taken_port_does_not_start(model_dir: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", mms_server.free_port()))
+        taken.listen()
+        port = taken.getsockname()[1]
+        Refusal(model_dir, "--port", str(port)).check(
+            3, f"Platform Error: Port {port} of 127.0.0.1 cannot be used: another program listens"
+        )
+
+
+def test_workers_that_cannot_load_end_the_start(model_dir: Path, tmp_path: Path) -> None:
+    # The trial run is done with the folder as it is; the workers find it damaged.
+    folder = copy_of(model_dir, tmp_path)
+    server = MmsServer(folder, tmp_path / "log", environment={"SAGEMAKER_STARTUP_TIMEOUT": "5"})
+
+    def java_runs() -> bool:
+        return any(
+            "ModelServer" in " ".join(p.cmdline()) for p in mms_server.alive(server.processes())
+        )
+
+    mms_server.wait_for(java_runs, 60, "the start of Java")
+    (folder / "model.json").unlink()
+    processes = server.processes()
+    assert server.process.wait(60) == 3
+    text = server.log.read_text()
+    assert "No worker was ready after 5 seconds" in text
+    assert "holds no model" in text
+    mms_server.wait_for(lambda: not mms_server.alive(processes), 5, "all processes gone")
+
+
+def _can_mount() -> bool:
+    return subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not _can_mount(), reason="only root may mount a folder")
+def test_a_temporary_folder_without_programs_is_enough(model_dir: Path, tmp_path: Path) -> None:
+    # What `docker run --tmpfs /tmp` gives: nothing in it may be run.
+    folder = tmp_path / "noexec"
+    folder.mkdir()
+    mount = 'mount -t tmpfs -o noexec tmpfs "$0" && exec "$@"'
+    environment = {"TMPDIR": str(folder), "SAGEMAKER_SAFE_PORT_RANGE": "21000-21100"}
+    with mms_server.serving(
+        model_dir,
+        tmp_path / "log",
+        environment=environment,
+        prefix=("unshare", "-m", "sh", "-c", mount, str(folder)),
+    ) as server:
+        assert server.invoke(BODY).status == 200
+        listening = {
+            connection.laddr[:2]
+            for process in server.processes()
+            for connection in process.net_connections("tcp")
+            if connection.status == "LISTEN"
+        }
+        assert {host.replace("::ffff:", "") for host, _ in listening} == {"127.0.0.1"}
+        assert any(21000 <= port <= 21100 for _, port in listening)

