@@ -3,6 +3,8 @@
 # The Python of the environment; empty: python3 where it is 3.9 to 3.12, else python3.12 … python3.9.
 PYTHON ?=
 VENV ?= .venv
+# The device of the image: cpu or gpu.
+DEVICE ?= cpu
 # More options for pytest, for example ARGS='-k early_stopping -x'.
 ARGS ?=
 
@@ -11,7 +13,7 @@ STAMP := $(VENV)/.installed
 VERSION_OF := -c 'import sys; print(sys.version_info[:2])' 2>&1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-fast test-full lint types format clean FORCE
+.PHONY: help venv demo test test-fast test-full image test-image lint types format clean FORCE
 
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +31,13 @@ test-fast: $(STAMP) ## The tests that are not marked slow (under two minutes)
 
 test-full: lint types ## Everything but the container images: the long grids too
 	$(BIN)/python -m pytest -m "not image" $(ARGS)
+
+image: ## The container image object2vec; DEVICE=gpu makes object2vec:gpu
+	DOCKER_BUILDKIT=1 docker build -f container/Dockerfile --build-arg DEVICE=$(DEVICE) \
+	    -t object2vec$(if $(filter gpu,$(DEVICE)),:gpu) .
+
+test-image: $(STAMP) ## Build the image and drive it with a Docker engine (under eight minutes)
+	.ci/image
 
 lint: $(STAMP) ## Style and layout of the code (ruff)
 	$(BIN)/ruff check .
