@@ -1,0 +1,1 @@
+"""Measurements beside which the claims of the documentation can be checked."""
