@@ -80,18 +80,27 @@ def test_movielens_rating(data_dir: Path, tmp_path: Path) -> None:
     assert "Early stopping criterion met!" in log
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_movielens_recommendation(data_dir: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("epochs", "most_loss", "least_accuracy"),
+    [
+        # two threads add up in no fixed order: the short run leaves room for that
+        pytest.param(2, 0.58, 0.69, marks=pytest.mark.slow),
+        pytest.param(4, 0.575, 0.70, marks=pytest.mark.full),
+    ],
+)
+def test_movielens_recommendation(
+    data_dir: Path, tmp_path: Path, epochs: int, most_loss: float, least_accuracy: float
+) -> None:
     write_channel(tmp_path, "train", movielens(data_dir, "ua.base", lambda r: int(r > 3)))
     write_channel(tmp_path, "validation", movielens(data_dir, "ua.test", lambda r: int(r > 3)))
-    log = run_job(tmp_path, {**PUBLISHED["movielens_recommendation"], "_seed": 1, "epochs": 4})
+    log = run_job(tmp_path, {**PUBLISHED["movielens_recommendation"], "_seed": 1, "epochs": epochs})
     losses, accuracies = (
         values(log, f"validation {name}") for name in ("cross_entropy", "accuracy")
     )
     print("validation cross_entropy", losses, "accuracy", accuracies)
-    assert min(losses) <= 0.575
-    assert max(accuracies) >= 0.70
+    assert min(losses) <= most_loss
+    assert max(accuracies) >= least_accuracy
 
 
 @pytest.mark.slow

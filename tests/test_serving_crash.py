@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -108,6 +109,16 @@ def test_a_hanging_worker_is_given_up_after_the_timeout(model_dir: Path, tmp_pat
         assert server.invoke(BODY).status == 200
 
 
+def is_free(port: int) -> bool:
+    """Whether a server could listen on this port now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return True
+    return False
+
+
 @pytest.mark.parametrize(
     ("victim", "number", "exit_code"),
     [
@@ -133,9 +144,8 @@ def test_however_the_server_ends_no_process_is_left(
     target.send_signal(number)
     assert server.process.wait(20) == exit_code
     mms_server.wait_for(lambda: not mms_server.alive(processes), 5, "all processes gone")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", server.port))
+    # the last threads of a killed process may outlive the zombie of its first
+    mms_server.wait_for(lambda: is_free(server.port), 5, f"port {server.port} free")
     if target.pid != processes[0].pid or number != signal.SIGKILL:
         assert not Path(home.partition("=")[2]).exists()
     text = server.log.read_text()
