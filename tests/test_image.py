@@ -357,7 +357,7 @@ class Container:
     def stop(self) -> None:
         start = time.monotonic()
         docker("stop", "--time", "30", self.name)
-        assert time.monotonic() - start < STOP_SECONDS
+        assert time.monotonic() - start < STOP_SECONDS, self.logs()
 
     def wait_for(self, text: str, seconds: float = 60) -> None:
         end = time.monotonic() + seconds
