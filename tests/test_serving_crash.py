@@ -298,7 +298,7 @@ def test_a_taken_port_does_not_start(model_dir: Path) -> None:
 def test_workers_that_cannot_load_end_the_start(model_dir: Path, tmp_path: Path) -> None:
     # The trial run is done with the folder as it is; the workers find it damaged.
     folder = copy_of(model_dir, tmp_path)
-    server = MmsServer(folder, tmp_path / "log", environment={"SAGEMAKER_STARTUP_TIMEOUT": "5"})
+    server = MmsServer(folder, tmp_path / "log", environment={"SAGEMAKER_STARTUP_TIMEOUT": "12"})
 
     def java_runs() -> bool:
         return any(
@@ -310,7 +310,7 @@ def test_workers_that_cannot_load_end_the_start(model_dir: Path, tmp_path: Path)
     processes = server.processes()
     assert server.process.wait(60) == 3
     text = server.log.read_text()
-    assert "No worker was ready after 5 seconds" in text
+    assert "No worker was ready after 12 seconds" in text
     assert "holds no model" in text
     mms_server.wait_for(lambda: not mms_server.alive(processes), 5, "all processes gone")
 

@@ -47,6 +47,25 @@ class _Stopped(Exception):
     """SIGTERM came."""
 
 
+class _StopRequest:
+    """Remembers SIGTERM: an exception out of a signal handler may end where Python ignores it."""
+
+    def __init__(self) -> None:
+        self.came = False
+
+    def receive(self, _number: int, _frame: Any) -> None:
+        """The signal handler."""
+        # A second one must not break the stop itself off.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        self.came = True
+        raise _Stopped
+
+    def check(self) -> None:
+        """Raise `_Stopped` if the signal came."""
+        if self.came:
+            raise _Stopped
+
+
 def serve(
     model_dir: _PathLike,
     *,
@@ -90,11 +109,11 @@ def serve(
     )
     _check_free(host, settings.port)
     java = find_java()
-    with _stopping_on_sigterm():
+    with _stopping_on_sigterm() as stop:
         try:
             findings = check_model(model_dir, settings.preferred_mode)
             plan = _plan(Path(model_dir).resolve(), host, settings, findings)
-            _run(java, plan)
+            _run(java, plan, stop)
         except _Stopped:
             _logger.info("Stopped.")
     return 0
@@ -136,12 +155,12 @@ def _fitting_workers(available: int, settings: Settings, findings: Findings) -> 
     return max(1, min(findings.gpus or available, fitting))
 
 
-def _run(java: str, plan: mms.Plan) -> None:
+def _run(java: str, plan: mms.Plan, stop: _StopRequest) -> None:
     home = tempfile.mkdtemp(prefix="object2vec-")
     process: Optional[subprocess.Popen] = None
     try:
         process = mms.start(java, home, plan)
-        _wait_until_healthy(process, plan)
+        _wait_until_healthy(process, plan, stop)
         _logger.info(
             "Serving %s on http://%s:%d/invocations with %d workers; requests up to %d MB, answers "
             "up to %d MB.",
@@ -152,20 +171,21 @@ def _run(java: str, plan: mms.Plan) -> None:
             plan.settings.payload_bytes // MEBIBYTE,
             plan.settings.answer_bytes // MEBIBYTE,
         )
-        raise PlatformError(_watch(process, Path(home, PID_FILE)))
+        raise PlatformError(_watch(process, Path(home, PID_FILE), stop))
     finally:
         if process is not None:
             _stop(process)
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _watch(process: subprocess.Popen, pid_file: Path) -> str:
+def _watch(process: subprocess.Popen, pid_file: Path, stop: _StopRequest) -> str:
     """Wait until the server cannot go on, and say why.
 
     The server starts dead workers again, but not the process that forks them.
     """
     forking = Path("/proc", pid_file.read_text(encoding="ascii"))
     while forking.exists():
+        stop.check()
         with contextlib.suppress(subprocess.TimeoutExpired):
             return _ended(process.wait(_WATCH_SECONDS))
     if process.poll() is not None:
@@ -173,10 +193,11 @@ def _watch(process: subprocess.Popen, pid_file: Path) -> str:
     return f"The process that starts the workers ({forking.name}) was killed."
 
 
-def _wait_until_healthy(process: subprocess.Popen, plan: mms.Plan) -> None:
+def _wait_until_healthy(process: subprocess.Popen, plan: mms.Plan, stop: _StopRequest) -> None:
     end = time.monotonic() + plan.settings.startup_seconds
     host = LOOPBACK if plan.host == ALL_ADDRESSES else plan.host
     while time.monotonic() < end:
+        stop.check()
         try:
             code = process.wait(_POLL_SECONDS)
         except subprocess.TimeoutExpired:
@@ -221,14 +242,10 @@ def _stop(process: subprocess.Popen) -> None:
 
 
 @contextlib.contextmanager
-def _stopping_on_sigterm() -> Iterator[None]:
-    def stop(_number: int, _frame: Any) -> None:
-        # A second one must not break the stop itself off.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise _Stopped
-
-    before = signal.signal(signal.SIGTERM, stop)
+def _stopping_on_sigterm() -> Iterator[_StopRequest]:
+    stop = _StopRequest()
+    before = signal.signal(signal.SIGTERM, stop.receive)
     try:
-        yield
+        yield stop
     finally:
         signal.signal(signal.SIGTERM, before)
