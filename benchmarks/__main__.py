@@ -6,7 +6,7 @@ import importlib
 import sys
 from pathlib import Path
 
-_HELPERS = ("__init__", "__main__", "torch_service")
+_HELPERS = ("__init__", "__main__", "ours", "torch_peer", "torch_service", "turns", "workloads")
 
 
 def main() -> int:

@@ -1,0 +1,50 @@
+"""Object2Vec's own side of the training benchmark: its real training loop on given batches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.workloads import Turn
+from object2vec.hyperparameters import Hyperparameters
+from object2vec.mxnet_import import mx
+from object2vec.pretrained import Auxiliary
+from object2vec.training import _Training
+
+
+class Contestant:
+    """Trains with `object2vec.training`.
+
+    Parameters
+    ----------
+    settings : Hyperparameters
+        The job.
+    turn : Turn
+        The batches of a turn.
+    """
+
+    def __init__(self, settings: Hyperparameters, turn: Turn) -> None:
+        self._turn = turn
+        nothing = Auxiliary((None, None), (None, None))
+        self._run = _Training(settings, nothing, [mx.cpu()], Path("unused"), "algo-1", False)
+
+    def train_turn(self) -> int:
+        """Train on all batches of a turn; returns the number of pairs."""
+        trained = self._run._train_epoch(0, self._turn, lambda: False)  # type: ignore[arg-type]
+        mx.nd.waitall()
+        assert trained is not None
+        return trained.count
+
+    def losses(self) -> list[float]:
+        """Train on all batches of a turn; returns each one's mean loss before its update."""
+        losses = []
+        for shards, count in self._run._shards(self._turn.epoch()):
+            sums = self._run._step(shards, count)
+            losses.append(float(sums[0].asnumpy()[0]) / count)
+        return losses
+
+    def save_weights(self, path: Path) -> None:
+        """Write all parameters under their exported names, for a peer to start from."""
+        parameters = self._run._network.params
+        np.savez(path, **{name: value.data().asnumpy() for name, value in parameters.items()})
