@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import email
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -275,3 +276,15 @@ def test_two_threads_of_a_core_count_once() -> None:
     assert usable_cores("siblings\t: 8\ncpu cores\t: 8\n") == cpus
     assert usable_cores("siblings\t: 16\ncpu cores\t: 8\n") == max(1, cpus // 2)
     assert usable_cores("") == cpus
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the mode is set on x86-64 alone")
+def test_mxnet_flushes_denormals_and_this_thread_does_not() -> None:
+    import numpy as np
+
+    from object2vec.mxnet_import import mx
+
+    small = np.full((512, 512), 1e-30, np.float32)
+    assert np.all(small * np.float32(1e-10) > 0)
+    product = mx.nd.array(small) * 1e-10
+    assert np.count_nonzero(product.asnumpy()) == 0
