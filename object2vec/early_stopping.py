@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import math
 
-logger = logging.getLogger("object2vec")
+from object2vec.logs import LOGGER_NAME
+
+logger = logging.getLogger(LOGGER_NAME)
 
 
 class EarlyStopping:

@@ -52,9 +52,16 @@ def logging_to(stream: Optional[TextIO] = None, level: int = logging.INFO) -> It
     level : int, default logging.INFO
         Lines below this level are dropped.
     """
-    logger = logging.getLogger(LOGGER_NAME)
     handler = _ProgressAwareHandler(sys.stdout if stream is None else stream)
     handler.setFormatter(LineFormatter())
+    with handling(handler, level):
+        yield
+
+
+@contextmanager
+def handling(handler: logging.Handler, level: int = logging.INFO) -> Iterator[None]:
+    """Give the package's log to one handler alone for the length of a ``with`` block."""
+    logger = logging.getLogger(LOGGER_NAME)
     before = (logger.level, logger.propagate)
     logger.addHandler(handler)
     logger.setLevel(level)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from object2vec.arrays import PairDataset, TokenLists
+from object2vec.logs import LOGGER_NAME
 
-logger = logging.getLogger("object2vec")
+logger = logging.getLogger(LOGGER_NAME)
 
 _DRAWS = 16  # how often a negative that hits a given positive pair is drawn again
 

@@ -114,7 +114,7 @@ class Predictor:
         shape = (len(in0),) if settings.is_regression else (len(in0), settings.num_classes)
         answer = np.empty(shape, np.float32)
         for rows in self._pair_runs(in0, in1):
-            vectors = self._encode(0, in0.take(rows)), self._encode(1, in1.take(rows))
+            vectors = self._encode_pairs(in0, in1, rows)
             answer[rows] = self.network.score(*vectors).asnumpy()
         return answer
 
@@ -128,10 +128,13 @@ class Predictor:
         """
         sums = np.zeros(2)
         for rows in self._pair_runs(pairs.in0, pairs.in1):
-            vectors = self._encode(0, pairs.in0.take(rows)), self._encode(1, pairs.in1.take(rows))
+            vectors = self._encode_pairs(pairs.in0, pairs.in1, rows)
             labels = to_device(pairs.labels[rows], self._context)
             sums += self.network.loss(*vectors, labels)[1].asnumpy()
         return sums
+
+    def _encode_pairs(self, in0: TokenLists, in1: TokenLists, rows: np.ndarray) -> tuple[Any, Any]:
+        return self._encode(0, in0.take(rows)), self._encode(1, in1.take(rows))
 
     def _encode(self, side: int, lists: TokenLists) -> Any:
         inputs: EncoderInput = self.network.prepare(side, lists, widest(lists), self._context)

@@ -26,6 +26,7 @@ from object2vec.early_stopping import EarlyStopping
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.kvstore import choose_contexts, choose_kvstore
+from object2vec.logs import LOGGER_NAME
 from object2vec.metrics import MetricAccumulator
 from object2vec.mxnet_import import mx
 from object2vec.network import EncoderInput, Object2VecNetwork, to_device
@@ -35,7 +36,7 @@ from object2vec.prefetch import prefetch
 from object2vec.pretrained import Auxiliary
 from object2vec.training_log import TrainingLog
 
-logger = logging.getLogger("object2vec")
+logger = logging.getLogger(LOGGER_NAME)
 
 _REPORT_EVERY = 100  # batches between two lines of progress
 _IN_FLIGHT = 2  # batches that MXNet's engine may have queued

@@ -11,6 +11,7 @@ from typing import Optional
 from object2vec.baseline import Baseline
 from object2vec.batching import Bucket
 from object2vec.hyperparameters import Hyperparameters
+from object2vec.logs import LOGGER_NAME
 from object2vec.metrics import (
     MetricAccumulator,
     RecordCounters,
@@ -22,7 +23,7 @@ from object2vec.metrics import (
     throughput_metric_line,
 )
 
-logger = logging.getLogger("object2vec")
+logger = logging.getLogger(LOGGER_NAME)
 
 _BASELINE_SHARE = 0.99  # a loss above this share of the baseline's has learnt nothing
 

@@ -8,8 +8,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 
 from object2vec.demo.ratings import Ratings
 from object2vec.estimator import Object2Vec
-from object2vec.logs import LOGGER_NAME
+from object2vec.logs import handling
 from object2vec.metrics import METRIC_DEFINITIONS
 
 # Smaller than the published rating job, and with a weight decay: that job is at its best after an
@@ -135,28 +134,12 @@ def _fit(ratings: Ratings, settings: dict[str, Any]) -> Object2Vec:
     model = Object2Vec(**{**SETTINGS, **sizes, "seed": SEED, **settings})
     begun = time.monotonic()
     _say("Training", f"{_INDENT}epoch   MSE in training   MSE on the ratings kept back")
-    with _epoch_lines():
+    with handling(_EpochTable()):
         model.fit(_pairs(ratings.train), _pairs(ratings.validation))
     losses = [epoch["validation_mean_squared_error"] for epoch in model.history]
     seconds, best = time.monotonic() - begun, int(np.argmin(losses)) + 1
     _say(f"{_INDENT}{seconds:.0f} seconds; epoch {best} is the best and is kept.", "")
     return model
-
-
-@contextmanager
-def _epoch_lines() -> Iterator[None]:
-    logger = logging.getLogger(LOGGER_NAME)
-    before = (logger.level, logger.propagate)
-    handler = _EpochTable()
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(before[0])
-        logger.propagate = before[1]
 
 
 class _EpochTable(logging.Handler):

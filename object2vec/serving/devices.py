@@ -6,6 +6,7 @@ import logging
 import os
 from typing import Any, Optional, Union
 
+from object2vec.kvstore import count_gpus
 from object2vec.logs import LOGGER_NAME
 from object2vec.mxnet_import import mx
 from object2vec.predictor import Predictor
@@ -52,7 +53,7 @@ def load(
     CustomerError
         If the folder holds no sound model.
     """
-    count = gpu_count()
+    count = count_gpus()
     if not count:
         if preferred_mode is not None:
             _logger.info("INFERENCE_PREFERRED_MODE=%s is ignored: no GPU here.", preferred_mode)
@@ -61,11 +62,6 @@ def load(
     if preferred_mode is None:
         return Predictor.load(model_dir, device)
     return _split(model_dir, preferred_mode, device, mx.cpu(0))
-
-
-def gpu_count() -> int:
-    """GPUs that MXNet can use."""
-    return int(mx.context.num_gpus())
 
 
 def _split(model_dir: _PathLike, preferred_mode: str, device: Any, other: Any) -> SplitModel:

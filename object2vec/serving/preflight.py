@@ -10,7 +10,6 @@ import subprocess
 import sys
 import traceback
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Optional, Union
 
 from object2vec.errors import AlgorithmError, CustomerError, Object2VecError, PlatformError
@@ -72,7 +71,8 @@ def _check(model_dir: str, preferred_mode: Optional[str]) -> Findings:
     import numpy as np
 
     from object2vec.arrays import TokenLists
-    from object2vec.manifest import MANIFEST
+    from object2vec.kvstore import count_gpus
+    from object2vec.manifest import read_manifest
     from object2vec.serving import devices
 
     model = devices.load(model_dir, preferred_mode)
@@ -83,9 +83,8 @@ def _check(model_dir: str, preferred_mode: Optional[str]) -> Findings:
             f"The model in {model_dir} does not give finite numbers, so its weights are not sound; "
             "train it again with a lower learning_rate."
         )
-    manifest = json.loads(Path(model_dir, MANIFEST).read_text(encoding="utf-8"))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return Findings(peak, devices.gpu_count(), manifest["complete"])
+    return Findings(peak, count_gpus(), read_manifest(model_dir)["complete"])
 
 
 def main() -> int:
