@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,9 @@ class Contestant:
         self._turn = turn
         nothing = Auxiliary((None, None), (None, None))
         self._run = _Training(settings, nothing, [mx.cpu()], Path("unused"), "algo-1", False)
+        # for as long as this contestant lives
+        self._tuned = contextlib.ExitStack()
+        self._tuned.enter_context(self._run.tuned_engine())
 
     def train_turn(self) -> int:
         """Train on all batches of a turn; returns the number of pairs."""

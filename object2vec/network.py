@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
@@ -233,6 +234,13 @@ class Object2VecNetwork:
     def is_pooled(self, side: int) -> bool:
         """Whether the encoder of in0 (0) or in1 (1) is pooled_embedding."""
         return self.hyperparameters.encoders[side].network == "pooled_embedding"
+
+    def step_operations(self, pairs: int) -> float:
+        """Floating point operations of a training step, infinite where sequences are read."""
+        if not (self.is_pooled(0) and self.is_pooled(1)):
+            return math.inf
+        weights = self.scorer.collect_params().values()
+        return 6.0 * pairs * sum(math.prod(weight.shape) for weight in weights)
 
     def trained_tables(self) -> list[Any]:
         """The token tables that training moves, each once."""

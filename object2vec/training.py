@@ -23,6 +23,7 @@ from object2vec.arrays import PairDataset
 from object2vec.baseline import baseline_of
 from object2vec.batching import Batch, TrainingBatches
 from object2vec.early_stopping import EarlyStopping
+from object2vec.engine import tuned_for
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.kvstore import choose_contexts
@@ -149,6 +150,7 @@ def train(
             host,
             progress,
         )
+        stack.enter_context(run.tuned_engine())
         return run.run(train, validation, test, stop)
 
 
@@ -201,6 +203,11 @@ class _Training:
         )
         self._predictor = Predictor(self._network, contexts[0], self._auxiliary.vocabularies)
         self._log.initialized()
+
+    def tuned_engine(self) -> contextlib.AbstractContextManager[None]:
+        """What `run` should run in to be fast."""
+        operations = self._network.step_operations(self._settings.mini_batch_size)
+        return tuned_for(operations, self._contexts)
 
     def run(
         self,
