@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from object2vec.batching import PLACES_STEP
 from object2vec.hyperparameters import EncoderHyperparameters
 from object2vec.mxnet_import import mx
 
@@ -105,8 +106,56 @@ class HierarchicalCNN(Encoder):
             setattr(self, f"bias{layer}", bias)
             channels = filters
 
-    def hybrid_forward(self, F: Any, vectors: Any, lengths: Any, **parameters: Any) -> Any:
-        """Encode; see the class."""
+    def hybrid_forward(
+        self,
+        F: Any,
+        vectors: Any,
+        lengths: Any,
+        windows: Any = None,
+        places: Any = None,
+        **parameters: Any,
+    ) -> Any:
+        """Encode; see the class.
+
+        ``windows`` and ``places`` of `batching.pack` ask for the packed form: ``vectors`` then is
+        ``(rows, token_dim)``, ``lengths`` the number of real rows, ``(1,)``.
+        """
+        if windows is None:
+            return self._encode_padded(F, vectors, lengths, parameters)
+        return self._encode_packed(F, vectors, lengths, windows, places, parameters)
+
+    def _encode_packed(
+        self, F: Any, vectors: Any, count: Any, windows: Any, places: Any, parameters: Any
+    ) -> Any:
+        x = self._rows(F, vectors, count)
+        maxima = []
+        for layer, filters in enumerate(self._filters):
+            if layer:
+                x = dropout(F, x, self._rate)
+            # a convolution is one matrix product once each row holds the tokens under its filter
+            x = F.reshape(F.take(x, windows), shape=(0, -1))
+            weight = F.transpose(parameters[f"weight{layer}"], axes=(0, 2, 1))
+            weight = F.reshape(weight, shape=(0, -1))
+            x = F.FullyConnected(x, weight, parameters[f"bias{layer}"], num_hidden=filters)
+            x = self._rows(F, F.Activation(x, act_type="relu"), count)
+            maxima.append(self._maxima(F, F.take(x, places)))
+        return F.concat(*maxima, dim=1) if len(maxima) > 1 else maxima[0]
+
+    @staticmethod
+    def _rows(F: Any, x: Any, count: Any) -> Any:
+        """Set the rows behind the real ones to zero."""
+        masked = F.SequenceMask(F.expand_dims(x, axis=1), count, use_sequence_length=True)
+        return F.reshape(masked, shape=(-3, 0))
+
+    @staticmethod
+    def _maxima(F: Any, x: Any) -> Any:
+        """The maximum over the first axis, of a multiple of PLACES_STEP: F.max is slow."""
+        parts = list(F.split(x, num_outputs=PLACES_STEP, axis=0))
+        while len(parts) > 1:
+            parts = [F.maximum(*pair) for pair in zip(parts[::2], parts[1::2])]
+        return F.max(parts[0], axis=0)
+
+    def _encode_padded(self, F: Any, vectors: Any, lengths: Any, parameters: Any) -> Any:
         width = self._filter_width
         x = F.SequenceMask(vectors, lengths, use_sequence_length=True, axis=1)
         x = F.transpose(x, axes=(0, 2, 1))  # (batch, token_dim, length)

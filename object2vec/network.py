@@ -9,7 +9,7 @@ from typing import Any, Optional
 import numpy as np
 
 from object2vec.arrays import TokenLists
-from object2vec.batching import mean_weights, pad
+from object2vec.batching import mean_weights, pack, pad
 from object2vec.encoders import build_encoder, dropout
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.mxnet_import import mx
@@ -27,14 +27,17 @@ class EncoderInput:
     Attributes
     ----------
     tokens : NDArray or CSRNDArray
-        For sequences the padded ids, int32 ``(n, length)``; for pooled_embedding the mean weights,
-        float32 ``(n, vocab_size)``.
+        For bilstm the padded ids, int32 ``(n, length)``; for hcnn all ids behind one another, int32
+        ``(rows,)``; for pooled_embedding the mean weights, float32 ``(n, vocab_size)``.
     lengths : NDArray
-        float32 ``(n,)``.
+        float32 ``(n,)``; for hcnn the number of real rows, ``(1,)``.
+    places : tuple of NDArray
+        For hcnn the windows and places of `batching.PackedLists`.
     """
 
     tokens: Any
     lengths: Any
+    places: tuple[Any, ...] = ()
 
 
 class Scorer(mx.gluon.HybridBlock):
@@ -244,12 +247,18 @@ class Object2VecNetwork:
         lists : TokenLists
             ``n`` lists, n at least 1.
         width : int
-            Padded length for the networks that read sequences.
+            Padded length for bilstm.
         context : mxnet.Context
             The device.
         """
+        encoder = self.hyperparameters.encoders[side]
+        if encoder.network == "hcnn":
+            packed = pack(lists, encoder.cnn_filter_width)
+            arrays = packed.tokens, np.float32([packed.count]), packed.windows, packed.places
+            tokens, count, *places = (to_device(array, context) for array in arrays)
+            return EncoderInput(tokens, count, tuple(places))
         if self.is_pooled(side):
-            weights = mean_weights(lists, self.hyperparameters.encoders[side].vocab_size)
+            weights = mean_weights(lists, encoder.vocab_size)
             tokens = mx.nd.sparse.csr_matrix(
                 (weights.data, weights.indices, weights.indptr),
                 shape=weights.shape,
@@ -261,7 +270,7 @@ class Object2VecNetwork:
         return EncoderInput(tokens, to_device(lists.lengths.astype(np.float32), context))
 
     def look_up(self, side: int, inputs: EncoderInput, context: Any) -> Any:
-        """Token vectors ``(n, length, width)`` of a sequence, or their mean ``(n, enc_dim)``."""
+        """Token vectors of sequences, ``(*tokens.shape, width)``, or their mean ``(n, enc_dim)``."""
         table = self._tables[side]
         if self.is_pooled(side):
             return mx.nd.dot(inputs.tokens, table.data(context))
@@ -277,7 +286,7 @@ class Object2VecNetwork:
     def encode(self, side: int, inputs: EncoderInput, context: Any) -> Any:
         """Embeddings ``(n, enc_dim)`` of one input."""
         vectors = self.look_up(side, inputs, context)
-        return self.encoders[side](vectors, inputs.lengths)
+        return self.encoders[side](vectors, inputs.lengths, *inputs.places)
 
     def score(self, vector0: Any, vector1: Any) -> Any:
         """Probabilities ``(n, num_classes)``, or numbers ``(n,)`` for mean_squared_error."""
