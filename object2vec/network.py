@@ -254,7 +254,7 @@ class Object2VecNetwork:
         encoder = self.hyperparameters.encoders[side]
         if encoder.network == "hcnn":
             packed = pack(lists, encoder.cnn_filter_width)
-            arrays = packed.tokens, np.float32([packed.count]), packed.windows, packed.places
+            arrays = packed.tokens, np.array([packed.count], np.float32), packed.windows, packed.places
             tokens, count, *places = (to_device(array, context) for array in arrays)
             return EncoderInput(tokens, count, tuple(places))
         if self.is_pooled(side):
@@ -270,7 +270,7 @@ class Object2VecNetwork:
         return EncoderInput(tokens, to_device(lists.lengths.astype(np.float32), context))
 
     def look_up(self, side: int, inputs: EncoderInput, context: Any) -> Any:
-        """Token vectors of sequences, ``(*tokens.shape, width)``, or their mean ``(n, enc_dim)``."""
+        """Token vectors ``(…, width)`` of sequences, or their mean ``(n, enc_dim)``."""
         table = self._tables[side]
         if self.is_pooled(side):
             return mx.nd.dot(inputs.tokens, table.data(context))
