@@ -128,7 +128,7 @@ class HierarchicalCNN(Encoder):
         self, F: Any, vectors: Any, count: Any, windows: Any, places: Any, parameters: Any
     ) -> Any:
         x = self._rows(F, vectors, count)
-        maxima = []
+        rows = []
         for layer, filters in enumerate(self._filters):
             if layer:
                 x = dropout(F, x, self._rate)
@@ -138,8 +138,9 @@ class HierarchicalCNN(Encoder):
             weight = F.reshape(weight, shape=(0, -1))
             x = F.FullyConnected(x, weight, parameters[f"bias{layer}"], num_hidden=filters)
             x = self._rows(F, F.Activation(x, act_type="relu"), count)
-            maxima.append(self._maxima(F, F.take(x, places)))
-        return F.concat(*maxima, dim=1) if len(maxima) > 1 else maxima[0]
+            rows.append(x)
+        x = F.concat(*rows, dim=1) if len(rows) > 1 else rows[0]
+        return self._maxima(F, F.take(x, places))
 
     @staticmethod
     def _rows(F: Any, x: Any, count: Any) -> Any:

@@ -254,9 +254,10 @@ class Object2VecNetwork:
         encoder = self.hyperparameters.encoders[side]
         if encoder.network == "hcnn":
             packed = pack(lists, encoder.cnn_filter_width)
-            arrays = packed.tokens, np.array([packed.count], np.float32), packed.windows, packed.places
-            tokens, count, *places = (to_device(array, context) for array in arrays)
-            return EncoderInput(tokens, count, tuple(places))
+            count = np.array([packed.count], np.float32)
+            arrays = packed.tokens, count, packed.windows, packed.places
+            tokens, lengths, *places = (to_device(array, context) for array in arrays)
+            return EncoderInput(tokens, lengths, tuple(places))
         if self.is_pooled(side):
             weights = mean_weights(lists, encoder.vocab_size)
             tokens = mx.nd.sparse.csr_matrix(
