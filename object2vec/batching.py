@@ -11,7 +11,10 @@ from scipy import sparse
 from object2vec.arrays import PairDataset, TokenLists
 from object2vec.negative_sampling import Joined, NegativeSampler
 
-PLACES_STEP = 8  # the maximum over each list is taken of this many parts; a power of two
+# The maximum over each list is taken of this many parts, a power of two. For bilstm every step of
+# time costs as much as the maximum, and so there are fewer.
+PLACES_STEP = 8
+TIME_STEP = 4
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,26 @@ def pack(lists: TokenLists, width: int) -> PackedLists:
     time = np.arange(-(-widest(lists) // PLACES_STEP) * PLACES_STEP)[:, None]
     places = np.where(time < lengths, lists.offsets[:-1] + time, count).astype(np.int32)
     return PackedLists(tokens, count, windows, places)
+
+
+def turned_places(lengths: np.ndarray, width: int) -> np.ndarray:
+    """Where each token stands once every list is reversed, in rows of time-major data.
+
+    Parameters
+    ----------
+    lengths : numpy.ndarray
+        int64, shape ``(n,)``, each at most ``width``.
+    width : int
+        Padded length.
+
+    Returns
+    -------
+    numpy.ndarray
+        int32, shape ``(width, n)``: ``time * n + list``; padding stays where it is.
+    """
+    time = np.arange(width)[:, None]
+    turned = np.where(time < lengths, lengths - 1 - time, time)
+    return (turned * len(lengths) + np.arange(len(lengths))).astype(np.int32)
 
 
 def mean_weights(lists: TokenLists, vocab_size: int) -> sparse.csr_matrix:

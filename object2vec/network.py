@@ -9,7 +9,7 @@ from typing import Any, Optional
 import numpy as np
 
 from object2vec.arrays import TokenLists
-from object2vec.batching import mean_weights, pack, pad
+from object2vec.batching import TIME_STEP, mean_weights, pack, pad, turned_places
 from object2vec.encoders import build_encoder, dropout
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.mxnet_import import mx
@@ -27,12 +27,13 @@ class EncoderInput:
     Attributes
     ----------
     tokens : NDArray or CSRNDArray
-        For bilstm the padded ids, int32 ``(n, length)``; for hcnn all ids behind one another, int32
+        For bilstm the padded ids, int32 ``(length, n)``; for hcnn all ids behind one another, int32
         ``(rows,)``; for pooled_embedding the mean weights, float32 ``(n, vocab_size)``.
     lengths : NDArray
         float32 ``(n,)``; for hcnn the number of real rows, ``(1,)``.
     places : tuple of NDArray
-        For hcnn the windows and places of `batching.PackedLists`.
+        For hcnn the windows and places of `batching.PackedLists`, for bilstm the one array of
+        `batching.turned_places`.
     """
 
     tokens: Any
@@ -247,7 +248,7 @@ class Object2VecNetwork:
         lists : TokenLists
             ``n`` lists, n at least 1.
         width : int
-            Padded length for bilstm.
+            Padded length for bilstm; rounded up to a multiple of `batching.TIME_STEP`.
         context : mxnet.Context
             The device.
         """
@@ -256,8 +257,9 @@ class Object2VecNetwork:
             packed = pack(lists, encoder.cnn_filter_width)
             count = np.array([packed.count], np.float32)
             arrays = packed.tokens, count, packed.windows, packed.places
-            tokens, lengths, *places = (to_device(array, context) for array in arrays)
-            return EncoderInput(tokens, lengths, tuple(places))
+            tokens, lengths, windows, rows = (to_device(array, context) for array in arrays)
+            return EncoderInput(tokens, lengths, (windows, rows))
+        places: tuple[Any, ...] = ()
         if self.is_pooled(side):
             weights = mean_weights(lists, encoder.vocab_size)
             tokens = mx.nd.sparse.csr_matrix(
@@ -267,8 +269,10 @@ class Object2VecNetwork:
                 ctx=context,
             )
         else:
-            tokens = to_device(pad(lists, width), context)
-        return EncoderInput(tokens, to_device(lists.lengths.astype(np.float32), context))
+            width = -(-width // TIME_STEP) * TIME_STEP
+            tokens = to_device(pad(lists, width).T, context)
+            places = (to_device(turned_places(lists.lengths, width), context),)
+        return EncoderInput(tokens, to_device(lists.lengths.astype(np.float32), context), places)
 
     def look_up(self, side: int, inputs: EncoderInput, context: Any) -> Any:
         """Token vectors ``(…, width)`` of sequences, or their mean ``(n, enc_dim)``."""
