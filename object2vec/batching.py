@@ -11,6 +11,11 @@ from scipy import sparse
 from object2vec.arrays import PairDataset, TokenLists
 from object2vec.negative_sampling import Joined, NegativeSampler
 
+# The maximum over each list is taken of this many parts, a power of two. For bilstm every step of
+# time costs as much as the maximum, and so there are fewer.
+PLACES_STEP = 8
+TIME_STEP = 4
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -91,6 +96,81 @@ def pad(lists: TokenLists, width: int) -> np.ndarray:
     inside = position < lists.lengths[:, None]
     start = np.minimum(lists.offsets[:-1], lists.tokens.size - 1)[:, None]
     return lists.tokens[np.where(inside, start + position, start)]
+
+
+@dataclass(frozen=True)
+class PackedLists:
+    """Token lists behind one another, with what convolutions and maxima over each list need.
+
+    Attributes
+    ----------
+    tokens : numpy.ndarray
+        int32, shape ``(rows,)``: the tokens of all lists, then at least one that belongs to none.
+    count : int
+        Number of tokens of all lists. The row of this number is to be zero.
+    windows : numpy.ndarray
+        int32, shape ``(rows, width)``: the rows under a filter of the width, `count` beyond the
+        list's ends.
+    places : numpy.ndarray
+        int32, shape ``(longest, n)``: each list's rows, then `count`; the longest list's length is
+        rounded up to a multiple of `PLACES_STEP`.
+    """
+
+    tokens: np.ndarray
+    count: int
+    windows: np.ndarray
+    places: np.ndarray
+
+
+def pack(lists: TokenLists, width: int) -> PackedLists:
+    """Put token lists behind one another, without padding.
+
+    The number of rows is rounded up to one of 16 numbers between a power of two and the next, so
+    that few shapes come up.
+
+    Parameters
+    ----------
+    lists : TokenLists
+        ``n`` lists.
+    width : int
+        Tokens under a filter; an even one reaches one token further to the right.
+    """
+    lengths, count = lists.lengths, lists.tokens.size
+    step = max(PLACES_STEP, 1 << max(0, count.bit_length() - 5))
+    rows = -(-(count + 1) // step) * step
+    tokens = np.zeros(rows, np.int32)
+    tokens[:count] = lists.tokens
+    # no row of the token table is touched that is not in use
+    tokens[count:] = tokens[0]
+    windows = np.full((rows, width), count, np.int32)
+    row = np.arange(count)[:, None] + np.arange(width) - (width - 1) // 2
+    first, end = (
+        np.repeat(bound, lengths)[:, None] for bound in (lists.offsets[:-1], lists.offsets[1:])
+    )
+    windows[:count] = np.where((row >= first) & (row < end), row, count)
+    time = np.arange(-(-widest(lists) // PLACES_STEP) * PLACES_STEP)[:, None]
+    places = np.where(time < lengths, lists.offsets[:-1] + time, count).astype(np.int32)
+    return PackedLists(tokens, count, windows, places)
+
+
+def turned_places(lengths: np.ndarray, width: int) -> np.ndarray:
+    """Where each token stands once every list is reversed, in rows of time-major data.
+
+    Parameters
+    ----------
+    lengths : numpy.ndarray
+        int64, shape ``(n,)``, each at most ``width``.
+    width : int
+        Padded length.
+
+    Returns
+    -------
+    numpy.ndarray
+        int32, shape ``(width, n)``: ``time * n + list``; padding stays where it is.
+    """
+    time = np.arange(width)[:, None]
+    turned = np.where(time < lengths, lengths - 1 - time, time)
+    return (turned * len(lengths) + np.arange(len(lengths))).astype(np.int32)
 
 
 def mean_weights(lists: TokenLists, vocab_size: int) -> sparse.csr_matrix:

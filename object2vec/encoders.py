@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from object2vec.batching import PLACES_STEP, TIME_STEP
 from object2vec.hyperparameters import EncoderHyperparameters
 from object2vec.mxnet_import import mx
 
@@ -22,6 +23,19 @@ def dropout(F: Any, x: Any, rate: float) -> Any:
     # 1 in inference, but 0 or 2 in training
     probe = F.Dropout(F.ones_like(x), p=0.5)
     return x * (probe == 1)
+
+
+def maximum(F: Any, x: Any, parts: int) -> Any:
+    """The maximum over the first axis, whose length is a multiple of ``parts``, a power of two.
+
+    F.max is slow in both directions, and the more parts, the less is left to it.
+    """
+    if parts == 1:
+        return F.max(x, axis=0)
+    pieces = list(F.split(x, num_outputs=parts, axis=0))
+    while len(pieces) > 1:
+        pieces = [F.maximum(*pair) for pair in zip(pieces[::2], pieces[1::2])]
+    return F.max(pieces[0], axis=0)
 
 
 class Encoder(mx.gluon.HybridBlock):
@@ -105,8 +119,49 @@ class HierarchicalCNN(Encoder):
             setattr(self, f"bias{layer}", bias)
             channels = filters
 
-    def hybrid_forward(self, F: Any, vectors: Any, lengths: Any, **parameters: Any) -> Any:
-        """Encode; see the class."""
+    def hybrid_forward(
+        self,
+        F: Any,
+        vectors: Any,
+        lengths: Any,
+        windows: Any = None,
+        places: Any = None,
+        **parameters: Any,
+    ) -> Any:
+        """Encode; see the class.
+
+        ``windows`` and ``places`` of `batching.pack` ask for the packed form: ``vectors`` then is
+        ``(rows, token_dim)``, ``lengths`` the number of real rows, ``(1,)``.
+        """
+        if windows is None:
+            return self._encode_padded(F, vectors, lengths, parameters)
+        return self._encode_packed(F, vectors, lengths, windows, places, parameters)
+
+    def _encode_packed(
+        self, F: Any, vectors: Any, count: Any, windows: Any, places: Any, parameters: Any
+    ) -> Any:
+        x = self._rows(F, vectors, count)
+        rows = []
+        for layer, filters in enumerate(self._filters):
+            if layer:
+                x = dropout(F, x, self._rate)
+            # a convolution is one matrix product once each row holds the tokens under its filter
+            x = F.reshape(F.take(x, windows), shape=(0, -1))
+            weight = F.transpose(parameters[f"weight{layer}"], axes=(0, 2, 1))
+            weight = F.reshape(weight, shape=(0, -1))
+            x = F.FullyConnected(x, weight, parameters[f"bias{layer}"], num_hidden=filters)
+            x = self._rows(F, F.Activation(x, act_type="relu"), count)
+            rows.append(x)
+        x = F.concat(*rows, dim=1) if len(rows) > 1 else rows[0]
+        return maximum(F, F.take(x, places), PLACES_STEP)
+
+    @staticmethod
+    def _rows(F: Any, x: Any, count: Any) -> Any:
+        """Set the rows behind the real ones to zero."""
+        masked = F.SequenceMask(F.expand_dims(x, axis=1), count, use_sequence_length=True)
+        return F.reshape(masked, shape=(-3, 0))
+
+    def _encode_padded(self, F: Any, vectors: Any, lengths: Any, parameters: Any) -> Any:
         width = self._filter_width
         x = F.SequenceMask(vectors, lengths, use_sequence_length=True, axis=1)
         x = F.transpose(x, axes=(0, 2, 1))  # (batch, token_dim, length)
@@ -182,39 +237,68 @@ class BiLSTM(Encoder):
                     setattr(self, f"w_{name}", weight)
                     setattr(self, f"b_{name}", bias)
 
-    def hybrid_forward(self, F: Any, vectors: Any, lengths: Any, **parameters: Any) -> Any:
-        """Encode; see the class."""
-        x = F.transpose(vectors, axes=(1, 0, 2))  # (length, batch, token_dim)
-        for layer in range(self._layers):
-            if layer:
-                x = dropout(F, x, self._rate)
-            there = self._run(F, x, layer, "forward", parameters)
-            turned = F.SequenceReverse(x, lengths, use_sequence_length=True)
-            back = self._run(F, turned, layer, "backward", parameters)
-            back = F.SequenceReverse(back, lengths, use_sequence_length=True)
-            x = F.concat(there, back, dim=2)  # (length, batch, enc_dim)
-        x = F.SequenceMask(x, lengths, use_sequence_length=True, value=-1.0)
-        # an LSTM's outputs lie inside (-1, 1), so that -1 never is the maximum of a real list
-        return F.broadcast_mul(F.max(x, axis=0), F.expand_dims(lengths > 0, axis=1))
+    def hybrid_forward(
+        self, F: Any, vectors: Any, lengths: Any, turned: Any = None, **parameters: Any
+    ) -> Any:
+        """Encode; see the class.
 
-    def _run(self, F: Any, x: Any, layer: int, direction: str, parameters: Any) -> Any:
+        With ``turned``, the answer of `batching.turned_places`, ``vectors`` is
+        ``(length, batch, token_dim)`` and the length a multiple of `TIME_STEP`.
+        """
+        x = F.transpose(vectors, axes=(1, 0, 2)) if turned is None else vectors
+        there, back = self._run_both(F, x, lengths, turned, 0, parameters)
+        for layer in range(1, self._layers):
+            x = self._join(F, there, self._turn(F, back, lengths, turned))
+            x = dropout(F, x, self._rate)
+            there, back = self._run_both(F, x, lengths, turned, layer, parameters)
+        # the order of the last layer's outputs does not matter to their maximum
+        maxima = [self._maximum(F, x, lengths, turned is not None) for x in (there, back)]
+        return F.concat(*maxima, dim=1)
+
+    def _run_both(
+        self, F: Any, x: Any, lengths: Any, turned: Any, layer: int, parameters: Any
+    ) -> tuple[Any, Any]:
+        """Outputs of both directions, those of the backward one from the list's end on."""
+        there = self._run(F, x, lengths, layer, "forward", parameters)
+        x = self._turn(F, x, lengths, turned)
+        return there, self._run(F, x, lengths, layer, "backward", parameters)
+
+    @staticmethod
+    def _turn(F: Any, x: Any, lengths: Any, turned: Any) -> Any:
+        if turned is None:
+            return F.SequenceReverse(x, lengths, use_sequence_length=True)
+        # a gather is a quarter of the time of SequenceReverse
+        return F.take(F.reshape(x, shape=(-3, 0)), turned)
+
+    @staticmethod
+    def _join(F: Any, there: Any, back: Any) -> Any:
+        # MXNet is slow to join arrays of three axes
+        rows = F.concat(*(F.reshape(x, shape=(-3, 0)) for x in (there, back)), dim=1)
+        return F.reshape_like(rows, there, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2)
+
+    @staticmethod
+    def _maximum(F: Any, x: Any, lengths: Any, in_steps: bool) -> Any:
+        # an LSTM's outputs lie inside (-1, 1), so that -1 never is the maximum of a real list
+        x = F.SequenceMask(x, lengths, use_sequence_length=True, value=-1.0)
+        x = maximum(F, x, TIME_STEP if in_steps else 1)
+        # an empty list has no maximum: zero
+        x = F.SequenceMask(F.expand_dims(x, axis=0), lengths, use_sequence_length=True)
+        return F.reshape(x, shape=(-3, 0))
+
+    def _run(
+        self, F: Any, x: Any, lengths: Any, layer: int, direction: str, parameters: Any
+    ) -> Any:
         half = self._halves[direction]
+        # MXNet is slow to join arrays of one axis
         packed = [
-            F.reshape(parameters[f"{kind}_{layer}_{direction}_{part}"], shape=(-1,))
+            F.reshape(parameters[f"{kind}_{layer}_{direction}_{part}"], shape=(-1, 4 * half))
             for kind in ("w", "b")
             for part in ("i2h", "h2h")
         ]
-        one = F.slice(x, begin=(0, None, 0), end=(1, None, 1))  # (1, batch, 1)
-        start = F.tile(F.zeros_like(one), reps=(1, 1, half))
-        return F.RNN(
-            x,
-            F.concat(*packed, dim=0),
-            start,
-            start,
-            mode="lstm",
-            state_size=half,
-            num_layers=1,
-        )
+        weights = F.reshape(F.concat(*packed, dim=0), shape=(-1,))
+        # of the lengths and not of x, to which a gradient of zeros would be added
+        start = F.tile(F.reshape(F.zeros_like(lengths), shape=(1, -1, 1)), reps=(1, 1, half))
+        return F.RNN(x, weights, start, start, mode="lstm", state_size=half, num_layers=1)
 
 
 class _ForgetGateOne(mx.init.Initializer):

@@ -10,7 +10,7 @@ from typing import Any, Optional
 import numpy as np
 
 from object2vec.arrays import TokenLists
-from object2vec.batching import mean_weights, pad
+from object2vec.batching import TIME_STEP, mean_weights, pack, pad, turned_places
 from object2vec.encoders import build_encoder, dropout
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.mxnet_import import mx
@@ -28,14 +28,19 @@ class EncoderInput:
     Attributes
     ----------
     tokens : NDArray or CSRNDArray
-        For sequences the padded ids, int32 ``(n, length)``; for pooled_embedding the mean weights,
-        float32 ``(n, vocab_size)``, or the ids, int32 ``(n,)``, where every list has one.
+        For bilstm the padded ids, int32 ``(length, n)``; for hcnn all ids behind one another, int32
+        ``(rows,)``; for pooled_embedding the mean weights, float32 ``(n, vocab_size)``, or the ids,
+        int32 ``(n,)``, where every list has one.
     lengths : NDArray
-        float32 ``(n,)``.
+        float32 ``(n,)``; for hcnn the number of real rows, ``(1,)``.
+    places : tuple of NDArray
+        For hcnn the windows and places of `batching.PackedLists`, for bilstm the one array of
+        `batching.turned_places`.
     """
 
     tokens: Any
     lengths: Any
+    places: tuple[Any, ...] = ()
 
 
 class Scorer(mx.gluon.HybridBlock):
@@ -285,17 +290,27 @@ class Object2VecNetwork:
         lists : TokenLists
             ``n`` lists, n at least 1.
         width : int
-            Padded length for the networks that read sequences.
+            Padded length for bilstm; rounded up to a multiple of `batching.TIME_STEP`.
         context : mxnet.Context
             The device.
         """
-        if not self.is_pooled(side):
-            tokens = to_device(pad(lists, width), context)
+        encoder = self.hyperparameters.encoders[side]
+        if encoder.network == "hcnn":
+            packed = pack(lists, encoder.cnn_filter_width)
+            count = np.array([packed.count], np.float32)
+            arrays = packed.tokens, count, packed.windows, packed.places
+            tokens, lengths, windows, rows = (to_device(array, context) for array in arrays)
+            return EncoderInput(tokens, lengths, (windows, rows))
+        places: tuple[Any, ...] = ()
+        if encoder.network == "bilstm":
+            width = -(-width // TIME_STEP) * TIME_STEP
+            tokens = to_device(pad(lists, width).T, context)
+            places = (to_device(turned_places(lists.lengths, width), context),)
         elif lists.are_single():
             tokens = to_device(lists.tokens, context)
         else:
             tokens = self._mean_weights(side, lists, context)
-        return EncoderInput(tokens, to_device(lists.lengths.astype(np.float32), context))
+        return EncoderInput(tokens, to_device(lists.lengths.astype(np.float32), context), places)
 
     def _mean_weights(self, side: int, lists: TokenLists, context: Any) -> Any:
         weights = mean_weights(lists, self.hyperparameters.encoders[side].vocab_size)
@@ -307,7 +322,7 @@ class Object2VecNetwork:
         )
 
     def look_up(self, side: int, inputs: EncoderInput, context: Any) -> Any:
-        """Token vectors ``(n, length, width)`` of a sequence, or their mean ``(n, enc_dim)``."""
+        """Token vectors ``(…, width)`` of sequences, or their mean ``(n, enc_dim)``."""
         table = self._tables[side]
         if inputs.tokens.stype == "csr":
             return mx.nd.dot(inputs.tokens, table.data(context))
@@ -323,7 +338,7 @@ class Object2VecNetwork:
     def encode(self, side: int, inputs: EncoderInput, context: Any) -> Any:
         """Embeddings ``(n, enc_dim)`` of one input."""
         vectors = self.look_up(side, inputs, context)
-        return self.encoders[side](vectors, inputs.lengths)
+        return self.encoders[side](vectors, inputs.lengths, *inputs.places)
 
     def score(self, vector0: Any, vector1: Any) -> Any:
         """Probabilities ``(n, num_classes)``, or numbers ``(n,)`` for mean_squared_error."""

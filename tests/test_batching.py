@@ -10,12 +10,15 @@ from small_jobs import random_lists, random_pairs
 
 from object2vec.arrays import PairDataset, TokenLists
 from object2vec.batching import (
+    PLACES_STEP,
     Batch,
     TrainingBatches,
     bucket_widths,
     length_sorted_runs,
     mean_weights,
+    pack,
     pad,
+    turned_places,
     widest,
 )
 
@@ -202,3 +205,41 @@ def test_length_sorted_runs(rng: np.random.Generator) -> None:
 def test_length_sorted_runs_of_rows_beyond_memory() -> None:
     assert [run.tolist() for run in length_sorted_runs(np.array([9, 5]), 100, 1, 10)] == [[0], [1]]
     assert list(length_sorted_runs(np.zeros(0, np.int64), 1, 1)) == []
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 9])
+def test_pack(width: int, rng: np.random.Generator) -> None:
+    """Windows and places read back give every list with its surroundings."""
+    lists = random_lists(rng, 9, longest=13)
+    packed = pack(lists, width)
+    assert packed.count == lists.tokens.size < len(packed.tokens)
+    assert set(packed.tokens.tolist()) == set(lists.tokens.tolist())
+    ids = np.append(packed.tokens[: packed.count], -1)
+    before = (width - 1) // 2
+    for row, (expected, places) in enumerate(zip(lists, packed.places.T)):
+        np.testing.assert_array_equal(ids[places[: len(expected)]], expected)
+        assert (places[len(expected) :] == packed.count).all()
+        around = np.pad(expected, (before, width), constant_values=-1)
+        for time in range(len(expected)):
+            window = packed.windows[lists.offsets[row] + time]
+            np.testing.assert_array_equal(ids[window], around[time : time + width])
+    assert (packed.windows[packed.count :] == packed.count).all()
+    assert len(packed.places) % PLACES_STEP == 0
+
+
+def test_pack_has_few_shapes() -> None:
+    rows = set()
+    for count in range(5_000):
+        packed = pack(TokenLists.from_lists([[1] * count]), 3)
+        assert count < len(packed.tokens) <= max(count + 8, count * 1.07 + 1)
+        rows.add(len(packed.tokens))
+    assert len(rows) < 128
+
+
+def test_turned_places(rng: np.random.Generator) -> None:
+    lists = random_lists(rng, 9, longest=6)
+    tokens = pad(lists, 8).T
+    turned = tokens.reshape(-1)[turned_places(lists.lengths, 8)]
+    for before, after, ids in zip(tokens.T, turned.T, lists):
+        np.testing.assert_array_equal(after[: len(ids)], ids[::-1])
+        np.testing.assert_array_equal(after[len(ids) :], before[len(ids) :])

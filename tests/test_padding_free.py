@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from small_jobs import VOCAB, random_lists, random_network, settings
 
 from object2vec.arrays import TokenLists
+from object2vec.batching import pad
 from object2vec.mxnet_import import mx
 from object2vec.predictor import Predictor
 
@@ -103,3 +106,48 @@ def test_many_runs_give_the_order_of_the_request(
     monkeypatch.setattr(Predictor, "_cells", lambda self, side: (1 << 20, 1))
     np.testing.assert_allclose(model.embeddings(1, lists), embeddings, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(model.scores(lists, others), scores, rtol=1e-5, atol=1e-5)
+
+
+@given_encoder
+def test_exported_form_equals_the_one_that_is_trained(
+    given: dict[str, Any], rng: np.random.Generator
+) -> None:
+    """The exported graph takes padded lists; training and inference take a faster form."""
+    network = predictor(given, rng).network
+    lists = random_lists(rng, 12, longest=11)
+    network.encode(0, network.prepare(0, lists, 11, CPU), CPU)
+    symbol = network.encoder_symbol(0)
+    inputs = {"source": mx.nd.array(pad(lists, 13)), "source_length": mx.nd.array(lists.lengths)}
+    known = network.params
+    exported = symbol.bind(
+        CPU,
+        {
+            name: inputs[name] if name in inputs else known[name].data()
+            for name in symbol.list_arguments()
+        },
+    )
+    found = exported.forward()[0].asnumpy()
+    expected = network.encode(0, network.prepare(0, lists, 11, CPU), CPU).asnumpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoder", ["hcnn", "bilstm"])
+def test_no_memory_for_each_shape(encoder: str, rng: np.random.Generator) -> None:
+    """Memory settles although every batch has its own shape."""
+    network = random_network(
+        settings(enc0_network=encoder, enc_dim=64, enc0_token_embedding_dim=48), rng
+    )
+    network.hybridize()
+    sizes = []
+    for _ in range(4):
+        for _ in range(500):
+            lists = random_lists(rng, int(rng.integers(1, 64)), longest=int(rng.integers(1, 40)))
+            width = int(lists.lengths.max(initial=1))
+            with mx.autograd.record():
+                vectors = network.encode(0, network.prepare(0, lists, width, CPU), CPU)
+            vectors.backward()
+        mx.nd.waitall()
+        resident = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+        sizes.append(int(resident) * resource.getpagesize() / 1e6)
+    assert sizes[-1] - sizes[1] < 50, sizes
