@@ -70,11 +70,12 @@ def _measure(name: str, options: argparse.Namespace) -> list[dict[str, Any]]:
         variants += of_peer(_model(name)[1])
     variants = options.variant or variants
     with tempfile.TemporaryDirectory() as folder:
+        shared = ["inference", "--workload", name, "--folder", folder]
+        shared += ["--threads", str(options.threads), "--requests", str(options.requests)]
         starters = {
             variant: partial(
                 Process,
-                ["inference", "--workload", name, "--contestant", variant, "--folder", folder]
-                + ["--threads", str(options.threads), "--requests", str(options.requests)],
+                [*shared, "--contestant", variant],
                 {"OMP_NUM_THREADS": str(options.threads)},
             )
             for variant in variants
@@ -104,7 +105,7 @@ def _lines(
                     "samples_per_s": round(rate, 1),
                     "spread": round((max(of_turns) - min(of_turns)) / rate, 3),
                     "p50_ms": round(1000 * _middle(seconds), 3),
-                    "p99_ms": round(1000 * float(np.percentile(sum(seconds, []), 99)), 3),
+                    "p99_ms": round(1000 * float(np.percentile(np.concatenate(seconds), 99)), 3),
                     "ratio_to_best_peer": round(rate / max(peers), 3) if peers else None,
                     "share_of_limit": None,
                 }
@@ -123,7 +124,7 @@ def _print(line: dict[str, Any], as_json: bool) -> None:
         return
     ratio = line["ratio_to_best_peer"]
     print(
-        f"{line['workload']:24} {line['variant']:22} p50 {line['p50_ms']:8.2f} ms"
+        f"{line['workload']:24} {line['variant']:24} p50 {line['p50_ms']:8.2f} ms"
         f"   p99 {line['p99_ms']:8.2f} ms   {line['samples_per_s']:11,.0f}/s"
         f" ±{line['spread'] / 2:4.0%}   × best peer {'' if ratio is None else format(ratio, '.2f')}"
         f"   others' CPU {line['noise']:4.0%}",

@@ -48,10 +48,8 @@ class PairScorer(nn.Module):
 
 def variants(settings: Hyperparameters) -> list[str]:
     """The ways to write it that compete."""
-    kinds = ["torch eager", "torch traced", "torch compiled"]
-    if settings.enc0.network == "pooled_embedding":
-        return kinds
-    return [*kinds, "torch eager, sorted", "torch traced, sorted"]
+    end = "" if settings.enc0.network == "pooled_embedding" else ", sorted"
+    return [f"torch {kind}{end}" for kind in ("eager", "traced", "compiled")]
 
 
 class Predictor:
