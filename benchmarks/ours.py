@@ -39,9 +39,9 @@ class Contestant:
     def losses(self) -> list[float]:
         """Train on all batches of a turn; returns each one's mean loss before its update."""
         losses = []
-        for shards, count in self._run._shards(self._turn.epoch()):
-            sums = self._run._step(shards, count)
-            losses.append(float(sums[0].asnumpy()[0]) / count)
+        for batch in self._run._prepared(self._turn.epoch()):
+            sums = self._run._step(batch)
+            losses.append(float(sums[0].asnumpy()[0]) / batch.count)
         return losses
 
     def save_weights(self, path: Path) -> None:

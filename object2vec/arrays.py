@@ -64,6 +64,10 @@ class TokenLists:
         """Number of ids of each list, int64 ``(n,)``."""
         return np.diff(self.offsets)
 
+    def are_single(self) -> bool:
+        """Whether every list holds exactly one id."""
+        return len(self.tokens) == len(self) and bool(np.all(np.diff(self.offsets) == 1))
+
     def truncate(self, max_len: int) -> TokenLists:
         """Keep the first `max_len` ids of each list; the same object when none is longer."""
         lengths = self.lengths

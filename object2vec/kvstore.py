@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Union
 
 from object2vec.errors import CustomerError
@@ -44,7 +45,7 @@ def choose_contexts(num_gpus: Union[str, int]) -> list[Any]:
     return [mx.gpu(number) for number in range(wanted)] or [mx.cpu(0)]
 
 
-def choose_kvstore(name: str, contexts: list[Any]) -> str:
+def choose_kvstore(name: str, contexts: Sequence[Any]) -> str:
     """Translate hyperparameter ``_kvstore`` into a KVStore type.
 
     ``auto_gpu`` is ``device`` where there are GPUs and ``local`` elsewhere; ``auto_cpu`` is

@@ -28,7 +28,7 @@ class EncoderInput:
     ----------
     tokens : NDArray or CSRNDArray
         For sequences the padded ids, int32 ``(n, length)``; for pooled_embedding the mean weights,
-        float32 ``(n, vocab_size)``.
+        float32 ``(n, vocab_size)``, or the ids, int32 ``(n,)``, where every list has one.
     lengths : NDArray
         float32 ``(n,)``.
     """
@@ -234,6 +234,39 @@ class Object2VecNetwork:
         """Whether the encoder of in0 (0) or in1 (1) is pooled_embedding."""
         return self.hyperparameters.encoders[side].network == "pooled_embedding"
 
+    def trained_tables(self) -> list[Any]:
+        """The token tables that training moves, each once."""
+        return [table for table in dict.fromkeys(self._tables) if table.grad_req != "null"]
+
+    def rows_in_use(self, parts: Sequence[tuple[TokenLists, TokenLists]]) -> list[np.ndarray]:
+        """Which rows of each trained table have a gradient.
+
+        Parameters
+        ----------
+        parts : sequence of tuple of TokenLists
+            The lists of in0 and of in1 that each device has.
+
+        Returns
+        -------
+        list of numpy.ndarray
+            int32 ``(k,)`` for each of `trained_tables`, sorted, none twice.
+        """
+        # where all lists are empty, the gradient of row 0 is there, and 0
+        nothing = np.zeros(1, np.int32)
+        return [
+            np.unique(
+                np.concatenate(
+                    [
+                        lists.tokens if lists.tokens.size else nothing
+                        for sides in parts
+                        for lists, own in zip(sides, self._tables)
+                        if own is table
+                    ]
+                )
+            )
+            for table in self.trained_tables()
+        ]
+
     def prepare(self, side: int, lists: TokenLists, width: int, context: Any) -> EncoderInput:
         """Bring one input of a batch to a device.
 
@@ -248,22 +281,27 @@ class Object2VecNetwork:
         context : mxnet.Context
             The device.
         """
-        if self.is_pooled(side):
-            weights = mean_weights(lists, self.hyperparameters.encoders[side].vocab_size)
-            tokens = mx.nd.sparse.csr_matrix(
-                (weights.data, weights.indices, weights.indptr),
-                shape=weights.shape,
-                dtype="float32",
-                ctx=context,
-            )
-        else:
+        if not self.is_pooled(side):
             tokens = to_device(pad(lists, width), context)
+        elif lists.are_single():
+            tokens = to_device(lists.tokens, context)
+        else:
+            tokens = self._mean_weights(side, lists, context)
         return EncoderInput(tokens, to_device(lists.lengths.astype(np.float32), context))
+
+    def _mean_weights(self, side: int, lists: TokenLists, context: Any) -> Any:
+        weights = mean_weights(lists, self.hyperparameters.encoders[side].vocab_size)
+        return mx.nd.sparse.csr_matrix(
+            (weights.data, weights.indices, weights.indptr),
+            shape=weights.shape,
+            dtype="float32",
+            ctx=context,
+        )
 
     def look_up(self, side: int, inputs: EncoderInput, context: Any) -> Any:
         """Token vectors ``(n, length, width)`` of a sequence, or their mean ``(n, enc_dim)``."""
         table = self._tables[side]
-        if self.is_pooled(side):
+        if inputs.tokens.stype == "csr":
             return mx.nd.dot(inputs.tokens, table.data(context))
         rows, columns = table.shape
         return mx.nd.Embedding(

@@ -32,7 +32,8 @@ def build_optimizer(hyperparameters: Hyperparameters) -> Any:
     """Build the optimizer that the hyperparameters name.
 
     Gradients of token tables always come as the touched rows. With storage type ``row_sparse`` only
-    those rows are updated, moments and weight decay included; with ``dense`` all rows are.
+    those rows are updated, moments and weight decay included; with ``dense`` all rows are, if they
+    move at all without a gradient (see `defers`).
 
     Returns
     -------
@@ -40,6 +41,8 @@ def build_optimizer(hyperparameters: Hyperparameters) -> Any:
         With MXNet's constants; adadelta has no learning rate.
     """
     lazy = hyperparameters.token_embedding_storage_type == "row_sparse"
+    # without weight decay, sgd and adagrad leave a row alone whose gradient is 0
+    lazy = lazy or not hyperparameters.weight_decay
     rate: dict[str, Any] = {"learning_rate": hyperparameters.learning_rate}
     decay = {"wd": hyperparameters.weight_decay}
     if hyperparameters.optimizer == "adam":
@@ -51,3 +54,15 @@ def build_optimizer(hyperparameters: Hyperparameters) -> Any:
     if hyperparameters.optimizer == "rmsprop":
         return _DenseRMSProp(**rate, **decay)
     return _DenseAdaDelta(**decay)
+
+
+def defers(hyperparameters: Hyperparameters) -> bool:
+    """Whether rows move without a gradient, but need not do so before a batch uses them.
+
+    So it is with dense adam without weight decay (see `deferred_adam`).
+    """
+    return (
+        hyperparameters.optimizer == "adam"
+        and hyperparameters.token_embedding_storage_type == "dense"
+        and not hyperparameters.weight_decay
+    )

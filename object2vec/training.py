@@ -25,12 +25,12 @@ from object2vec.batching import Batch, TrainingBatches
 from object2vec.early_stopping import EarlyStopping
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters import Hyperparameters
-from object2vec.kvstore import choose_contexts, choose_kvstore
+from object2vec.kvstore import choose_contexts
 from object2vec.logs import LOGGER_NAME
 from object2vec.metrics import MetricAccumulator
 from object2vec.mxnet_import import mx
 from object2vec.network import EncoderInput, Object2VecNetwork, to_device
-from object2vec.optimizers import build_optimizer
+from object2vec.parameter_updates import ParameterUpdates
 from object2vec.predictor import Predictor
 from object2vec.prefetch import prefetch
 from object2vec.pretrained import Auxiliary
@@ -79,6 +79,15 @@ class _Shard:
     inputs: tuple[EncoderInput, EncoderInput]
     labels: Any
     weight: float
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A batch on its devices; ``rows`` are those of each token table that it uses."""
+
+    shards: list[_Shard]
+    count: int
+    rows: list[np.ndarray]
 
 
 def train(
@@ -175,12 +184,12 @@ class _Training:
         gpus = [context for context in contexts if context.device_type == "gpu"]
         logger.info("Number of GPUs being used: %d", len(gpus))
         logger.info("context %s", contexts)
-        store = choose_kvstore(settings.kvstore, contexts)
-        logger.info("Create Store: %s", store)
         mx.random.seed(self._seed)
         self._network = Object2VecNetwork(settings)
         self._network.initialize(contexts, self._auxiliary.vectors)
         self._network.hybridize()
+        self._updates = ParameterUpdates(settings, self._network, contexts)
+        logger.info("Create Store: %s", self._updates.store)
         parameters = self._network.params
         logger.info(
             "fixed_param_names: %s",
@@ -189,12 +198,6 @@ class _Training:
         logger.info("all params: %s", {name: value.shape for name, value in parameters.items()})
         logger.info(
             "Total params: %d", sum(int(np.prod(value.shape)) for value in parameters.values())
-        )
-        self._trainer = mx.gluon.Trainer(
-            parameters,
-            build_optimizer(settings),
-            kvstore=mx.kv.create(store) if len(contexts) > 1 else None,
-            update_on_kvstore=False,
         )
         self._predictor = Predictor(self._network, contexts[0], self._auxiliary.vocabularies)
         self._log.initialized()
@@ -265,11 +268,14 @@ class _Training:
         begun = time.time()
         queued: collections.deque[tuple[list[Any], int]] = collections.deque()
         bar = tqdm(desc=f"Epoch {epoch}", unit=" pairs", disable=not self._progress, leave=False)
-        with bar, contextlib.closing(prefetch(self._shards(batches.epoch()))) as prepared:
-            for shards, count in prepared:
+        ahead = contextlib.closing(prefetch(self._prepared(batches.epoch())))
+        with bar, ahead as batches_ahead:
+            for prepared in batches_ahead:
                 if stop():
+                    self._updates.settle()
                     return None
-                queued.append((self._step(shards, count), count))
+                count = prepared.count
+                queued.append((self._step(prepared), count))
                 counters.add(count)
                 if len(queued) > _IN_FLIGHT:
                     _add_sums(accumulator, *queued.popleft(), epoch)
@@ -278,12 +284,16 @@ class _Training:
                     self._log.running(epoch, begun, accumulator.values())
         for totals, count in queued:
             _add_sums(accumulator, totals, count, epoch)
+        self._updates.settle()
         return accumulator
 
-    def _shards(self, batches: Iterator[Batch]) -> Iterator[tuple[list[_Shard], int]]:
+    def _prepared(self, batches: Iterator[Batch]) -> Iterator[_Prepared]:
         for batch in batches:
-            shards = []
-            for context, part in zip(self._contexts, batch.split(len(self._contexts))):
+            shards, parts = [], batch.split(len(self._contexts))
+            rows: list[np.ndarray] = []
+            if self._updates.needs_rows:
+                rows = self._network.rows_in_use([part.sides for part in parts if len(part)])
+            for context, part in zip(self._contexts, parts):
                 weight = 1.0 if len(part) else 0.0
                 if not weight:
                     part = batch.split(len(batch))[0]
@@ -293,13 +303,14 @@ class _Training:
                 ]
                 labels = to_device(part.labels, context)
                 shards.append(_Shard(context, (inputs[0], inputs[1]), labels, weight))
-            yield shards, len(batch)
+            yield _Prepared(shards, len(batch), rows)
 
-    def _step(self, shards: list[_Shard], count: int) -> list[Any]:
+    def _step(self, batch: _Prepared) -> list[Any]:
         network = self._network
+        self._updates.bring_up_to_date(batch.rows)
         objectives, totals = [], []
         with mx.autograd.record():
-            for shard in shards:
+            for shard in batch.shards:
                 vectors = [
                     network.encode(side, shard.inputs[side], shard.context) for side in (0, 1)
                 ]
@@ -310,7 +321,7 @@ class _Training:
                     objective = objective * shard.weight
                 objectives.append(objective)
         mx.autograd.backward(objectives)
-        self._trainer.step(count)
+        self._updates.step(batch.count, batch.rows)
         return totals
 
     def _judge(

@@ -12,7 +12,7 @@ from small_jobs import VOCAB, arrays, random_network, random_pairs, settings
 from object2vec.arrays import PairDataset, TokenLists
 from object2vec.mxnet_import import mx
 from object2vec.network import Object2VecNetwork, to_device
-from object2vec.optimizers import build_optimizer
+from object2vec.parameter_updates import ParameterUpdates
 from object2vec.training import train
 
 CPU = mx.cpu(0)
@@ -156,17 +156,18 @@ def trained_steps(
     hyperparameters = settings(enc0_network="pooled_embedding", mlp_activation="tanh", **given)
     network = random_network(hyperparameters, rng)
     network.hybridize()
-    trainer = mx.gluon.Trainer(
-        network.params, build_optimizer(hyperparameters), kvstore=None, update_on_kvstore=False
-    )
+    updates = ParameterUpdates(hyperparameters, network, [mx.cpu()])
     before, gradients, used = arrays(network), [], set()
     for _ in range(steps):
         # the upper ids are in no batch
         pairs = random_pairs(rng, 8, longest=3, vocab=VOCAB - 9, shortest=1)
         used |= set(pairs.in0.tokens)
+        rows = network.rows_in_use([(pairs.in0, pairs.in1)])
+        updates.bring_up_to_date(rows)
         backward(network, pairs)
         gradients.append(dense_gradients(network))
-        trainer.step(len(pairs))
+        updates.step(len(pairs), rows)
+    updates.settle()
     return before, arrays(network), gradients, used
 
 
@@ -225,12 +226,12 @@ def test_row_sparse_moments_of_untouched_rows_stand_still(rng: np.random.Generat
         token_embedding_storage_type="row_sparse",
     )
     network = random_network(hyperparameters, rng)
-    trainer = mx.gluon.Trainer(network.params, build_optimizer(hyperparameters), kvstore=None)
+    updates = ParameterUpdates(hyperparameters, network, [mx.cpu()])
     seen = []
     for ids in ([1, 2], [3]):
         lists = TokenLists.from_lists([ids])
         backward(network, PairDataset(lists, lists, np.ones(1, np.float32)))
-        trainer.step(1)
+        updates.step(1, [])
         seen.append(arrays(network)["embed_0_weight"])
     np.testing.assert_array_equal(seen[0][[1, 2]], seen[1][[1, 2]])
     assert np.all(seen[0][3] != seen[1][3])
