@@ -17,7 +17,8 @@ from torch.nn import functional
 from benchmarks.torch_networks import Loss, encoder_of, fill
 from benchmarks.workloads import Turn
 from object2vec.arrays import TokenLists
-from object2vec.batching import Batch, mean_weights, pad
+from object2vec.batching import mean_weights, pad
+from object2vec.deferred_adam import DeferredRows
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.prefetch import prefetch
 
@@ -25,6 +26,7 @@ from object2vec.prefetch import prefetch
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
 
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
+_ROWS_ALONE = ("compact", "matrix", "deferred")  # the rows in use are taken out of the tables
 _Loss = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 
 
@@ -47,6 +49,8 @@ class Tables:
     ``dense``: the whole table has a gradient and is updated. ``sparse``: EmbeddingBag and
     SparseAdam. ``compact`` and ``matrix``: the rows in use are taken out, looked up in by
     embedding_bag or multiplied by a sparse matrix, and updated by Adam on these rows.
+    ``deferred``: the numbers of ``dense`` in the way of ``compact``; a row first catches up with
+    the updates that it has missed.
     """
 
     def __init__(self, settings: Hyperparameters, kind: str, compiled: bool) -> None:
@@ -59,10 +63,15 @@ class Tables:
             )
             for encoder in settings.encoders[:count]
         ]
+        self._pooled = settings.enc0.network == "pooled_embedding"
+        self._is_single = all(encoder.max_seq_len == 1 for encoder in settings.encoders)
         self._bag = functional.embedding_bag
-        self._used: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._used: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
         self._step = 0
-        if kind in ("compact", "matrix"):
+        self._deferred: list[DeferredRows] = []
+        if kind == "deferred":
+            self._deferred = [DeferredRows(len(table), _BETA1, _BETA2) for table in self.tables]
+        if kind in _ROWS_ALONE:
             for table in self.tables:
                 table.requires_grad_(False)
             self._moments = [(torch.zeros_like(t), torch.zeros_like(t)) for t in self.tables]
@@ -70,13 +79,13 @@ class Tables:
             self._places = [np.zeros(len(table), np.int32) for table in self.tables]
             self._update = torch.compile(_adam_rows, dynamic=True) if compiled else _adam_rows
 
-    def prepare(self, lists: tuple[TokenLists, TokenLists]) -> list[tuple[Any, ...]]:
+    def prepare(
+        self, lists: tuple[TokenLists, TokenLists], widths: tuple[int, int]
+    ) -> list[tuple[Any, ...]]:
         """What does not need the weights, made in the thread that prepares batches."""
-        if self.kind not in ("compact", "matrix"):
-            return [
-                (torch.from_numpy(side.tokens), torch.from_numpy(side.offsets[:-1].copy()))
-                for side in lists
-            ]
+        if self.kind not in _ROWS_ALONE:
+            return [self._indices(side, width) for side, width in zip(lists, widths)]
+        self._step += 1
         prepared: list[tuple[Any, ...]] = []
         groups = [lists] if len(self.tables) == 1 else [(lists[0],), (lists[1],)]
         for number, group in enumerate(groups):
@@ -86,57 +95,83 @@ class Tables:
             unique = np.flatnonzero(flags)
             flags[unique] = False
             places[unique] = np.arange(len(unique), dtype=np.int32)
+            missed: Any = None
+            if self._deferred:
+                missed = [torch.from_numpy(part) for part in self._deferred[number].missed(unique)]
+                self._deferred[number].touch(unique, self._rate())
             for side in group:
                 own = TokenLists(places[side.tokens], side.offsets)
-                prepared.append((torch.from_numpy(unique), *self._compacted(own, len(unique))))
+                indices = self._indices(own, widths[len(prepared)], len(unique))
+                prepared.append((torch.from_numpy(unique), missed, self._rate(), *indices))
         return prepared
 
-    def _compacted(self, own: TokenLists, rows: int) -> tuple[Any, ...]:
-        if self.kind == "compact":
-            return torch.from_numpy(own.tokens), torch.from_numpy(own.offsets[:-1].copy())
-        weights = mean_weights(own, rows)
+    def _rate(self) -> float:
+        rate = self._settings.learning_rate * (1 - _BETA2**self._step) ** 0.5
+        return rate / (1 - _BETA1**self._step)
+
+    def _indices(self, lists: TokenLists, width: int, rows: int = 0) -> tuple[Any, ...]:
+        if not self._pooled:
+            return torch.from_numpy(pad(lists, width)), torch.from_numpy(lists.lengths)
+        if self.kind != "matrix":
+            return torch.from_numpy(lists.tokens), torch.from_numpy(lists.offsets[:-1].copy())
+        weights = mean_weights(lists, rows)
         return _csr(weights), _csr(weights.T.tocsr())
 
-    def look_up(self, prepared: list[tuple[Any, ...]]) -> list[torch.Tensor]:
-        """The means of both inputs' token vectors."""
-        tables = (self.tables[0], self.tables[-1])
-        if self.kind == "dense" and all(e.max_seq_len == 1 for e in self._settings.encoders):
-            return [
-                functional.embedding(tokens, table) for table, (tokens, _) in zip(tables, prepared)
-            ]
-        if self.kind in ("dense", "sparse"):
-            return [
-                self._bag(tokens, table, offsets, mode="mean", sparse=self.kind == "sparse")
-                for table, (tokens, offsets) in zip(tables, prepared)
-            ]
-        self._used = [
-            (unique, table[unique].requires_grad_())
-            for table, (unique, *_) in zip(self.tables, prepared)
-        ]
-        rows = (self._used[0][1], self._used[-1][1])
-        if self.kind == "compact":
-            return [
-                self._bag(tokens, taken, offsets, mode="mean")
-                for taken, (_, tokens, offsets) in zip(rows, prepared)
-            ]
+    def look_up(self, prepared: list[tuple[Any, ...]]) -> list[tuple[torch.Tensor, ...]]:
+        """For both encoders the means of token vectors, or the vectors and the lengths."""
+        if self.kind not in _ROWS_ALONE:
+            tables = (self.tables[0], self.tables[-1])
+            return [self._encoder_inputs(*side) for side in zip(tables, prepared)]
+        used = []
+        for number, (unique, missed, rate, *_) in enumerate(prepared[: len(self.tables)]):
+            table = self.tables[number]
+            if missed is not None:
+                _catch_up(table, *self._moments[number], *missed)
+            used.append((unique, table[unique].requires_grad_(), torch.tensor(rate)))
+        self._used = used
         return [
-            MeanOfRows.apply(taken, weights, turned)
-            for taken, (_, weights, turned) in zip(rows, prepared)
+            self._encoder_inputs(rows, indices)
+            for (_, rows, _), (_, _, _, *indices) in zip((used[0], used[-1]), prepared)
         ]
+
+    def _encoder_inputs(self, rows: torch.Tensor, indices: Any) -> tuple[torch.Tensor, ...]:
+        tokens, more = indices
+        if not self._pooled:
+            return functional.embedding(tokens, rows), more
+        if self.kind == "matrix":
+            return (MeanOfRows.apply(rows, tokens, more),)
+        if self.kind in ("dense", "deferred") and self._is_single:
+            return (functional.embedding(tokens, rows),)
+        return (self._bag(tokens, rows, more, mode="mean", sparse=self.kind == "sparse"),)
 
     def update(self) -> None:
         """Adam on the rows in use; does nothing where an optimizer of PyTorch does it."""
-        self._step += 1
-        rate = self._settings.learning_rate
-        rate *= (1 - _BETA2**self._step) ** 0.5 / (1 - _BETA1**self._step)
-        size = torch.tensor(rate)  # a tensor, so that compiled code serves every step
-        for number, (unique, rows) in enumerate(self._used):
+        for number, (unique, rows, rate) in enumerate(self._used):
             first, second = self._moments[number]
             assert rows.grad is not None
-            values = self._update(rows.detach(), rows.grad, first[unique], second[unique], size)
+            values = self._update(rows.detach(), rows.grad, first[unique], second[unique], rate)
             for target, value in zip((self.tables[number].data, first, second), values):
                 target.index_copy_(0, unique, value)
         self._used = []
+
+
+@torch.no_grad()
+def _catch_up(
+    table: torch.Tensor,
+    first: torch.Tensor,
+    second: torch.Tensor,
+    rows: torch.Tensor,
+    factors: torch.Tensor,
+) -> None:
+    """Apply the steps that some rows have missed; see ``object2vec.deferred_adam``."""
+    if not len(rows):
+        return
+    rows = rows.long()
+    total, shrinking, fading1, fading2 = factors
+    m, v = first[rows], second[rows]
+    moved = table[rows] - total * m / ((v * shrinking).sqrt_() + _EPSILON)
+    for target, value in ((table, moved), (first, m.mul_(fading1)), (second, v.mul_(fading2))):
+        target.index_copy_(0, rows, value)
 
 
 def _adam_rows(
@@ -175,10 +210,10 @@ def variants(settings: Hyperparameters, any_storage: bool = False) -> list[str]:
     """
     networks = {encoder.network for encoder in settings.encoders}
     if networks == {"hcnn"}:
-        return ["torch conv1d", "torch conv2d"]
+        return ["torch conv2d", "torch conv1d, deferred", "torch conv2d, deferred"]
     if networks == {"bilstm"}:
-        return ["torch padded"]
-    dense = ["torch dense", "torch dense, compiled"]
+        return ["torch padded", "torch padded, deferred"]
+    dense = ["torch dense", "torch dense, compiled", "torch deferred", "torch deferred, compiled"]
     lazy = ["torch sparse", "torch compact", "torch compact, compiled"]
     if max(encoder.max_seq_len for encoder in settings.encoders) > 1:
         lazy += ["torch matrix", "torch matrix, compiled"]
@@ -208,13 +243,14 @@ class Contestant:
         torch.manual_seed(1)
         kind, _, how = variant.removeprefix("torch ").partition(", ")
         self._turn, self._settings = turn, settings
-        self._pooled = settings.enc0.network == "pooled_embedding"
+        pooled = settings.enc0.network == "pooled_embedding"
         compiled = how == "compiled"
-        self._tables = Tables(settings, kind if self._pooled else "dense", compiled)
+        storage = kind if pooled else "deferred" if "deferred" in how else "dense"
+        self._tables = Tables(settings, storage, compiled)
         self._network = Loss(settings, [encoder_of(settings, side, kind) for side in (0, 1)])
         self._loss: _Loss = self._whole_loss if self._tables.kind == "dense" else self._network
         if compiled:
-            self._loss = torch.compile(self._loss, dynamic=True if not self._pooled else None)
+            self._loss = torch.compile(self._loss, dynamic=True if not pooled else None)
         self._optimizers = self._make_optimizers()
 
     def _make_optimizers(self) -> list[Any]:
@@ -227,30 +263,15 @@ class Contestant:
         return [torch.optim.Adam(dense, lr=rate, fused=True), *made]
 
     def _whole_loss(self, prepared: list[tuple[Any, ...]], labels: torch.Tensor) -> Any:
-        if self._pooled:
-            return self._network([(x,) for x in self._tables.look_up(prepared)], labels)
-        tables = (self._tables.tables[0], self._tables.tables[-1])
-        inputs = [
-            (functional.embedding(tokens, table), lengths)
-            for table, (tokens, lengths) in zip(tables, prepared)
-        ]
-        return self._network(inputs, labels)
+        return self._network(self._tables.look_up(prepared), labels)
 
     def _prepared(self) -> Iterator[tuple[list[tuple[Any, ...]], torch.Tensor]]:
         for batch in self._turn.epoch():
-            yield self._inputs(batch), torch.from_numpy(batch.labels)
-
-    def _inputs(self, batch: Batch) -> list[tuple[Any, ...]]:
-        if self._pooled:
-            return self._tables.prepare(batch.sides)
-        return [
-            (torch.from_numpy(pad(lists, width)), torch.from_numpy(lists.lengths))
-            for lists, width in zip(batch.sides, batch.widths)
-        ]
+            yield self._tables.prepare(batch.sides, batch.widths), torch.from_numpy(batch.labels)
 
     def _step(self, inputs: list[tuple[Any, ...]], labels: torch.Tensor) -> torch.Tensor:
         if self._tables.kind != "dense":
-            inputs = [(means,) for means in self._tables.look_up(inputs)]
+            inputs = self._tables.look_up(inputs)
         objective, reported = self._loss(inputs, labels)
         for optimizer in self._optimizers:
             optimizer.zero_grad()

@@ -23,6 +23,7 @@ from benchmarks.turns import Measured, Process, serve_turns, summary, take_turns
 from benchmarks.workloads import WORKLOADS, Turn, Workload, find
 
 _STORAGES = ("row_sparse", "dense")
+_DENSE = ("dense", "deferred")
 _OTHER_MODELS = "gensim"  # they do not count as peers
 # What made PyTorch's row compaction 30 % faster; it has no other way to keep its buffers.
 _PEER_MALLOC = {
@@ -237,7 +238,8 @@ def _check(workload: Workload, options: argparse.Namespace) -> int:
             path = weights.with_name(f"{name}.json")
             losses[name] = np.array(json.loads(path.read_text(encoding="utf-8")))
             # dense and lazy updates of the tables are not the same training
-            same = "ours dense" if "dense" in name else next(iter(losses))
+            kind = name.partition(" ")[2].partition(",")[0]
+            same = "ours dense" if kind in _DENSE else next(iter(losses))
             first = losses.get(same, next(iter(losses.values())))
             apart = float(np.max(np.abs(losses[name] - first) / np.maximum(first, 1e-3)))
             wrong += apart > 0.01
