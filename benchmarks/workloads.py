@@ -272,9 +272,9 @@ def _sentence_pairs(name: str, network: str, enc_dim: int, size: int, batches: i
 
 
 WORKLOADS: tuple[Workload, ...] = (
-    Workload("W1", _documents(267_522), 100_000, _texts(267_522, 50), 50, has_words=True),
-    Workload("W1-3M", _documents(3_000_000), 100_000, _texts(3_000_000, 50), 50),
-    _films(64, 800),
+    Workload("W1", _documents(267_522), 100_000, _texts(267_522, 50), 30, has_words=True),
+    Workload("W1-3M", _documents(3_000_000), 100_000, _texts(3_000_000, 50), 30),
+    _films(64, 500),
     _films(2048, 40),
     _books("dense", 250),
     _books("row_sparse", 600),
