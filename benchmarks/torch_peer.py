@@ -215,7 +215,7 @@ def variants(settings: Hyperparameters, any_storage: bool = False) -> list[str]:
         return ["torch conv2d", "torch conv2d, deferred"]
     if networks == {"bilstm"}:
         return ["torch padded", "torch padded, deferred"]
-    dense = ["torch dense", "torch dense, compiled", "torch deferred", "torch deferred, compiled"]
+    dense = ["torch dense", "torch dense, compiled"]
     lazy = ["torch sparse", "torch compact", "torch compact, compiled"]
     if settings.enc0.vocab_size > _LARGE_TABLE:
         return ["torch sparse", "torch compact, compiled"]
@@ -223,7 +223,9 @@ def variants(settings: Hyperparameters, any_storage: bool = False) -> list[str]:
         lazy += ["torch matrix", "torch matrix, compiled"]
     if any_storage:
         return dense + lazy
-    return lazy if settings.token_embedding_storage_type == "row_sparse" else dense
+    if settings.token_embedding_storage_type == "row_sparse":
+        return lazy
+    return [*dense, "torch deferred"]
 
 
 class Contestant:
