@@ -1,8 +1,8 @@
 """Scores and embeddings in process: Object2Vec's predictor beside the same network in PyTorch.
 
 ``python -m benchmarks inference [--workload pooled hcnn] [--rounds 5] [--json]``. A turn answers
-requests of one pair and of many, and each answer is compared with Object2Vec's before anything is
-measured. The best peer of each kind of request counts.
+requests of one pair and of many; figures are printed only if all contestants answer the same. The
+best peer of each kind of request counts.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from object2vec.hyperparameters import Hyperparameters
 
 WORKLOADS = {"pooled": "W1", "hcnn": "W3-512-256"}
 MANY = 1_000
-# a request of many counts as so many of one pair
+# requests of one pair for each request of many
 _SMALL_FOR_A_LARGE = 10
 _TOLERANCE = 1e-4
 _Times = dict[str, list[list[float]]]
