@@ -118,10 +118,8 @@ def batch_bytes(settings: Hyperparameters, batch: Batch) -> float:
         sides = [batch.sides]
     for encoder, lists in zip(settings.encoders, sides):
         touched = len(np.unique(np.concatenate([side.tokens for side in lists])))
-        lazy = settings.token_embedding_storage_type == "row_sparse"
-        rows = touched if lazy else encoder.vocab_size
-        width = encoder.token_embedding_dim
-        total += width * (rows * _STATE_BYTES + touched * _GRADIENT_BYTES)
+        # dense adam too can leave a row alone until a batch uses it
+        total += encoder.token_embedding_dim * touched * (_STATE_BYTES + _GRADIENT_BYTES)
     return float(total)
 
 

@@ -23,6 +23,8 @@ from benchmarks.turns import Measured, Process, serve_turns, summary, take_turns
 from benchmarks.workloads import WORKLOADS, Turn, Workload, find
 
 _STORAGES = ("row_sparse", "dense")
+_DENSE = ("dense", "deferred")
+_OTHER_MODELS = "gensim"  # they do not count as peers
 # What made PyTorch's row compaction 30 % faster; it has no other way to keep its buffers.
 _PEER_MALLOC = {
     "MALLOC_MMAP_MAX_": "0",
@@ -76,12 +78,20 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _variants(workload: Workload) -> list[str]:
-    ours = [f"ours {kind}" for kind in _STORAGES] if workload.any_storage else ["ours"]
-    if find_spec("torch") is None:
-        return ours
-    from benchmarks.torch_peer import variants
+    found = [f"ours {kind}" for kind in _STORAGES] if workload.any_storage else ["ours"]
+    if find_spec("torch") is not None:
+        from benchmarks.torch_peer import variants
 
-    return ours + variants(workload.settings(), workload.any_storage)
+        found += variants(workload.settings(), workload.any_storage)
+    if workload.has_words and find_spec("gensim") is not None:
+        from benchmarks.gensim_peer import VARIANTS
+
+        found += VARIANTS
+    return found
+
+
+def _is_same_network(variant: str) -> bool:
+    return not variant.startswith(_OTHER_MODELS)
 
 
 def _contend(workload: Workload, options: argparse.Namespace) -> None:
@@ -100,6 +110,10 @@ def _contend(workload: Workload, options: argparse.Namespace) -> None:
         from benchmarks import ours
 
         contestant = ours.Contestant(settings, turn)
+    elif not _is_same_network(variant):
+        from benchmarks import gensim_peer
+
+        contestant = gensim_peer.Contestant(settings, turn, variant, options.threads)
     else:
         from benchmarks import torch_peer
 
@@ -126,6 +140,8 @@ def _starters(
 ) -> dict[str, Callable[[], Process]]:
     starters: dict[str, Callable[[], Process]] = {}
     for variant in options.variant or _variants(workload):
+        if options.check and not _is_same_network(variant):
+            continue
         arguments = ["train", "--workload", workload.name, "--contestant", variant, *more]
         arguments += ["--threads", str(options.threads)]
         if options.batches is not None:
@@ -148,23 +164,32 @@ def _measure(workload: Workload, options: argparse.Namespace) -> list[dict[str, 
     # the limit belongs to the machine as it is at this time
     machine = measure_machine(options.threads)
     rates = {name: _rate(turns) for name, turns in results.items()}
-    peers = [rate for name, rate in rates.items() if not name.startswith("ours")]
+    peers = [
+        rate
+        for name, rate in rates.items()
+        if not name.startswith("ours") and _is_same_network(name)
+    ]
     batches = workload.batches if options.batches is None else options.batches
+    dataset = workload.dataset(options.real)
     lines = []
     for name, turns in results.items():
         changes = {}
         if name.startswith("ours ") and workload.any_storage:
             changes["token_embedding_storage_type"] = name.split()[1]
         settings = workload.settings(**changes)
-        turn = Turn(settings, workload.dataset(options.real), batches)
+        turn = Turn(settings, dataset, batches)
         most = limit(settings, turn.epoch(), machine)
+        ratio = share = None
+        if _is_same_network(name):
+            share = round(rates[name] / most, 3)
+            ratio = round(rates[name] / max(peers), 3) if peers else None
         lines.append(
             {
                 "workload": workload.name,
                 "variant": name,
                 **summary(turns),
-                "ratio_to_best_peer": round(rates[name] / max(peers), 3) if peers else None,
-                "share_of_limit": round(rates[name] / most, 3),
+                "ratio_to_best_peer": ratio,
+                "share_of_limit": share,
                 "limit": round(most),
             }
         )
@@ -191,11 +216,11 @@ def _print(lines: list[dict[str, Any]], as_json: bool) -> None:
             continue
         if not number:
             print(f"\n{line['workload']}, limit {line['limit']:,}/s")
-        ratio = line["ratio_to_best_peer"]
+        ratio, share = line["ratio_to_best_peer"], line["share_of_limit"]
         print(
             f"  {line['variant']:26} {line['samples_per_s']:11,.0f}/s ±{line['spread'] / 2:4.0%}"
             f"   × best peer {'' if ratio is None else format(ratio, '5.2f'):5}"
-            f"   of the limit {line['share_of_limit']:4.0%}"
+            f"   of the limit {'' if share is None else format(share, '4.0%'):4}"
             f"   {line['peak_mb']:6,} MB   others' CPU {line['noise']:4.0%}",
             flush=True,
         )
@@ -213,7 +238,8 @@ def _check(workload: Workload, options: argparse.Namespace) -> int:
             path = weights.with_name(f"{name}.json")
             losses[name] = np.array(json.loads(path.read_text(encoding="utf-8")))
             # dense and lazy updates of the tables are not the same training
-            same = "ours dense" if "dense" in name else next(iter(losses))
+            kind = name.partition(" ")[2].partition(",")[0]
+            same = "ours dense" if kind in _DENSE else next(iter(losses))
             first = losses.get(same, next(iter(losses.values())))
             apart = float(np.max(np.abs(losses[name] - first) / np.maximum(first, 1e-3)))
             wrong += apart > 0.01

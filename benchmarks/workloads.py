@@ -42,6 +42,8 @@ class Workload:
         Reads the real pairs from the folder OBJECT2VEC_DATA.
     any_storage : bool
         Whether dense and row_sparse updates compete with each other.
+    has_words : bool
+        Whether the lists are documents that models of words could learn from.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Workload:
     batches: int
     real: Optional[Callable[[Path], PairDataset]] = None
     any_storage: bool = False
+    has_words: bool = False
 
     def settings(self, **changes: Any) -> Hyperparameters:
         """The hyperparameters, with some of them changed."""
@@ -269,9 +272,9 @@ def _sentence_pairs(name: str, network: str, enc_dim: int, size: int, batches: i
 
 
 WORKLOADS: tuple[Workload, ...] = (
-    Workload("W1", _documents(267_522), 100_000, _texts(267_522, 50), 50),
-    Workload("W1-3M", _documents(3_000_000), 100_000, _texts(3_000_000, 50), 50),
-    _films(64, 800),
+    Workload("W1", _documents(267_522), 100_000, _texts(267_522, 50), 30, has_words=True),
+    Workload("W1-3M", _documents(3_000_000), 100_000, _texts(3_000_000, 50), 30),
+    _films(64, 500),
     _films(2048, 40),
     _books("dense", 250),
     _books("row_sparse", 600),
