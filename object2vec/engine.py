@@ -10,8 +10,9 @@ from typing import Any
 
 from object2vec.mxnet_import import mx
 
-# An operator of few operations is done before a second thread has woken up.
-_SMALL_STEP = 3e8  # floating point operations
+# An operator of few operations is done before a second thread has woken up. Measured in floating
+# point operations of a step; deferred rows of token tables take two dozen small operators more.
+_SMALL_STEP, _SMALL_DEFERRED_STEP = 3e8, 6e8
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from malloc.h
 _MMAP_MAX, _TRIM_THRESHOLD, _KEPT = 65_536, 128 << 10, 1 << 30  # two defaults of glibc, and ours
 _FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
@@ -22,7 +23,7 @@ class _Context(ctypes.Structure):
 
 
 @contextlib.contextmanager
-def tuned_for(operations: float, contexts: list[Any]) -> Iterator[None]:
+def tuned_for(operations: float, has_deferred: bool, contexts: list[Any]) -> Iterator[None]:
     """Run a training job with settings of its own; the former ones come back at the end.
 
     On one CPU the operators of a small step use one thread: MovieLens 100K in batches of 64 trains
@@ -33,11 +34,14 @@ def tuned_for(operations: float, contexts: list[Any]) -> Iterator[None]:
     ----------
     operations : float
         Floating point operations of a step.
+    has_deferred : bool
+        Whether rows of token tables are deferred.
     contexts : list of mxnet.Context
         The devices.
     """
     is_one_cpu = contexts == [mx.cpu(0)]
-    threads = _openmp_threads() if is_one_cpu and operations < _SMALL_STEP else 1
+    small = _SMALL_DEFERRED_STEP if has_deferred else _SMALL_STEP
+    threads = _openmp_threads() if is_one_cpu and operations < small else 1
     with _kept_memory():
         if threads > 1:
             _set_threads(1)

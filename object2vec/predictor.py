@@ -153,6 +153,9 @@ class Predictor:
         per_row = 4 * settings.enc_dim + settings.mlp_dim
         if self.network.is_pooled(side):
             return 1, per_row
-        # the widest layer, held twice, and for the LSTM its four gates
-        width = max(encoder.token_embedding_dim, settings.enc_dim)
-        return (6 if encoder.network == "bilstm" else 3) * width, per_row
+        if encoder.network == "bilstm":
+            # the widest layer, held twice, with its four gates
+            return 6 * max(encoder.token_embedding_dim, settings.enc_dim), per_row
+        # the tokens under a filter, all layers, those layers joined, and once more in order of time
+        channels = max(encoder.token_embedding_dim, -(-settings.enc_dim // encoder.layers))
+        return encoder.cnn_filter_width * channels + 3 * settings.enc_dim, per_row
