@@ -201,6 +201,26 @@ def mean_weights(lists: TokenLists, vocab_size: int) -> sparse.csr_matrix:
     return matrix
 
 
+def dense_mean_weights(lists: TokenLists) -> np.ndarray:
+    """Write the mean over each list's token vectors as a matrix to multiply these vectors by.
+
+    Parameters
+    ----------
+    lists : TokenLists
+        ``n`` lists of ``total`` tokens.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape ``(n, total)``; row i holds 1 / length where list i stands.
+    """
+    lengths = lists.lengths
+    weights = np.zeros((len(lists), lists.tokens.size), np.float32)
+    owner = np.repeat(np.arange(len(lists)), lengths)
+    weights[owner, np.arange(lists.tokens.size)] = 1.0 / lengths[owner]
+    return weights
+
+
 def widest(lists: TokenLists) -> int:
     """The longest list's length, at least 1."""
     return max(1, int(lists.lengths.max(initial=1)))

@@ -10,7 +10,14 @@ from typing import Any, Optional
 import numpy as np
 
 from object2vec.arrays import TokenLists
-from object2vec.batching import TIME_STEP, mean_weights, pack, pad, turned_places
+from object2vec.batching import (
+    TIME_STEP,
+    dense_mean_weights,
+    mean_weights,
+    pack,
+    pad,
+    turned_places,
+)
 from object2vec.encoders import build_encoder, dropout
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.mxnet_import import mx
@@ -18,6 +25,8 @@ from object2vec.pretrained import TokenVectors
 
 INPUT_NAMES = (("source", "source_length"), ("target", "target_length"))
 _TABLE_RANGE = 0.07  # token tables start uniform in ±0.07
+# A sparse matrix takes longer to make than so small a dense one to multiply.
+_FEW_CELLS = 1 << 14
 _WIDTHS = {"hadamard": 1, "concat": 2, "abs_diff": 1}  # in multiples of enc_dim
 
 
@@ -35,7 +44,8 @@ class EncoderInput:
         float32 ``(n,)``; for hcnn the number of real rows, ``(1,)``.
     places : tuple of NDArray
         For hcnn the windows and places of `batching.PackedLists`, for bilstm the one array of
-        `batching.turned_places`.
+        `batching.turned_places`; for pooled_embedding with ids of few lists, int32 ``(total,)``,
+        the one of `batching.dense_mean_weights`.
     """
 
     tokens: Any
@@ -312,6 +322,9 @@ class Object2VecNetwork:
             places = (to_device(turned_places(lists.lengths, width), context),)
         elif lists.are_single():
             tokens = to_device(lists.tokens, context)
+        elif 0 < len(lists) * lists.tokens.size <= _FEW_CELLS:
+            tokens = to_device(lists.tokens, context)
+            places = (to_device(dense_mean_weights(lists), context),)
         else:
             tokens = self._mean_weights(side, lists, context)
         return EncoderInput(tokens, to_device(lists.lengths.astype(np.float32), context), places)

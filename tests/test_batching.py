@@ -14,6 +14,7 @@ from object2vec.batching import (
     Batch,
     TrainingBatches,
     bucket_widths,
+    dense_mean_weights,
     length_sorted_runs,
     mean_weights,
     pack,
@@ -188,6 +189,16 @@ def test_mean_weights(rng: np.random.Generator) -> None:
         columns = weights.indices[weights.indptr[row] : weights.indptr[row + 1]]
         assert len(set(columns)) == len(columns)
     assert np.array_equal(lists.tokens, before)
+
+
+def test_dense_mean_weights(rng: np.random.Generator) -> None:
+    lists = random_lists(rng, 40, longest=8, vocab=5)
+    weights = dense_mean_weights(lists)
+    assert weights.dtype == np.float32
+    table = rng.normal(size=(6, 3))
+    np.testing.assert_allclose(
+        weights @ table[lists.tokens], mean_weights(lists, 6) @ table, atol=1e-6
+    )
 
 
 def test_length_sorted_runs(rng: np.random.Generator) -> None:

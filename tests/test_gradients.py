@@ -92,6 +92,21 @@ def test_gradients_of_all_parameters(
         assert slope == pytest.approx(expected, rel=1e-3, abs=1e-4 * max(size, 1)), name
 
 
+def test_both_forms_of_the_mean_have_one_gradient(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few lists are averaged by a dense matrix, many by a sparse one."""
+    network = random_network(settings(enc0_network="pooled_embedding"), rng)
+    pairs = random_pairs(rng, 6, longest=5)
+    backward(network, pairs)
+    expected = dense_gradients(network)
+    monkeypatch.setattr("object2vec.network._FEW_CELLS", 0)
+    assert network.prepare(0, pairs.in0, 1, CPU).tokens.stype == "csr"
+    backward(network, pairs)
+    for name, gradient in dense_gradients(network).items():
+        np.testing.assert_allclose(gradient, expected[name], rtol=1e-4, atol=1e-6, err_msg=name)
+
+
 @pytest.mark.parametrize("given", NETWORKS, ids=lambda given: "-".join(map(str, given.values())))
 def test_padding_gives_no_gradient(given: dict[str, Any], rng: np.random.Generator) -> None:
     pairs = random_pairs(rng, 6, longest=5)

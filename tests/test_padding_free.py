@@ -38,13 +38,14 @@ def predictor(given: dict[str, Any], rng: np.random.Generator) -> Predictor:
 @given_encoder
 def test_alone_and_in_any_batch(given: dict[str, Any], rng: np.random.Generator) -> None:
     model = predictor(given, rng)
-    lists = random_lists(rng, 20, longest=12)
+    # enough for pooled_embedding to take its sparse form, which few lists do not
+    lists = random_lists(rng, 100, longest=12)
     together = model.embeddings(0, lists)
     assert np.unique(together.round(4), axis=0).shape[0] > 10
     for rows in ([0], [1], [5], [3, 1], [2, 0, 7], np.argsort(lists.lengths)[:6]):
         apart = model.embeddings(0, lists.take(np.array(rows)))
         np.testing.assert_allclose(apart, together[rows], rtol=1e-5, atol=1e-5)
-    turned = model.embeddings(0, lists.take(np.arange(20)[::-1]))
+    turned = model.embeddings(0, lists.take(np.arange(100)[::-1]))
     np.testing.assert_allclose(turned[::-1], together, rtol=1e-5, atol=1e-5)
 
 
