@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from object2vec.mxnet_import import mx
@@ -65,12 +65,15 @@ def _openmp_threads() -> int:
 def _set_threads(count: int) -> None:
     # OpenMP keeps the number for each thread, so the engine's own thread has to set it
     gomp = ctypes.CDLL("libgomp.so.1")
-    run = _FUNCTION(lambda _context, _argument: gomp.omp_set_num_threads(count))
+    _run_in_engine(lambda: gomp.omp_set_num_threads(count))
+
+
+def _run_in_engine(call: Callable[[], Any]) -> None:
+    """Call it in the thread that works for cpu(0), behind all operators that wait there."""
+    function = _FUNCTION(lambda _context, _argument: call())
     cpu = _Context(mx.cpu(0).device_typeid, 0)
-    code = mx.base._LIB.MXEnginePushSync(
-        run, None, None, ctypes.byref(cpu), None, 0, None, 0, None, 0, b"omp_set_num_threads"
-    )
-    mx.base.check_call(code)
+    arguments = (None, None, ctypes.byref(cpu), None, 0, None, 0, None, 0, b"object2vec")
+    mx.base.check_call(mx.base._LIB.MXEnginePushSync(function, *arguments))
     mx.nd.waitall()
 
 

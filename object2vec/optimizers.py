@@ -41,7 +41,7 @@ def build_optimizer(hyperparameters: Hyperparameters) -> Any:
         With MXNet's constants; adadelta has no learning rate.
     """
     lazy = hyperparameters.token_embedding_storage_type == "row_sparse"
-    # without weight decay, sgd and adagrad leave a row alone whose gradient is 0
+    # without weight decay a gradient of 0 moves no row in sgd and adagrad, and adam defers its rows
     lazy = lazy or not hyperparameters.weight_decay
     rate: dict[str, Any] = {"learning_rate": hyperparameters.learning_rate}
     decay = {"wd": hyperparameters.weight_decay}

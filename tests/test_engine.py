@@ -16,12 +16,7 @@ ONE, TWO = [mx.cpu(0)], [mx.cpu(0), mx.cpu(1)]
 def threads_of_operators() -> int:
     """What OpenMP tells in the engine's own thread."""
     gomp, seen = ctypes.CDLL("libgomp.so.1"), []
-    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
-    run = function(lambda _context, _argument: seen.append(gomp.omp_get_max_threads()))
-    cpu = engine._Context(mx.cpu(0).device_typeid, 0)
-    arguments = (None, None, ctypes.byref(cpu), None, 0, None, 0, None, 0, b"look")
-    mx.base.check_call(mx.base._LIB.MXEnginePushSync(run, *arguments))
-    mx.nd.waitall()
+    engine._run_in_engine(lambda: seen.append(gomp.omp_get_max_threads()))
     return int(seen[0])
 
 
