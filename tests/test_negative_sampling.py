@@ -28,9 +28,9 @@ def positives(pairs: PairDataset) -> list[Pair]:
     return contents(pairs, Joined(rows, rows, pairs.labels[rows]))
 
 
-def sparse_pairs(rng: np.random.Generator, number: int = 120) -> PairDataset:
+def sparse_pairs(rng: np.random.Generator, number: int = 280) -> PairDataset:
     """Pairs of a few distinct objects, so that a blind draw often hits a positive one."""
-    objects = [[token, token + 1] for token in range(8)] + [[], [3]]
+    objects = [[token, token + 1] for token in range(18)] + [[], [3]]
     choice = rng.integers(len(objects), size=(number, 2))
     in0, in1 = (TokenLists.from_lists([objects[at] for at in column]) for column in choice.T)
     return PairDataset(in0, in1, (rng.random(number) < 0.3).astype(np.float32))
