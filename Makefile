@@ -51,7 +51,7 @@ format: $(STAMP) ## Put the code into its layout
 	$(BIN)/ruff format .
 
 clean: ## Remove the environment and everything that was generated
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info object2vec/*.so .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A PYTHON= that differs from the one in the environment asks for a new environment.
@@ -61,6 +61,6 @@ $(STAMP): FORCE
 endif
 endif
 
-$(STAMP): setup.py object2vec/version.py $(wildcard requirements/*)
+$(STAMP): setup.py object2vec/version.py object2vec/adam_kernels.c $(wildcard requirements/*)
 	requirements/venv.sh $(VENV) $(PYTHON)
 	@touch $(STAMP)

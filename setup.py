@@ -5,7 +5,7 @@ from __future__ import annotations
 import runpy
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
 
 HERE = Path(__file__).resolve().parent
 
@@ -44,6 +44,14 @@ EXTRAS_REQUIRE = {
     ],
 }
 
+ADAM_KERNELS = Extension(
+    "object2vec._adam_kernels",
+    ["object2vec/adam_kernels.c"],
+    # sqrtf needs no errno, and only without it and without traps is it a vector instruction
+    extra_compile_args=["-O3", "-fopenmp", "-fno-math-errno", "-fno-trapping-math"],
+    extra_link_args=["-fopenmp"],
+)
+
 setup(
     name="object2vec",
     version=runpy.run_path(str(HERE / "object2vec" / "version.py"))["__version__"],
@@ -56,6 +64,7 @@ setup(
         "object2vec": ["py.typed"],
         "object2vec.serving.plugin": ["*.java", "endpoints.jar"],
     },
+    ext_modules=[ADAM_KERNELS],
     python_requires=">=3.9,<3.13",
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,

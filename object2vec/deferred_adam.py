@@ -19,6 +19,7 @@ from typing import Any, Optional
 
 import numpy as np
 
+from object2vec import adam_kernels
 from object2vec.mxnet_import import mx
 
 _MEMORY = 200  # steps after which momentum has faded to less than a float's last digit
@@ -96,7 +97,7 @@ class DeferredRows:
 
 
 def catch_up(
-    weight: Any, mean: Any, variance: Any, rows: Any, factors: Any, epsilon: float
+    weight: Any, mean: Any, variance: Any, rows: np.ndarray, factors: np.ndarray, epsilon: float
 ) -> None:
     """Apply missed steps to some rows, in place.
 
@@ -104,13 +105,26 @@ def catch_up(
     ----------
     weight, mean, variance : NDArray
         A table and its moments, float32 ``(rows, width)``.
-    rows : NDArray
+    rows : numpy.ndarray
         int32 ``(k,)``.
-    factors : NDArray
+    factors : numpy.ndarray
         float32 ``(4, k, 1)``, from `DeferredRows.missed`.
     epsilon : float
         Adam's constant.
     """
+    if weight.context.device_type == "cpu":
+        adam_kernels.catch_up(weight, mean, variance, rows, factors, epsilon)
+    else:
+        catch_up_by_operators(weight, mean, variance, rows, factors, epsilon)
+
+
+def catch_up_by_operators(
+    weight: Any, mean: Any, variance: Any, rows: np.ndarray, factors: np.ndarray, epsilon: float
+) -> None:
+    """`catch_up` for any device."""
+    rows, factors = (
+        mx.nd.array(array, ctx=weight.context, dtype=array.dtype) for array in (rows, factors)
+    )
     total, shrinking, first, second = factors
     places = rows.reshape((1, -1))
     moved, m, v = (mx.nd.take(array, rows) for array in (weight, mean, variance))

@@ -22,6 +22,11 @@ class _Context(ctypes.Structure):
     _fields_ = (("device_type", ctypes.c_int), ("device_id", ctypes.c_int32))
 
 
+def engine_context(context: Any) -> _Context:
+    """A context as the functions take it that push work into the engine."""
+    return _Context(context.device_typeid, context.device_id)
+
+
 @contextlib.contextmanager
 def tuned_for(operations: float, has_deferred: bool, contexts: list[Any]) -> Iterator[None]:
     """Run a training job with settings of its own; the former ones come back at the end.
@@ -71,7 +76,7 @@ def _set_threads(count: int) -> None:
 def _run_in_engine(call: Callable[[], Any]) -> None:
     """Call it in the thread that works for cpu(0), behind all operators that wait there."""
     function = _FUNCTION(lambda _context, _argument: call())
-    cpu = _Context(mx.cpu(0).device_typeid, 0)
+    cpu = engine_context(mx.cpu(0))
     arguments = (None, None, ctypes.byref(cpu), None, 0, None, 0, None, 0, b"object2vec")
     mx.base.check_call(mx.base._LIB.MXEnginePushSync(function, *arguments))
     mx.nd.waitall()

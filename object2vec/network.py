@@ -278,15 +278,15 @@ class Object2VecNetwork:
         list of numpy.ndarray
             int32 ``(k,)`` for each of `trained_tables`, sorted, none twice.
         """
-        # where all lists are empty, the gradient of row 0 is there, and 0
-        nothing = np.zeros(1, np.int32)
+        # where all lists are empty, the padding of sequences still looks row 0 up
+        nothing = [np.zeros(0 if self.is_pooled(side) else 1, np.int32) for side in (0, 1)]
         return [
             np.unique(
                 np.concatenate(
                     [
-                        lists.tokens if lists.tokens.size else nothing
+                        lists.tokens if lists.tokens.size else none
                         for sides in parts
-                        for lists, own in zip(sides, self._tables)
+                        for lists, own, none in zip(sides, self._tables, nothing)
                         if own is table
                     ]
                 )

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from object2vec.adam_kernels import AdamStep
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.mxnet_import import mx
 
@@ -28,6 +34,59 @@ class _DenseAdaDelta(_DenseUpdate, mx.optimizer.AdaDelta):
     pass
 
 
+class _Adam(mx.optimizer.Adam):
+    """MXNet's adam, on the CPU with one operation for all parameters.
+
+    Attributes
+    ----------
+    rows : mapping
+        For the index of a parameter with a row_sparse gradient all rows of that; MXNet's own
+        operator moves those that are not told.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.aggregate_num = sys.maxsize  # all parameters at once
+        self.rows: Mapping[int, np.ndarray] = {}
+        self._steps: dict[Any, AdamStep] = {}
+
+    def update_multi_precision(
+        self, index: Sequence[int], weight: Sequence[Any], grad: Sequence[Any], state: Sequence[Any]
+    ) -> None:
+        ours = []
+        for arrays in zip(index, weight, grad, state):
+            if weight[0].context.device_type != "cpu" or (
+                arrays[2].stype == "row_sparse" and arrays[0] not in self.rows
+            ):
+                super().update_multi_precision(*arrays)
+            else:
+                ours.append(arrays)
+        if ours:
+            self._update_on_cpu(*zip(*ours))
+
+    def _update_on_cpu(
+        self, index: Sequence[int], weight: Sequence[Any], grad: Sequence[Any], state: Sequence[Any]
+    ) -> None:
+        self._update_count(index)
+        context = weight[0].context
+        step = self._steps.get(context)
+        if step is None or not step.is_of(weight, grad):
+            step = self._steps[context] = AdamStep(weight, grad, state, self._get_wds(index))
+        step(
+            {index.index(of): rows for of, rows in self.rows.items()},
+            rate=self.rate_of_step(self._index_update_count[index[0]]),
+            beta1=self.beta1,
+            beta2=self.beta2,
+            epsilon=self.epsilon,
+            rescale=self.rescale_grad,
+        )
+
+    def rate_of_step(self, step: int) -> float:
+        """The learning rate of a step, from 1, with its bias correction."""
+        rate = self.learning_rate * math.sqrt(1.0 - self.beta2**step)
+        return rate / (1.0 - self.beta1**step)
+
+
 def build_optimizer(hyperparameters: Hyperparameters) -> Any:
     """Build the optimizer that the hyperparameters name.
 
@@ -46,7 +105,7 @@ def build_optimizer(hyperparameters: Hyperparameters) -> Any:
     rate: dict[str, Any] = {"learning_rate": hyperparameters.learning_rate}
     decay = {"wd": hyperparameters.weight_decay}
     if hyperparameters.optimizer == "adam":
-        return mx.optimizer.Adam(lazy_update=lazy, **rate, **decay)
+        return _Adam(lazy_update=lazy, **rate, **decay)
     if hyperparameters.optimizer == "sgd":
         return mx.optimizer.SGD(lazy_update=lazy, **rate, **decay)
     if hyperparameters.optimizer == "adagrad":
@@ -66,3 +125,8 @@ def defers(hyperparameters: Hyperparameters) -> bool:
         and hyperparameters.token_embedding_storage_type == "dense"
         and not hyperparameters.weight_decay
     )
+
+
+def takes_rows(optimizer: Any) -> bool:
+    """Whether the optimizer has `rows` to be told, those that a step moves."""
+    return isinstance(optimizer, _Adam) and optimizer.lazy_update

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,8 +11,8 @@ from object2vec.deferred_adam import DeferredRows, catch_up
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.kvstore import choose_kvstore
 from object2vec.mxnet_import import mx
-from object2vec.network import Object2VecNetwork, to_device
-from object2vec.optimizers import build_optimizer, defers
+from object2vec.network import Object2VecNetwork
+from object2vec.optimizers import build_optimizer, defers, takes_rows
 
 _ROWS_AT_ONCE = 1 << 14  # of a table that catch up together at an epoch's end
 
@@ -21,9 +20,9 @@ _ROWS_AT_ONCE = 1 << 14  # of a table that catch up together at an epoch's end
 class ParameterUpdates:
     """The optimizer of a network on its devices.
 
-    Where the optimizer defers rows of the token tables, a training step is: `bring_up_to_date` with
-    the rows that the batch uses, forward and backward, `step` with the same rows. `settle` makes
-    all rows current; between it and the next step the tables hold what plain training gives.
+    A training step is: `bring_up_to_date` with the rows of the token tables that the batch uses,
+    forward and backward, `step` with the same rows. `settle` makes all rows current; between it and
+    the next step the tables hold what plain training gives.
 
     Parameters
     ----------
@@ -56,11 +55,14 @@ class ParameterUpdates:
         if defers(hyperparameters):
             constants = self._optimizer.beta1, self._optimizer.beta2
             self._deferred = [DeferredRows(table.shape[0], *constants) for table in self._tables]
+        self._indices = [self._trainer._param2idx[table.name] for table in self._tables]
+        on_one_cpu = len(contexts) == 1 and contexts[0].device_type == "cpu"
+        self._tells_rows = on_one_cpu and takes_rows(self._optimizer)
 
     @property
     def needs_rows(self) -> bool:
         """Whether a step must be told which rows of the tables it uses."""
-        return bool(self._deferred)
+        return self._tells_rows or bool(self._deferred)
 
     def bring_up_to_date(self, rows: Sequence[np.ndarray]) -> None:
         """Apply what some rows have missed.
@@ -84,13 +86,13 @@ class ParameterUpdates:
         rows : sequence of numpy.ndarray
             Those that `bring_up_to_date` was given.
         """
+        if self._tells_rows:
+            self._optimizer.rows = dict(zip(self._indices, rows))
         self._trainer.step(count)
         self._steps += 1
         if not self._deferred:
             return
-        adam = self._optimizer
-        rate = adam.learning_rate * math.sqrt(1.0 - adam.beta2**self._steps)
-        rate /= 1.0 - adam.beta1**self._steps
+        rate = self._optimizer.rate_of_step(self._steps)
         for deferred, used in zip(self._deferred, rows):
             deferred.touch(used, rate)
 
@@ -107,14 +109,8 @@ class ParameterUpdates:
         if not len(rows):
             return
         table = self._tables[number]
-        index = self._trainer._param2idx[table.name]
+        index = self._indices[number]
         for context, updater in zip(self._contexts, self._trainer._updaters):
             mean, variance = updater.states[index]
-            catch_up(
-                table.data(context),
-                mean,
-                variance,
-                to_device(rows, context),
-                to_device(factors, context),
-                self._optimizer.epsilon,
-            )
+            weight = table.data(context)
+            catch_up(weight, mean, variance, rows, factors, self._optimizer.epsilon)

@@ -36,7 +36,7 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Pyth
     fail "$python has no headers, which gluonnlp is compiled with" \
         "(Debian, Ubuntu: apt install python3-dev)."
 command -v "${CC:-cc}" >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 ||
-    fail "there is no C compiler, which gluonnlp needs (Debian, Ubuntu: apt install gcc)."
+    fail "there is no C compiler, which object2vec and gluonnlp need (Debian, Ubuntu: apt install gcc)."
 
 "$python" -m venv --clear "$folder"
 # One pip for all: those that come with Python 3.9 to 3.12 differ in what they know of constraints.

@@ -39,8 +39,7 @@ class Deferred:
     def catch_up(self, rows: np.ndarray | None) -> int:
         behind, factors = self.rows.missed(rows)
         if len(behind):
-            places = mx.nd.array(behind, dtype="int32")
-            catch_up(*self.arrays, places, mx.nd.array(factors), EPSILON)
+            catch_up(*self.arrays, behind, factors, EPSILON)
         return len(behind)
 
     def step(self, step: int, rows: np.ndarray, gradient: np.ndarray) -> None:

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from email.message import Message
 from pathlib import Path
@@ -207,7 +208,8 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> Non
         for ending in ("java", "jar")
         for path in (PACKAGE / "serving" / "plugin").glob(f"*.{ending}")
     }
-    assert names == expected | plugin | {"object2vec/py.typed"}
+    compiled = f"object2vec/_adam_kernels{sysconfig.get_config_var('EXT_SUFFIX')}"
+    assert names == expected | plugin | {"object2vec/py.typed", compiled}
 
 
 def test_wheel_has_licence_and_command(wheel: zipfile.ZipFile) -> None:
