@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -19,6 +20,7 @@ __all__ = ["mx"]
 
 _CPU_INFO = Path("/proc/cpuinfo")
 _FLUSH_TO_ZERO, _DENORMALS_ARE_ZERO = 0x8000, 0x0040  # bits of MXCSR
+_M_ARENA_MAX = -8  # from malloc.h
 
 
 def openblas_core(cpu_info: str) -> Optional[str]:
@@ -109,6 +111,18 @@ def _import_mxnet() -> Any:
     return mxnet
 
 
+def _use_one_arena() -> None:
+    """Let all threads allocate from malloc's main arena.
+
+    The others give freed memory back to the kernel whatever `engine.tuned_for` says: keeping it
+    makes bilstm train by a sixth faster.
+    """
+    if "MALLOC_ARENA_MAX" in os.environ:
+        return
+    with contextlib.suppress(OSError):  # not glibc
+        ctypes.CDLL("libc.so.6").mallopt(_M_ARENA_MAX, 1)
+
+
 def _start_threads_that_flush_denormals(mxnet: Any) -> None:
     """Let MXNet's threads take numbers below 1e-38 for 0.
 
@@ -135,5 +149,6 @@ def _start_threads_that_flush_denormals(mxnet: Any) -> None:
 
 
 _set_environment()
+_use_one_arena()
 mx: Any = _import_mxnet()
 _start_threads_that_flush_denormals(mx)
