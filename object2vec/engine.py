@@ -1,13 +1,15 @@
-"""Tunes MXNet's engine for a training job on the CPU: threads an operator, memory that is kept."""
+"""MXNet's engine on the CPU: tuned for a training job, and safe where several threads call it."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import os
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from object2vec.denormals import flushed
 from object2vec.mxnet_import import mx
 
 # An operator of few operations is done before a second thread has woken up. Measured in floating
@@ -15,7 +17,13 @@ from object2vec.mxnet_import import mx
 _SMALL_STEP, _SMALL_DEFERRED_STEP = 3e8, 6e8
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from malloc.h
 _MMAP_MAX, _TRIM_THRESHOLD, _KEPT = 65_536, 128 << 10, 1 << 30  # two defaults of glibc, and ours
+_OMP_PAUSE_HARD = 2  # from omp.h
 _FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
+
+
+# Operators of two threads may share temporary memory, and only the engine's own threads keep them
+# apart. Whoever runs others than copies holds this.
+one_at_a_time = threading.RLock()
 
 
 class _Context(ctypes.Structure):
@@ -33,7 +41,9 @@ def tuned_for(operations: float, has_deferred: bool, contexts: list[Any]) -> Ite
 
     On one CPU the operators of a small step use one thread: MovieLens 100K in batches of 64 trains
     a quarter faster so. Freed memory is kept for the next step instead of going back to the kernel,
-    which then would have to clear it again: a tenth of a step on a table of 267,522 rows.
+    which then would have to clear it again: a tenth of a step on a table of 267,522 rows. Where the
+    engine runs operators in the thread that calls them, that one flushes denormals meanwhile, as
+    the engine's own threads always do.
 
     Parameters
     ----------
@@ -47,7 +57,10 @@ def tuned_for(operations: float, has_deferred: bool, contexts: list[Any]) -> Ite
     is_one_cpu = contexts == [mx.cpu(0)]
     small = _SMALL_DEFERRED_STEP if has_deferred else _SMALL_STEP
     threads = _openmp_threads() if is_one_cpu and operations < small else 1
-    with _kept_memory():
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_kept_memory())
+        if _runs_in_the_caller():
+            stack.enter_context(flushed(with_openmp=True))
         if threads > 1:
             _set_threads(1)
         try:
@@ -68,7 +81,7 @@ def _openmp_threads() -> int:
 
 
 def _set_threads(count: int) -> None:
-    # OpenMP keeps the number for each thread, so the engine's own thread has to set it
+    # OpenMP keeps the number for each thread, so the one that runs operators has to set it
     gomp = ctypes.CDLL("libgomp.so.1")
     _run_in_engine(lambda: gomp.omp_set_num_threads(count))
 
@@ -80,6 +93,13 @@ def _run_in_engine(call: Callable[[], Any]) -> None:
     arguments = (None, None, ctypes.byref(cpu), None, 0, None, 0, None, 0, b"object2vec")
     mx.base.check_call(mx.base._LIB.MXEnginePushSync(function, *arguments))
     mx.nd.waitall()
+
+
+def _runs_in_the_caller() -> bool:
+    """Whether operators run in the thread that calls them (NaiveEngine)."""
+    seen: list[int] = []
+    _run_in_engine(lambda: seen.append(threading.get_ident()))
+    return seen == [threading.get_ident()]
 
 
 @contextlib.contextmanager
@@ -97,3 +117,17 @@ def _kept_memory() -> Iterator[None]:
         libc.mallopt(_M_MMAP_MAX, _MMAP_MAX)
         libc.mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD)
         libc.malloc_trim(0)
+
+
+def _before_fork() -> None:
+    # The child has no thread but this one, and would wait forever for OpenMP's others.
+    one_at_a_time.acquire()
+    with contextlib.suppress(OSError, AttributeError):  # another OpenMP, or GCC before 9
+        ctypes.CDLL("libgomp.so.1").omp_pause_resource_all(_OMP_PAUSE_HARD)
+
+
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=one_at_a_time.release,
+    after_in_child=one_at_a_time.release,
+)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import platform
 import re
 import warnings
 from pathlib import Path
@@ -14,12 +13,12 @@ from typing import Any, Optional
 # NumPy comes before the environment variables: its own OpenBLAS is new and knows its CPUs.
 import numpy
 
+from object2vec.denormals import flushed
 from object2vec.errors import PlatformError
 
 __all__ = ["mx"]
 
 _CPU_INFO = Path("/proc/cpuinfo")
-_FLUSH_TO_ZERO, _DENORMALS_ARE_ZERO = 0x8000, 0x0040  # bits of MXCSR
 _M_ARENA_MAX = -8  # from malloc.h
 
 
@@ -123,32 +122,17 @@ def _use_one_arena() -> None:
         ctypes.CDLL("libc.so.6").mallopt(_M_ARENA_MAX, 1)
 
 
-def _start_threads_that_flush_denormals(mxnet: Any) -> None:
-    """Let MXNet's threads take numbers below 1e-38 for 0.
+def _start_engine(mxnet: Any) -> None:
+    """Run the first operation; it starts the threads of the CPU, which flush denormals from now on.
 
-    The moments of rows that no batch touches shrink to such numbers within 800 steps of dense adam,
-    and the processor is slow with them: MovieLens 100K slowed down by a fifth within an epoch. A
-    new thread inherits the mode of the one that starts it, and this thread gets its own back.
+    The moments of rows that no batch touches shrink to such numbers within 800 steps of dense adam:
+    MovieLens 100K slowed down by a fifth within an epoch.
     """
-    if platform.machine() != "x86_64":
-        return
-    try:
-        libm = ctypes.CDLL("libm.so.6")
-    except OSError:  # another C library, whose layout is not known here
-        return
-    environment = (ctypes.c_uint32 * 8)()  # fenv_t; its last word is the register MXCSR
-    libm.fegetenv(environment)
-    before = (ctypes.c_uint32 * 8)(*environment)
-    environment[7] |= _FLUSH_TO_ZERO | _DENORMALS_ARE_ZERO
-    libm.fesetenv(environment)
-    try:
-        # the first operation starts the threads of the CPU
+    with flushed():
         mxnet.nd.ones((1,)).wait_to_read()
-    finally:
-        libm.fesetenv(before)
 
 
 _set_environment()
 _use_one_arena()
 mx: Any = _import_mxnet()
-_start_threads_that_flush_denormals(mx)
+_start_engine(mx)

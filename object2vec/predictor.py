@@ -10,6 +10,7 @@ import numpy as np
 from object2vec import artifacts
 from object2vec.arrays import PairDataset, TokenLists
 from object2vec.batching import length_sorted_runs, widest
+from object2vec.engine import one_at_a_time
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.mxnet_import import mx
 from object2vec.network import EncoderInput, Object2VecNetwork, to_device
@@ -17,6 +18,8 @@ from object2vec.network import EncoderInput, Object2VecNetwork, to_device
 
 class Predictor:
     """Computes scores and embeddings with one copy of a network.
+
+    Several threads may ask; they are answered one after the other.
 
     Parameters
     ----------
@@ -85,7 +88,8 @@ class Predictor:
         lists = self._cut(side, lists, max_seq_len)
         answer = np.empty((len(lists), self.hyperparameters.enc_dim), np.float32)
         for rows in length_sorted_runs(lists.lengths, *self._cells(side)):
-            answer[rows] = self._encode(side, lists.take(rows)).asnumpy()
+            with one_at_a_time:
+                answer[rows] = self._encode(side, lists.take(rows)).asnumpy()
         return answer
 
     def scores(
@@ -114,8 +118,9 @@ class Predictor:
         shape = (len(in0),) if settings.is_regression else (len(in0), settings.num_classes)
         answer = np.empty(shape, np.float32)
         for rows in self._pair_runs(in0, in1):
-            vectors = self._encode_pairs(in0, in1, rows)
-            answer[rows] = self.network.score(*vectors).asnumpy()
+            with one_at_a_time:
+                vectors = self._encode_pairs(in0, in1, rows)
+                answer[rows] = self.network.score(*vectors).asnumpy()
         return answer
 
     def loss_sums(self, pairs: PairDataset) -> np.ndarray:
@@ -128,9 +133,10 @@ class Predictor:
         """
         sums = np.zeros(2)
         for rows in self._pair_runs(pairs.in0, pairs.in1):
-            vectors = self._encode_pairs(pairs.in0, pairs.in1, rows)
-            labels = to_device(pairs.labels[rows], self._context)
-            sums += self.network.loss(*vectors, labels)[1].asnumpy()
+            with one_at_a_time:
+                vectors = self._encode_pairs(pairs.in0, pairs.in1, rows)
+                labels = to_device(pairs.labels[rows], self._context)
+                sums += self.network.loss(*vectors, labels)[1].asnumpy()
         return sums
 
     def _encode_pairs(self, in0: TokenLists, in1: TokenLists, rows: np.ndarray) -> tuple[Any, Any]:

@@ -23,7 +23,7 @@ from object2vec.arrays import PairDataset
 from object2vec.baseline import baseline_of
 from object2vec.batching import Batch, TrainingBatches
 from object2vec.early_stopping import EarlyStopping
-from object2vec.engine import tuned_for
+from object2vec.engine import one_at_a_time, tuned_for
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.kvstore import choose_contexts
@@ -279,10 +279,11 @@ class _Training:
         with bar, ahead as batches_ahead:
             for prepared in batches_ahead:
                 if stop():
-                    self._updates.settle()
+                    self._settle()
                     return None
                 count = prepared.count
-                queued.append((self._step(prepared), count))
+                with one_at_a_time:
+                    queued.append((self._step(prepared), count))
                 counters.add(count)
                 if len(queued) > _IN_FLIGHT:
                     _add_sums(accumulator, *queued.popleft(), epoch)
@@ -291,10 +292,15 @@ class _Training:
                     self._log.running(epoch, begun, accumulator.values())
         for totals, count in queued:
             _add_sums(accumulator, totals, count, epoch)
-        self._updates.settle()
+        self._settle()
         return accumulator
 
+    def _settle(self) -> None:
+        with one_at_a_time:
+            self._updates.settle()
+
     def _prepared(self, batches: Iterator[Batch]) -> Iterator[_Prepared]:
+        # runs in a thread of its own: it may copy to devices, but must run no other operators
         for batch in batches:
             shards, parts = [], batch.split(len(self._contexts))
             rows: list[np.ndarray] = []

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import ctypes
 import math
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from object2vec import engine
 from object2vec.mxnet_import import mx
 
+ROOT = Path(__file__).resolve().parent.parent
 ONE, TWO = [mx.cpu(0)], [mx.cpu(0), mx.cpu(1)]
 
 
@@ -51,3 +57,92 @@ def test_threads_come_back_after_an_error(usual: int) -> None:
     with pytest.raises(ZeroDivisionError), engine.tuned_for(1.0, False, ONE):
         raise ZeroDivisionError
     assert threads_of_operators() == usual
+
+
+def run_naive(program: str) -> str:
+    """What a process prints whose operators run in the thread that calls them."""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, "MXNET_ENGINE_TYPE": "NaiveEngine", "OMP_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_calling_threads_settings_come_back() -> None:
+    program = (
+        "import ctypes\nfrom object2vec import engine\nfrom object2vec.mxnet_import import mx\n"
+        "count = ctypes.CDLL('libgomp.so.1').omp_get_max_threads\n"
+        "assert engine._runs_in_the_caller()\nprint(count())\n"
+        "with engine.tuned_for(1.0, False, [mx.cpu(0)]): print(count())\n"
+        "with engine.tuned_for(1e12, False, [mx.cpu(0)]): print(count())\n"
+        "print(count())"
+    )
+    assert run_naive(program).split() == ["2", "1", "2", "2"]
+
+
+def test_the_engines_own_threads_are_told_from_the_caller() -> None:
+    if os.environ.get("MXNET_ENGINE_TYPE") == "NaiveEngine":
+        pytest.skip("operators run in the caller here")
+    assert not engine._runs_in_the_caller()
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the mode is set on x86-64 alone")
+def test_denormals_are_flushed_in_the_caller_while_it_trains() -> None:
+    # all threads of an operator have met some numbers before, as in the start of a training
+    program = (
+        "import numpy as np\nfrom object2vec import engine\n"
+        "from object2vec.mxnet_import import mx\n"
+        "small, factors = mx.nd.full((512, 512), 1e-30), mx.nd.full((512, 512), 1e-10)\n"
+        "def left(): return np.count_nonzero(mx.nd.dot(small, factors).asnumpy())\n"
+        "print(left())\n"
+        "with engine.tuned_for(1e12, False, [mx.cpu(0)]): print(left())\n"
+        "print(left())"
+    )
+    everything = str(512 * 512)
+    assert run_naive(program).split() == [everything, "0", everything]
+
+
+@pytest.mark.parametrize("preexec", [False, True], ids=["fork", "subprocess"])
+def test_a_process_may_fork_after_it_has_computed(preexec: bool) -> None:
+    fork = (
+        "import subprocess\nsubprocess.run(['true'], preexec_fn=work, check=True)"
+        if preexec
+        else "import os\npid = os.fork()\nif not pid: work() or os._exit(0)\nos.waitpid(pid, 0)"
+    )
+    program = (
+        "from object2vec import engine\nfrom object2vec.mxnet_import import mx\n"
+        "ones = mx.nd.ones((512, 512))\n"
+        "def work(): print(mx.nd.dot(ones, ones * 2)[0, 0].asscalar(), flush=True)\n"
+        f"work()\n{fork}\nwork()"
+    )
+    assert run_naive(program).split() == ["1024.0"] * 3
+
+
+def test_threads_that_ask_at_once_get_their_own_answers() -> None:
+    program = (
+        "import threading\nimport numpy as np\n"
+        "from tests.small_jobs import random_pairs, settings\n"
+        "from object2vec.network import Object2VecNetwork\n"
+        "from object2vec.predictor import Predictor\nfrom object2vec.mxnet_import import mx\n"
+        "rng = np.random.default_rng(1)\nasked = []\n"
+        "for network in ('hcnn', 'bilstm'):\n"
+        "    net = Object2VecNetwork(settings(enc0_network=network, enc_dim=64, mlp_dim=50))\n"
+        "    net.initialize([mx.cpu()])\n    net.hybridize()\n"
+        "    model, pairs = Predictor(net), random_pairs(rng, 100)\n"
+        "    asked.append((model, pairs, model.scores(pairs.in0, pairs.in1)))\n"
+        "def ask(model, pairs, expected):\n"
+        "    for _ in range(30):\n"
+        "        if not np.allclose(model.scores(pairs.in0, pairs.in1), expected, atol=1e-6):\n"
+        "            print('another answer')\n"
+        "threads = [threading.Thread(target=ask, args=one) for one in asked * 2]\n"
+        "for thread in threads: thread.start()\n"
+        "for thread in threads: thread.join()\n"
+        "print('done')"
+    )
+    assert run_naive(program) == "done\n"
