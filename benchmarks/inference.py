@@ -22,6 +22,7 @@ import numpy as np
 from benchmarks.turns import Measured, Process, serve_turns, summary, take_turns
 from benchmarks.workloads import SEED, Workload, find
 from object2vec.arrays import PairDataset
+from object2vec.engine_type import choose_engine
 from object2vec.hyperparameters import Hyperparameters
 
 WORKLOADS = {"pooled": "W1", "hcnn": "W3-512-256"}
@@ -200,6 +201,7 @@ def _ask(predictor: Any, what: str, pairs: PairDataset, size: int, number: int) 
 
 
 def _ours(settings: Hyperparameters, weights: Path) -> Any:
+    choose_engine()
     from object2vec.mxnet_import import mx
     from object2vec.network import Object2VecNetwork
     from object2vec.predictor import Predictor

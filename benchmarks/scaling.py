@@ -15,6 +15,7 @@ import numpy as np
 from benchmarks.turns import Process, serve_turns, summary, take_turns
 from benchmarks.workloads import SEED, Turn, find
 from object2vec.arrays import PairDataset
+from object2vec.engine_type import choose_engine
 
 _BLOCK = 100_000
 
@@ -67,10 +68,11 @@ def main(arguments: list[str]) -> int:
 
 
 def _contend(pairs: int) -> None:
-    from benchmarks.ours import Contestant
-
     workload = find("W2-2048")[0]
     settings, rng = workload.settings(), np.random.default_rng(SEED)
+    choose_engine(settings)
+    from benchmarks.ours import Contestant
+
     # made in blocks: what making the data takes should not stand for what training takes
     blocks = (workload.make(min(_BLOCK, pairs - start), rng) for start in range(0, pairs, _BLOCK))
     turn = Turn(settings, PairDataset.concatenate(blocks), 0)

@@ -21,6 +21,7 @@ import numpy as np
 
 from benchmarks.turns import Measured, Process, serve_turns, summary, take_turns
 from benchmarks.workloads import WORKLOADS, Turn, Workload, find
+from object2vec.engine_type import choose_engine
 
 _STORAGES = ("row_sparse", "dense")
 _DENSE = ("dense", "deferred")
@@ -107,6 +108,7 @@ def _contend(workload: Workload, options: argparse.Namespace) -> None:
     turn = Turn(settings, workload.dataset(options.real), batches)
     contestant: Any
     if variant.startswith("ours"):
+        choose_engine(settings)
         from benchmarks import ours
 
         contestant = ours.Contestant(settings, turn)

@@ -317,6 +317,7 @@ def _validate(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
+    from object2vec.engine_type import choose_engine
     from object2vec.logs import logging_to
     from object2vec.manifest import check_files, read_manifest
     from object2vec.serving.formats import format_answer, infer, parse_body, read_requests
@@ -328,6 +329,7 @@ def _predict(options: argparse.Namespace) -> int:
     check_files(options.model_dir, read_manifest(options.model_dir))
     streaming = content_type.media_type == accept == JSON_LINES
     with logging_to(sys.stderr, logging.WARNING), _input(options.input) as source:
+        choose_engine()
         from object2vec.predictor import Predictor
 
         predictor = Predictor.load(options.model_dir)

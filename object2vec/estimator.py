@@ -13,6 +13,7 @@ import numpy as np
 
 from object2vec.arrays import PairDataset, TokenLists
 from object2vec.dataset import from_records, read_channel, token_lists
+from object2vec.engine_type import choose_engine
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters import Hyperparameters, LogLine, parse
 from object2vec.logs import LOGGER_NAME
@@ -216,6 +217,7 @@ class Object2Vec:
             None if data is None else _read(data, hyperparameters, channel)
             for channel, data in (("train", train), ("validation", validation), ("test", test))
         ]
+        choose_engine(hyperparameters)
         vectors = None
         if any(e.pretrained_embedding_file or e.vocab_file for e in hyperparameters.encoders):
             from object2vec.pretrained import read_auxiliary
@@ -327,6 +329,7 @@ class Object2Vec:
         CustomerError
             The folder holds no model, or a damaged one.
         """
+        choose_engine()
         from object2vec.predictor import Predictor
 
         predictor = Predictor.load(folder)

@@ -7,6 +7,7 @@ import ctypes
 import os
 import re
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
 
@@ -14,11 +15,13 @@ from typing import Any, Optional
 import numpy
 
 from object2vec.denormals import flushed
+from object2vec.engine_type import VARIABLE as ENGINE_VARIABLE
 from object2vec.errors import PlatformError
 
 __all__ = ["mx"]
 
 _CPU_INFO = Path("/proc/cpuinfo")
+_ENGINE_LINE = b"MXNet start using engine"
 _M_ARENA_MAX = -8  # from malloc.h
 
 
@@ -128,8 +131,31 @@ def _start_engine(mxnet: Any) -> None:
     The moments of rows that no batch touches shrink to such numbers within 800 steps of dense adam:
     MovieLens 100K slowed down by a fifth within an epoch.
     """
-    with flushed():
+    with flushed(), _without_engine_line():
         mxnet.nd.ones((1,)).wait_to_read()
+
+
+@contextlib.contextmanager
+def _without_engine_line() -> Iterator[None]:
+    """Keep the line off standard error that tells a chosen engine's name; pass the rest on."""
+    try:
+        real = os.dup(2) if ENGINE_VARIABLE in os.environ else None
+    except OSError:  # closed
+        real = None
+    if real is None:
+        yield
+        return
+    with open(os.memfd_create("stderr"), "w+b") as caught:
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(real, 2)
+            os.close(real)
+            caught.seek(0)
+            rest = b"".join(line for line in caught if _ENGINE_LINE not in line)
+            while rest:
+                rest = rest[os.write(2, rest) :]
 
 
 _set_environment()

@@ -19,6 +19,7 @@ import numpy as np
 
 from object2vec.arrays import PairDataset
 from object2vec.dataset import channel_files, check_content_type, read_channel
+from object2vec.engine_type import choose_engine
 from object2vec.environment import Channel, Environment
 from object2vec.errors import (
     AlgorithmError,
@@ -164,6 +165,8 @@ def read_inputs(job: Job) -> Inputs:
         for name in DATA_CHANNELS
         if name in job.channels
     }
+    # the auxiliary channel may need MXNet
+    choose_engine(hyperparameters)
     return Inputs(hyperparameters, datasets, _read_auxiliary(job, hyperparameters))
 
 

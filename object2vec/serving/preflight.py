@@ -71,6 +71,9 @@ def _check(model_dir: str, preferred_mode: Optional[str]) -> Findings:
     import numpy as np
 
     from object2vec.arrays import TokenLists
+    from object2vec.engine_type import choose_engine
+
+    choose_engine()
     from object2vec.kvstore import count_gpus
     from object2vec.manifest import read_manifest
     from object2vec.serving import devices

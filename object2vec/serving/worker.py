@@ -10,6 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
+from object2vec.engine_type import choose_engine
 from object2vec.logs import LOGGER_NAME, LineFormatter
 
 MODEL_DIR_VARIABLE = "OBJECT2VEC_MODEL_DIR"
@@ -58,6 +59,7 @@ def main(home: str) -> None:
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
+    choose_engine()
     # What the worker program says of every request is said by the server's own log.
     logging.getLogger("mms.service").setLevel(logging.WARNING)
     runpy.run_module("mms.model_service_worker", run_name="__main__", alter_sys=True)
