@@ -14,7 +14,6 @@ INSTALL_REQUIRES = [
     "gluonnlp==0.10.0",  # the last release for MXNet 1: vocabularies and embedding files
     "numpy>=1.23,<2",  # MXNet declares < 2; 1.23 is the first that was tried
     "orjson>=3.9,<4",  # reads JSON Lines at twice the speed of json; 3.9 has wheels for Python 3.12
-    "scipy>=1.9,<2",  # sums and transposes the CSR matrices of compact embedding gradients
     "tqdm>=4.60,<5",  # the progress bar of training
     "setuptools<82; python_version >= '3.12'",  # MXNet imports distutils, which Python 3.12 dropped
 ]
@@ -40,6 +39,7 @@ EXTRAS_REQUIRE = {
     "bench": [
         "torch==2.13.0; python_version >= '3.10'",  # has no build for Python 3.9
         "gensim==4.4.0",
+        "scipy>=1.9,<2",  # transposes the matrices of a peer
         "uvicorn==0.54.0",  # serves the PyTorch network that serving is compared with
     ],
 }

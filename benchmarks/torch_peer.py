@@ -116,7 +116,11 @@ class Tables:
             return torch.from_numpy(pad(lists, width)), torch.from_numpy(lists.lengths)
         if self.kind != "matrix":
             return torch.from_numpy(lists.tokens), torch.from_numpy(lists.offsets[:-1].copy())
-        weights = mean_weights(lists, rows)
+        # scipy works in place on what it is given
+        weights = sparse.csr_matrix(
+            (mean_weights(lists), lists.tokens.copy(), lists.offsets), shape=(len(lists), rows)
+        )
+        weights.sum_duplicates()
         return _csr(weights), _csr(weights.T.tocsr())
 
     def look_up(self, prepared: list[tuple[Any, ...]]) -> list[tuple[torch.Tensor, ...]]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Union
 
 import numpy as np
+
+Rows = Union[np.ndarray, slice]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +65,11 @@ class TokenLists:
     @property
     def lengths(self) -> np.ndarray:
         """Number of ids of each list, int64 ``(n,)``."""
-        return np.diff(self.offsets)
+        return self.offsets[1:] - self.offsets[:-1]
 
     def are_single(self) -> bool:
         """Whether every list holds exactly one id."""
-        return len(self.tokens) == len(self) and bool(np.all(np.diff(self.offsets) == 1))
+        return len(self.tokens) == len(self) and bool(np.all(self.lengths == 1))
 
     def truncate(self, max_len: int) -> TokenLists:
         """Keep the first `max_len` ids of each list; the same object when none is longer."""
@@ -75,8 +78,15 @@ class TokenLists:
             return self
         return self._gather(self.offsets[:-1], np.minimum(lengths, max_len))
 
-    def take(self, index: np.ndarray) -> TokenLists:
-        """The lists at the positions `index` (integers, or a mask of length n), in that order."""
+    def take(self, index: Rows) -> TokenLists:
+        """The lists at the positions `index` (integers, or a mask of length n), in that order.
+
+        ``slice(None)`` stands for all of them: the same object.
+        """
+        if isinstance(index, slice):
+            if index == slice(None):
+                return self
+            index = np.arange(len(self))[index]
         # the cost grows with the index alone: a batch of a large set is taken a million times
         rows = np.flatnonzero(index) if index.dtype == bool else index
         starts = self.offsets[rows]

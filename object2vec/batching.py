@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
 
-from object2vec.arrays import PairDataset, TokenLists
+from object2vec.arrays import PairDataset, Rows, TokenLists
 from object2vec.negative_sampling import Joined, NegativeSampler
 
 # The maximum over each list is taken of this many parts, a power of two. For bilstm every step of
@@ -173,36 +172,8 @@ def turned_places(lengths: np.ndarray, width: int) -> np.ndarray:
     return (turned * len(lengths) + np.arange(len(lengths))).astype(np.int32)
 
 
-def mean_weights(lists: TokenLists, vocab_size: int) -> sparse.csr_matrix:
-    """Write the mean over each list's token vectors as a matrix to multiply the token table by.
-
-    Parameters
-    ----------
-    lists : TokenLists
-        ``n`` lists.
-    vocab_size : int
-        Rows of the token table.
-
-    Returns
-    -------
-    scipy.sparse.csr_matrix
-        float32, shape ``(n, vocab_size)``; row i holds count / length for each token of list i,
-        no column twice, and is empty where the list is.
-    """
-    lengths = lists.lengths
-    values = np.repeat(1.0 / np.maximum(lengths, 1), lengths).astype(np.float32)
-    # scipy works in place on what it is given, and the lists may be shared
-    matrix = sparse.csr_matrix(
-        (values, lists.tokens.copy(), lists.offsets - lists.offsets[0]),
-        shape=(len(lists), vocab_size),
-    )
-    # MXNet loses repeated columns of a row in some of its kernels
-    matrix.sum_duplicates()
-    return matrix
-
-
-def dense_mean_weights(lists: TokenLists) -> np.ndarray:
-    """Write the mean over each list's token vectors as a matrix to multiply these vectors by.
+def mean_weights(lists: TokenLists) -> np.ndarray:
+    """Give each token its share in the mean over its list's token vectors.
 
     Parameters
     ----------
@@ -212,13 +183,11 @@ def dense_mean_weights(lists: TokenLists) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        float32, shape ``(n, total)``; row i holds 1 / length where list i stands.
+        float32, shape ``(total,)``: 1 / length of the token's list.
     """
     lengths = lists.lengths
-    weights = np.zeros((len(lists), lists.tokens.size), np.float32)
-    owner = np.repeat(np.arange(len(lists)), lengths)
-    weights[owner, np.arange(lists.tokens.size)] = 1.0 / lengths[owner]
-    return weights
+    shares = (1.0 / np.maximum(lengths, 1)).astype(np.float32)
+    return np.repeat(shares, lengths)
 
 
 def widest(lists: TokenLists) -> int:
@@ -333,7 +302,7 @@ class TrainingBatches:
 
 def length_sorted_runs(
     lengths: np.ndarray, cells_per_token: int, cells_per_row: int, max_cells: int = 1 << 24
-) -> Iterator[np.ndarray]:
+) -> Iterator[Rows]:
     """Cut rows into runs of similar length whose work fits into memory.
 
     Parameters
@@ -347,13 +316,19 @@ def length_sorted_runs(
 
     Yields
     ------
-    numpy.ndarray
-        Row numbers; all runs together hold each row once.
+    numpy.ndarray or slice
+        Row numbers; all runs together hold each row once. ``slice(None)`` where one run holds all.
     """
+
+    def fitting(longest: int) -> int:
+        return max(1, max_cells // (max(1, longest) * cells_per_token + cells_per_row))
+
+    if 0 < len(lengths) <= fitting(int(lengths.max())):
+        yield slice(None)
+        return
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):
-        longest = max(1, int(lengths[order[start]]))
-        rows = max(1, max_cells // (longest * cells_per_token + cells_per_row))
+        rows = fitting(int(lengths[order[start]]))
         yield order[start : start + rows]
         start += rows

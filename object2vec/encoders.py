@@ -62,18 +62,17 @@ class PooledEmbedding(Encoder):
     """The mean over the real token vectors, then dropout.
 
     The mean is linear in the token table and taken where the table is looked up
-    (`Object2VecNetwork.look_up`), so this block gets the means, ``(batch, enc_dim)``; or, with the
-    ``weights`` of `batching.dense_mean_weights`, the vectors of all lists behind one another.
+    (`Object2VecNetwork.look_up`), so this block gets the means, ``(batch, enc_dim)``, and no
+    lengths.
     """
 
     def __init__(self, prefix: str, rate: float) -> None:
         super().__init__(prefix)
         self._rate = rate
 
-    def forward(self, vectors: Any, lengths: Any, weights: Any = None) -> Any:
+    def forward(self, vectors: Any, lengths: Any) -> Any:
         """Encode; see the class."""
-        means = vectors if weights is None else mx.nd.dot(weights, vectors)
-        return super().forward(means) if self._rate else means
+        return super().forward(vectors) if self._rate else vectors
 
     def hybrid_forward(self, F: Any, vectors: Any) -> Any:  # type: ignore[override]
         """Encode; see the class."""

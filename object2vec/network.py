@@ -12,12 +12,13 @@ import numpy as np
 from object2vec.arrays import TokenLists
 from object2vec.batching import (
     TIME_STEP,
-    dense_mean_weights,
     mean_weights,
     pack,
     pad,
     turned_places,
+    widest,
 )
+from object2vec.device_arrays import csr_to_device, to_device
 from object2vec.encoders import BiLSTM, build_encoder, dropout
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.mxnet_import import mx
@@ -25,8 +26,6 @@ from object2vec.pretrained import TokenVectors
 
 INPUT_NAMES = (("source", "source_length"), ("target", "target_length"))
 _TABLE_RANGE = 0.07  # token tables start uniform in ±0.07
-# A sparse matrix takes longer to make than so small a dense one to multiply.
-_FEW_CELLS = 1 << 14
 _WIDTHS = {"hadamard": 1, "concat": 2, "abs_diff": 1}  # in multiples of enc_dim
 
 
@@ -40,12 +39,11 @@ class EncoderInput:
         For bilstm the padded ids, int32 ``(length, n)``; for hcnn all ids behind one another, int32
         ``(rows,)``; for pooled_embedding the mean weights, float32 ``(n, vocab_size)``, or the ids,
         int32 ``(n,)``, where every list has one.
-    lengths : NDArray
-        float32 ``(n,)``; for hcnn the number of real rows, ``(1,)``.
+    lengths : NDArray, optional
+        float32; for bilstm ``(n,)``, for hcnn the number of real rows, ``(1,)``.
     places : tuple of NDArray
         For hcnn the windows and places of `batching.PackedLists`, for bilstm the one array of
-        `batching.turned_places`; for pooled_embedding with ids of few lists, int32 ``(total,)``,
-        the one of `batching.dense_mean_weights`.
+        `batching.turned_places`.
     """
 
     tokens: Any
@@ -294,7 +292,9 @@ class Object2VecNetwork:
             for table in self.trained_tables()
         ]
 
-    def prepare(self, side: int, lists: TokenLists, width: int, context: Any) -> EncoderInput:
+    def prepare(
+        self, side: int, lists: TokenLists, width: Optional[int], context: Any
+    ) -> EncoderInput:
         """Bring one input of a batch to a device.
 
         Parameters
@@ -303,40 +303,32 @@ class Object2VecNetwork:
             0 for in0, 1 for in1.
         lists : TokenLists
             ``n`` lists, n at least 1.
-        width : int
-            Padded length for bilstm; rounded up to a multiple of `batching.TIME_STEP`.
+        width : int, optional
+            Padded length for bilstm, the longest list's where None is given; rounded up to a
+            multiple of `batching.TIME_STEP`.
         context : mxnet.Context
             The device.
         """
         encoder = self.hyperparameters.encoders[side]
+        lengths: Any = None
+        places: list[Any] = []
         if encoder.network == "hcnn":
             packed = pack(lists, encoder.cnn_filter_width)
             count = np.array([packed.count], np.float32)
             arrays = packed.tokens, count, packed.windows, packed.places
-            tokens, lengths, windows, rows = (to_device(array, context) for array in arrays)
-            return EncoderInput(tokens, lengths, (windows, rows))
-        places: tuple[Any, ...] = ()
-        if encoder.network == "bilstm":
-            width = -(-width // TIME_STEP) * TIME_STEP
+            tokens, lengths, *places = (to_device(array, context) for array in arrays)
+        elif encoder.network == "bilstm":
+            width = -(-(width or widest(lists)) // TIME_STEP) * TIME_STEP
+            lengths = to_device(lists.lengths.astype(np.float32), context)
             tokens = to_device(pad(lists, width).T, context)
-            places = (to_device(turned_places(lists.lengths, width), context),)
+            places = [to_device(turned_places(lists.lengths, width), context)]
         elif lists.are_single():
             tokens = to_device(lists.tokens, context)
-        elif 0 < len(lists) * lists.tokens.size <= _FEW_CELLS:
-            tokens = to_device(lists.tokens, context)
-            places = (to_device(dense_mean_weights(lists), context),)
         else:
-            tokens = self._mean_weights(side, lists, context)
-        return EncoderInput(tokens, to_device(lists.lengths.astype(np.float32), context), places)
-
-    def _mean_weights(self, side: int, lists: TokenLists, context: Any) -> Any:
-        weights = mean_weights(lists, self.hyperparameters.encoders[side].vocab_size)
-        return mx.nd.sparse.csr_matrix(
-            (weights.data, weights.indices, weights.indptr),
-            shape=weights.shape,
-            dtype="float32",
-            ctx=context,
-        )
+            shape = (len(lists), encoder.vocab_size)
+            weights = mean_weights(lists)
+            tokens = csr_to_device(weights, lists.tokens, lists.offsets, shape, context)
+        return EncoderInput(tokens, lengths, tuple(places))
 
     def look_up(self, side: int, inputs: EncoderInput, context: Any) -> Any:
         """Token vectors ``(…, width)`` of sequences, or their mean ``(n, enc_dim)``."""
@@ -380,9 +372,3 @@ class Object2VecNetwork:
         if self.hyperparameters.is_regression:
             return mx.sym.identity(output, name="out_layer")
         return mx.sym.softmax(output, axis=1, name="out_layer")
-
-
-def to_device(array: np.ndarray, context: Any) -> Any:
-    """An NDArray of the same type; on cpu(0) it shares the memory, which then is read-only."""
-    shared = mx.nd.from_numpy(np.ascontiguousarray(array), zero_copy=True)
-    return shared.as_in_context(context)

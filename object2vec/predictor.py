@@ -8,12 +8,13 @@ from typing import Any, Optional, Union
 import numpy as np
 
 from object2vec import artifacts
-from object2vec.arrays import PairDataset, TokenLists
-from object2vec.batching import length_sorted_runs, widest
+from object2vec.arrays import PairDataset, Rows, TokenLists
+from object2vec.batching import length_sorted_runs
+from object2vec.device_arrays import to_device
 from object2vec.engine import one_at_a_time
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.mxnet_import import mx
-from object2vec.network import EncoderInput, Object2VecNetwork, to_device
+from object2vec.network import Object2VecNetwork
 
 
 class Predictor:
@@ -139,11 +140,11 @@ class Predictor:
                 sums += self.network.loss(*vectors, labels)[1].asnumpy()
         return sums
 
-    def _encode_pairs(self, in0: TokenLists, in1: TokenLists, rows: np.ndarray) -> tuple[Any, Any]:
+    def _encode_pairs(self, in0: TokenLists, in1: TokenLists, rows: Rows) -> tuple[Any, Any]:
         return self._encode(0, in0.take(rows)), self._encode(1, in1.take(rows))
 
     def _encode(self, side: int, lists: TokenLists) -> Any:
-        inputs: EncoderInput = self.network.prepare(side, lists, widest(lists), self._context)
+        inputs = self.network.prepare(side, lists, None, self._context)
         return self.network.encode(side, inputs, self._context)
 
     def _cut(self, side: int, lists: TokenLists, limit: Optional[int]) -> TokenLists:

@@ -22,6 +22,7 @@ from object2vec import artifacts
 from object2vec.arrays import PairDataset
 from object2vec.baseline import baseline_of
 from object2vec.batching import Batch, TrainingBatches
+from object2vec.device_arrays import to_device
 from object2vec.early_stopping import EarlyStopping
 from object2vec.engine import one_at_a_time, tuned_for
 from object2vec.errors import CustomerError
@@ -30,7 +31,7 @@ from object2vec.kvstore import choose_contexts
 from object2vec.logs import LOGGER_NAME
 from object2vec.metrics import MetricAccumulator
 from object2vec.mxnet_import import mx
-from object2vec.network import EncoderInput, Object2VecNetwork, to_device
+from object2vec.network import EncoderInput, Object2VecNetwork
 from object2vec.parameter_updates import ParameterUpdates
 from object2vec.predictor import Predictor
 from object2vec.prefetch import prefetch

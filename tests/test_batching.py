@@ -14,7 +14,6 @@ from object2vec.batching import (
     Batch,
     TrainingBatches,
     bucket_widths,
-    dense_mean_weights,
     length_sorted_runs,
     mean_weights,
     pack,
@@ -174,31 +173,21 @@ def test_pad_touches_no_foreign_row() -> None:
     assert set(pad(lists, 3).ravel()) == {7, 8, 9}
 
 
+def test_take_by_slices(rng: np.random.Generator) -> None:
+    lists = random_lists(rng, 9, longest=5)
+    assert lists.take(slice(None)) is lists
+    expected = lists.take(np.array([2, 4, 6]))
+    taken = lists.take(slice(2, 8, 2))
+    assert np.array_equal(taken.tokens, expected.tokens)
+    assert np.array_equal(taken.offsets, expected.offsets)
+
+
 def test_mean_weights(rng: np.random.Generator) -> None:
     lists = random_lists(rng, 40, longest=8, vocab=5)
-    before = lists.tokens.copy()
-    weights = mean_weights(lists, 6)
-    assert weights.shape == (40, 6)
+    weights = mean_weights(lists)
     assert weights.dtype == np.float32
-    expected = np.zeros((40, 6))
-    for row, ids in enumerate(lists):
-        for token in ids:
-            expected[row, token] += 1 / len(ids)
-    np.testing.assert_allclose(weights.toarray(), expected, atol=1e-6)
-    for row in range(40):
-        columns = weights.indices[weights.indptr[row] : weights.indptr[row + 1]]
-        assert len(set(columns)) == len(columns)
-    assert np.array_equal(lists.tokens, before)
-
-
-def test_dense_mean_weights(rng: np.random.Generator) -> None:
-    lists = random_lists(rng, 40, longest=8, vocab=5)
-    weights = dense_mean_weights(lists)
-    assert weights.dtype == np.float32
-    table = rng.normal(size=(6, 3))
-    np.testing.assert_allclose(
-        weights @ table[lists.tokens], mean_weights(lists, 6) @ table, atol=1e-6
-    )
+    expected = [1 / len(ids) for ids in lists for _ in ids]
+    np.testing.assert_allclose(weights, expected, rtol=1e-6)
 
 
 def test_length_sorted_runs(rng: np.random.Generator) -> None:
@@ -216,6 +205,12 @@ def test_length_sorted_runs(rng: np.random.Generator) -> None:
 def test_length_sorted_runs_of_rows_beyond_memory() -> None:
     assert [run.tolist() for run in length_sorted_runs(np.array([9, 5]), 100, 1, 10)] == [[0], [1]]
     assert list(length_sorted_runs(np.zeros(0, np.int64), 1, 1)) == []
+
+
+def test_one_run_of_all_rows_needs_no_order() -> None:
+    assert list(length_sorted_runs(np.array([5, 9]), 10, 1, 182)) == [slice(None)]
+    assert len(list(length_sorted_runs(np.array([5, 9]), 10, 1, 181))) == 2
+    assert list(length_sorted_runs(np.zeros(3, np.int64), 1, 1)) == [slice(None)]
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 9])

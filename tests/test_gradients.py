@@ -10,8 +10,9 @@ from numpy_model import NumpyModel
 from small_jobs import VOCAB, arrays, random_network, random_pairs, settings
 
 from object2vec.arrays import PairDataset, TokenLists
+from object2vec.device_arrays import to_device
 from object2vec.mxnet_import import mx
-from object2vec.network import Object2VecNetwork, to_device
+from object2vec.network import Object2VecNetwork
 from object2vec.parameter_updates import ParameterUpdates
 from object2vec.training import train
 
@@ -90,21 +91,6 @@ def test_gradients_of_all_parameters(
         expected = float(np.sum(gradient * direction))
         size = float(np.linalg.norm(gradient))
         assert slope == pytest.approx(expected, rel=1e-3, abs=1e-4 * max(size, 1)), name
-
-
-def test_both_forms_of_the_mean_have_one_gradient(
-    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Few lists are averaged by a dense matrix, many by a sparse one."""
-    network = random_network(settings(enc0_network="pooled_embedding"), rng)
-    pairs = random_pairs(rng, 6, longest=5)
-    backward(network, pairs)
-    expected = dense_gradients(network)
-    monkeypatch.setattr("object2vec.network._FEW_CELLS", 0)
-    assert network.prepare(0, pairs.in0, 1, CPU).tokens.stype == "csr"
-    backward(network, pairs)
-    for name, gradient in dense_gradients(network).items():
-        np.testing.assert_allclose(gradient, expected[name], rtol=1e-4, atol=1e-6, err_msg=name)
 
 
 @pytest.mark.parametrize("given", NETWORKS, ids=lambda given: "-".join(map(str, given.values())))
