@@ -52,6 +52,12 @@ class TokenLists:
         np.cumsum(lengths, out=offsets[1:])
         return cls(tokens, offsets)
 
+    @classmethod
+    def concatenate(cls, parts: Sequence[TokenLists]) -> TokenLists:
+        """Join lists one behind the other."""
+        lengths = np.concatenate([part.lengths for part in parts])
+        return cls.from_lengths(np.concatenate([part.tokens for part in parts]), lengths)
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 

@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 _AUTO_LAYERS = {"hcnn": 4, "bilstm": 1}
+LARGEST_ARRAY = (1 << 31) - 2  # numbers in an array of MXNet; of a sparse one, places for them
 _ROW_SPARSE_OPTIMIZERS = ("adam", "adagrad", "sgd")
 
 
@@ -171,6 +172,7 @@ def parse(raw: Mapping[str, Any]) -> tuple[Hyperparameters, list[LogLine]]:
     job.resolve_encoders()
     job.check_storage_type()
     job.check_tied()
+    job.check_table_sizes()
     job.note_adadelta()
     sentences = job.sentences()
     if sentences:
@@ -356,6 +358,20 @@ class _Job:
                     f"'tied_token_embedding_weight' needs the same {what} on both sides, but "
                     f"'{names[0]}' is {first!r} and '{names[1]}' is {second!r}{note}."
                 )
+
+    def check_table_sizes(self) -> None:
+        seen = set()
+        for side in (0, 1):
+            names = f"enc{side}_vocab_size", f"enc{side}_token_embedding_dim"
+            if not self._sound(*names):
+                continue
+            rows, columns = sizes = tuple(self.values[name] for name in names)
+            if rows * columns > LARGEST_ARRAY and sizes not in seen:
+                self.rule_errors.append(
+                    f"'{names[0]}' times '{names[1]}' must be at most {LARGEST_ARRAY}, the largest "
+                    f"array of MXNet, but {rows} times {columns} is {rows * columns}."
+                )
+            seen.add(sizes)
 
     def note_adadelta(self) -> None:
         if self.values["optimizer"] == "adadelta" and "learning_rate" in self.given:

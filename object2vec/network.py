@@ -20,7 +20,7 @@ from object2vec.batching import (
 )
 from object2vec.device_arrays import csr_to_device, to_device
 from object2vec.encoders import BiLSTM, build_encoder, dropout
-from object2vec.hyperparameters import Hyperparameters
+from object2vec.hyperparameters import LARGEST_ARRAY, Hyperparameters
 from object2vec.mxnet_import import mx
 from object2vec.pretrained import TokenVectors
 
@@ -35,10 +35,11 @@ class EncoderInput:
 
     Attributes
     ----------
-    tokens : NDArray or CSRNDArray
+    tokens : NDArray or list of CSRNDArray
         For bilstm the padded ids, int32 ``(length, n)``; for hcnn all ids behind one another, int32
-        ``(rows,)``; for pooled_embedding the mean weights, float32 ``(n, vocab_size)``, or the ids,
-        int32 ``(n,)``, where every list has one.
+        ``(rows,)``; for pooled_embedding the mean weights, float32 ``(n, vocab_size)``, in as many
+        parts as MXNet's largest array asks for, or the ids, int32 ``(n,)``, where every list has
+        one.
     lengths : NDArray, optional
         float32; for bilstm ``(n,)``, for hcnn the number of real rows, ``(1,)``.
     places : tuple of NDArray
@@ -325,16 +326,56 @@ class Object2VecNetwork:
         elif lists.are_single():
             tokens = to_device(lists.tokens, context)
         else:
-            shape = (len(lists), encoder.vocab_size)
-            weights = mean_weights(lists)
-            tokens = csr_to_device(weights, lists.tokens, lists.offsets, shape, context)
+            tokens = self._mean_weights(lists, encoder.vocab_size, context)
         return EncoderInput(tokens, lengths, tuple(places))
+
+    @staticmethod
+    def _mean_weights(lists: TokenLists, vocab_size: int, context: Any) -> list[Any]:
+        most = LARGEST_ARRAY // vocab_size
+        parts = [lists.take(slice(start, start + most)) for start in range(0, len(lists), most)]
+        return [
+            csr_to_device(
+                mean_weights(part), part.tokens, part.offsets, (len(part), vocab_size), context
+            )
+            for part in parts
+        ]
+
+    def prepare_pairs(
+        self,
+        sides: tuple[TokenLists, TokenLists],
+        widths: tuple[Optional[int], Optional[int]],
+        context: Any,
+    ) -> tuple[EncoderInput, ...]:
+        """Bring both inputs of a batch to a device, for `encode_pairs`.
+
+        Parameters
+        ----------
+        sides : tuple of TokenLists
+            ``n`` lists of in0 and ``n`` of in1, n at least 1.
+        widths : tuple of int, optional
+            As for `prepare`.
+        context : mxnet.Context
+            The device.
+        """
+        if self._is_one_lookup(len(sides[0])):
+            return (self.prepare(0, TokenLists.concatenate(sides), None, context),)
+        return tuple(
+            self.prepare(side, lists, width, context)
+            for side, (lists, width) in enumerate(zip(sides, widths))
+        )
+
+    def _is_one_lookup(self, pairs: int) -> bool:
+        # the gradients of two would have to be added up: an eighth of a step on a large table
+        table, other = self._tables
+        both_pooled = self.is_pooled(0) and self.is_pooled(1)
+        return table is other and both_pooled and 2 * pairs * table.shape[0] <= LARGEST_ARRAY
 
     def look_up(self, side: int, inputs: EncoderInput, context: Any) -> Any:
         """Token vectors ``(…, width)`` of sequences, or their mean ``(n, enc_dim)``."""
         table = self._tables[side]
-        if inputs.tokens.stype == "csr":
-            return mx.nd.dot(inputs.tokens, table.data(context))
+        if isinstance(inputs.tokens, list):
+            means = [mx.nd.dot(weights, table.data(context)) for weights in inputs.tokens]
+            return means[0] if len(means) == 1 else mx.nd.concat(*means, dim=0)
         rows, columns = table.shape
         return mx.nd.Embedding(
             inputs.tokens,
@@ -348,6 +389,15 @@ class Object2VecNetwork:
         """Embeddings ``(n, enc_dim)`` of one input."""
         vectors = self.look_up(side, inputs, context)
         return self.encoders[side](vectors, inputs.lengths, *inputs.places)
+
+    def encode_pairs(self, inputs: tuple[EncoderInput, ...], context: Any) -> tuple[Any, Any]:
+        """Embeddings of in0 and of in1, ``(n, enc_dim)`` each."""
+        if len(inputs) == 1:
+            halves = mx.nd.split(self.look_up(0, inputs[0], context), num_outputs=2, axis=0)
+            vectors = [encoder(half, None) for encoder, half in zip(self.encoders, halves)]
+        else:
+            vectors = [self.encode(side, inputs[side], context) for side in (0, 1)]
+        return vectors[0], vectors[1]
 
     def score(self, vector0: Any, vector1: Any) -> Any:
         """Probabilities ``(n, num_classes)``, or numbers ``(n,)`` for mean_squared_error."""

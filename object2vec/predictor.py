@@ -141,7 +141,9 @@ class Predictor:
         return sums
 
     def _encode_pairs(self, in0: TokenLists, in1: TokenLists, rows: Rows) -> tuple[Any, Any]:
-        return self._encode(0, in0.take(rows)), self._encode(1, in1.take(rows))
+        sides = in0.take(rows), in1.take(rows)
+        inputs = self.network.prepare_pairs(sides, (None, None), self._context)
+        return self.network.encode_pairs(inputs, self._context)
 
     def _encode(self, side: int, lists: TokenLists) -> Any:
         inputs = self.network.prepare(side, lists, None, self._context)

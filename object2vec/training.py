@@ -78,7 +78,7 @@ class _Shard:
     """A device's part of a batch. A device without pairs takes one with the weight 0."""
 
     context: Any
-    inputs: tuple[EncoderInput, EncoderInput]
+    inputs: tuple[EncoderInput, ...]
     labels: Any
     weight: float
 
@@ -311,12 +311,9 @@ class _Training:
                 weight = 1.0 if len(part) else 0.0
                 if not weight:
                     part = batch.split(len(batch))[0]
-                inputs = [
-                    self._network.prepare(side, lists, width, context)
-                    for side, (lists, width) in enumerate(zip(part.sides, part.widths))
-                ]
+                inputs = self._network.prepare_pairs(part.sides, part.widths, context)
                 labels = to_device(part.labels, context)
-                shards.append(_Shard(context, (inputs[0], inputs[1]), labels, weight))
+                shards.append(_Shard(context, inputs, labels, weight))
             yield _Prepared(shards, len(batch), rows)
 
     def _step(self, batch: _Prepared) -> list[Any]:
@@ -325,9 +322,7 @@ class _Training:
         objectives, totals = [], []
         with mx.autograd.record():
             for shard in batch.shards:
-                vectors = [
-                    network.encode(side, shard.inputs[side], shard.context) for side in (0, 1)
-                ]
+                vectors = network.encode_pairs(shard.inputs, shard.context)
                 objective, reported = network.loss(*vectors, shard.labels)
                 if shard.weight:
                     totals.append(reported)

@@ -123,11 +123,9 @@ def test_a_gradient_has_the_rows_that_are_told(
     pairs = PairDataset(sides[0], sides[1], np.ones(count, np.float32))
     rows = model.rows_in_use([(pairs.in0, pairs.in1)])
     updates = ParameterUpdates(given, model, [mx.cpu()])
+    inputs = model.prepare_pairs((sides[0], sides[1]), (40, 40), mx.cpu())
     with mx.autograd.record():
-        vectors = [
-            model.encode(side, model.prepare(side, lists, 40, mx.cpu()), mx.cpu())
-            for side, lists in enumerate(sides)
-        ]
+        vectors = model.encode_pairs(inputs, mx.cpu())
         objective, _ = model.loss(*vectors, mx.nd.array(pairs.labels))
     objective.backward()
     for table, told in zip(model.trained_tables(), rows):

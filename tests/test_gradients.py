@@ -42,12 +42,10 @@ RATES = {"adam": 0.01, "adagrad": 0.05, "sgd": 0.1, "rmsprop": 0.005, "adadelta"
 
 def backward(network: Object2VecNetwork, pairs: PairDataset, extra: int = 0) -> None:
     """One backward pass of the sum over the pairs."""
+    widths = [int(lists.lengths.max()) + extra for lists in (pairs.in0, pairs.in1)]
+    inputs = network.prepare_pairs((pairs.in0, pairs.in1), (widths[0], widths[1]), CPU)
     with mx.autograd.record():
-        vectors = []
-        for side, lists in enumerate((pairs.in0, pairs.in1)):
-            width = int(lists.lengths.max()) + extra
-            inputs = network.prepare(side, lists, width, CPU)
-            vectors.append(network.encode(side, inputs, CPU))
+        vectors = network.encode_pairs(inputs, CPU)
         objective, _ = network.loss(*vectors, to_device(pairs.labels, CPU))
     objective.backward()
 

@@ -338,6 +338,18 @@ def test_all_errors_at_once() -> None:
     assert positions == sorted(positions)
 
 
+def test_a_table_beyond_mxnets_largest_array() -> None:
+    sizes = {"enc0_vocab_size": 3_000_000, "enc0_token_embedding_dim": 716}
+    text = refused({**REQUIRED, **sizes})
+    assert text == (
+        "'enc0_vocab_size' times 'enc0_token_embedding_dim' must be at most 2147483646, the "
+        "largest array of MXNet, but 3000000 times 716 is 2148000000."
+    )
+    assert parse({**REQUIRED, **sizes, "enc0_token_embedding_dim": 715})
+    pooled = {**sizes, "enc0_network": "pooled_embedding", "enc_dim": 800}
+    assert "3000000 times 800" in refused({**REQUIRED, **pooled})
+
+
 VALUES = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8),
     st.lists(st.text(max_size=4), max_size=3), st.binary(max_size=3),

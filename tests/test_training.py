@@ -368,6 +368,32 @@ def test_wider_validation_lists_than_training_ones(rng: np.random.Generator) -> 
         assert math.isfinite(result.best_loss)
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_more_lists_than_fit_into_one_sparse_array(tied: bool, rng: np.random.Generator) -> None:
+    """Batch times vocabulary is beyond MXNet's largest array, in training and validation."""
+    vocab, number = 2_900_000, 1_500
+    given = random_pairs(rng, number, longest=3, vocab=vocab)
+    hyperparameters = settings(
+        enc0_network="pooled_embedding",
+        enc0_vocab_size=vocab,
+        enc_dim=4,
+        tied_token_embedding_weight=tied,
+        mini_batch_size=number,
+        epochs=1,
+    )
+    predictor = train(hyperparameters, given, given).predictor
+    few = np.arange(0, number, 100)
+    scores = predictor.scores(given.in0, given.in1)
+    np.testing.assert_allclose(
+        scores[few], predictor.scores(given.in0.take(few), given.in1.take(few)), rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        predictor.embeddings(0, given.in0)[few],
+        predictor.embeddings(0, given.in0.take(few)),
+        rtol=1e-5,
+    )
+
+
 @pytest.mark.parametrize("number", [1, 2])
 def test_the_smallest_data(number: int, rng: np.random.Generator) -> None:
     """One pair, and lists that are all empty."""
