@@ -1,9 +1,10 @@
-"""MXNet's engine on the CPU: tuned for a training job, and safe where several threads call it."""
+"""MXNet's engine on the CPU: tuned for what is to be done, safe where several threads call it."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -15,11 +16,12 @@ from object2vec.mxnet_import import mx
 # An operator of few operations is done before a second thread has woken up. Measured in floating
 # point operations of a step; deferred rows of token tables take two dozen small operators more.
 _SMALL_STEP, _SMALL_DEFERRED_STEP = 3e8, 6e8
+# The same of a request; those of a sequence encoder are shared by a hundred operators, not a dozen.
+_SMALL_REQUEST, _SMALL_SEQUENCE_REQUEST = 3e7, 3e8
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from malloc.h
 _MMAP_MAX, _TRIM_THRESHOLD, _KEPT = 65_536, 128 << 10, 1 << 30  # two defaults of glibc, and ours
 _OMP_PAUSE_HARD = 2  # from omp.h
 _FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
-
 
 # Operators of two threads may share temporary memory, and only the engine's own threads keep them
 # apart. Whoever runs others than copies holds this.
@@ -59,7 +61,7 @@ def tuned_for(operations: float, has_deferred: bool, contexts: list[Any]) -> Ite
     threads = _openmp_threads() if is_one_cpu and operations < small else 1
     with contextlib.ExitStack() as stack:
         stack.enter_context(_kept_memory())
-        if _runs_in_the_caller():
+        if runs_in_the_caller():
             stack.enter_context(flushed(with_openmp=True))
         if threads > 1:
             _set_threads(1)
@@ -70,19 +72,54 @@ def tuned_for(operations: float, has_deferred: bool, contexts: list[Any]) -> Ite
                 _set_threads(threads)
 
 
+@contextlib.contextmanager
+def answering(operations: float, has_sequences: bool) -> Iterator[None]:
+    """Run a request's operators while no other thread does, small ones on one OpenMP thread.
+
+    Where another process takes a core, waiting for the second thread makes a small request three to
+    five times slower; where none does, one thread is as fast. Only where the engine runs operators
+    in the thread that calls them: any other would have to be waited for.
+
+    Parameters
+    ----------
+    operations : float
+        Floating point operations of the request.
+    has_sequences : bool
+        Whether an encoder reads sequences.
+    """
+    small = _SMALL_SEQUENCE_REQUEST if has_sequences else _SMALL_REQUEST
+    with one_at_a_time:
+        threads = _openmp_threads() if operations < small and runs_in_the_caller() else 1
+        if threads == 1:
+            yield
+            return
+        gomp = _gomp()
+        gomp.omp_set_num_threads(1)
+        try:
+            yield
+        finally:
+            gomp.omp_set_num_threads(threads)
+
+
+@functools.cache
+def _gomp() -> Any:
+    """OpenMP as MXNet uses it; None for a build with another one."""
+    try:
+        return ctypes.CDLL("libgomp.so.1")
+    except OSError:
+        return None
+
+
 def _openmp_threads() -> int:
     """Threads that every operator uses; 1 where the engine runs several operators at once."""
     if os.environ.get("MXNET_CPU_WORKER_NTHREADS", "1") != "1":
         return 1
-    try:
-        return int(ctypes.CDLL("libgomp.so.1").omp_get_max_threads())
-    except OSError:  # a build of MXNet with another OpenMP
-        return 1
+    return int(_gomp().omp_get_max_threads()) if _gomp() is not None else 1
 
 
 def _set_threads(count: int) -> None:
     # OpenMP keeps the number for each thread, so the one that runs operators has to set it
-    gomp = ctypes.CDLL("libgomp.so.1")
+    gomp = _gomp()
     _run_in_engine(lambda: gomp.omp_set_num_threads(count))
 
 
@@ -95,7 +132,8 @@ def _run_in_engine(call: Callable[[], Any]) -> None:
     mx.nd.waitall()
 
 
-def _runs_in_the_caller() -> bool:
+@functools.cache
+def runs_in_the_caller() -> bool:
     """Whether operators run in the thread that calls them (NaiveEngine)."""
     seen: list[int] = []
     _run_in_engine(lambda: seen.append(threading.get_ident()))
@@ -122,8 +160,8 @@ def _kept_memory() -> Iterator[None]:
 def _before_fork() -> None:
     # The child has no thread but this one, and would wait forever for OpenMP's others.
     one_at_a_time.acquire()
-    with contextlib.suppress(OSError, AttributeError):  # another OpenMP, or GCC before 9
-        ctypes.CDLL("libgomp.so.1").omp_pause_resource_all(_OMP_PAUSE_HARD)
+    with contextlib.suppress(AttributeError):  # another OpenMP, or GCC before 9
+        _gomp().omp_pause_resource_all(_OMP_PAUSE_HARD)
 
 
 os.register_at_fork(

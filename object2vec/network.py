@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +27,15 @@ from object2vec.pretrained import TokenVectors
 
 INPUT_NAMES = (("source", "source_length"), ("target", "target_length"))
 _TABLE_RANGE = 0.07  # token tables start uniform in ±0.07
+# Reading a number of a table takes as long as so many operations.
+_OF_A_READ = 20.0
 _WIDTHS = {"hadamard": 1, "concat": 2, "abs_diff": 1}  # in multiples of enc_dim
+
+
+@functools.cache
+def _numbers(block: Any) -> int:
+    """Numbers in all parameters of a block."""
+    return sum(math.prod(value.shape) for value in block.collect_params().values())
 
 
 @dataclass(frozen=True)
@@ -253,12 +262,24 @@ class Object2VecNetwork:
         """Whether the encoder of in0 (0) or in1 (1) is pooled_embedding."""
         return self.hyperparameters.encoders[side].network == "pooled_embedding"
 
+    @property
+    def has_sequences(self) -> bool:
+        """Whether an encoder reads the tokens in their order."""
+        return not (self.is_pooled(0) and self.is_pooled(1))
+
     def step_operations(self, pairs: int) -> float:
         """Floating point operations of a training step, infinite where it reads sequences."""
-        if not (self.is_pooled(0) and self.is_pooled(1)):
-            return math.inf
-        weights = self.scorer.collect_params().values()
-        return 6.0 * pairs * sum(math.prod(weight.shape) for weight in weights)
+        return math.inf if self.has_sequences else 3 * self.scoring_operations(pairs)
+
+    def scoring_operations(self, pairs: int) -> float:
+        """Floating point operations of scoring embedded pairs."""
+        return 2.0 * pairs * _numbers(self.scorer)
+
+    def encoding_operations(self, side: int, tokens: int) -> float:
+        """Floating point operations of embedding lists of so many tokens together."""
+        # each token meets each weight of a convolution or an LSTM once
+        width = self._tables[side].shape[1]
+        return tokens * (2.0 * _numbers(self.encoders[side]) + _OF_A_READ * width)
 
     def trained_tables(self) -> list[Any]:
         """The token tables that training moves, each once."""

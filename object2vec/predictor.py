@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any, Optional, Union
 
 import numpy as np
 
 from object2vec import artifacts
-from object2vec.arrays import PairDataset, Rows, TokenLists
+from object2vec.arrays import PairDataset, TokenLists
 from object2vec.batching import length_sorted_runs
 from object2vec.device_arrays import to_device
-from object2vec.engine import one_at_a_time
+from object2vec.engine import answering
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.mxnet_import import mx
 from object2vec.network import Object2VecNetwork
@@ -89,8 +90,9 @@ class Predictor:
         lists = self._cut(side, lists, max_seq_len)
         answer = np.empty((len(lists), self.hyperparameters.enc_dim), np.float32)
         for rows in length_sorted_runs(lists.lengths, *self._cells(side)):
-            with one_at_a_time:
-                answer[rows] = self._encode(side, lists.take(rows)).asnumpy()
+            part = lists.take(rows)
+            with self._answering({side: part}):
+                answer[rows] = self._encode(side, part).asnumpy()
         return answer
 
     def scores(
@@ -119,8 +121,9 @@ class Predictor:
         shape = (len(in0),) if settings.is_regression else (len(in0), settings.num_classes)
         answer = np.empty(shape, np.float32)
         for rows in self._pair_runs(in0, in1):
-            with one_at_a_time:
-                vectors = self._encode_pairs(in0, in1, rows)
+            sides = in0.take(rows), in1.take(rows)
+            with self._answering(dict(enumerate(sides))):
+                vectors = self._encode_pairs(sides)
                 answer[rows] = self.network.score(*vectors).asnumpy()
         return answer
 
@@ -134,14 +137,23 @@ class Predictor:
         """
         sums = np.zeros(2)
         for rows in self._pair_runs(pairs.in0, pairs.in1):
-            with one_at_a_time:
-                vectors = self._encode_pairs(pairs.in0, pairs.in1, rows)
+            sides = pairs.in0.take(rows), pairs.in1.take(rows)
+            with self._answering(dict(enumerate(sides))):
+                vectors = self._encode_pairs(sides)
                 labels = to_device(pairs.labels[rows], self._context)
                 sums += self.network.loss(*vectors, labels)[1].asnumpy()
         return sums
 
-    def _encode_pairs(self, in0: TokenLists, in1: TokenLists, rows: Rows) -> tuple[Any, Any]:
-        sides = in0.take(rows), in1.take(rows)
+    def _answering(self, sides: dict[int, TokenLists]) -> contextlib.AbstractContextManager[None]:
+        network = self.network
+        operations = sum(
+            network.encoding_operations(side, lists.tokens.size) for side, lists in sides.items()
+        )
+        if len(sides) == 2:
+            operations += network.scoring_operations(len(sides[0]))
+        return answering(operations, network.has_sequences)
+
+    def _encode_pairs(self, sides: tuple[TokenLists, TokenLists]) -> tuple[Any, Any]:
         inputs = self.network.prepare_pairs(sides, (None, None), self._context)
         return self.network.encode_pairs(inputs, self._context)
 

@@ -19,7 +19,7 @@ from object2vec.hyperparameters import Hyperparameters, parse
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = {"enc0_max_seq_len": 9, "enc0_vocab_size": 30, "enc_dim": 8, "mlp_dim": 5, "_seed": 1}
 # Tells of each call of MXNet whether the engine runs it in the calling thread.
-PROBE = "from object2vec.engine import _runs_in_the_caller; print(_runs_in_the_caller())"
+PROBE = "from object2vec.engine import runs_in_the_caller; print(runs_in_the_caller())"
 FD_2 = "import os, sys\nfrom object2vec.mxnet_import import _without_engine_line\n"
 
 
