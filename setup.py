@@ -44,9 +44,9 @@ EXTRAS_REQUIRE = {
     ],
 }
 
-ADAM_KERNELS = Extension(
-    "object2vec._adam_kernels",
-    ["object2vec/adam_kernels.c"],
+CPU_KERNELS = Extension(
+    "object2vec._cpu_kernels",
+    ["object2vec/cpu_kernels.c"],
     # sqrtf needs no errno, and only without it and without traps is it a vector instruction
     extra_compile_args=["-O3", "-fopenmp", "-fno-math-errno", "-fno-trapping-math"],
     extra_link_args=["-fopenmp"],
@@ -64,7 +64,7 @@ setup(
         "object2vec": ["py.typed"],
         "object2vec.serving.plugin": ["*.java", "endpoints.jar"],
     },
-    ext_modules=[ADAM_KERNELS],
+    ext_modules=[CPU_KERNELS],
     python_requires=">=3.9,<3.13",
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,

@@ -19,7 +19,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from object2vec import adam_kernels
+from object2vec import cpu_kernels
 from object2vec.mxnet_import import mx
 
 _MEMORY = 200  # steps after which momentum has faded to less than a float's last digit
@@ -113,7 +113,7 @@ def catch_up(
         Adam's constant.
     """
     if weight.context.device_type == "cpu":
-        adam_kernels.catch_up(weight, mean, variance, rows, factors, epsilon)
+        cpu_kernels.catch_up(weight, mean, variance, rows, factors, epsilon)
     else:
         catch_up_by_operators(weight, mean, variance, rows, factors, epsilon)
 

@@ -18,8 +18,10 @@ from object2vec.mxnet_import import mx
 _SMALL_STEP, _SMALL_DEFERRED_STEP = 3e8, 6e8
 # The same of a request; those of a sequence encoder are shared by a hundred operators, not a dozen.
 _SMALL_REQUEST, _SMALL_SEQUENCE_REQUEST = 3e7, 3e8
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from malloc.h
-_MMAP_MAX, _TRIM_THRESHOLD, _KEPT = 65_536, 128 << 10, 1 << 30  # two defaults of glibc, and ours
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4  # from malloc.h
+_KEPT = 1 << 30  # bytes of freed memory, while training runs
+# Afterwards what glibc adjusts itself to at most; it no longer does so once it has been told.
+_MMAP_MAX, _MMAP_THRESHOLD, _TRIM_THRESHOLD = 65_536, 32 << 20, 64 << 20
 _OMP_PAUSE_HARD = 2  # from omp.h
 _FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
 
@@ -153,6 +155,7 @@ def _kept_memory() -> Iterator[None]:
         yield
     finally:
         libc.mallopt(_M_MMAP_MAX, _MMAP_MAX)
+        libc.mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD)
         libc.mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD)
         libc.malloc_trim(0)
 

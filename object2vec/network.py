@@ -19,6 +19,7 @@ from object2vec.batching import (
     turned_places,
     widest,
 )
+from object2vec.cpu_kernels import mean_of_rows
 from object2vec.device_arrays import csr_to_device, to_device
 from object2vec.encoders import BiLSTM, build_encoder, dropout
 from object2vec.hyperparameters import LARGEST_ARRAY, Hyperparameters
@@ -44,11 +45,11 @@ class EncoderInput:
 
     Attributes
     ----------
-    tokens : NDArray or list of CSRNDArray
+    tokens : NDArray, list of CSRNDArray, or TokenLists
         For bilstm the padded ids, int32 ``(length, n)``; for hcnn all ids behind one another, int32
         ``(rows,)``; for pooled_embedding the mean weights, float32 ``(n, vocab_size)``, in as many
-        parts as MXNet's largest array asks for, or the ids, int32 ``(n,)``, where every list has
-        one.
+        parts as MXNet's largest array asks for, the ids, int32 ``(n,)``, where every list has one,
+        or the TokenLists themselves where a CPU needs no gradient.
     lengths : NDArray, optional
         float32; for bilstm ``(n,)``, for hcnn the number of real rows, ``(1,)``.
     places : tuple of NDArray
@@ -315,7 +316,13 @@ class Object2VecNetwork:
         ]
 
     def prepare(
-        self, side: int, lists: TokenLists, width: Optional[int], context: Any
+        self,
+        side: int,
+        lists: TokenLists,
+        width: Optional[int],
+        context: Any,
+        *,
+        needs_gradient: bool = True,
     ) -> EncoderInput:
         """Bring one input of a batch to a device.
 
@@ -330,6 +337,8 @@ class Object2VecNetwork:
             multiple of `batching.TIME_STEP`.
         context : mxnet.Context
             The device.
+        needs_gradient : bool
+            False where the token table will need no gradient, which is faster.
         """
         encoder = self.hyperparameters.encoders[side]
         lengths: Any = None
@@ -346,6 +355,8 @@ class Object2VecNetwork:
             places = [to_device(turned_places(lists.lengths, width), context)]
         elif lists.are_single():
             tokens = to_device(lists.tokens, context)
+        elif context.device_type == "cpu" and not needs_gradient:
+            tokens = lists
         else:
             tokens = self._mean_weights(lists, encoder.vocab_size, context)
         return EncoderInput(tokens, lengths, tuple(places))
@@ -366,6 +377,8 @@ class Object2VecNetwork:
         sides: tuple[TokenLists, TokenLists],
         widths: tuple[Optional[int], Optional[int]],
         context: Any,
+        *,
+        needs_gradient: bool = True,
     ) -> tuple[EncoderInput, ...]:
         """Bring both inputs of a batch to a device, for `encode_pairs`.
 
@@ -377,11 +390,14 @@ class Object2VecNetwork:
             As for `prepare`.
         context : mxnet.Context
             The device.
+        needs_gradient : bool
+            As for `prepare`.
         """
         if self._is_one_lookup(len(sides[0])):
-            return (self.prepare(0, TokenLists.concatenate(sides), None, context),)
+            both = TokenLists.concatenate(sides)
+            return (self.prepare(0, both, None, context, needs_gradient=needs_gradient),)
         return tuple(
-            self.prepare(side, lists, width, context)
+            self.prepare(side, lists, width, context, needs_gradient=needs_gradient)
             for side, (lists, width) in enumerate(zip(sides, widths))
         )
 
@@ -394,6 +410,8 @@ class Object2VecNetwork:
     def look_up(self, side: int, inputs: EncoderInput, context: Any) -> Any:
         """Token vectors ``(…, width)`` of sequences, or their mean ``(n, enc_dim)``."""
         table = self._tables[side]
+        if isinstance(inputs.tokens, TokenLists):
+            return mean_of_rows(table.data(context), inputs.tokens)
         if isinstance(inputs.tokens, list):
             means = [mx.nd.dot(weights, table.data(context)) for weights in inputs.tokens]
             return means[0] if len(means) == 1 else mx.nd.concat(*means, dim=0)

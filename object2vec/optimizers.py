@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from object2vec.adam_kernels import AdamStep
+from object2vec.cpu_kernels import AdamStep
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.mxnet_import import mx
 

@@ -154,11 +154,13 @@ class Predictor:
         return answering(operations, network.has_sequences)
 
     def _encode_pairs(self, sides: tuple[TokenLists, TokenLists]) -> tuple[Any, Any]:
-        inputs = self.network.prepare_pairs(sides, (None, None), self._context)
+        inputs = self.network.prepare_pairs(
+            sides, (None, None), self._context, needs_gradient=False
+        )
         return self.network.encode_pairs(inputs, self._context)
 
     def _encode(self, side: int, lists: TokenLists) -> Any:
-        inputs = self.network.prepare(side, lists, None, self._context)
+        inputs = self.network.prepare(side, lists, None, self._context, needs_gradient=False)
         return self.network.encode(side, inputs, self._context)
 
     def _cut(self, side: int, lists: TokenLists, limit: Optional[int]) -> TokenLists:

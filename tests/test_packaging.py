@@ -208,7 +208,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> Non
         for ending in ("java", "jar")
         for path in (PACKAGE / "serving" / "plugin").glob(f"*.{ending}")
     }
-    compiled = f"object2vec/_adam_kernels{sysconfig.get_config_var('EXT_SUFFIX')}"
+    compiled = f"object2vec/_cpu_kernels{sysconfig.get_config_var('EXT_SUFFIX')}"
     assert names == expected | plugin | {"object2vec/py.typed", compiled}
 
 

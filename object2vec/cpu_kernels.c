@@ -1,4 +1,4 @@
-/* Adam for MXNet's engine on the CPU; see adam_kernels.py, which fills in the structures. */
+/* Operations of our own for MXNet's engine on the CPU; see cpu_kernels.py, which fills in the structures. */
 
 #include <math.h>
 #include <stddef.h>
@@ -16,6 +16,7 @@
 
 /* Numbers that a thread takes at a time: some pages, so that the threads share no cache line. */
 #define BLOCK 16384
+#define AHEAD 8 /* rows of a table that are asked for before they are needed */
 #define NO_MEMORY 1 /* MXNet's own code for an error is -1 */
 
 /* Functions of MXNet's C API, each of which returns 0 if it went well. */
@@ -77,6 +78,14 @@ typedef struct {
     const float *factors;  /* four times count: see deferred_adam.py */
 } CatchUp;
 
+typedef struct {
+    const float *table;
+    float *means;
+    int64_t width, count;
+    const int64_t *starts; /* count + 1 */
+    const int32_t *tokens;
+} Lookup;
+
 /* In the engine's own thread there is nobody to return an error to. */
 static void must(int is_right, const char *what) {
     if (!is_right) {
@@ -109,6 +118,23 @@ static void catch_up_row(float *restrict weight, float *restrict mean, float *re
         mean[i] = first * m;
         variance[i] = second * v;
     }
+}
+
+/* One list's row of the answer; `left` tokens are left, of which `count` are the list's. */
+FOR_EACH_CPU
+static void mean_of_rows(const float *table, int64_t width, const int32_t *tokens, int64_t count,
+                         int64_t left, float *restrict mean) {
+    for (int64_t i = 0; i < width; i++) mean[i] = 0.0f;
+    for (int64_t k = 0; k < count; k++) {
+        const float *restrict row = table + tokens[k] * width;
+        if (k + AHEAD < left) {
+            const char *next = (const char *)(table + tokens[k + AHEAD] * width);
+            for (int64_t at = 0; at < width * 4; at += 64) __builtin_prefetch(next + at);
+        }
+        for (int64_t i = 0; i < width; i++) mean[i] += row[i];
+    }
+    const float share = count > 0 ? 1.0f / (float)count : 0.0f;
+    for (int64_t i = 0; i < width; i++) mean[i] *= share;
 }
 
 static void run_dense(const Update *u, Constants c) {
@@ -192,6 +218,18 @@ static int prepare_update(const Api *api, const Parameter *p, Update *u) {
     return code != 0 ? code : api->detach(p->gradient, &u->sparse);
 }
 
+static void run_lookup(void *context, void *argument) {
+    (void)context;
+    Lookup *lookup = argument;
+    const int64_t *starts = lookup->starts;
+#pragma omp parallel for schedule(static) if (starts[lookup->count] * lookup->width > BLOCK)
+    for (int64_t k = 0; k < lookup->count; k++)
+        mean_of_rows(lookup->table, lookup->width, lookup->tokens + starts[k],
+                     starts[k + 1] - starts[k], starts[lookup->count] - starts[k],
+                     lookup->means + k * lookup->width);
+    free(lookup);
+}
+
 /* Queue one step of adam for all parameters of a device; MXNet's code, or NO_MEMORY. */
 int object2vec_adam_step(const Api *api, const void *context, const Parameter *parameters,
                          int64_t count, Constants constants) {
@@ -246,5 +284,30 @@ int object2vec_catch_up(const Api *api, const void *context, void *weight, void 
         code = api->push(run_catch_up, late, NULL, context, NULL, 0, written, 3, NULL, 0,
                          "object2vec_catch_up");
     if (code != 0) free(late);
+    return code;
+}
+
+/* Queue the means of rows of a table over lists of tokens; both arrays of numbers are copied. */
+int object2vec_mean_of_rows(const Api *api, const void *context, void *table, void *means,
+                            int64_t width, int64_t count, const int64_t *starts,
+                            const int32_t *tokens) {
+    const size_t start_bytes = (count + 1) * sizeof(int64_t);
+    const size_t token_bytes = starts[count] * sizeof(int32_t);
+    Lookup *lookup = malloc(sizeof(Lookup) + start_bytes + token_bytes);
+    if (lookup == NULL) return NO_MEMORY;
+    char *copies = (char *)(lookup + 1);
+    memcpy(copies, starts, start_bytes);
+    memcpy(copies + start_bytes, tokens, token_bytes);
+    lookup->starts = (const int64_t *)copies;
+    lookup->tokens = (const int32_t *)(copies + start_bytes);
+    lookup->width = width;
+    lookup->count = count;
+    void *read[] = {table}, *written[] = {means};
+    int code = api->get_data(table, (void **)&lookup->table);
+    if (code == 0) code = api->get_data(means, (void **)&lookup->means);
+    if (code == 0)
+        code = api->push(run_lookup, lookup, NULL, context, read, 1, written, 1, NULL, 0,
+                         "object2vec_mean_of_rows");
+    if (code != 0) free(lookup);
     return code;
 }

@@ -1,4 +1,4 @@
-"""The compiled adam does what MXNet's own operator does, and is told the right rows."""
+"""The compiled operations do what MXNet's own do, and adam is told the right rows."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from small_jobs import random_network, settings
 
-from object2vec.adam_kernels import AdamStep
 from object2vec.arrays import PairDataset, TokenLists
+from object2vec.cpu_kernels import AdamStep, mean_of_rows
 from object2vec.deferred_adam import catch_up, catch_up_by_operators
 from object2vec.mxnet_import import mx
 from object2vec.parameter_updates import ParameterUpdates
@@ -97,6 +97,37 @@ def test_catching_up_equals_mxnets_operators(rng: np.random.Generator) -> None:
     for ours, theirs in zip(*results):
         np.testing.assert_allclose(ours, theirs, rtol=2e-6, atol=2e-6)
     assert np.any(results[0][0] != weight)
+
+
+@pytest.mark.parametrize("width", [1, 17, 300])
+def test_means_of_rows(width: int, rng: np.random.Generator) -> None:
+    table = rng.normal(size=(50, width)).astype(np.float32)
+    lists = [rng.integers(50, size=n).tolist() for n in rng.integers(0, 40, 200)]
+    lists[:3] = [[], [7], [7, 7, 49]]
+    # at the end of all tokens nothing more can be asked for ahead
+    for given in (lists, [*lists, []], [[]], [[3]]):
+        means = mean_of_rows(mx.nd.array(table), TokenLists.from_lists(given)).asnumpy()
+        expected = [table[row].astype(float).mean(axis=0) if row else 0 * table[0] for row in given]
+        np.testing.assert_allclose(means, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["many", "all empty", "one token each"])
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "two tables"])
+def test_pairs_are_the_same_with_and_without_gradient(
+    name: str, tied: bool, rng: np.random.Generator
+) -> None:
+    given = settings(enc0_network="pooled_embedding", tied_token_embedding_weight=tied)
+    model = random_network(given, rng)
+    lists = TokenLists.from_lists(LISTS[name])
+    sides = lists, lists.take(np.arange(len(lists))[::-1])
+    answers = [
+        model.encode_pairs(
+            model.prepare_pairs(sides, (None, None), mx.cpu(), needs_gradient=needs), mx.cpu()
+        )
+        for needs in (True, False)
+    ]
+    for ours, theirs in zip(*answers):
+        np.testing.assert_allclose(ours.asnumpy(), theirs.asnumpy(), rtol=1e-5, atol=1e-6)
 
 
 LISTS = {
