@@ -61,6 +61,8 @@ def tuned_for(operations: float, has_deferred: bool, contexts: list[Any]) -> Ite
     is_one_cpu = contexts == [mx.cpu(0)]
     small = _SMALL_DEFERRED_STEP if has_deferred else _SMALL_STEP
     threads = _openmp_threads() if is_one_cpu and operations < small else 1
+    # What comes before, the first values of all parameters above all, is not to be kept.
+    mx.nd.waitall()
     with contextlib.ExitStack() as stack:
         stack.enter_context(_kept_memory())
         if runs_in_the_caller():
