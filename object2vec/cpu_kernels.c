@@ -80,10 +80,10 @@ typedef struct {
 
 typedef struct {
     const float *table;
-    float *means;
+    float *answer;
     int64_t width, count;
     const int64_t *starts; /* count + 1 */
-    const int32_t *tokens;
+    const int32_t *tokens; /* NULL: the lists are the table's rows, in their order */
 } Lookup;
 
 /* In the engine's own thread there is nobody to return an error to. */
@@ -135,6 +135,18 @@ static void mean_of_rows(const float *table, int64_t width, const int32_t *token
     }
     const float share = count > 0 ? 1.0f / (float)count : 0.0f;
     for (int64_t i = 0; i < width; i++) mean[i] *= share;
+}
+
+/* The same for maxima of rows that follow each other; no number of them is negative. */
+FOR_EACH_CPU
+static void maximum_of_rows(const float *rows, int64_t width, int64_t count,
+                            float *restrict maximum) {
+    for (int64_t i = 0; i < width; i++) maximum[i] = 0.0f;
+    for (int64_t k = 0; k < count; k++) {
+        const float *restrict row = rows + k * width;
+        for (int64_t i = 0; i < width; i++)
+            maximum[i] = row[i] > maximum[i] ? row[i] : maximum[i];
+    }
 }
 
 static void run_dense(const Update *u, Constants c) {
@@ -221,12 +233,16 @@ static int prepare_update(const Api *api, const Parameter *p, Update *u) {
 static void run_lookup(void *context, void *argument) {
     (void)context;
     Lookup *lookup = argument;
-    const int64_t *starts = lookup->starts;
-#pragma omp parallel for schedule(static) if (starts[lookup->count] * lookup->width > BLOCK)
-    for (int64_t k = 0; k < lookup->count; k++)
-        mean_of_rows(lookup->table, lookup->width, lookup->tokens + starts[k],
-                     starts[k + 1] - starts[k], starts[lookup->count] - starts[k],
-                     lookup->means + k * lookup->width);
+    const int64_t *starts = lookup->starts, total = starts[lookup->count], width = lookup->width;
+#pragma omp parallel for schedule(static) if (total * width > BLOCK)
+    for (int64_t k = 0; k < lookup->count; k++) {
+        const int64_t start = starts[k], count = starts[k + 1] - start;
+        float *answer = lookup->answer + k * width;
+        if (lookup->tokens != NULL)
+            mean_of_rows(lookup->table, width, lookup->tokens + start, count, total - start, answer);
+        else
+            maximum_of_rows(lookup->table + start * width, width, count, answer);
+    }
     free(lookup);
 }
 
@@ -287,27 +303,29 @@ int object2vec_catch_up(const Api *api, const void *context, void *weight, void 
     return code;
 }
 
-/* Queue the means of rows of a table over lists of tokens; both arrays of numbers are copied. */
-int object2vec_mean_of_rows(const Api *api, const void *context, void *table, void *means,
-                            int64_t width, int64_t count, const int64_t *starts,
-                            const int32_t *tokens) {
+/* Queue the means of rows of a table over lists of tokens, or, where `tokens` is NULL, the maxima
+   of lists of rows; both arrays of numbers are copied. */
+int object2vec_reduce_rows(const Api *api, const void *context, void *table, void *answer,
+                           int64_t width, int64_t count, const int64_t *starts,
+                           const int32_t *tokens) {
     const size_t start_bytes = (count + 1) * sizeof(int64_t);
-    const size_t token_bytes = starts[count] * sizeof(int32_t);
+    const size_t token_bytes = tokens != NULL ? starts[count] * sizeof(int32_t) : 0;
     Lookup *lookup = malloc(sizeof(Lookup) + start_bytes + token_bytes);
     if (lookup == NULL) return NO_MEMORY;
     char *copies = (char *)(lookup + 1);
     memcpy(copies, starts, start_bytes);
-    memcpy(copies + start_bytes, tokens, token_bytes);
     lookup->starts = (const int64_t *)copies;
-    lookup->tokens = (const int32_t *)(copies + start_bytes);
+    lookup->tokens = NULL;
+    if (tokens != NULL)
+        lookup->tokens = memcpy(copies + start_bytes, tokens, token_bytes);
     lookup->width = width;
     lookup->count = count;
-    void *read[] = {table}, *written[] = {means};
+    void *read[] = {table}, *written[] = {answer};
     int code = api->get_data(table, (void **)&lookup->table);
-    if (code == 0) code = api->get_data(means, (void **)&lookup->means);
+    if (code == 0) code = api->get_data(answer, (void **)&lookup->answer);
     if (code == 0)
         code = api->push(run_lookup, lookup, NULL, context, read, 1, written, 1, NULL, 0,
-                         "object2vec_mean_of_rows");
+                         "object2vec_reduce_rows");
     if (code != 0) free(lookup);
     return code;
 }

@@ -13,7 +13,7 @@ import operator
 from collections.abc import Mapping, Sequence
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 
@@ -206,23 +206,47 @@ def mean_of_rows(table: Any, lists: TokenLists) -> Any:
     NDArray
         float32 ``(n, width)``; zeros where a list is empty. No gradient can be had of it.
     """
-    width = table.shape[1]
-    means = mx.nd.empty((len(lists), width), ctx=table.context)
-    starts = np.ascontiguousarray(lists.offsets, np.int64)
-    tokens = np.ascontiguousarray(lists.tokens, np.int32)
+    return _reduce_rows(table, lists.offsets, np.ascontiguousarray(lists.tokens, np.int32))
+
+
+def maximum_of_rows(rows: Any, lists: TokenLists) -> Any:
+    """The maximum over the rows that belong to each list.
+
+    Parameters
+    ----------
+    rows : NDArray
+        float32 ``(total or more, width)``, of a CPU context, one for each token of all lists; no
+        number is negative.
+    lists : TokenLists
+        ``n`` lists of ``total`` tokens.
+
+    Returns
+    -------
+    NDArray
+        float32 ``(n, width)``; zeros where a list is empty. No gradient can be had of it.
+    """
+    # the engine gives an operator's answer its memory when it comes to it
+    rows.wait_to_read()
+    return _reduce_rows(rows, lists.offsets, None)
+
+
+def _reduce_rows(rows: Any, starts: np.ndarray, tokens: Optional[np.ndarray]) -> Any:
+    width, count = rows.shape[1], len(starts) - 1
+    answer = mx.nd.empty((count, width), ctx=rows.context)
+    starts = np.ascontiguousarray(starts, np.int64)
     _check(
-        _LIBRARY.object2vec_mean_of_rows(
+        _LIBRARY.object2vec_reduce_rows(
             ctypes.byref(_API_TABLE),
-            ctypes.byref(engine_context(table.context)),
-            table.handle,
-            means.handle,
+            ctypes.byref(engine_context(rows.context)),
+            rows.handle,
+            answer.handle,
             ctypes.c_int64(width),
-            ctypes.c_int64(len(lists)),
+            ctypes.c_int64(count),
             starts.ctypes.data_as(_HANDLE),
-            tokens.ctypes.data_as(_HANDLE),
+            None if tokens is None else tokens.ctypes.data_as(_HANDLE),
         )
     )
-    return means
+    return answer
 
 
 def _check(code: int) -> None:

@@ -19,9 +19,9 @@ from object2vec.batching import (
     turned_places,
     widest,
 )
-from object2vec.cpu_kernels import mean_of_rows
+from object2vec.cpu_kernels import maximum_of_rows, mean_of_rows
 from object2vec.device_arrays import csr_to_device, to_device
-from object2vec.encoders import BiLSTM, build_encoder, dropout
+from object2vec.encoders import BiLSTM, ConvolvedRows, HierarchicalCNN, build_encoder, dropout
 from object2vec.hyperparameters import LARGEST_ARRAY, Hyperparameters
 from object2vec.mxnet_import import mx
 from object2vec.pretrained import TokenVectors
@@ -55,11 +55,15 @@ class EncoderInput:
     places : tuple of NDArray
         For hcnn the windows and places of `batching.PackedLists`, for bilstm the one array of
         `batching.turned_places`.
+    lists : TokenLists, optional
+        For hcnn the lists whose maxima a CPU takes without gradient; ``places`` then are the
+        windows alone.
     """
 
     tokens: Any
     lengths: Any
     places: tuple[Any, ...] = ()
+    lists: Optional[TokenLists] = None
 
 
 class Scorer(mx.gluon.HybridBlock):
@@ -190,6 +194,10 @@ class Object2VecNetwork:
             build_encoder(prefix, encoder, hyperparameters.enc_dim, hyperparameters.dropout)
             for prefix, encoder in zip(("source_", "target_"), hyperparameters.encoders)
         )
+        self._convolved: list[Any] = [
+            ConvolvedRows(encoder) if isinstance(encoder, HierarchicalCNN) else None
+            for encoder in self.encoders
+        ]
         self.scorer: Any = Scorer(hyperparameters)
         self.loss: Any = Loss(self.scorer, hyperparameters.is_regression)
         for block in (*self.encoders, self.scorer):
@@ -258,6 +266,8 @@ class Object2VecNetwork:
         """
         for block in (*self.encoders, self.scorer, self.loss):
             block.hybridize(static_alloc=True, static_shape=isinstance(block, BiLSTM))
+        for convolved in filter(None, self._convolved):
+            convolved.hybridize(static_alloc=True)
 
     def is_pooled(self, side: int) -> bool:
         """Whether the encoder of in0 (0) or in1 (1) is pooled_embedding."""
@@ -343,11 +353,13 @@ class Object2VecNetwork:
         encoder = self.hyperparameters.encoders[side]
         lengths: Any = None
         places: list[Any] = []
+        own_kernels = context.device_type == "cpu" and not needs_gradient
         if encoder.network == "hcnn":
             packed = pack(lists, encoder.cnn_filter_width)
             count = np.array([packed.count], np.float32)
             arrays = packed.tokens, count, packed.windows, packed.places
-            tokens, lengths, *places = (to_device(array, context) for array in arrays)
+            used = arrays[:-1] if own_kernels else arrays
+            tokens, lengths, *places = (to_device(array, context) for array in used)
         elif encoder.network == "bilstm":
             width = -(-(width or widest(lists)) // TIME_STEP) * TIME_STEP
             lengths = to_device(lists.lengths.astype(np.float32), context)
@@ -355,11 +367,12 @@ class Object2VecNetwork:
             places = [to_device(turned_places(lists.lengths, width), context)]
         elif lists.are_single():
             tokens = to_device(lists.tokens, context)
-        elif context.device_type == "cpu" and not needs_gradient:
+        elif own_kernels:
             tokens = lists
         else:
             tokens = self._mean_weights(lists, encoder.vocab_size, context)
-        return EncoderInput(tokens, lengths, tuple(places))
+        own_maxima = lists if own_kernels and encoder.network == "hcnn" else None
+        return EncoderInput(tokens, lengths, tuple(places), own_maxima)
 
     @staticmethod
     def _mean_weights(lists: TokenLists, vocab_size: int, context: Any) -> list[Any]:
@@ -427,7 +440,10 @@ class Object2VecNetwork:
     def encode(self, side: int, inputs: EncoderInput, context: Any) -> Any:
         """Embeddings ``(n, enc_dim)`` of one input."""
         vectors = self.look_up(side, inputs, context)
-        return self.encoders[side](vectors, inputs.lengths, *inputs.places)
+        if inputs.lists is None:
+            return self.encoders[side](vectors, inputs.lengths, *inputs.places)
+        rows = self._convolved[side](vectors, inputs.lengths, *inputs.places)
+        return maximum_of_rows(rows, inputs.lists)
 
     def encode_pairs(self, inputs: tuple[EncoderInput, ...], context: Any) -> tuple[Any, Any]:
         """Embeddings of in0 and of in1, ``(n, enc_dim)`` each."""

@@ -9,7 +9,7 @@ import pytest
 from small_jobs import random_network, settings
 
 from object2vec.arrays import PairDataset, TokenLists
-from object2vec.cpu_kernels import AdamStep, mean_of_rows
+from object2vec.cpu_kernels import AdamStep, maximum_of_rows, mean_of_rows
 from object2vec.deferred_adam import catch_up, catch_up_by_operators
 from object2vec.mxnet_import import mx
 from object2vec.parameter_updates import ParameterUpdates
@@ -111,13 +111,24 @@ def test_means_of_rows(width: int, rng: np.random.Generator) -> None:
         np.testing.assert_allclose(means, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("width", [1, 17, 300])
+def test_maxima_of_rows(width: int, rng: np.random.Generator) -> None:
+    lists = TokenLists.from_lists([[0] * int(n) for n in (0, 1, *rng.integers(0, 40, 200), 0)])
+    rows = np.maximum(0, rng.normal(size=(lists.tokens.size + 3, width))).astype(np.float32)
+    maxima = maximum_of_rows(mx.nd.array(rows), lists).asnumpy()
+    for number, (start, end) in enumerate(zip(lists.offsets, lists.offsets[1:])):
+        np.testing.assert_array_equal(maxima[number], rows[start:end].max(axis=0, initial=0.0))
+
+
 @pytest.mark.parametrize("name", ["many", "all empty", "one token each"])
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "two tables"])
+@pytest.mark.parametrize("network", ["pooled_embedding", "hcnn", "bilstm"])
 def test_pairs_are_the_same_with_and_without_gradient(
-    name: str, tied: bool, rng: np.random.Generator
+    network: str, tied: bool, name: str, rng: np.random.Generator
 ) -> None:
-    given = settings(enc0_network="pooled_embedding", tied_token_embedding_weight=tied)
+    given = settings(enc0_network=network, tied_token_embedding_weight=tied, enc_dim=13)
     model = random_network(given, rng)
+    model.hybridize()
     lists = TokenLists.from_lists(LISTS[name])
     sides = lists, lists.take(np.arange(len(lists))[::-1])
     answers = [
