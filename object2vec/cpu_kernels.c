@@ -1,5 +1,8 @@
 /* Operations of our own for MXNet's engine on the CPU; see cpu_kernels.py, which fills in the structures. */
 
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -329,3 +332,8 @@ int object2vec_reduce_rows(const Api *api, const void *context, void *table, voi
     if (code != 0) free(lookup);
     return code;
 }
+
+/* Python finds and loads the library as a module; ctypes then calls the functions above. */
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, .m_name = "_cpu_kernels", .m_size = 0};
+
+PyMODINIT_FUNC PyInit__cpu_kernels(void) { return PyModule_Create(&module); }

@@ -8,11 +8,10 @@ the CPU's vector instructions and are held up by memory alone.
 from __future__ import annotations
 
 import ctypes
+import importlib
 import itertools
 import operator
 from collections.abc import Mapping, Sequence
-from importlib.machinery import EXTENSION_SUFFIXES
-from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
@@ -61,15 +60,14 @@ class _Constants(ctypes.Structure):
 
 
 def _load() -> Any:
-    folder = Path(__file__).parent
-    for suffix in EXTENSION_SUFFIXES:
-        path = folder / f"_cpu_kernels{suffix}"
-        if path.exists():
-            return ctypes.CDLL(str(path))
-    raise PlatformError(
-        f"There is no compiled _cpu_kernels in {folder}; install object2vec with pip, which "
-        "compiles it, or run `python setup.py build_ext --inplace`."
-    )
+    try:
+        module = importlib.import_module("object2vec._cpu_kernels")
+    except ImportError as error:
+        raise PlatformError(
+            f"The compiled part of object2vec cannot be loaded: {error}; install object2vec with "
+            "pip, which compiles it, or run `python setup.py build_ext --inplace`."
+        ) from error
+    return ctypes.CDLL(str(module.__file__))
 
 
 _LIBRARY = _load()

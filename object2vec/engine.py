@@ -14,7 +14,7 @@ from object2vec.denormals import flushed
 from object2vec.mxnet_import import mx
 
 # An operator of few operations is done before a second thread has woken up. Measured in floating
-# point operations of a step; deferred rows of token tables take two dozen small operators more.
+# point operations of a step; deferred rows of token tables take some small operators more.
 _SMALL_STEP, _SMALL_DEFERRED_STEP = 3e8, 6e8
 # The same of a request; those of a sequence encoder are shared by a hundred operators, not a dozen.
 _SMALL_REQUEST, _SMALL_SEQUENCE_REQUEST = 3e7, 3e8

@@ -33,7 +33,7 @@ fi
     fail "$python lacks the modules venv and ensurepip (Debian, Ubuntu: apt install python3-venv)."
 "$python" -c 'import os, sys, sysconfig
 sys.exit(not os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Python.h")))' ||
-    fail "$python has no headers, which gluonnlp is compiled with" \
+    fail "$python has no headers, which object2vec and gluonnlp need" \
         "(Debian, Ubuntu: apt install python3-dev)."
 command -v "${CC:-cc}" >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 ||
     fail "there is no C compiler, which object2vec and gluonnlp need (Debian, Ubuntu: apt install gcc)."

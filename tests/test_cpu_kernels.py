@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
 from small_jobs import random_network, settings
 
+from object2vec import cpu_kernels
 from object2vec.arrays import PairDataset, TokenLists
 from object2vec.cpu_kernels import AdamStep, maximum_of_rows, mean_of_rows
 from object2vec.deferred_adam import catch_up, catch_up_by_operators
+from object2vec.errors import PlatformError
 from object2vec.mxnet_import import mx
 from object2vec.parameter_updates import ParameterUpdates
 
@@ -139,6 +142,12 @@ def test_pairs_are_the_same_with_and_without_gradient(
     ]
     for ours, theirs in zip(*answers):
         np.testing.assert_allclose(ours.asnumpy(), theirs.asnumpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_without_the_compiled_part_one_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "object2vec._cpu_kernels", None)
+    with pytest.raises(PlatformError, match="install object2vec with pip, which compiles it"):
+        cpu_kernels._load()
 
 
 LISTS = {
