@@ -45,9 +45,8 @@ def tuned_for(operations: float, has_deferred: bool, contexts: list[Any]) -> Ite
 
     On one CPU the operators of a small step use one thread: MovieLens 100K in batches of 64 trains
     a quarter faster so. Freed memory is kept for the next step instead of going back to the kernel,
-    which then would have to clear it again: a tenth of a step on a table of 267,522 rows. Where the
-    engine runs operators in the thread that calls them, that one flushes denormals meanwhile, as
-    the engine's own threads always do.
+    which then would have to clear it again: a tenth of a step on a table of 267,522 rows. Meanwhile
+    the thread that runs operators, the engine's or the caller, flushes denormals.
 
     Parameters
     ----------
@@ -65,8 +64,7 @@ def tuned_for(operations: float, has_deferred: bool, contexts: list[Any]) -> Ite
     mx.nd.waitall()
     with contextlib.ExitStack() as stack:
         stack.enter_context(_kept_memory())
-        if runs_in_the_caller():
-            stack.enter_context(flushed(with_openmp=True))
+        stack.enter_context(_flushed_in_engine())
         if threads > 1:
             _set_threads(1)
         try:
@@ -142,6 +140,17 @@ def runs_in_the_caller() -> bool:
     seen: list[int] = []
     _run_in_engine(lambda: seen.append(threading.get_ident()))
     return seen == [threading.get_ident()]
+
+
+@contextlib.contextmanager
+def _flushed_in_engine() -> Iterator[None]:
+    # a fork makes MXNet start its threads anew, and they then lack the mode of the first ones
+    mode = flushed(with_openmp=True)
+    _run_in_engine(mode.__enter__)
+    try:
+        yield
+    finally:
+        _run_in_engine(lambda: mode.__exit__(None, None, None))
 
 
 @contextlib.contextmanager

@@ -14,6 +14,9 @@ from typing import Any, Optional
 # NumPy comes before the environment variables: its own OpenBLAS is new and knows its CPUs.
 import numpy
 
+# MXNet imports it too, and it may fork, upon which a loaded MXNet starts its engine unprepared.
+import numpy.testing
+
 from object2vec.denormals import flushed
 from object2vec.engine_type import VARIABLE as ENGINE_VARIABLE
 from object2vec.errors import PlatformError

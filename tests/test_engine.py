@@ -87,6 +87,31 @@ def test_the_calling_threads_settings_come_back() -> None:
     assert run_naive(program).split() == ["2", "1", "2", "2"]
 
 
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the mode is set on x86-64 alone")
+def test_denormals_are_flushed_in_threads_that_a_fork_started_anew() -> None:
+    program = (
+        "import os\nimport numpy as np\nfrom object2vec import engine\n"
+        "from object2vec.mxnet_import import mx\n"
+        "child = os.fork()\n"
+        "if not child: os._exit(0)\n"
+        "os.waitpid(child, 0)\n"
+        "small, factors = mx.nd.full((512, 512), 1e-30), mx.nd.full((512, 512), 1e-10)\n"
+        "with engine.tuned_for(1e12, False, [mx.cpu(0)]):\n"
+        "    print(np.count_nonzero(mx.nd.dot(small, factors).asnumpy()))"
+    )
+    environment = {name: os.environ[name] for name in os.environ if name != "MXNET_ENGINE_TYPE"}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**environment, "OMP_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr
+
+
 def test_small_requests_take_one_thread() -> None:
     """Whatever happens in it; between requests everybody has all threads."""
     program = (
