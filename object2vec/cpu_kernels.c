@@ -4,9 +4,7 @@
 #include <Python.h>
 
 #include <math.h>
-#include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,62 +17,76 @@
 
 /* Numbers that a thread takes at a time: some pages, so that the threads share no cache line. */
 #define BLOCK 16384
-#define AHEAD 8 /* rows of a table that are asked for before they are needed */
+#define PART 512  /* numbers of a row whose gradient is held at a time */
+#define AHEAD 8 /* rows of a table that are asked for before they are read */
 #define NO_MEMORY 1 /* MXNet's own code for an error is -1 */
 
 /* Functions of MXNet's C API, each of which returns 0 if it went well. */
 typedef struct {
     int (*get_data)(void *array, void **data);
-    int (*detach)(void *array, void **same);
-    int (*release)(void *array);
-    int (*open)(void *array, void **tensor);
-    int (*close)(void *tensor);
     int (*push)(void (*call)(void *, void *), void *argument, void (*deleter)(void *),
                 const void *context, void **read, int reads, void **written, int writes,
                 void *property, int priority, const char *name);
-    const char *(*last_error)(void);
 } Api;
 
-/* The beginning of a DLManagedTensor (dlpack.h): all that MXNet tells of a sparse array's memory. */
 typedef struct {
-    const void *data;
-    int32_t device[2];
-    int32_t axes;
-    uint8_t type[4];
-    const int64_t *shape;
-} Tensor;
+    void *weight, *mean, *variance;
+} Arrays; /* NDArrays */
 
-/* NDArrays. */
 typedef struct {
-    void *weight, *mean, *variance, *gradient;
-    int64_t rows, width;
-    const int32_t *sparse_rows; /* those of a row_sparse gradient, sorted; NULL: it is dense */
-    int64_t sparse_count;
+    float *weight, *mean, *variance;
+} Numbers; /* theirs */
+
+/* A parameter with a gradient of its own, an NDArray. */
+typedef struct {
+    Arrays arrays;
+    void *gradient;
+    int64_t size;
     float decay;
 } Parameter;
+
+#define MOST_GRADIENTS 2 /* in0 and in1 may look the same table up */
+
+/* A token table, of which a step moves some rows; see UsedRows in cpu_kernels.py. */
+typedef struct {
+    Arrays arrays;
+    void *gradients[MOST_GRADIENTS]; /* of the vectors that were looked up, NDArrays */
+    int64_t sizes[MOST_GRADIENTS];   /* vectors in each */
+    int64_t width;
+    float decay;
+    int64_t count, places;
+    const int32_t *rows;    /* count: those that move */
+    const int32_t *starts;  /* count + 1: where the places of each row start */
+    const int32_t *vectors; /* places: the vectors that the row is part of */
+    const float *shares;    /* one for each vector: the row's part in it */
+} Table;
 
 typedef struct {
     float rate, beta1, beta2, epsilon, rescale;
 } Constants;
 
 typedef struct {
-    float *weight, *mean, *variance;
+    Numbers numbers;
     const float *gradient;
-    void *sparse; /* NULL, or the gradient as an NDArray */
-    int32_t *sparse_rows;
-    int64_t rows, width; /* rows of the gradient */
+    int64_t size;
     float decay;
 } Update;
 
 typedef struct {
-    Api api;
+    Table table; /* with copies of its lists */
+    Numbers numbers;
+    const float *gradients[MOST_GRADIENTS];
+} TableUpdate;
+
+typedef struct {
     Constants constants;
-    int64_t count;
-    Update updates[];
+    int64_t count, tables;
+    Update *updates;
+    TableUpdate *table_updates;
 } Step;
 
 typedef struct {
-    float *weight, *mean, *variance;
+    Numbers numbers;
     float epsilon;
     int64_t width, count;
     const int32_t *rows;   /* count */
@@ -89,18 +101,17 @@ typedef struct {
     const int32_t *tokens; /* NULL: the lists are the table's rows, in their order */
 } Lookup;
 
-/* In the engine's own thread there is nobody to return an error to. */
-static void must(int is_right, const char *what) {
-    if (!is_right) {
-        fprintf(stderr, "object2vec: adam cannot go on: %s\n", what);
-        abort();
+#define ASK_FOR(numbers, count, to_write)          \
+    for (int64_t at = 0; at < (count); at += 16) { \
+        __builtin_prefetch((numbers) + at, to_write); \
     }
-}
 
 FOR_EACH_CPU
-static void move(float *restrict weight, float *restrict mean, float *restrict variance,
-                 const float *restrict gradient, int64_t count, Constants c, float decay) {
+static void move(Numbers numbers, int64_t start, const float *restrict gradient, int64_t count,
+                 Constants c, float decay) {
     const float rest1 = 1.0f - c.beta1, rest2 = 1.0f - c.beta2;
+    float *restrict weight = numbers.weight + start, *restrict mean = numbers.mean + start,
+                    *restrict variance = numbers.variance + start;
     for (int64_t i = 0; i < count; i++) {
         const float g = c.rescale * gradient[i] + decay * weight[i];
         const float m = c.beta1 * mean[i] + rest1 * g;
@@ -112,9 +123,10 @@ static void move(float *restrict weight, float *restrict mean, float *restrict v
 }
 
 FOR_EACH_CPU
-static void catch_up_row(float *restrict weight, float *restrict mean, float *restrict variance,
-                         int64_t count, float epsilon, float total, float shrinking, float first,
-                         float second) {
+static void catch_up_row(Numbers numbers, int64_t start, int64_t count, float epsilon, float total,
+                         float shrinking, float first, float second) {
+    float *restrict weight = numbers.weight + start, *restrict mean = numbers.mean + start,
+                    *restrict variance = numbers.variance + start;
     for (int64_t i = 0; i < count; i++) {
         const float m = mean[i], v = variance[i];
         weight[i] -= total * m / (sqrtf(shrinking * v) + epsilon);
@@ -130,10 +142,7 @@ static void mean_of_rows(const float *table, int64_t width, const int32_t *token
     for (int64_t i = 0; i < width; i++) mean[i] = 0.0f;
     for (int64_t k = 0; k < count; k++) {
         const float *restrict row = table + tokens[k] * width;
-        if (k + AHEAD < left) {
-            const char *next = (const char *)(table + tokens[k + AHEAD] * width);
-            for (int64_t at = 0; at < width * 4; at += 64) __builtin_prefetch(next + at);
-        }
+        if (k + AHEAD < left) ASK_FOR(table + tokens[k + AHEAD] * width, width, 0);
         for (int64_t i = 0; i < width; i++) mean[i] += row[i];
     }
     const float share = count > 0 ? 1.0f / (float)count : 0.0f;
@@ -152,52 +161,59 @@ static void maximum_of_rows(const float *rows, int64_t width, int64_t count,
     }
 }
 
-static void run_dense(const Update *u, Constants c) {
-    const int64_t size = u->rows * u->width, blocks = (size + BLOCK - 1) / BLOCK;
+static void move_parameter(const Update *u, Constants c) {
+    const int64_t blocks = (u->size + BLOCK - 1) / BLOCK;
 #pragma omp parallel for schedule(static) if (blocks > 1)
     for (int64_t block = 0; block < blocks; block++) {
         const int64_t start = block * BLOCK;
-        const int64_t count = size - start < BLOCK ? size - start : BLOCK;
-        move(u->weight + start, u->mean + start, u->variance + start, u->gradient + start, count, c,
-             u->decay);
+        const int64_t count = u->size - start < BLOCK ? u->size - start : BLOCK;
+        move(u->numbers, start, u->gradient + start, count, c, u->decay);
     }
 }
 
-static void run_sparse(const Api *api, const Update *u, Constants c) {
-    void *opened;
-    if (u->rows == 0) return;
-    must(api->open(u->sparse, &opened) == 0, api->last_error());
-    const Tensor *tensor = opened;
-    must(tensor->axes == 2 && tensor->shape[0] == u->rows && tensor->shape[1] == u->width,
-         "a gradient has other rows than the batch");
-    const float *values = tensor->data;
-#pragma omp parallel for schedule(static) if (u->rows * u->width > BLOCK)
-    for (int64_t k = 0; k < u->rows; k++) {
-        const int64_t at = u->sparse_rows[k] * u->width;
-        move(u->weight + at, u->mean + at, u->variance + at, values + k * u->width, u->width, c,
-             u->decay);
+/* The gradient of a part of a row: the sum over the vectors that the row is part of. */
+FOR_EACH_CPU
+static void add_vectors(float *restrict sum, const TableUpdate *u, int64_t first, int64_t count,
+                        int32_t start, int32_t end) {
+    const Table *t = &u->table;
+    for (int64_t i = 0; i < count; i++) sum[i] = 0.0f;
+    for (int32_t place = start; place < end; place++) {
+        const int64_t vector = t->vectors[place], others = vector - t->sizes[0];
+        const float *restrict part = others < 0 ? u->gradients[0] + vector * t->width + first
+                                                : u->gradients[1] + others * t->width + first;
+        const float share = t->shares[vector];
+        for (int64_t i = 0; i < count; i++) sum[i] += share * part[i];
     }
-    must(api->close(opened) == 0, api->last_error());
 }
 
-static void free_step(Step *step) {
-    for (int64_t k = 0; k < step->count; k++) {
-        free(step->updates[k].sparse_rows);
-        if (step->updates[k].sparse != NULL) step->api.release(step->updates[k].sparse);
+static void move_table(const TableUpdate *u, Constants c) {
+    const Table *t = &u->table;
+    /* some rows are part of many vectors, most of one */
+#pragma omp parallel for schedule(dynamic, 64) if (t->count * t->width > BLOCK)
+    for (int64_t k = 0; k < t->count; k++) {
+        float gradient[PART];
+        const int64_t row = t->rows[k] * t->width;
+        if (k + 1 < t->count) {
+            const int64_t next = t->rows[k + 1] * t->width;
+            ASK_FOR(u->numbers.weight + next, t->width, 1);
+            ASK_FOR(u->numbers.mean + next, t->width, 1);
+            ASK_FOR(u->numbers.variance + next, t->width, 1);
+        }
+        for (int64_t first = 0; first < t->width; first += PART) {
+            const int64_t count = t->width - first < PART ? t->width - first : PART;
+            add_vectors(gradient, u, first, count, t->starts[k], t->starts[k + 1]);
+            move(u->numbers, row + first, gradient, count, c, t->decay);
+        }
     }
-    free(step);
 }
 
 static void run_step(void *context, void *argument) {
     (void)context;
     Step *step = argument;
-    for (int64_t k = 0; k < step->count; k++) {
-        if (step->updates[k].sparse != NULL)
-            run_sparse(&step->api, &step->updates[k], step->constants);
-        else
-            run_dense(&step->updates[k], step->constants);
-    }
-    free_step(step);
+    for (int64_t k = 0; k < step->count; k++) move_parameter(&step->updates[k], step->constants);
+    for (int64_t k = 0; k < step->tables; k++)
+        move_table(&step->table_updates[k], step->constants);
+    free(step);
 }
 
 static void run_catch_up(void *context, void *argument) {
@@ -208,29 +224,10 @@ static void run_catch_up(void *context, void *argument) {
                 *second = total + 3 * n;
 #pragma omp parallel for schedule(static) if (n * width > BLOCK)
     for (int64_t k = 0; k < n; k++) {
-        const int64_t at = late->rows[k] * width;
-        catch_up_row(late->weight + at, late->mean + at, late->variance + at, width, late->epsilon,
-                     total[k], shrinking[k], first[k], second[k]);
+        catch_up_row(late->numbers, late->rows[k] * width, width, late->epsilon, total[k],
+                     shrinking[k], first[k], second[k]);
     }
     free(late);
-}
-
-static int prepare_update(const Api *api, const Parameter *p, Update *u) {
-    int code = api->get_data(p->weight, (void **)&u->weight);
-    if (code == 0) code = api->get_data(p->mean, (void **)&u->mean);
-    if (code == 0) code = api->get_data(p->variance, (void **)&u->variance);
-    u->rows = p->rows;
-    u->width = p->width;
-    u->decay = p->decay;
-    if (p->sparse_rows == NULL)
-        return code != 0 ? code : api->get_data(p->gradient, (void **)&u->gradient);
-    u->rows = p->sparse_count;
-    const size_t bytes = p->sparse_count * sizeof(int32_t);
-    u->sparse_rows = malloc(bytes + 1); /* malloc(0) may be NULL */
-    if (u->sparse_rows == NULL) return NO_MEMORY;
-    memcpy(u->sparse_rows, p->sparse_rows, bytes);
-    /* the array in Python may be gone before the engine comes to it */
-    return code != 0 ? code : api->detach(p->gradient, &u->sparse);
 }
 
 static void run_lookup(void *context, void *argument) {
@@ -249,58 +246,145 @@ static void run_lookup(void *context, void *argument) {
     free(lookup);
 }
 
-/* Queue one step of adam for all parameters of a device; MXNet's code, or NO_MEMORY. */
+static int find(const Api *api, const Arrays *arrays, Numbers *numbers) {
+    int code = api->get_data(arrays->weight, (void **)&numbers->weight);
+    if (code == 0) code = api->get_data(arrays->mean, (void **)&numbers->mean);
+    if (code == 0) code = api->get_data(arrays->variance, (void **)&numbers->variance);
+    return code;
+}
+
+/* Puts a copy of an array behind what is already there. */
+static const void *copy(char **end, const void *array, int64_t bytes) {
+    void *place = memcpy(*end, array, bytes);
+    *end += (bytes + 7) & ~7; /* whatever comes next is aligned */
+    return place;
+}
+
+static int64_t bytes_of_lists(const Table *t) {
+    int64_t vectors = 0;
+    for (int k = 0; k < MOST_GRADIENTS; k++) vectors += t->sizes[k];
+    return 4 * (2 * t->count + 1 + t->places + vectors) + 4 * 8;
+}
+
+static int prepare_table(const Api *api, const Table *t, TableUpdate *u, char **end) {
+    u->table = *t;
+    u->table.rows = copy(end, t->rows, 4 * t->count);
+    u->table.starts = copy(end, t->starts, 4 * (t->count + 1));
+    u->table.vectors = copy(end, t->vectors, 4 * t->places);
+    u->table.shares = copy(end, t->shares, 4 * (t->sizes[0] + t->sizes[1]));
+    int code = find(api, &t->arrays, &u->numbers);
+    for (int k = 0; k < MOST_GRADIENTS && code == 0; k++)
+        if (t->sizes[k] > 0) code = api->get_data(t->gradients[k], (void **)&u->gradients[k]);
+    return code;
+}
+
+static int prepare_parameter(const Api *api, const Parameter *p, Update *u) {
+    u->size = p->size;
+    u->decay = p->decay;
+    int code = find(api, &p->arrays, &u->numbers);
+    return code != 0 ? code : api->get_data(p->gradient, (void **)&u->gradient);
+}
+
+/* Queue one step of adam for all parameters of a device, the tables' lists being copied; MXNet's
+   code, or NO_MEMORY. */
 int object2vec_adam_step(const Api *api, const void *context, const Parameter *parameters,
-                         int64_t count, Constants constants) {
-    Step *step = calloc(1, sizeof(Step) + count * sizeof(Update));
-    void **arrays = malloc(4 * count * sizeof(void *));
+                         int64_t count, const Table *tables, int64_t table_count,
+                         Constants constants) {
+    int64_t bytes = sizeof(Step) + count * sizeof(Update) + table_count * sizeof(TableUpdate);
+    for (int64_t k = 0; k < table_count; k++) bytes += bytes_of_lists(&tables[k]);
+    Step *step = malloc(bytes);
+    void **arrays = malloc((4 * count + (3 + MOST_GRADIENTS) * table_count) * sizeof(void *) + 1);
     if (step == NULL || arrays == NULL) {
         free(step);
         free(arrays);
         return NO_MEMORY;
     }
-    step->api = *api;
     step->constants = constants;
     step->count = count;
-    void **written = arrays, **read = arrays + 3 * count;
-    int code = 0;
+    step->tables = table_count;
+    step->table_updates = (TableUpdate *)(step + 1);
+    step->updates = (Update *)(step->table_updates + table_count);
+    char *end = (char *)(step->updates + count);
+    Arrays *written = (Arrays *)arrays;
+    void **read = (void **)(written + count + table_count);
+    int reads = 0, code = 0;
     for (int64_t k = 0; k < count && code == 0; k++) {
-        const Parameter *p = &parameters[k];
-        read[k] = p->gradient;
-        written[3 * k] = p->weight;
-        written[3 * k + 1] = p->mean;
-        written[3 * k + 2] = p->variance;
-        code = prepare_update(api, p, &step->updates[k]);
+        written[k] = parameters[k].arrays;
+        read[reads++] = parameters[k].gradient;
+        code = prepare_parameter(api, &parameters[k], &step->updates[k]);
+    }
+    for (int64_t k = 0; k < table_count && code == 0; k++) {
+        written[count + k] = tables[k].arrays;
+        for (int g = 0; g < MOST_GRADIENTS; g++)
+            if (tables[k].sizes[g] > 0) read[reads++] = tables[k].gradients[g];
+        code = prepare_table(api, &tables[k], &step->table_updates[k], &end);
     }
     if (code == 0)
-        code = api->push(run_step, step, NULL, context, read, (int)count, written, (int)(3 * count),
-                         NULL, 0, "object2vec_adam");
-    if (code != 0) free_step(step);
+        code = api->push(run_step, step, NULL, context, read, reads, arrays,
+                         (int)(3 * (count + table_count)), NULL, 0, "object2vec_adam");
+    if (code != 0) free(step);
     free(arrays);
     return code;
 }
 
-/* Queue `catch_up` for some rows of a table; both arrays are copied. */
-int object2vec_catch_up(const Api *api, const void *context, void *weight, void *mean,
-                        void *variance, int64_t width, int64_t count, const int32_t *rows,
-                        const float *factors, float epsilon) {
-    const size_t factor_bytes = 4 * count * sizeof(float), row_bytes = count * sizeof(int32_t);
-    CatchUp *late = malloc(sizeof(CatchUp) + factor_bytes + row_bytes);
+#define DIGIT_BITS 11
+#define DIGITS (1 << DIGIT_BITS)
+
+/* Order the places of tokens by token, equal ones as they come; radix sort, the lowest digit first.
+   `order` and `other` have room for `count` numbers; returns the one that holds the answer. */
+static int32_t *sort_places(const int32_t *tokens, int64_t count, int32_t *order, int32_t *other) {
+    int32_t largest = 0;
+    for (int64_t k = 0; k < count; k++) {
+        order[k] = (int32_t)k;
+        largest = tokens[k] > largest ? tokens[k] : largest;
+    }
+    for (int shift = 0; shift < 31 && largest >> shift > 0; shift += DIGIT_BITS) {
+        int32_t starts[DIGITS + 1] = {0};
+        for (int64_t k = 0; k < count; k++) starts[(tokens[k] >> shift) % DIGITS + 1]++;
+        for (int digit = 0; digit < DIGITS; digit++) starts[digit + 1] += starts[digit];
+        for (int64_t k = 0; k < count; k++)
+            other[starts[(tokens[order[k]] >> shift) % DIGITS]++] = order[k];
+        int32_t *sorted = other;
+        other = order;
+        order = sorted;
+    }
+    return order;
+}
+
+/* Find the different tokens, in ascending order, and where each of them stands: `rows` and `places`
+   have room for `count` numbers, `starts` for one more. Returns how many there are, -1 without
+   memory. */
+int64_t object2vec_group_tokens(const int32_t *tokens, int64_t count, int32_t *rows,
+                                int32_t *starts, int32_t *places) {
+    int32_t *other = malloc(4 * count + 1), groups = 0;
+    if (other == NULL) return -1;
+    const int32_t *order = sort_places(tokens, count, places, other);
+    for (int64_t k = 0; k < count; k++) {
+        const int32_t token = tokens[order[k]];
+        if (k > 0 && token == rows[groups - 1]) continue;
+        rows[groups] = token;
+        starts[groups++] = (int32_t)k;
+    }
+    starts[groups] = (int32_t)count;
+    if (order != places) memcpy(places, order, 4 * count);
+    free(other);
+    return groups;
+}
+
+/* Queue `catch_up` for some rows of a table; both lists are copied. */
+int object2vec_catch_up(const Api *api, const void *context, Arrays arrays, int64_t width,
+                        int64_t count, const int32_t *rows, const float *factors, float epsilon) {
+    CatchUp *late = malloc(sizeof(CatchUp) + 5 * 4 * count + 2 * 8);
     if (late == NULL) return NO_MEMORY;
-    char *copies = (char *)(late + 1);
-    memcpy(copies, factors, factor_bytes);
-    memcpy(copies + factor_bytes, rows, row_bytes);
-    late->factors = (const float *)copies;
-    late->rows = (const int32_t *)(copies + factor_bytes);
+    char *end = (char *)(late + 1);
+    late->factors = copy(&end, factors, 4 * 4 * count);
+    late->rows = copy(&end, rows, 4 * count);
     late->width = width;
     late->count = count;
     late->epsilon = epsilon;
-    void *written[] = {weight, mean, variance};
-    int code = api->get_data(weight, (void **)&late->weight);
-    if (code == 0) code = api->get_data(mean, (void **)&late->mean);
-    if (code == 0) code = api->get_data(variance, (void **)&late->variance);
+    int code = find(api, &arrays, &late->numbers);
     if (code == 0)
-        code = api->push(run_catch_up, late, NULL, context, NULL, 0, written, 3, NULL, 0,
+        code = api->push(run_catch_up, late, NULL, context, NULL, 0, (void **)&arrays, 3, NULL, 0,
                          "object2vec_catch_up");
     if (code != 0) free(late);
     return code;
@@ -311,16 +395,12 @@ int object2vec_catch_up(const Api *api, const void *context, void *weight, void 
 int object2vec_reduce_rows(const Api *api, const void *context, void *table, void *answer,
                            int64_t width, int64_t count, const int64_t *starts,
                            const int32_t *tokens) {
-    const size_t start_bytes = (count + 1) * sizeof(int64_t);
-    const size_t token_bytes = tokens != NULL ? starts[count] * sizeof(int32_t) : 0;
-    Lookup *lookup = malloc(sizeof(Lookup) + start_bytes + token_bytes);
+    const int64_t token_bytes = tokens != NULL ? 4 * starts[count] : 0;
+    Lookup *lookup = malloc(sizeof(Lookup) + 8 * (count + 1) + token_bytes + 8);
     if (lookup == NULL) return NO_MEMORY;
-    char *copies = (char *)(lookup + 1);
-    memcpy(copies, starts, start_bytes);
-    lookup->starts = (const int64_t *)copies;
-    lookup->tokens = NULL;
-    if (tokens != NULL)
-        lookup->tokens = memcpy(copies + start_bytes, tokens, token_bytes);
+    char *end = (char *)(lookup + 1);
+    lookup->starts = copy(&end, starts, 8 * (count + 1));
+    lookup->tokens = tokens != NULL ? copy(&end, tokens, token_bytes) : NULL;
     lookup->width = width;
     lookup->count = count;
     void *read[] = {table}, *written[] = {answer};

@@ -1,17 +1,18 @@
 """Operations of our own for MXNet's engine on the CPU, written in C (`cpu_kernels.c`).
 
 MXNet's own adam_update works through one number at a time and is one operator for each parameter;
-its product of a sparse matrix with a table takes five times as long as reading the rows. These use
-the CPU's vector instructions and are held up by memory alone.
+its product of a sparse matrix with a table takes five times as long as reading the rows, and the
+gradient of that as long again. These use the CPU's vector instructions and are held up by memory
+alone.
 """
 
 from __future__ import annotations
 
 import ctypes
 import importlib
-import itertools
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Optional
 
 import numpy as np
@@ -24,32 +25,40 @@ from object2vec.mxnet_import import mx
 _HANDLE = ctypes.c_void_p
 _NO_MEMORY = 1
 # The functions of `Api` in the C file, in its order.
-_API = (
-    "MXNDArrayGetData",
-    "MXNDArrayDetach",
-    "MXNDArrayFree",
-    "MXNDArrayToDLPack",
-    "MXNDArrayCallDLPackDeleter",
-    "MXEnginePushSyncND",
-    "MXGetLastError",
-)
+_API = ("MXNDArrayGetData", "MXEnginePushSyncND")
+_MOST_GRADIENTS = 2  # of one table
 
 
 class _Api(ctypes.Structure):
     _fields_ = tuple((name, _HANDLE) for name in _API)
 
 
+class _Arrays(ctypes.Structure):
+    _fields_ = (("weight", _HANDLE), ("mean", _HANDLE), ("variance", _HANDLE))
+
+
 class _Parameter(ctypes.Structure):
     _fields_ = (
-        ("weight", _HANDLE),
-        ("mean", _HANDLE),
-        ("variance", _HANDLE),
+        ("arrays", _Arrays),
         ("gradient", _HANDLE),
-        ("rows", ctypes.c_int64),
-        ("width", ctypes.c_int64),
-        ("sparse_rows", _HANDLE),
-        ("sparse_count", ctypes.c_int64),
+        ("size", ctypes.c_int64),
         ("decay", ctypes.c_float),
+    )
+
+
+class _Table(ctypes.Structure):
+    _fields_ = (
+        ("arrays", _Arrays),
+        ("gradients", _HANDLE * _MOST_GRADIENTS),
+        ("sizes", ctypes.c_int64 * _MOST_GRADIENTS),
+        ("width", ctypes.c_int64),
+        ("decay", ctypes.c_float),
+        ("count", ctypes.c_int64),
+        ("places", ctypes.c_int64),
+        ("rows", _HANDLE),
+        ("starts", _HANDLE),
+        ("vectors", _HANDLE),
+        ("shares", _HANDLE),
     )
 
 
@@ -71,9 +80,75 @@ def _load() -> Any:
 
 
 _LIBRARY = _load()
+_LIBRARY.object2vec_group_tokens.restype = ctypes.c_int64
 _API_TABLE = _Api(
     *(ctypes.cast(getattr(mx.base._LIB, name), _HANDLE).value for name in _API),
 )
+
+
+@dataclass(frozen=True, eq=False)
+class UsedRows:
+    """The rows of a token table that a batch uses, each with the vectors that it is part of.
+
+    Attributes
+    ----------
+    rows : numpy.ndarray
+        int32, shape ``(k,)``, sorted, none twice.
+    starts : numpy.ndarray
+        int32, shape ``(k + 1,)``: row ``i`` is part of ``vectors[starts[i]:starts[i + 1]]``.
+    vectors : numpy.ndarray
+        int32: the vectors' numbers, those of all inputs one behind the other.
+    shares : numpy.ndarray
+        float32, one for each vector: the part that a row has in it, 1 / length of its list.
+    """
+
+    rows: np.ndarray
+    starts: np.ndarray
+    vectors: np.ndarray
+    shares: np.ndarray
+
+
+def used_rows(inputs: Sequence[TokenLists]) -> UsedRows:
+    """Find the rows that the inputs of a table use, whose vectors are `mean_of_rows`.
+
+    Raises
+    ------
+    MemoryError
+    """
+    tokens = np.concatenate([lists.tokens for lists in inputs])
+    lengths = np.concatenate([lists.lengths for lists in inputs])
+    rows, starts, places = (np.empty(len(tokens) + extra, np.int32) for extra in (0, 1, 0))
+    arrays = (array.ctypes.data_as(_HANDLE) for array in (rows, starts, places))
+    count = _LIBRARY.object2vec_group_tokens(
+        tokens.ctypes.data_as(_HANDLE), ctypes.c_int64(len(tokens)), *arrays
+    )
+    if count < 0:
+        raise MemoryError("no memory left for finding the rows in use")
+    vectors = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)[places]
+    shares = (1.0 / np.maximum(lengths, 1)).astype(np.float32)
+    return UsedRows(rows[:count], starts[: count + 1], vectors, shares)
+
+
+@dataclass(frozen=True, eq=False)
+class Moved:
+    """A parameter that adam moves, float32 arrays of a CPU context.
+
+    Attributes
+    ----------
+    weight, mean, variance : NDArray
+        Of one shape; that of a token table has two axes.
+    decay : float
+        Its weight decay.
+    """
+
+    weight: Any
+    mean: Any
+    variance: Any
+    decay: float
+
+    def handles(self) -> _Arrays:
+        """Its arrays, as the C functions take them."""
+        return _Arrays(self.weight.handle, self.mean.handle, self.variance.handle)
 
 
 class AdamStep:
@@ -81,55 +156,43 @@ class AdamStep:
 
     ``g = rescale * gradient + decay * weight``, ``mean = beta1 * mean + (1 - beta1) * g``,
     ``variance = beta2 * variance + (1 - beta2) * g**2``, ``weight -= rate * mean /
-    (sqrt(variance) + epsilon)``: Kingma and Ba 2015 (arXiv 1412.6980), section 2. A row_sparse
-    gradient moves its own rows alone.
+    (sqrt(variance) + epsilon)``: Kingma and Ba 2015 (arXiv 1412.6980), section 2.
 
     Parameters
     ----------
-    weights, gradients : sequence of NDArray
-        float32, of one shape each; gradients dense or row_sparse, the latter of two axes.
-    moments : sequence of tuple of NDArray
-        Mean and variance of each.
-    decays : sequence of float
-        Weight decay of each.
+    parameters : sequence of Moved
+        Those with a gradient of their own.
+    gradients : sequence of NDArray
+        Float32, of the parameters' shapes.
+    tables : sequence of Moved
+        Token tables. Their gradient is had from those of the vectors that were looked up, and a
+        step moves the rows in use alone.
     """
 
     def __init__(
-        self,
-        weights: Sequence[Any],
-        gradients: Sequence[Any],
-        moments: Sequence[tuple[Any, Any]],
-        decays: Sequence[float],
+        self, parameters: Sequence[Moved], gradients: Sequence[Any], tables: Sequence[Moved] = ()
     ) -> None:
         # the handles are worth nothing without the arrays
-        self._arrays = (*weights, *gradients, *itertools.chain.from_iterable(moments))
-        self._context = engine_context(weights[0].context)
-        self._parameters = (_Parameter * len(weights))(
+        self._parameters, self._gradients, self._tables = parameters, gradients, tables
+        self._context = engine_context((*parameters, *tables)[0].weight.context)
+        self._parameter_list = (_Parameter * len(parameters))(
             *(
-                _Parameter(
-                    weight.handle,
-                    *(moment.handle for moment in both),
-                    gradient.handle,
-                    weight.shape[0],
-                    weight.size // weight.shape[0],
-                    None,
-                    0,
-                    decay,
-                )
-                for weight, gradient, both, decay in zip(weights, gradients, moments, decays)
+                _Parameter(moved.handles(), gradient.handle, moved.weight.size, moved.decay)
+                for moved, gradient in zip(parameters, gradients)
             )
         )
         # oneDNN describes memory anew when an operator first meets it: not while it is looked up
         mx.nd.waitall()
 
     def is_of(self, weights: Sequence[Any], gradients: Sequence[Any]) -> bool:
-        """Whether it was made for these arrays."""
-        arrays = (*weights, *gradients)
-        return all(map(operator.is_, arrays, self._arrays))
+        """Whether it was made for these parameters' arrays."""
+        own = (*(moved.weight for moved in self._parameters), *self._gradients)
+        return all(map(operator.is_, own, (*weights, *gradients)))
 
     def __call__(
         self,
-        rows: Mapping[int, np.ndarray],
+        used: Sequence[UsedRows] = (),
+        vector_gradients: Sequence[Sequence[Any]] = (),
         *,
         rate: float,
         beta1: float,
@@ -141,9 +204,11 @@ class AdamStep:
 
         Parameters
         ----------
-        rows : mapping
-            For the position of each row_sparse gradient all its rows, integers ``(n,)``, sorted;
-            MXNet's C API does not give them away.
+        used : sequence of UsedRows
+            For each table.
+        vector_gradients : sequence of sequence of NDArray
+            For each table the gradients of the vectors that were looked up, float32
+            ``(…, width)``, one for each input in the order of `used_rows`, at most two.
         rate : float
             The learning rate with the step's bias correction.
         beta1, beta2, epsilon : float
@@ -151,19 +216,38 @@ class AdamStep:
         rescale : float
             Factor of every gradient.
         """
-        kept = []
-        for position, of_gradient in rows.items():
-            kept.append(np.ascontiguousarray(of_gradient, np.int32))
-            self._parameters[position].sparse_rows = kept[-1].ctypes.data
-            self._parameters[position].sparse_count = len(of_gradient)
+        if not len(self._tables) == len(used) == len(vector_gradients):
+            raise ValueError(f"{len(self._tables)} tables, but {len(used)} are told of")
+        tables = (_Table * len(used))(*map(self._table, self._tables, used, vector_gradients))
         _check(
             _LIBRARY.object2vec_adam_step(
                 ctypes.byref(_API_TABLE),
                 ctypes.byref(self._context),
-                self._parameters,
-                ctypes.c_int64(len(self._parameters)),
+                self._parameter_list,
+                ctypes.c_int64(len(self._parameter_list)),
+                tables,
+                ctypes.c_int64(len(tables)),
                 _Constants(rate, beta1, beta2, epsilon, rescale),
             )
+        )
+
+    @staticmethod
+    def _table(moved: Moved, used: UsedRows, gradients: Sequence[Any]) -> _Table:
+        width = moved.weight.shape[1]
+        handles = (_HANDLE * _MOST_GRADIENTS)(*(gradient.handle for gradient in gradients))
+        sizes = [gradient.size // width for gradient in gradients]
+        if sum(sizes) != len(used.shares):
+            raise ValueError(f"gradients of {sizes} vectors, but {len(used.shares)} are in use")
+        lists = (used.rows, used.starts, used.vectors, used.shares)
+        return _Table(
+            moved.handles(),
+            handles,
+            (ctypes.c_int64 * _MOST_GRADIENTS)(*sizes),
+            width,
+            moved.decay,
+            len(used.rows),
+            len(used.vectors),
+            *(array.ctypes.data for array in lists),
         )
 
 
@@ -177,9 +261,7 @@ def catch_up(
         _LIBRARY.object2vec_catch_up(
             ctypes.byref(_API_TABLE),
             ctypes.byref(engine_context(weight.context)),
-            weight.handle,
-            mean.handle,
-            variance.handle,
+            _Arrays(weight.handle, mean.handle, variance.handle),
             ctypes.c_int64(weight.shape[1]),
             ctypes.c_int64(len(rows)),
             rows.ctypes.data_as(_HANDLE),

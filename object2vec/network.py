@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import math
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from object2vec.batching import (
     turned_places,
     widest,
 )
-from object2vec.cpu_kernels import maximum_of_rows, mean_of_rows
+from object2vec.cpu_kernels import UsedRows, maximum_of_rows, mean_of_rows, used_rows
 from object2vec.device_arrays import csr_to_device, to_device
 from object2vec.encoders import BiLSTM, ConvolvedRows, HierarchicalCNN, build_encoder, dropout
 from object2vec.hyperparameters import LARGEST_ARRAY, Hyperparameters
@@ -33,10 +34,22 @@ _OF_A_READ = 20.0
 _WIDTHS = {"hadamard": 1, "concat": 2, "abs_diff": 1}  # in multiples of enc_dim
 
 
+def _of_each(tokens: np.ndarray) -> TokenLists:
+    return TokenLists(tokens.ravel(), np.arange(tokens.size + 1))
+
+
 @functools.cache
 def _numbers(block: Any) -> int:
     """Numbers in all parameters of a block."""
     return sum(math.prod(value.shape) for value in block.collect_params().values())
+
+
+class Gradient(enum.Enum):
+    """What MXNet is to derive: the less, the faster on a CPU."""
+
+    OF_TABLES = "all parameters"
+    OF_VECTORS = "the token vectors that were looked up, and the other parameters"
+    NONE = "nothing"
 
 
 @dataclass(frozen=True)
@@ -45,11 +58,14 @@ class EncoderInput:
 
     Attributes
     ----------
-    tokens : NDArray, list of CSRNDArray, or TokenLists
-        For bilstm the padded ids, int32 ``(length, n)``; for hcnn all ids behind one another, int32
-        ``(rows,)``; for pooled_embedding the mean weights, float32 ``(n, vocab_size)``, in as many
-        parts as MXNet's largest array asks for, the ids, int32 ``(n,)``, where every list has one,
-        or the TokenLists themselves where a CPU needs no gradient.
+    lookup : TokenLists
+        Which rows of the token table the token vectors are means of. For bilstm, all padded ids one
+        by one, time step after time step, and for hcnn all ids behind one another.
+    tokens : NDArray or list of CSRNDArray, optional
+        The same for MXNet's operators, where they look up. For bilstm int32 ``(length, n)``; for
+        hcnn int32 ``(rows,)``; for pooled_embedding the mean weights, float32 ``(n, vocab_size)``,
+        in as many parts as MXNet's largest array asks for, or the ids, int32 ``(n,)``, where every
+        list has one.
     lengths : NDArray, optional
         float32; for bilstm ``(n,)``, for hcnn the number of real rows, ``(1,)``.
     places : tuple of NDArray
@@ -60,6 +76,7 @@ class EncoderInput:
         windows alone.
     """
 
+    lookup: TokenLists
     tokens: Any
     lengths: Any
     places: tuple[Any, ...] = ()
@@ -164,9 +181,10 @@ class Object2VecNetwork:
     """All parameters and all graphs.
 
     Token tables stand outside the hybridized graphs. Looking tokens up is linear in the table: the
-    mean of pooled_embedding is one sparse matrix product, the vectors of a sequence one gather, and
-    either gives a gradient for the touched rows alone, which makes the difference between a table
-    of thousands and one of millions of rows.
+    mean of pooled_embedding is a matrix product, the vectors of a sequence are a gather, and either
+    moves the touched rows alone, which makes the difference between a table of thousands and one of
+    millions of rows. On a CPU, `cpu_kernels` looks up and, with adam, moves the rows by the
+    gradients of the vectors; elsewhere MXNet's operators do both (see `Gradient`).
 
     Parameters
     ----------
@@ -296,33 +314,18 @@ class Object2VecNetwork:
         """The token tables that training moves, each once."""
         return [table for table in dict.fromkeys(self._tables) if table.grad_req != "null"]
 
-    def rows_in_use(self, parts: Sequence[tuple[TokenLists, TokenLists]]) -> list[np.ndarray]:
-        """Which rows of each trained table have a gradient.
-
-        Parameters
-        ----------
-        parts : sequence of tuple of TokenLists
-            The lists of in0 and of in1 that each device has.
-
-        Returns
-        -------
-        list of numpy.ndarray
-            int32 ``(k,)`` for each of `trained_tables`, sorted, none twice.
-        """
-        # where all lists are empty, the padding of sequences still looks row 0 up
-        nothing = [np.zeros(0 if self.is_pooled(side) else 1, np.int32) for side in (0, 1)]
+    def by_table(self, of_inputs: Sequence[Any]) -> list[list[Any]]:
+        """Sort what belongs to the inputs of a batch, of one or two, by the trained tables."""
         return [
-            np.unique(
-                np.concatenate(
-                    [
-                        lists.tokens if lists.tokens.size else none
-                        for sides in parts
-                        for lists, own, none in zip(sides, self._tables, nothing)
-                        if own is table
-                    ]
-                )
-            )
+            [item for item, own in zip(of_inputs, self._tables) if own is table]
             for table in self.trained_tables()
+        ]
+
+    def used_rows(self, shards: Sequence[tuple[EncoderInput, ...]]) -> list[UsedRows]:
+        """Which rows of each of `trained_tables` the inputs of some devices use."""
+        shares = [self.by_table([given.lookup for given in inputs]) for inputs in shards]
+        return [
+            used_rows([lists for share in of_table for lists in share]) for of_table in zip(*shares)
         ]
 
     def prepare(
@@ -331,8 +334,7 @@ class Object2VecNetwork:
         lists: TokenLists,
         width: Optional[int],
         context: Any,
-        *,
-        needs_gradient: bool = True,
+        gradient: Gradient = Gradient.OF_TABLES,
     ) -> EncoderInput:
         """Bring one input of a batch to a device.
 
@@ -347,32 +349,36 @@ class Object2VecNetwork:
             multiple of `batching.TIME_STEP`.
         context : mxnet.Context
             The device.
-        needs_gradient : bool
-            False where the token table will need no gradient, which is faster.
+        gradient : Gradient
+            What will be derived.
         """
         encoder = self.hyperparameters.encoders[side]
-        lengths: Any = None
+        lookup, lengths, maxima = lists, None, None
         places: list[Any] = []
-        own_kernels = context.device_type == "cpu" and not needs_gradient
+        is_on_cpu = context.device_type == "cpu"
         if encoder.network == "hcnn":
             packed = pack(lists, encoder.cnn_filter_width)
-            count = np.array([packed.count], np.float32)
-            arrays = packed.tokens, count, packed.windows, packed.places
-            used = arrays[:-1] if own_kernels else arrays
-            tokens, lengths, *places = (to_device(array, context) for array in used)
+            lookup = _of_each(packed.tokens)
+            lengths = to_device(np.array([packed.count], np.float32), context)
+            places = [to_device(packed.windows, context)]
+            if is_on_cpu and gradient is Gradient.NONE:
+                maxima = lists
+            else:
+                places.append(to_device(packed.places, context))
         elif encoder.network == "bilstm":
             width = -(-(width or widest(lists)) // TIME_STEP) * TIME_STEP
+            lookup = _of_each(pad(lists, width).T)
             lengths = to_device(lists.lengths.astype(np.float32), context)
-            tokens = to_device(pad(lists, width).T, context)
             places = [to_device(turned_places(lists.lengths, width), context)]
-        elif lists.are_single():
-            tokens = to_device(lists.tokens, context)
-        elif own_kernels:
-            tokens = lists
-        else:
-            tokens = self._mean_weights(lists, encoder.vocab_size, context)
-        own_maxima = lists if own_kernels and encoder.network == "hcnn" else None
-        return EncoderInput(tokens, lengths, tuple(places), own_maxima)
+        tokens = None
+        if not is_on_cpu or gradient is Gradient.OF_TABLES:
+            tokens = self._for_operators(lookup, encoder.vocab_size, context)
+        return EncoderInput(lookup, tokens, lengths, tuple(places), maxima)
+
+    def _for_operators(self, lookup: TokenLists, vocab_size: int, context: Any) -> Any:
+        if lookup.are_single():
+            return to_device(lookup.tokens, context)
+        return self._mean_weights(lookup, vocab_size, context)
 
     @staticmethod
     def _mean_weights(lists: TokenLists, vocab_size: int, context: Any) -> list[Any]:
@@ -390,8 +396,7 @@ class Object2VecNetwork:
         sides: tuple[TokenLists, TokenLists],
         widths: tuple[Optional[int], Optional[int]],
         context: Any,
-        *,
-        needs_gradient: bool = True,
+        gradient: Gradient = Gradient.OF_TABLES,
     ) -> tuple[EncoderInput, ...]:
         """Bring both inputs of a batch to a device, for `encode_pairs`.
 
@@ -403,14 +408,14 @@ class Object2VecNetwork:
             As for `prepare`.
         context : mxnet.Context
             The device.
-        needs_gradient : bool
+        gradient : Gradient
             As for `prepare`.
         """
         if self._is_one_lookup(len(sides[0])):
             both = TokenLists.concatenate(sides)
-            return (self.prepare(0, both, None, context, needs_gradient=needs_gradient),)
+            return (self.prepare(0, both, None, context, gradient),)
         return tuple(
-            self.prepare(side, lists, width, context, needs_gradient=needs_gradient)
+            self.prepare(side, lists, width, context, gradient)
             for side, (lists, width) in enumerate(zip(sides, widths))
         )
 
@@ -421,38 +426,57 @@ class Object2VecNetwork:
         return table is other and both_pooled and 2 * pairs * table.shape[0] <= LARGEST_ARRAY
 
     def look_up(self, side: int, inputs: EncoderInput, context: Any) -> Any:
-        """Token vectors ``(…, width)`` of sequences, or their mean ``(n, enc_dim)``."""
-        table = self._tables[side]
-        if isinstance(inputs.tokens, TokenLists):
-            return mean_of_rows(table.data(context), inputs.tokens)
-        if isinstance(inputs.tokens, list):
-            means = [mx.nd.dot(weights, table.data(context)) for weights in inputs.tokens]
-            return means[0] if len(means) == 1 else mx.nd.concat(*means, dim=0)
-        rows, columns = table.shape
-        return mx.nd.Embedding(
-            inputs.tokens,
-            table.data(context),
-            input_dim=rows,
-            output_dim=columns,
-            sparse_grad=table.grad_req != "null",
-        )
+        """Token vectors of one input.
 
-    def encode(self, side: int, inputs: EncoderInput, context: Any) -> Any:
-        """Embeddings ``(n, enc_dim)`` of one input."""
-        vectors = self.look_up(side, inputs, context)
+        Returns
+        -------
+        NDArray
+            For bilstm ``(length, n, width)``, for hcnn ``(rows, width)``, for pooled_embedding the
+            means, ``(n, enc_dim)``.
+        """
+        table, tokens = self._tables[side], inputs.tokens
+        rows, width = table.shape
+        if tokens is None:
+            vectors = mean_of_rows(table.data(context), inputs.lookup)
+        elif isinstance(tokens, list):
+            means = [mx.nd.dot(weights, table.data(context)) for weights in tokens]
+            vectors = means[0] if len(means) == 1 else mx.nd.concat(*means, dim=0)
+        else:
+            vectors = mx.nd.Embedding(
+                tokens,
+                table.data(context),
+                input_dim=rows,
+                output_dim=width,
+                sparse_grad=table.grad_req != "null",
+            )
+        is_in_steps = self.hyperparameters.encoders[side].network == "bilstm"
+        return vectors.reshape((-1, inputs.lengths.size, width)) if is_in_steps else vectors
+
+    def look_up_pairs(self, inputs: tuple[EncoderInput, ...], context: Any) -> list[Any]:
+        """Token vectors of each input of `prepare_pairs`."""
+        return [self.look_up(side, given, context) for side, given in enumerate(inputs)]
+
+    def encode(self, side: int, inputs: EncoderInput, vectors: Any) -> Any:
+        """Embeddings ``(n, enc_dim)`` of one input, of its token vectors."""
         if inputs.lists is None:
             return self.encoders[side](vectors, inputs.lengths, *inputs.places)
         rows = self._convolved[side](vectors, inputs.lengths, *inputs.places)
         return maximum_of_rows(rows, inputs.lists)
 
-    def encode_pairs(self, inputs: tuple[EncoderInput, ...], context: Any) -> tuple[Any, Any]:
-        """Embeddings of in0 and of in1, ``(n, enc_dim)`` each."""
+    def embed(self, side: int, inputs: EncoderInput, context: Any) -> Any:
+        """Embeddings ``(n, enc_dim)`` of one input."""
+        return self.encode(side, inputs, self.look_up(side, inputs, context))
+
+    def encode_pairs(self, inputs: tuple[EncoderInput, ...], vectors: list[Any]) -> list[Any]:
+        """Embeddings of in0 and of in1, ``(n, enc_dim)`` each, of the token vectors."""
         if len(inputs) == 1:
-            halves = mx.nd.split(self.look_up(0, inputs[0], context), num_outputs=2, axis=0)
-            vectors = [encoder(half, None) for encoder, half in zip(self.encoders, halves)]
-        else:
-            vectors = [self.encode(side, inputs[side], context) for side in (0, 1)]
-        return vectors[0], vectors[1]
+            halves = mx.nd.split(vectors[0], num_outputs=2, axis=0)
+            return [encoder(half, None) for encoder, half in zip(self.encoders, halves)]
+        return [self.encode(side, *both) for side, both in enumerate(zip(inputs, vectors))]
+
+    def embed_pairs(self, inputs: tuple[EncoderInput, ...], context: Any) -> list[Any]:
+        """Embeddings of in0 and of in1, ``(n, enc_dim)`` each."""
+        return self.encode_pairs(inputs, self.look_up_pairs(inputs, context))
 
     def score(self, vector0: Any, vector1: Any) -> Any:
         """Probabilities ``(n, num_classes)``, or numbers ``(n,)`` for mean_squared_error."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from object2vec.cpu_kernels import AdamStep
+from object2vec.cpu_kernels import AdamStep, Moved, UsedRows
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.mxnet_import import mx
 
@@ -35,19 +33,22 @@ class _DenseAdaDelta(_DenseUpdate, mx.optimizer.AdaDelta):
 
 
 class _Adam(mx.optimizer.Adam):
-    """MXNet's adam, on the CPU with one operation for all parameters.
+    """MXNet's adam, on the CPU with one operation for all parameters with a dense gradient.
 
     Attributes
     ----------
-    rows : mapping
-        For the index of a parameter with a row_sparse gradient all rows of that; MXNet's own
-        operator moves those that are not told.
+    tables : sequence of Moved
+        Token tables that are moved in the same operation, those of one CPU.
+    used, vector_gradients : sequence
+        What `AdamStep` is to be told of them at the next step.
     """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.aggregate_num = sys.maxsize  # all parameters at once
-        self.rows: Mapping[int, np.ndarray] = {}
+        self.tables: Sequence[Moved] = ()
+        self.used: Sequence[UsedRows] = ()
+        self.vector_gradients: Sequence[Sequence[Any]] = ()
         self._steps: dict[Any, AdamStep] = {}
 
     def update_multi_precision(
@@ -55,9 +56,7 @@ class _Adam(mx.optimizer.Adam):
     ) -> None:
         ours = []
         for arrays in zip(index, weight, grad, state):
-            if weight[0].context.device_type != "cpu" or (
-                arrays[2].stype == "row_sparse" and arrays[0] not in self.rows
-            ):
+            if weight[0].context.device_type != "cpu" or arrays[2].stype == "row_sparse":
                 super().update_multi_precision(*arrays)
             else:
                 ours.append(arrays)
@@ -71,9 +70,14 @@ class _Adam(mx.optimizer.Adam):
         context = weight[0].context
         step = self._steps.get(context)
         if step is None or not step.is_of(weight, grad):
-            step = self._steps[context] = AdamStep(weight, grad, state, self._get_wds(index))
+            moved = [
+                Moved(array, mean, variance, decay)
+                for array, (mean, variance), decay in zip(weight, state, self._get_wds(index))
+            ]
+            step = self._steps[context] = AdamStep(moved, grad, self.tables)
         step(
-            {index.index(of): rows for of, rows in self.rows.items()},
+            self.used,
+            self.vector_gradients,
             rate=self.rate_of_step(self._index_update_count[index[0]]),
             beta1=self.beta1,
             beta2=self.beta2,
@@ -127,6 +131,6 @@ def defers(hyperparameters: Hyperparameters) -> bool:
     )
 
 
-def takes_rows(optimizer: Any) -> bool:
-    """Whether the optimizer has `rows` to be told, those that a step moves."""
+def takes_vectors(optimizer: Any) -> bool:
+    """Whether the optimizer has `tables`, and moves their rows by the gradients of vectors."""
     return isinstance(optimizer, _Adam) and optimizer.lazy_update

@@ -15,7 +15,7 @@ from object2vec.device_arrays import to_device
 from object2vec.engine import answering
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.mxnet_import import mx
-from object2vec.network import Object2VecNetwork
+from object2vec.network import Gradient, Object2VecNetwork
 
 
 class Predictor:
@@ -153,15 +153,15 @@ class Predictor:
             operations += network.scoring_operations(len(sides[0]))
         return answering(operations, network.has_sequences)
 
-    def _encode_pairs(self, sides: tuple[TokenLists, TokenLists]) -> tuple[Any, Any]:
-        inputs = self.network.prepare_pairs(
-            sides, (None, None), self._context, needs_gradient=False
-        )
-        return self.network.encode_pairs(inputs, self._context)
+    def _encode_pairs(self, sides: tuple[TokenLists, TokenLists]) -> list[Any]:
+        network = self.network
+        inputs = network.prepare_pairs(sides, (None, None), self._context, Gradient.NONE)
+        return network.embed_pairs(inputs, self._context)
 
     def _encode(self, side: int, lists: TokenLists) -> Any:
-        inputs = self.network.prepare(side, lists, None, self._context, needs_gradient=False)
-        return self.network.encode(side, inputs, self._context)
+        network = self.network
+        inputs = network.prepare(side, lists, None, self._context, Gradient.NONE)
+        return network.embed(side, inputs, self._context)
 
     def _cut(self, side: int, lists: TokenLists, limit: Optional[int]) -> TokenLists:
         return lists.truncate(limit or self.hyperparameters.encoders[side].max_seq_len)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import itertools
 import logging
 import math
 import os
@@ -22,6 +23,7 @@ from object2vec import artifacts
 from object2vec.arrays import PairDataset
 from object2vec.baseline import baseline_of
 from object2vec.batching import Batch, TrainingBatches
+from object2vec.cpu_kernels import UsedRows
 from object2vec.device_arrays import to_device
 from object2vec.early_stopping import EarlyStopping
 from object2vec.engine import one_at_a_time, tuned_for
@@ -31,7 +33,7 @@ from object2vec.kvstore import choose_contexts
 from object2vec.logs import LOGGER_NAME
 from object2vec.metrics import MetricAccumulator
 from object2vec.mxnet_import import mx
-from object2vec.network import EncoderInput, Object2VecNetwork
+from object2vec.network import EncoderInput, Gradient, Object2VecNetwork
 from object2vec.parameter_updates import ParameterUpdates
 from object2vec.predictor import Predictor
 from object2vec.prefetch import prefetch
@@ -85,11 +87,11 @@ class _Shard:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A batch on its devices; ``rows`` are those of each token table that it uses."""
+    """A batch on its devices, and the rows of each trained table that it uses."""
 
     shards: list[_Shard]
     count: int
-    rows: list[np.ndarray]
+    used: list[UsedRows]
 
 
 def train(
@@ -302,35 +304,42 @@ class _Training:
 
     def _prepared(self, batches: Iterator[Batch]) -> Iterator[_Prepared]:
         # runs in a thread of its own: it may copy to devices, but must run no other operators
+        network, updates = self._network, self._updates
         for batch in batches:
             shards, parts = [], batch.split(len(self._contexts))
-            rows: list[np.ndarray] = []
-            if self._updates.needs_rows:
-                rows = self._network.rows_in_use([part.sides for part in parts if len(part)])
             for context, part in zip(self._contexts, parts):
                 weight = 1.0 if len(part) else 0.0
                 if not weight:
                     part = batch.split(len(batch))[0]
-                inputs = self._network.prepare_pairs(part.sides, part.widths, context)
+                inputs = network.prepare_pairs(part.sides, part.widths, context, updates.gradient)
                 labels = to_device(part.labels, context)
                 shards.append(_Shard(context, inputs, labels, weight))
-            yield _Prepared(shards, len(batch), rows)
+            used: list[UsedRows] = []
+            if updates.needs_rows:
+                used = network.used_rows([shard.inputs for shard in shards if shard.weight])
+            yield _Prepared(shards, len(batch), used)
 
     def _step(self, batch: _Prepared) -> list[Any]:
-        network = self._network
-        self._updates.bring_up_to_date(batch.rows)
-        objectives, totals = [], []
+        network, updates = self._network, self._updates
+        updates.bring_up_to_date(batch.used)
+        objectives, totals, leaves = [], [], []
         with mx.autograd.record():
             for shard in batch.shards:
-                vectors = network.encode_pairs(shard.inputs, shard.context)
-                objective, reported = network.loss(*vectors, shard.labels)
+                vectors = network.look_up_pairs(shard.inputs, shard.context)
+                if updates.gradient is Gradient.OF_VECTORS:
+                    leaves = network.by_table(vectors)
+                    for vector in itertools.chain(*leaves):
+                        vector.attach_grad()
+                embeddings = network.encode_pairs(shard.inputs, vectors)
+                objective, reported = network.loss(*embeddings, shard.labels)
                 if shard.weight:
                     totals.append(reported)
                 else:
                     objective = objective * shard.weight
                 objectives.append(objective)
         mx.autograd.backward(objectives)
-        self._updates.step(batch.count, batch.rows)
+        gradients = [[vector.grad for vector in of_table] for of_table in leaves]
+        updates.step(batch.count, batch.used, gradients)
         return totals
 
     def _judge(

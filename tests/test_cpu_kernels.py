@@ -10,11 +10,12 @@ import pytest
 from small_jobs import random_network, settings
 
 from object2vec import cpu_kernels
-from object2vec.arrays import PairDataset, TokenLists
-from object2vec.cpu_kernels import AdamStep, maximum_of_rows, mean_of_rows
+from object2vec.arrays import TokenLists
+from object2vec.cpu_kernels import AdamStep, Moved, maximum_of_rows, mean_of_rows, used_rows
 from object2vec.deferred_adam import catch_up, catch_up_by_operators
 from object2vec.errors import PlatformError
 from object2vec.mxnet_import import mx
+from object2vec.network import Gradient
 from object2vec.parameter_updates import ParameterUpdates
 
 CONSTANTS = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
@@ -28,15 +29,9 @@ def random_arrays(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.n
     return [array.astype(np.float32) for array in (weight, gradient, mean, variance**2)]
 
 
-def own_step(
-    arrays: list[list[Any]],
-    decays: list[float],
-    rate: float,
-    rows: dict[int, np.ndarray] | None = None,
-) -> None:
-    weights, gradients, means, variances = zip(*arrays)
-    step = AdamStep(weights, gradients, list(zip(means, variances)), decays)
-    step(rows or {}, rate=rate, rescale=0.25, **CONSTANTS)
+def own_step(arrays: list[list[Any]], decays: list[float], rate: float) -> None:
+    moved = [Moved(one[0], one[2], one[3], decay) for one, decay in zip(arrays, decays)]
+    AdamStep(moved, [one[1] for one in arrays])(rate=rate, rescale=0.25, **CONSTANTS)
 
 
 def test_dense_parameters_move_as_with_mxnet(rng: np.random.Generator) -> None:
@@ -56,36 +51,87 @@ def test_dense_parameters_move_as_with_mxnet(rng: np.random.Generator) -> None:
             np.testing.assert_allclose(a, b, rtol=2e-6, atol=2e-6, err_msg=f"{name} {shape}")
 
 
-@pytest.mark.parametrize("width", [1, 6, 300])
-def test_a_sparse_gradient_moves_its_rows(width: int, rng: np.random.Generator) -> None:
-    shape, rows = (500, width), np.sort(rng.choice(500, 120, replace=False))
-    weight, gradient, mean, variance = random_arrays(rng, shape)
+def random_lists(rng: np.random.Generator, count: int, tokens: int) -> TokenLists:
+    """Some of them empty, and some tokens in every second list."""
+    lists = [rng.integers(tokens, size=n).tolist() for n in rng.integers(0, 9, count)]
+    return TokenLists.from_lists([*lists[:-3], [], [1, 1, 2], [tokens - 1]])
+
+
+@pytest.mark.parametrize("inputs", [1, 2])
+@pytest.mark.parametrize("width", [1, 6, 300, 1025])
+def test_a_table_moves_by_the_gradients_of_vectors(
+    width: int, inputs: int, rng: np.random.Generator
+) -> None:
+    """As with MXNet's adam, and the gradient of the rows by the chain rule."""
+    lookups = [random_lists(rng, 150 + 50 * k, 500) for k in range(inputs)]
+    vectors = [rng.normal(0, 0.1, (len(lists), width)).astype(np.float32) for lists in lookups]
+    gradient = np.zeros((600, width))
+    for lists, of_input in zip(lookups, vectors):
+        for ids, vector in zip(lists, of_input):
+            for token in ids:
+                gradient[token] += vector / len(ids)
+    weight, _, mean, variance = random_arrays(rng, (600, width))
+    variance += 0.01  # a step along next to no variance magnifies rounding
     own, plain = ([mx.nd.array(array) for array in (weight, mean, variance)] for _ in range(2))
-    sparse = mx.nd.sparse.row_sparse_array((gradient[rows], rows), shape=shape, dtype="float32")
-    own_step([[own[0], sparse, *own[1:]]], [0.1], 0.01, {0: rows})
+    step = AdamStep([], [], [Moved(*own, decay=0.1)])
+    given = [mx.nd.array(vector) for vector in vectors]
+    step([used_rows(lookups)], [given], rate=0.01, rescale=0.25, **CONSTANTS)
     mx.nd.adam_update(
-        plain[0], sparse, *plain[1:], lr=0.01, wd=0.1, rescale_grad=0.25, out=plain[0]
+        *(plain[0], mx.nd.array(gradient), *plain[1:]),
+        **{"lr": 0.01, "wd": 0.1, "rescale_grad": 0.25, "out": plain[0]},
     )
-    others = np.setdiff1d(np.arange(500), rows)
+    rows = np.unique(np.concatenate([lists.tokens for lists in lookups]))
+    others = np.setdiff1d(np.arange(600), rows)
     for ours, theirs, before in zip(own, plain, (weight, mean, variance)):
-        np.testing.assert_allclose(ours.asnumpy(), theirs.asnumpy(), rtol=2e-6, atol=2e-6)
-        np.testing.assert_array_equal(ours.asnumpy()[others], before[others])
+        ours, theirs = ours.asnumpy(), theirs.asnumpy()
+        np.testing.assert_allclose(ours[rows], theirs[rows], rtol=2e-6, atol=3e-6)
+        np.testing.assert_array_equal(ours[others], before[others])
 
 
 def test_arrays_may_go_before_the_engine_comes_to_them(rng: np.random.Generator) -> None:
     weight, gradient, mean, variance = (
         mx.nd.array(array) for array in random_arrays(rng, (4_000, 300))
     )
-    rows = np.arange(0, 4_000, 2)
-    sparse = mx.nd.sparse.row_sparse_array(
-        (gradient.asnumpy()[rows], rows), shape=(4_000, 300), dtype="float32"
-    )
+    lists = TokenLists.from_lists([[row] for row in range(0, 4_000, 2)])
     before = weight.asnumpy()
     for _ in range(20):
-        own_step([[weight, sparse, mean, variance]], [0.0], 0.01, {0: rows})
-    del sparse, mean, variance, gradient
+        step = AdamStep([], [], [Moved(weight, mean, variance, 0.0)])
+        part = gradient[: len(lists)].copy()
+        step([used_rows([lists])], [[part]], rate=0.01, rescale=0.25, **CONSTANTS)
+        del step, part
+    del mean, variance, gradient
     moved = np.any(weight.asnumpy() != before, axis=1)
-    np.testing.assert_array_equal(np.flatnonzero(moved), rows)
+    np.testing.assert_array_equal(np.flatnonzero(moved), lists.tokens)
+
+
+@pytest.mark.parametrize("largest", [1, 2_047, 2_048, 5_000_000, 2**31 - 1])
+def test_rows_in_use(largest: int, rng: np.random.Generator) -> None:
+    tokens = rng.integers(0, largest, 3_000, dtype=np.int32, endpoint=True)
+    tokens[:3] = largest, 0, largest
+    halves = TokenLists.from_lists([[], tokens[:3].tolist(), tokens[3:1_000].tolist(), []])
+    used = used_rows([halves, TokenLists(tokens[1_000:], np.arange(2_001))])
+    np.testing.assert_array_equal(used.rows, np.unique(tokens))
+    in_vector = np.concatenate([[1] * 3, [2] * 997, 4 + np.arange(2_000)])
+    for row, start, end in zip(used.rows, used.starts, used.starts[1:]):
+        expected = in_vector[tokens == row]
+        np.testing.assert_array_equal(used.vectors[start:end], expected)
+    np.testing.assert_allclose(used.shares, [1, 1 / 3, 1 / 997, 1, *[1] * 2_000])
+
+
+def test_no_rows_in_use() -> None:
+    used = used_rows([TokenLists.from_lists([[], []])])
+    assert [used.rows.size, used.vectors.size, *used.starts] == [0, 0, 0]
+    table = [mx.nd.ones((3, 4)) for _ in range(3)]
+    step = AdamStep([], [], [Moved(*table, decay=0.0)])
+    step([used], [[mx.nd.ones((2, 4))]], rate=0.01, rescale=1.0, **CONSTANTS)
+    assert all(np.all(array.asnumpy() == 1) for array in table)
+
+
+def test_gradients_of_other_vectors_are_refused() -> None:
+    step = AdamStep([], [], [Moved(*(mx.nd.ones((3, 4)) for _ in range(3)), decay=0.0)])
+    used = used_rows([TokenLists.from_lists([[0], [1]])])
+    with pytest.raises(ValueError, match=r"\[3\] vectors, but 2 are in use"):
+        step([used], [[mx.nd.ones((3, 4))]], rate=0.01, rescale=1.0, **CONSTANTS)
 
 
 def test_catching_up_equals_mxnets_operators(rng: np.random.Generator) -> None:
@@ -126,7 +172,7 @@ def test_maxima_of_rows(width: int, rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("name", ["many", "all empty", "one token each"])
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "two tables"])
 @pytest.mark.parametrize("network", ["pooled_embedding", "hcnn", "bilstm"])
-def test_pairs_are_the_same_with_and_without_gradient(
+def test_pairs_are_the_same_whatever_is_derived(
     network: str, tied: bool, name: str, rng: np.random.Generator
 ) -> None:
     given = settings(enc0_network=network, tied_token_embedding_weight=tied, enc_dim=13)
@@ -134,14 +180,13 @@ def test_pairs_are_the_same_with_and_without_gradient(
     model.hybridize()
     lists = TokenLists.from_lists(LISTS[name])
     sides = lists, lists.take(np.arange(len(lists))[::-1])
-    answers = [
-        model.encode_pairs(
-            model.prepare_pairs(sides, (None, None), mx.cpu(), needs_gradient=needs), mx.cpu()
-        )
-        for needs in (True, False)
+    expected, *others = [
+        model.embed_pairs(model.prepare_pairs(sides, (None, None), mx.cpu(), gradient), mx.cpu())
+        for gradient in Gradient
     ]
-    for ours, theirs in zip(*answers):
-        np.testing.assert_allclose(ours.asnumpy(), theirs.asnumpy(), rtol=1e-5, atol=1e-6)
+    for answer in others:
+        for ours, theirs in zip(answer, expected):
+            np.testing.assert_allclose(ours.asnumpy(), theirs.asnumpy(), rtol=1e-5, atol=1e-6)
 
 
 def test_without_the_compiled_part_one_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,23 +208,31 @@ LISTS = {
 @pytest.mark.parametrize("names", [(name, name) for name in LISTS] + [("many", "all empty")])
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "two tables"])
 @pytest.mark.parametrize("network", ["pooled_embedding", "hcnn", "bilstm"])
-def test_a_gradient_has_the_rows_that_are_told(
+def test_tables_are_trained_as_by_mxnet(
     network: str, tied: bool, names: tuple[str, str], rng: np.random.Generator
 ) -> None:
-    """Every list and every storage of ids leads to the gradient that the kernel expects."""
+    """Whatever the lists, the gradients of vectors lead to what MXNet's sparse ones lead to."""
     given = settings(enc0_network=network, tied_token_embedding_weight=tied)
     model = random_network(given, rng)
     count = min(len(LISTS[name]) for name in names)
-    sides = [TokenLists.from_lists(LISTS[name][:count]) for name in names]
-    pairs = PairDataset(sides[0], sides[1], np.ones(count, np.float32))
-    rows = model.rows_in_use([(pairs.in0, pairs.in1)])
+    in0, in1 = (TokenLists.from_lists(LISTS[name][:count]) for name in names)
+    for gradient in (Gradient.OF_TABLES, Gradient.OF_VECTORS):
+        inputs = model.prepare_pairs((in0, in1), (40, 40), mx.cpu(), gradient)
+        with mx.autograd.record():
+            vectors = model.look_up_pairs(inputs, mx.cpu())
+            if gradient is Gradient.OF_VECTORS:
+                for vector in vectors:
+                    vector.attach_grad()
+            objective, _ = model.loss(*model.encode_pairs(inputs, vectors), mx.nd.ones(count))
+        objective.backward()
     updates = ParameterUpdates(given, model, [mx.cpu()])
-    inputs = model.prepare_pairs((sides[0], sides[1]), (40, 40), mx.cpu())
-    with mx.autograd.record():
-        vectors = model.encode_pairs(inputs, mx.cpu())
-        objective, _ = model.loss(*vectors, mx.nd.array(pairs.labels))
-    objective.backward()
-    for table, told in zip(model.trained_tables(), rows):
-        np.testing.assert_array_equal(table.grad().indices.asnumpy(), told)
-    updates.step(count, rows)
-    mx.nd.waitall()
+    assert updates.gradient is Gradient.OF_VECTORS
+    used = model.used_rows([inputs])
+    updates.step(count, used, model.by_table([vector.grad for vector in vectors]))
+    for number, table in enumerate(model.trained_tables()):
+        gradient = table.grad()
+        np.testing.assert_array_equal(used[number].rows, gradient.indices.asnumpy())
+        # the first step's mean is a tenth of the gradient
+        ((_, mean, _),) = updates._copies(number)
+        expected = 0.1 * gradient.asnumpy() / count
+        np.testing.assert_allclose(mean.asnumpy(), expected, rtol=1e-4, atol=1e-7)

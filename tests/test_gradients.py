@@ -10,9 +10,10 @@ from numpy_model import NumpyModel
 from small_jobs import VOCAB, arrays, random_network, random_pairs, settings
 
 from object2vec.arrays import PairDataset, TokenLists
+from object2vec.cpu_kernels import UsedRows
 from object2vec.device_arrays import to_device
 from object2vec.mxnet_import import mx
-from object2vec.network import Object2VecNetwork
+from object2vec.network import Gradient, Object2VecNetwork
 from object2vec.parameter_updates import ParameterUpdates
 from object2vec.training import train
 
@@ -40,14 +41,27 @@ NETWORKS = [
 RATES = {"adam": 0.01, "adagrad": 0.05, "sgd": 0.1, "rmsprop": 0.005, "adadelta": 0.5}
 
 
-def backward(network: Object2VecNetwork, pairs: PairDataset, extra: int = 0) -> None:
-    """One backward pass of the sum over the pairs."""
+def backward(
+    network: Object2VecNetwork,
+    pairs: PairDataset,
+    extra: int = 0,
+    gradient: Gradient = Gradient.OF_TABLES,
+) -> tuple[list[UsedRows], list[list[Any]]]:
+    """One backward pass of the sum over the pairs.
+
+    Returns the rows in use of each table and the gradients of its vectors.
+    """
     widths = [int(lists.lengths.max()) + extra for lists in (pairs.in0, pairs.in1)]
-    inputs = network.prepare_pairs((pairs.in0, pairs.in1), (widths[0], widths[1]), CPU)
+    inputs = network.prepare_pairs((pairs.in0, pairs.in1), (widths[0], widths[1]), CPU, gradient)
     with mx.autograd.record():
-        vectors = network.encode_pairs(inputs, CPU)
-        objective, _ = network.loss(*vectors, to_device(pairs.labels, CPU))
+        vectors = network.look_up_pairs(inputs, CPU)
+        if gradient is Gradient.OF_VECTORS:
+            for vector in vectors:
+                vector.attach_grad()
+        embeddings = network.encode_pairs(inputs, vectors)
+        objective, _ = network.loss(*embeddings, to_device(pairs.labels, CPU))
     objective.backward()
+    return network.used_rows([inputs]), network.by_table([vector.grad for vector in vectors])
 
 
 def dense_gradients(network: Object2VecNetwork) -> dict[str, np.ndarray]:
@@ -161,11 +175,11 @@ def trained_steps(
         # the upper ids are in no batch
         pairs = random_pairs(rng, 8, longest=3, vocab=VOCAB - 9, shortest=1)
         used |= set(pairs.in0.tokens)
-        rows = network.rows_in_use([(pairs.in0, pairs.in1)])
-        updates.bring_up_to_date(rows)
+        in_use, _ = backward(network, pairs)
+        updates.bring_up_to_date(in_use)
         backward(network, pairs)
         gradients.append(dense_gradients(network))
-        updates.step(len(pairs), rows)
+        updates.step(len(pairs), *backward(network, pairs, gradient=updates.gradient))
     updates.settle()
     return before, arrays(network), gradients, used
 
@@ -229,8 +243,8 @@ def test_row_sparse_moments_of_untouched_rows_stand_still(rng: np.random.Generat
     seen = []
     for ids in ([1, 2], [3]):
         lists = TokenLists.from_lists([ids])
-        backward(network, PairDataset(lists, lists, np.ones(1, np.float32)))
-        updates.step(1, [])
+        pairs = PairDataset(lists, lists, np.ones(1, np.float32))
+        updates.step(1, *backward(network, pairs, gradient=updates.gradient))
         seen.append(arrays(network)["embed_0_weight"])
     np.testing.assert_array_equal(seen[0][[1, 2]], seen[1][[1, 2]])
     assert np.all(seen[0][3] != seen[1][3])

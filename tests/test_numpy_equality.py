@@ -65,7 +65,7 @@ def numpy_model(network: Object2VecNetwork) -> NumpyModel:
 
 
 def encode(network: Object2VecNetwork, side: int, lists: TokenLists, width: int) -> np.ndarray:
-    return network.encode(side, network.prepare(side, lists, width, CPU), CPU).asnumpy()
+    return network.embed(side, network.prepare(side, lists, width, CPU), CPU).asnumpy()
 
 
 @pytest.mark.parametrize("given", ENCODERS, ids=label)
@@ -129,7 +129,7 @@ def check_pairs(given: dict[str, Any], rng: np.random.Generator, scale: float = 
         close(predictor.scores(pairs.in0, pairs.in1), expected)
         close(predictor.loss_sums(pairs) / len(pairs), np.array(reported))
         vectors = [
-            network.encode(side, network.prepare(side, lists, 11, CPU), CPU)
+            network.embed(side, network.prepare(side, lists, 11, CPU), CPU)
             for side, lists in enumerate((pairs.in0, pairs.in1))
         ]
         objective, sums = network.loss(*vectors, mx.nd.array(pairs.labels))

@@ -56,7 +56,7 @@ def test_padding_of_any_width(given: dict[str, Any], rng: np.random.Generator) -
     answers = []
     for width in (5, 6, 16, 40):
         inputs = network.prepare(0, lists, width, CPU)
-        answers.append(network.encode(0, inputs, CPU).asnumpy())
+        answers.append(network.embed(0, inputs, CPU).asnumpy())
     for answer in answers[1:]:
         np.testing.assert_allclose(answer, answers[0], rtol=1e-5, atol=1e-5)
 
@@ -116,7 +116,7 @@ def test_exported_form_equals_the_one_that_is_trained(
     """The exported graph takes padded lists; training and inference take a faster form."""
     network = predictor(given, rng).network
     lists = random_lists(rng, 12, longest=11)
-    network.encode(0, network.prepare(0, lists, 11, CPU), CPU)
+    network.embed(0, network.prepare(0, lists, 11, CPU), CPU)
     symbol = network.encoder_symbol(0)
     inputs = {"source": mx.nd.array(pad(lists, 13)), "source_length": mx.nd.array(lists.lengths)}
     known = network.params
@@ -128,7 +128,7 @@ def test_exported_form_equals_the_one_that_is_trained(
         },
     )
     found = exported.forward()[0].asnumpy()
-    expected = network.encode(0, network.prepare(0, lists, 11, CPU), CPU).asnumpy()
+    expected = network.embed(0, network.prepare(0, lists, 11, CPU), CPU).asnumpy()
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -146,7 +146,7 @@ def test_no_memory_for_each_shape(encoder: str, rng: np.random.Generator) -> Non
             lists = random_lists(rng, int(rng.integers(1, 64)), longest=int(rng.integers(1, 40)))
             width = int(lists.lengths.max(initial=1))
             with mx.autograd.record():
-                vectors = network.encode(0, network.prepare(0, lists, width, CPU), CPU)
+                vectors = network.embed(0, network.prepare(0, lists, width, CPU), CPU)
             vectors.backward()
         mx.nd.waitall()
         resident = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
