@@ -14,8 +14,8 @@ from object2vec.denormals import flushed
 from object2vec.mxnet_import import mx
 
 # An operator of few operations is done before a second thread has woken up. Measured in floating
-# point operations of a step; deferred rows of token tables take some small operators more.
-_SMALL_STEP, _SMALL_DEFERRED_STEP = 3e8, 6e8
+# point operations of a step.
+_SMALL_STEP = 6e8
 # The same of a request; those of a sequence encoder are shared by a hundred operators, not a dozen.
 _SMALL_REQUEST, _SMALL_SEQUENCE_REQUEST = 3e7, 3e8
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4  # from malloc.h
@@ -40,7 +40,7 @@ def engine_context(context: Any) -> _Context:
 
 
 @contextlib.contextmanager
-def tuned_for(operations: float, has_deferred: bool, contexts: list[Any]) -> Iterator[None]:
+def tuned_for(operations: float, contexts: list[Any]) -> Iterator[None]:
     """Run a training job with settings of its own; the former ones come back at the end.
 
     On one CPU the operators of a small step use one thread: MovieLens 100K in batches of 64 trains
@@ -52,14 +52,11 @@ def tuned_for(operations: float, has_deferred: bool, contexts: list[Any]) -> Ite
     ----------
     operations : float
         Floating point operations of a step.
-    has_deferred : bool
-        Whether rows of token tables are deferred.
     contexts : list of mxnet.Context
         The devices.
     """
     is_one_cpu = contexts == [mx.cpu(0)]
-    small = _SMALL_DEFERRED_STEP if has_deferred else _SMALL_STEP
-    threads = _openmp_threads() if is_one_cpu and operations < small else 1
+    threads = _openmp_threads() if is_one_cpu and operations < _SMALL_STEP else 1
     # What comes before, the first values of all parameters above all, is not to be kept.
     mx.nd.waitall()
     with contextlib.ExitStack() as stack:

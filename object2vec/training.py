@@ -210,7 +210,7 @@ class _Training:
     def tuned_engine(self) -> contextlib.AbstractContextManager[None]:
         """What `run` should run in to be fast."""
         operations = self._network.step_operations(self._settings.mini_batch_size)
-        return tuned_for(operations, self._updates.needs_rows, self._contexts)
+        return tuned_for(operations, self._contexts)
 
     def run(
         self,

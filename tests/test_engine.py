@@ -36,26 +36,19 @@ def usual() -> int:
 
 
 @pytest.mark.parametrize(
-    ("operations", "has_deferred", "contexts", "is_one"),
-    [
-        (1e8, False, ONE, True),
-        (4e8, False, ONE, False),
-        (4e8, True, ONE, True),
-        (1e9, True, ONE, False),
-        (math.inf, False, ONE, False),
-        (1e8, False, TWO, False),
-    ],
+    ("operations", "contexts", "is_one"),
+    [(5e8, ONE, True), (1e9, ONE, False), (math.inf, ONE, False), (1e8, TWO, False)],
 )
 def test_small_steps_use_one_thread(
-    usual: int, operations: float, has_deferred: bool, contexts: list[object], is_one: bool
+    usual: int, operations: float, contexts: list[object], is_one: bool
 ) -> None:
-    with engine.tuned_for(operations, has_deferred, contexts):
+    with engine.tuned_for(operations, contexts):
         assert threads_of_operators() == (1 if is_one else usual)
     assert threads_of_operators() == usual
 
 
 def test_threads_come_back_after_an_error(usual: int) -> None:
-    with pytest.raises(ZeroDivisionError), engine.tuned_for(1.0, False, ONE):
+    with pytest.raises(ZeroDivisionError), engine.tuned_for(1.0, ONE):
         raise ZeroDivisionError
     assert threads_of_operators() == usual
 
@@ -80,8 +73,8 @@ def test_the_calling_threads_settings_come_back() -> None:
         "import ctypes\nfrom object2vec import engine\nfrom object2vec.mxnet_import import mx\n"
         "count = ctypes.CDLL('libgomp.so.1').omp_get_max_threads\n"
         "assert engine.runs_in_the_caller()\nprint(count())\n"
-        "with engine.tuned_for(1.0, False, [mx.cpu(0)]): print(count())\n"
-        "with engine.tuned_for(1e12, False, [mx.cpu(0)]): print(count())\n"
+        "with engine.tuned_for(1.0, [mx.cpu(0)]): print(count())\n"
+        "with engine.tuned_for(1e12, [mx.cpu(0)]): print(count())\n"
         "print(count())"
     )
     assert run_naive(program).split() == ["2", "1", "2", "2"]
@@ -96,7 +89,7 @@ def test_denormals_are_flushed_in_threads_that_a_fork_started_anew() -> None:
         "if not child: os._exit(0)\n"
         "os.waitpid(child, 0)\n"
         "small, factors = mx.nd.full((512, 512), 1e-30), mx.nd.full((512, 512), 1e-10)\n"
-        "with engine.tuned_for(1e12, False, [mx.cpu(0)]):\n"
+        "with engine.tuned_for(1e12, [mx.cpu(0)]):\n"
         "    print(np.count_nonzero(mx.nd.dot(small, factors).asnumpy()))"
     )
     environment = {name: os.environ[name] for name in os.environ if name != "MXNET_ENGINE_TYPE"}
@@ -159,7 +152,7 @@ def test_denormals_are_flushed_in_the_caller_while_it_trains() -> None:
         "small, factors = mx.nd.full((512, 512), 1e-30), mx.nd.full((512, 512), 1e-10)\n"
         "def left(): return np.count_nonzero(mx.nd.dot(small, factors).asnumpy())\n"
         "print(left())\n"
-        "with engine.tuned_for(1e12, False, [mx.cpu(0)]): print(left())\n"
+        "with engine.tuned_for(1e12, [mx.cpu(0)]): print(left())\n"
         "print(left())"
     )
     everything = str(512 * 512)
