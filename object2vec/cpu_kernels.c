@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpu_kernels.h"
+
 /* One function for each kind of CPU, the best chosen when the library is loaded. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define FOR_EACH_CPU __attribute__((target_clones("avx512f", "avx2", "default")))
@@ -20,20 +22,6 @@
 /* Numbers that a thread takes at a time: some pages, so that the threads share no cache line. */
 #define BLOCK 16384
 #define AHEAD 8 /* rows of a table that are asked for before they are needed */
-#define NO_MEMORY 1 /* MXNet's own code for an error is -1 */
-
-/* Functions of MXNet's C API, each of which returns 0 if it went well. */
-typedef struct {
-    int (*get_data)(void *array, void **data);
-    int (*detach)(void *array, void **same);
-    int (*release)(void *array);
-    int (*open)(void *array, void **tensor);
-    int (*close)(void *tensor);
-    int (*push)(void (*call)(void *, void *), void *argument, void (*deleter)(void *),
-                const void *context, void **read, int reads, void **written, int writes,
-                void *property, int priority, const char *name);
-    const char *(*last_error)(void);
-} Api;
 
 /* The beginning of a DLManagedTensor (dlpack.h): all that MXNet tells of a sparse array's memory. */
 typedef struct {
@@ -86,7 +74,7 @@ typedef struct {
     float *answer;
     int64_t width, count;
     const int64_t *starts; /* count + 1 */
-    const int32_t *tokens; /* NULL: the lists are the table's rows, in their order */
+    const int32_t *tokens;
 } Lookup;
 
 /* In the engine's own thread there is nobody to return an error to. */
@@ -138,18 +126,6 @@ static void mean_of_rows(const float *table, int64_t width, const int32_t *token
     }
     const float share = count > 0 ? 1.0f / (float)count : 0.0f;
     for (int64_t i = 0; i < width; i++) mean[i] *= share;
-}
-
-/* The same for maxima of rows that follow each other; no number of them is negative. */
-FOR_EACH_CPU
-static void maximum_of_rows(const float *rows, int64_t width, int64_t count,
-                            float *restrict maximum) {
-    for (int64_t i = 0; i < width; i++) maximum[i] = 0.0f;
-    for (int64_t k = 0; k < count; k++) {
-        const float *restrict row = rows + k * width;
-        for (int64_t i = 0; i < width; i++)
-            maximum[i] = row[i] > maximum[i] ? row[i] : maximum[i];
-    }
 }
 
 static void run_dense(const Update *u, Constants c) {
@@ -240,11 +216,8 @@ static void run_lookup(void *context, void *argument) {
 #pragma omp parallel for schedule(static) if (total * width > BLOCK)
     for (int64_t k = 0; k < lookup->count; k++) {
         const int64_t start = starts[k], count = starts[k + 1] - start;
-        float *answer = lookup->answer + k * width;
-        if (lookup->tokens != NULL)
-            mean_of_rows(lookup->table, width, lookup->tokens + start, count, total - start, answer);
-        else
-            maximum_of_rows(lookup->table + start * width, width, count, answer);
+        mean_of_rows(lookup->table, width, lookup->tokens + start, count, total - start,
+                     lookup->answer + k * width);
     }
     free(lookup);
 }
@@ -306,21 +279,17 @@ int object2vec_catch_up(const Api *api, const void *context, void *weight, void 
     return code;
 }
 
-/* Queue the means of rows of a table over lists of tokens, or, where `tokens` is NULL, the maxima
-   of lists of rows; both arrays of numbers are copied. */
-int object2vec_reduce_rows(const Api *api, const void *context, void *table, void *answer,
-                           int64_t width, int64_t count, const int64_t *starts,
-                           const int32_t *tokens) {
+/* Queue the means of rows of a table over lists of tokens; both arrays of numbers are copied. */
+int object2vec_mean_of_rows(const Api *api, const void *context, void *table, void *answer,
+                            int64_t width, int64_t count, const int64_t *starts,
+                            const int32_t *tokens) {
     const size_t start_bytes = (count + 1) * sizeof(int64_t);
-    const size_t token_bytes = tokens != NULL ? starts[count] * sizeof(int32_t) : 0;
+    const size_t token_bytes = starts[count] * sizeof(int32_t);
     Lookup *lookup = malloc(sizeof(Lookup) + start_bytes + token_bytes);
     if (lookup == NULL) return NO_MEMORY;
     char *copies = (char *)(lookup + 1);
-    memcpy(copies, starts, start_bytes);
-    lookup->starts = (const int64_t *)copies;
-    lookup->tokens = NULL;
-    if (tokens != NULL)
-        lookup->tokens = memcpy(copies + start_bytes, tokens, token_bytes);
+    lookup->starts = memcpy(copies, starts, start_bytes);
+    lookup->tokens = memcpy(copies + start_bytes, tokens, token_bytes);
     lookup->width = width;
     lookup->count = count;
     void *read[] = {table}, *written[] = {answer};
@@ -328,7 +297,7 @@ int object2vec_reduce_rows(const Api *api, const void *context, void *table, voi
     if (code == 0) code = api->get_data(answer, (void **)&lookup->answer);
     if (code == 0)
         code = api->push(run_lookup, lookup, NULL, context, read, 1, written, 1, NULL, 0,
-                         "object2vec_reduce_rows");
+                         "object2vec_mean_of_rows");
     if (code != 0) free(lookup);
     return code;
 }

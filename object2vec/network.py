@@ -19,9 +19,9 @@ from object2vec.batching import (
     turned_places,
     widest,
 )
-from object2vec.cpu_kernels import maximum_of_rows, mean_of_rows
+from object2vec.cpu_kernels import mean_of_rows
 from object2vec.device_arrays import csr_to_device, to_device
-from object2vec.encoders import BiLSTM, ConvolvedRows, HierarchicalCNN, build_encoder, dropout
+from object2vec.encoders import BiLSTM, HierarchicalCNN, build_encoder, dropout
 from object2vec.hyperparameters import LARGEST_ARRAY, Hyperparameters
 from object2vec.mxnet_import import mx
 from object2vec.pretrained import TokenVectors
@@ -48,22 +48,18 @@ class EncoderInput:
     tokens : NDArray, list of CSRNDArray, or TokenLists
         For bilstm the padded ids, int32 ``(length, n)``; for hcnn all ids behind one another, int32
         ``(rows,)``; for pooled_embedding the mean weights, float32 ``(n, vocab_size)``, in as many
-        parts as MXNet's largest array asks for, the ids, int32 ``(n,)``, where every list has one,
-        or the TokenLists themselves where a CPU needs no gradient.
+        parts as MXNet's largest array asks for, or the ids, int32 ``(n,)``, where every list has
+        one; for either of the two the TokenLists themselves where a CPU needs no gradient.
     lengths : NDArray, optional
         float32; for bilstm ``(n,)``, for hcnn the number of real rows, ``(1,)``.
     places : tuple of NDArray
         For hcnn the windows and places of `batching.PackedLists`, for bilstm the one array of
         `batching.turned_places`.
-    lists : TokenLists, optional
-        For hcnn the lists whose maxima a CPU takes without gradient; ``places`` then are the
-        windows alone.
     """
 
     tokens: Any
     lengths: Any
     places: tuple[Any, ...] = ()
-    lists: Optional[TokenLists] = None
 
 
 class Scorer(mx.gluon.HybridBlock):
@@ -194,10 +190,6 @@ class Object2VecNetwork:
             build_encoder(prefix, encoder, hyperparameters.enc_dim, hyperparameters.dropout)
             for prefix, encoder in zip(("source_", "target_"), hyperparameters.encoders)
         )
-        self._convolved: list[Any] = [
-            ConvolvedRows(encoder) if isinstance(encoder, HierarchicalCNN) else None
-            for encoder in self.encoders
-        ]
         self.scorer: Any = Scorer(hyperparameters)
         self.loss: Any = Loss(self.scorer, hyperparameters.is_regression)
         for block in (*self.encoders, self.scorer):
@@ -266,8 +258,6 @@ class Object2VecNetwork:
         """
         for block in (*self.encoders, self.scorer, self.loss):
             block.hybridize(static_alloc=True, static_shape=isinstance(block, BiLSTM))
-        for convolved in filter(None, self._convolved):
-            convolved.hybridize(static_alloc=True)
 
     def is_pooled(self, side: int) -> bool:
         """Whether the encoder of in0 (0) or in1 (1) is pooled_embedding."""
@@ -351,15 +341,16 @@ class Object2VecNetwork:
             False where the token table will need no gradient, which is faster.
         """
         encoder = self.hyperparameters.encoders[side]
+        if encoder.network != "bilstm" and context.device_type == "cpu" and not needs_gradient:
+            return EncoderInput(lists, None)
+        tokens: Any
         lengths: Any = None
         places: list[Any] = []
-        own_kernels = context.device_type == "cpu" and not needs_gradient
         if encoder.network == "hcnn":
             packed = pack(lists, encoder.cnn_filter_width)
             count = np.array([packed.count], np.float32)
             arrays = packed.tokens, count, packed.windows, packed.places
-            used = arrays[:-1] if own_kernels else arrays
-            tokens, lengths, *places = (to_device(array, context) for array in used)
+            tokens, lengths, *places = (to_device(array, context) for array in arrays)
         elif encoder.network == "bilstm":
             width = -(-(width or widest(lists)) // TIME_STEP) * TIME_STEP
             lengths = to_device(lists.lengths.astype(np.float32), context)
@@ -367,12 +358,9 @@ class Object2VecNetwork:
             places = [to_device(turned_places(lists.lengths, width), context)]
         elif lists.are_single():
             tokens = to_device(lists.tokens, context)
-        elif own_kernels:
-            tokens = lists
         else:
             tokens = self._mean_weights(lists, encoder.vocab_size, context)
-        own_maxima = lists if own_kernels and encoder.network == "hcnn" else None
-        return EncoderInput(tokens, lengths, tuple(places), own_maxima)
+        return EncoderInput(tokens, lengths, tuple(places))
 
     @staticmethod
     def _mean_weights(lists: TokenLists, vocab_size: int, context: Any) -> list[Any]:
@@ -439,11 +427,10 @@ class Object2VecNetwork:
 
     def encode(self, side: int, inputs: EncoderInput, context: Any) -> Any:
         """Embeddings ``(n, enc_dim)`` of one input."""
-        vectors = self.look_up(side, inputs, context)
-        if inputs.lists is None:
-            return self.encoders[side](vectors, inputs.lengths, *inputs.places)
-        rows = self._convolved[side](vectors, inputs.lengths, *inputs.places)
-        return maximum_of_rows(rows, inputs.lists)
+        encoder = self.encoders[side]
+        if isinstance(inputs.tokens, TokenLists) and isinstance(encoder, HierarchicalCNN):
+            return encoder.encode_lists(self._tables[side], inputs.tokens, context)
+        return encoder(self.look_up(side, inputs, context), inputs.lengths, *inputs.places)
 
     def encode_pairs(self, inputs: tuple[EncoderInput, ...], context: Any) -> tuple[Any, Any]:
         """Embeddings of in0 and of in1, ``(n, enc_dim)`` each."""
