@@ -102,7 +102,7 @@ def test_catching_up_equals_mxnets_operators(rng: np.random.Generator) -> None:
     assert np.any(results[0][0] != weight)
 
 
-@pytest.mark.parametrize("width", [1, 17, 300])
+@pytest.mark.parametrize("width", [1, 17, 128, 130, 300])
 def test_means_of_rows(width: int, rng: np.random.Generator) -> None:
     table = rng.normal(size=(50, width)).astype(np.float32)
     lists = [rng.integers(50, size=n).tolist() for n in rng.integers(0, 40, 200)]
