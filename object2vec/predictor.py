@@ -92,7 +92,10 @@ class Predictor:
         for rows in length_sorted_runs(lists.lengths, *self._cells(side)):
             part = lists.take(rows)
             with self._answering({side: part}):
-                answer[rows] = self._encode(side, part).asnumpy()
+                vectors = self._encode(side, part).asnumpy()
+            if isinstance(rows, slice):  # all of them
+                return vectors
+            answer[rows] = vectors
         return answer
 
     def scores(
