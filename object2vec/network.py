@@ -118,6 +118,24 @@ class Scorer(mx.gluon.HybridBlock):
         return F.FullyConnected(x, weight, bias, num_hidden=outputs, flatten=False)
 
 
+class Probabilities(mx.gluon.HybridBlock):
+    """Two vectors to the probabilities of the classes, ``(n, num_classes)``, in one graph.
+
+    Parameters
+    ----------
+    scorer : Scorer
+        What gives the raw output.
+    """
+
+    def __init__(self, scorer: Scorer) -> None:
+        super().__init__(prefix="")
+        self.scorer = scorer
+
+    def hybrid_forward(self, F: Any, vector0: Any, vector1: Any) -> Any:
+        """Score; see the class."""
+        return F.softmax(self.scorer(vector0, vector1), axis=1)
+
+
 class Loss(mx.gluon.HybridBlock):
     """Two vectors and the labels to the sum to descend and the sums to report.
 
@@ -191,6 +209,9 @@ class Object2VecNetwork:
             for prefix, encoder in zip(("source_", "target_"), hyperparameters.encoders)
         )
         self.scorer: Any = Scorer(hyperparameters)
+        self._scores: Any = (
+            self.scorer if hyperparameters.is_regression else Probabilities(self.scorer)
+        )
         self.loss: Any = Loss(self.scorer, hyperparameters.is_regression)
         for block in (*self.encoders, self.scorer):
             self.params.update(block.collect_params())
@@ -256,7 +277,7 @@ class Object2VecNetwork:
         Only bilstm, whose batches have few shapes, also plans each shape once (5 % of a step);
         where hardly a shape comes twice, that costs as much.
         """
-        for block in (*self.encoders, self.scorer, self.loss):
+        for block in (*self.encoders, self.scorer, self._scores, self.loss):
             block.hybridize(static_alloc=True, static_shape=isinstance(block, BiLSTM))
 
     def is_pooled(self, side: int) -> bool:
@@ -448,8 +469,7 @@ class Object2VecNetwork:
 
     def score(self, vector0: Any, vector1: Any) -> Any:
         """Probabilities ``(n, num_classes)``, or numbers ``(n,)`` for mean_squared_error."""
-        output = self.scorer(vector0, vector1)
-        return output if self.hyperparameters.is_regression else mx.nd.softmax(output, axis=1)
+        return self._scores(vector0, vector1)
 
     def encoder_symbol(self, side: int) -> Any:
         """The graph from ``source`` and ``source_length`` (or ``target…``) to the embedding."""
