@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpu_kernels.h"
+
 /* One function for each kind of CPU, the best chosen when the library is loaded. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define FOR_EACH_CPU __attribute__((target_clones("avx512f", "avx2", "default")))
@@ -17,17 +19,9 @@
 
 /* Numbers that a thread takes at a time: some pages, so that the threads share no cache line. */
 #define BLOCK 16384
-#define PART 512  /* numbers of a row whose gradient is held at a time */
-#define AHEAD 8 /* rows of a table that are asked for before they are read */
-#define NO_MEMORY 1 /* MXNet's own code for an error is -1 */
-
-/* Functions of MXNet's C API, each of which returns 0 if it went well. */
-typedef struct {
-    int (*get_data)(void *array, void **data);
-    int (*push)(void (*call)(void *, void *), void *argument, void (*deleter)(void *),
-                const void *context, void **read, int reads, void **written, int writes,
-                void *property, int priority, const char *name);
-} Api;
+#define PART 512 /* numbers of a row whose gradient is held at a time */
+#define AHEAD 16 /* rows of a table that are asked for before they are read */
+#define HELD 128 /* floats that fit into the registers */
 
 typedef struct {
     void *weight, *mean, *variance;
@@ -98,7 +92,7 @@ typedef struct {
     float *answer;
     int64_t width, count;
     const int64_t *starts; /* count + 1 */
-    const int32_t *tokens; /* NULL: the lists are the table's rows, in their order */
+    const int32_t *tokens;
 } Lookup;
 
 #define ASK_FOR(numbers, count, to_write)          \
@@ -135,29 +129,30 @@ static void catch_up_row(Numbers numbers, int64_t start, int64_t count, float ep
     }
 }
 
-/* One list's row of the answer; `left` tokens are left, of which `count` are the list's. */
-FOR_EACH_CPU
-static void mean_of_rows(const float *table, int64_t width, const int32_t *tokens, int64_t count,
-                         int64_t left, float *restrict mean) {
-    for (int64_t i = 0; i < width; i++) mean[i] = 0.0f;
+/* Some columns of one list's row of the answer; `left` tokens are left, of which `count` are the
+   list's. Where `columns` is HELD, the sums do not leave the registers meanwhile. */
+static inline __attribute__((always_inline)) void mean_of_columns(
+    const float *table, int64_t width, const int32_t *tokens, int64_t count, int64_t left,
+    float *restrict mean, const int64_t columns) {
+    const float share = count > 0 ? 1.0f / (float)count : 0.0f;
+    float sum[HELD];
+    for (int64_t i = 0; i < columns; i++) sum[i] = 0.0f;
     for (int64_t k = 0; k < count; k++) {
         const float *restrict row = table + tokens[k] * width;
-        if (k + AHEAD < left) ASK_FOR(table + tokens[k + AHEAD] * width, width, 0);
-        for (int64_t i = 0; i < width; i++) mean[i] += row[i];
+        if (k + AHEAD < left) ASK_FOR(table + tokens[k + AHEAD] * width, columns, 0);
+        for (int64_t i = 0; i < columns; i++) sum[i] += row[i];
     }
-    const float share = count > 0 ? 1.0f / (float)count : 0.0f;
-    for (int64_t i = 0; i < width; i++) mean[i] *= share;
+    for (int64_t i = 0; i < columns; i++) mean[i] = sum[i] * share;
 }
 
-/* The same for maxima of rows that follow each other; no number of them is negative. */
 FOR_EACH_CPU
-static void maximum_of_rows(const float *rows, int64_t width, int64_t count,
-                            float *restrict maximum) {
-    for (int64_t i = 0; i < width; i++) maximum[i] = 0.0f;
-    for (int64_t k = 0; k < count; k++) {
-        const float *restrict row = rows + k * width;
-        for (int64_t i = 0; i < width; i++)
-            maximum[i] = row[i] > maximum[i] ? row[i] : maximum[i];
+static void mean_of_rows(const float *table, int64_t width, const int32_t *tokens, int64_t count,
+                         int64_t left, float *mean) {
+    if (width < HELD) mean_of_columns(table, width, tokens, count, left, mean, width);
+    for (int64_t column = 0; width >= HELD && column < width; column += HELD) {
+        /* the last ones together with some from before, which come twice */
+        const int64_t at = column < width - HELD ? column : width - HELD;
+        mean_of_columns(table + at, width, tokens, count, left, mean + at, HELD);
     }
 }
 
@@ -237,11 +232,8 @@ static void run_lookup(void *context, void *argument) {
 #pragma omp parallel for schedule(static) if (total * width > BLOCK)
     for (int64_t k = 0; k < lookup->count; k++) {
         const int64_t start = starts[k], count = starts[k + 1] - start;
-        float *answer = lookup->answer + k * width;
-        if (lookup->tokens != NULL)
-            mean_of_rows(lookup->table, width, lookup->tokens + start, count, total - start, answer);
-        else
-            maximum_of_rows(lookup->table + start * width, width, count, answer);
+        mean_of_rows(lookup->table, width, lookup->tokens + start, count, total - start,
+                     lookup->answer + k * width);
     }
     free(lookup);
 }
@@ -390,17 +382,16 @@ int object2vec_catch_up(const Api *api, const void *context, Arrays arrays, int6
     return code;
 }
 
-/* Queue the means of rows of a table over lists of tokens, or, where `tokens` is NULL, the maxima
-   of lists of rows; both arrays of numbers are copied. */
-int object2vec_reduce_rows(const Api *api, const void *context, void *table, void *answer,
-                           int64_t width, int64_t count, const int64_t *starts,
-                           const int32_t *tokens) {
-    const int64_t token_bytes = tokens != NULL ? 4 * starts[count] : 0;
+/* Queue the means of rows of a table over lists of tokens; both arrays of numbers are copied. */
+int object2vec_mean_of_rows(const Api *api, const void *context, void *table, void *answer,
+                            int64_t width, int64_t count, const int64_t *starts,
+                            const int32_t *tokens) {
+    const int64_t token_bytes = 4 * starts[count];
     Lookup *lookup = malloc(sizeof(Lookup) + 8 * (count + 1) + token_bytes + 8);
     if (lookup == NULL) return NO_MEMORY;
     char *end = (char *)(lookup + 1);
     lookup->starts = copy(&end, starts, 8 * (count + 1));
-    lookup->tokens = tokens != NULL ? copy(&end, tokens, token_bytes) : NULL;
+    lookup->tokens = copy(&end, tokens, token_bytes);
     lookup->width = width;
     lookup->count = count;
     void *read[] = {table}, *written[] = {answer};
@@ -408,7 +399,7 @@ int object2vec_reduce_rows(const Api *api, const void *context, void *table, voi
     if (code == 0) code = api->get_data(answer, (void **)&lookup->answer);
     if (code == 0)
         code = api->push(run_lookup, lookup, NULL, context, read, 1, written, 1, NULL, 0,
-                         "object2vec_reduce_rows");
+                         "object2vec_mean_of_rows");
     if (code != 0) free(lookup);
     return code;
 }

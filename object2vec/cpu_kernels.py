@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import itertools
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 
@@ -286,47 +287,75 @@ def mean_of_rows(table: Any, lists: TokenLists) -> Any:
     NDArray
         float32 ``(n, width)``; zeros where a list is empty. No gradient can be had of it.
     """
-    return _reduce_rows(table, lists.offsets, np.ascontiguousarray(lists.tokens, np.int32))
+    answer = mx.nd.empty((len(lists), table.shape[1]), ctx=table.context)
+    offsets, tokens = _numbers_of(lists)
+    _check(
+        _LIBRARY.object2vec_mean_of_rows(
+            ctypes.byref(_API_TABLE),
+            ctypes.byref(engine_context(table.context)),
+            table.handle,
+            answer.handle,
+            ctypes.c_int64(table.shape[1]),
+            ctypes.c_int64(len(lists)),
+            offsets.ctypes.data_as(_HANDLE),
+            tokens.ctypes.data_as(_HANDLE),
+        )
+    )
+    return answer
 
 
-def maximum_of_rows(rows: Any, lists: TokenLists) -> Any:
-    """The maximum over the rows that belong to each list.
+def convolve(
+    table: Any,
+    layers: Sequence[tuple[Any, Any]],
+    token_dim: int,
+    filters: Sequence[int],
+    filter_width: int,
+    lists: TokenLists,
+    context: Any,
+) -> Any:
+    """Look up and encode lists as `encoders.HierarchicalCNN` does.
 
     Parameters
     ----------
-    rows : NDArray
-        float32 ``(total or more, width)``, of a CPU context, one for each token of all lists; no
-        number is negative.
+    table : NDArray
+        float32 ``(rows, token_dim)``.
+    layers : sequence of tuple of NDArray
+        Weight ``(filters, channels, filter_width)`` and bias ``(filters,)`` of each convolution.
+    token_dim, filters, filter_width : int or sequence of int
+        The sizes; to ask MXNet for them takes a while.
     lists : TokenLists
-        ``n`` lists of ``total`` tokens.
+        ``n`` lists of ids below ``rows``.
+    context : mxnet.Context
+        The CPU context of all arrays.
 
     Returns
     -------
     NDArray
-        float32 ``(n, width)``; zeros where a list is empty. No gradient can be had of it.
+        float32 ``(n, enc_dim)``; zeros where a list is empty. No gradient can be had of it.
     """
-    # the engine gives an operator's answer its memory when it comes to it
-    rows.wait_to_read()
-    return _reduce_rows(rows, lists.offsets, None)
-
-
-def _reduce_rows(rows: Any, starts: np.ndarray, tokens: Optional[np.ndarray]) -> Any:
-    width, count = rows.shape[1], len(starts) - 1
-    answer = mx.nd.empty((count, width), ctx=rows.context)
-    starts = np.ascontiguousarray(starts, np.int64)
+    answer = mx.nd.empty((len(lists), sum(filters)), ctx=context)
+    arrays = (table, *itertools.chain.from_iterable(layers))
+    offsets, tokens = _numbers_of(lists)
     _check(
-        _LIBRARY.object2vec_reduce_rows(
+        _LIBRARY.object2vec_convolve(
             ctypes.byref(_API_TABLE),
-            ctypes.byref(engine_context(rows.context)),
-            rows.handle,
+            ctypes.byref(engine_context(context)),
+            (_HANDLE * len(arrays))(*(array.handle.value for array in arrays)),
             answer.handle,
-            ctypes.c_int64(width),
-            ctypes.c_int64(count),
-            starts.ctypes.data_as(_HANDLE),
-            None if tokens is None else tokens.ctypes.data_as(_HANDLE),
+            ctypes.c_int64(token_dim),
+            ctypes.c_int64(len(filters)),
+            (ctypes.c_int64 * len(filters))(*filters),
+            ctypes.c_int64(filter_width),
+            ctypes.c_int64(len(lists)),
+            offsets.ctypes.data_as(_HANDLE),
+            tokens.ctypes.data_as(_HANDLE),
         )
     )
     return answer
+
+
+def _numbers_of(lists: TokenLists) -> tuple[np.ndarray, np.ndarray]:
+    return np.ascontiguousarray(lists.offsets), np.ascontiguousarray(lists.tokens)
 
 
 def _check(code: int) -> None:

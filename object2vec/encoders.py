@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from object2vec.arrays import TokenLists
 from object2vec.batching import PLACES_STEP, TIME_STEP
+from object2vec.cpu_kernels import convolve
 from object2vec.hyperparameters import EncoderHyperparameters
 from object2vec.mxnet_import import mx
 
@@ -108,8 +110,10 @@ class HierarchicalCNN(Encoder):
     ) -> None:
         super().__init__(prefix)
         self._rate = rate
+        self._token_dim = token_dim
         self._filter_width = filter_width
         self._filters = [enc_dim // layers + (k < enc_dim % layers) for k in range(layers)]
+        self._layers: list[tuple[Any, Any]] = []
         channels = token_dim
         for layer, filters in enumerate(self._filters):
             weight = self.params.get(
@@ -118,6 +122,7 @@ class HierarchicalCNN(Encoder):
             bias = self.params.get(f"{layer}_bias", shape=(filters,), init="zeros", wd_mult=0.0)
             setattr(self, f"weight{layer}", weight)
             setattr(self, f"bias{layer}", bias)
+            self._layers.append((weight, bias))
             channels = filters
 
     def hybrid_forward(
@@ -136,10 +141,16 @@ class HierarchicalCNN(Encoder):
         """
         if windows is None:
             return self._encode_padded(F, vectors, lengths, parameters)
-        rows = self.convolve(F, vectors, lengths, windows, parameters)
+        rows = self._convolve(F, vectors, lengths, windows, parameters)
         return maximum(F, F.take(rows, places), PLACES_STEP)
 
-    def convolve(self, F: Any, vectors: Any, count: Any, windows: Any, parameters: Any) -> Any:
+    def encode_lists(self, table: Any, lists: TokenLists, context: Any) -> Any:
+        """Encode lists on a CPU, without gradient; the token table is a parameter."""
+        layers = [(weight.data(context), bias.data(context)) for weight, bias in self._layers]
+        sizes = self._token_dim, self._filters, self._filter_width
+        return convolve(table.data(context), layers, *sizes, lists, context)
+
+    def _convolve(self, F: Any, vectors: Any, count: Any, windows: Any, parameters: Any) -> Any:
         """What the maximum is taken of: all layers, side by side, ``(rows, enc_dim)``."""
         x = self._rows(F, vectors, count)
         rows = []
@@ -190,32 +201,6 @@ class HierarchicalCNN(Encoder):
             rows, F.repeat(lengths, repeats=filters), use_sequence_length=True, axis=1
         )
         return F.reshape_like(rows, x)
-
-
-class ConvolvedRows(mx.gluon.HybridBlock):
-    """`HierarchicalCNN` without the maximum, on the same parameters.
-
-    For the maximum MXNet takes a quarter of a request of 1,000 pairs; where no gradient is asked
-    for, `cpu_kernels.maximum_of_rows` does it.
-
-    Parameters
-    ----------
-    encoder : HierarchicalCNN
-        Whose parameters these are.
-    """
-
-    def __init__(self, encoder: HierarchicalCNN) -> None:
-        super().__init__(prefix=encoder.prefix)
-        self.params.update(encoder.params)
-        for name, parameter in encoder._reg_params.items():
-            setattr(self, name, parameter)
-        self._convolve = encoder.convolve
-
-    def hybrid_forward(
-        self, F: Any, vectors: Any, count: Any, windows: Any, **parameters: Any
-    ) -> Any:
-        """The rows of all layers; see `HierarchicalCNN.convolve`."""
-        return self._convolve(F, vectors, count, windows, parameters)
 
 
 class BiLSTM(Encoder):

@@ -20,9 +20,9 @@ from object2vec.batching import (
     turned_places,
     widest,
 )
-from object2vec.cpu_kernels import UsedRows, maximum_of_rows, mean_of_rows, used_rows
+from object2vec.cpu_kernels import UsedRows, mean_of_rows, used_rows
 from object2vec.device_arrays import csr_to_device, to_device
-from object2vec.encoders import BiLSTM, ConvolvedRows, HierarchicalCNN, build_encoder, dropout
+from object2vec.encoders import BiLSTM, HierarchicalCNN, build_encoder, dropout
 from object2vec.hyperparameters import LARGEST_ARRAY, Hyperparameters
 from object2vec.mxnet_import import mx
 from object2vec.pretrained import TokenVectors
@@ -69,18 +69,15 @@ class EncoderInput:
     lengths : NDArray, optional
         float32; for bilstm ``(n,)``, for hcnn the number of real rows, ``(1,)``.
     places : tuple of NDArray
-        For hcnn the windows and places of `batching.PackedLists`, for bilstm the one array of
+        For hcnn the windows and places of `batching.PackedLists`, none where a CPU needs no
+        gradient and ``lookup`` holds the lists themselves; for bilstm the one array of
         `batching.turned_places`.
-    lists : TokenLists, optional
-        For hcnn the lists whose maxima a CPU takes without gradient; ``places`` then are the
-        windows alone.
     """
 
     lookup: TokenLists
     tokens: Any
     lengths: Any
     places: tuple[Any, ...] = ()
-    lists: Optional[TokenLists] = None
 
 
 class Scorer(mx.gluon.HybridBlock):
@@ -137,6 +134,24 @@ class Scorer(mx.gluon.HybridBlock):
     def _dense(F: Any, x: Any, name: str, outputs: int, parameters: Any) -> Any:
         weight, bias = parameters[f"{name}_weight"], parameters[f"{name}_bias"]
         return F.FullyConnected(x, weight, bias, num_hidden=outputs, flatten=False)
+
+
+class Probabilities(mx.gluon.HybridBlock):
+    """Two vectors to the probabilities of the classes, ``(n, num_classes)``, in one graph.
+
+    Parameters
+    ----------
+    scorer : Scorer
+        What gives the raw output.
+    """
+
+    def __init__(self, scorer: Scorer) -> None:
+        super().__init__(prefix="")
+        self.scorer = scorer
+
+    def hybrid_forward(self, F: Any, vector0: Any, vector1: Any) -> Any:
+        """Score; see the class."""
+        return F.softmax(self.scorer(vector0, vector1), axis=1)
 
 
 class Loss(mx.gluon.HybridBlock):
@@ -212,11 +227,10 @@ class Object2VecNetwork:
             build_encoder(prefix, encoder, hyperparameters.enc_dim, hyperparameters.dropout)
             for prefix, encoder in zip(("source_", "target_"), hyperparameters.encoders)
         )
-        self._convolved: list[Any] = [
-            ConvolvedRows(encoder) if isinstance(encoder, HierarchicalCNN) else None
-            for encoder in self.encoders
-        ]
         self.scorer: Any = Scorer(hyperparameters)
+        self._scores: Any = (
+            self.scorer if hyperparameters.is_regression else Probabilities(self.scorer)
+        )
         self.loss: Any = Loss(self.scorer, hyperparameters.is_regression)
         for block in (*self.encoders, self.scorer):
             self.params.update(block.collect_params())
@@ -282,10 +296,8 @@ class Object2VecNetwork:
         Only bilstm, whose batches have few shapes, also plans each shape once (5 % of a step);
         where hardly a shape comes twice, that costs as much.
         """
-        for block in (*self.encoders, self.scorer, self.loss):
+        for block in (*self.encoders, self.scorer, self._scores, self.loss):
             block.hybridize(static_alloc=True, static_shape=isinstance(block, BiLSTM))
-        for convolved in filter(None, self._convolved):
-            convolved.hybridize(static_alloc=True)
 
     def is_pooled(self, side: int) -> bool:
         """Whether the encoder of in0 (0) or in1 (1) is pooled_embedding."""
@@ -353,18 +365,16 @@ class Object2VecNetwork:
             What will be derived.
         """
         encoder = self.hyperparameters.encoders[side]
-        lookup, lengths, maxima = lists, None, None
-        places: list[Any] = []
         is_on_cpu = context.device_type == "cpu"
+        if encoder.network == "hcnn" and is_on_cpu and gradient is Gradient.NONE:
+            return EncoderInput(lists, None, None)
+        lookup, lengths = lists, None
+        places: list[Any] = []
         if encoder.network == "hcnn":
             packed = pack(lists, encoder.cnn_filter_width)
             lookup = _of_each(packed.tokens)
             lengths = to_device(np.array([packed.count], np.float32), context)
-            places = [to_device(packed.windows, context)]
-            if is_on_cpu and gradient is Gradient.NONE:
-                maxima = lists
-            else:
-                places.append(to_device(packed.places, context))
+            places = [to_device(array, context) for array in (packed.windows, packed.places)]
         elif encoder.network == "bilstm":
             width = -(-(width or widest(lists)) // TIME_STEP) * TIME_STEP
             lookup = _of_each(pad(lists, width).T)
@@ -373,7 +383,7 @@ class Object2VecNetwork:
         tokens = None
         if not is_on_cpu or gradient is Gradient.OF_TABLES:
             tokens = self._for_operators(lookup, encoder.vocab_size, context)
-        return EncoderInput(lookup, tokens, lengths, tuple(places), maxima)
+        return EncoderInput(lookup, tokens, lengths, tuple(places))
 
     def _for_operators(self, lookup: TokenLists, vocab_size: int, context: Any) -> Any:
         if lookup.are_single():
@@ -458,13 +468,13 @@ class Object2VecNetwork:
 
     def encode(self, side: int, inputs: EncoderInput, vectors: Any) -> Any:
         """Embeddings ``(n, enc_dim)`` of one input, of its token vectors."""
-        if inputs.lists is None:
-            return self.encoders[side](vectors, inputs.lengths, *inputs.places)
-        rows = self._convolved[side](vectors, inputs.lengths, *inputs.places)
-        return maximum_of_rows(rows, inputs.lists)
+        return self.encoders[side](vectors, inputs.lengths, *inputs.places)
 
     def embed(self, side: int, inputs: EncoderInput, context: Any) -> Any:
         """Embeddings ``(n, enc_dim)`` of one input."""
+        encoder = self.encoders[side]
+        if isinstance(encoder, HierarchicalCNN) and not inputs.places:
+            return encoder.encode_lists(self._tables[side], inputs.lookup, context)
         return self.encode(side, inputs, self.look_up(side, inputs, context))
 
     def encode_pairs(self, inputs: tuple[EncoderInput, ...], vectors: list[Any]) -> list[Any]:
@@ -476,12 +486,13 @@ class Object2VecNetwork:
 
     def embed_pairs(self, inputs: tuple[EncoderInput, ...], context: Any) -> list[Any]:
         """Embeddings of in0 and of in1, ``(n, enc_dim)`` each."""
-        return self.encode_pairs(inputs, self.look_up_pairs(inputs, context))
+        if len(inputs) == 1:
+            return self.encode_pairs(inputs, self.look_up_pairs(inputs, context))
+        return [self.embed(side, given, context) for side, given in enumerate(inputs)]
 
     def score(self, vector0: Any, vector1: Any) -> Any:
         """Probabilities ``(n, num_classes)``, or numbers ``(n,)`` for mean_squared_error."""
-        output = self.scorer(vector0, vector1)
-        return output if self.hyperparameters.is_regression else mx.nd.softmax(output, axis=1)
+        return self._scores(vector0, vector1)
 
     def encoder_symbol(self, side: int) -> Any:
         """The graph from ``source`` and ``source_length`` (or ``target…``) to the embedding."""

@@ -92,7 +92,10 @@ class Predictor:
         for rows in length_sorted_runs(lists.lengths, *self._cells(side)):
             part = lists.take(rows)
             with self._answering({side: part}):
-                answer[rows] = self._encode(side, part).asnumpy()
+                vectors = self._encode(side, part).asnumpy()
+            if isinstance(rows, slice):  # all of them
+                return vectors
+            answer[rows] = vectors
         return answer
 
     def scores(
@@ -174,8 +177,9 @@ class Predictor:
         settings = self.hyperparameters
         encoder = settings.encoders[side]
         per_row = 4 * settings.enc_dim + settings.mlp_dim
-        if self.network.is_pooled(side):
-            return 1, per_row
+        on_cpu = self._context.device_type == "cpu"
+        if encoder.network == "pooled_embedding" or (encoder.network == "hcnn" and on_cpu):
+            return 1, per_row  # of a token's numbers none is held longer than a moment
         if encoder.network == "bilstm":
             # the widest layer, held twice, with its four gates
             return 6 * max(encoder.token_embedding_dim, settings.enc_dim), per_row

@@ -11,7 +11,7 @@ from small_jobs import random_network, settings
 
 from object2vec import cpu_kernels
 from object2vec.arrays import TokenLists
-from object2vec.cpu_kernels import AdamStep, Moved, maximum_of_rows, mean_of_rows, used_rows
+from object2vec.cpu_kernels import AdamStep, Moved, mean_of_rows, used_rows
 from object2vec.deferred_adam import catch_up, catch_up_by_operators
 from object2vec.errors import PlatformError
 from object2vec.mxnet_import import mx
@@ -148,7 +148,7 @@ def test_catching_up_equals_mxnets_operators(rng: np.random.Generator) -> None:
     assert np.any(results[0][0] != weight)
 
 
-@pytest.mark.parametrize("width", [1, 17, 300])
+@pytest.mark.parametrize("width", [1, 17, 128, 130, 300])
 def test_means_of_rows(width: int, rng: np.random.Generator) -> None:
     table = rng.normal(size=(50, width)).astype(np.float32)
     lists = [rng.integers(50, size=n).tolist() for n in rng.integers(0, 40, 200)]
@@ -158,15 +158,6 @@ def test_means_of_rows(width: int, rng: np.random.Generator) -> None:
         means = mean_of_rows(mx.nd.array(table), TokenLists.from_lists(given)).asnumpy()
         expected = [table[row].astype(float).mean(axis=0) if row else 0 * table[0] for row in given]
         np.testing.assert_allclose(means, expected, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("width", [1, 17, 300])
-def test_maxima_of_rows(width: int, rng: np.random.Generator) -> None:
-    lists = TokenLists.from_lists([[0] * int(n) for n in (0, 1, *rng.integers(0, 40, 200), 0)])
-    rows = np.maximum(0, rng.normal(size=(lists.tokens.size + 3, width))).astype(np.float32)
-    maxima = maximum_of_rows(mx.nd.array(rows), lists).asnumpy()
-    for number, (start, end) in enumerate(zip(lists.offsets, lists.offsets[1:])):
-        np.testing.assert_array_equal(maxima[number], rows[start:end].max(axis=0, initial=0.0))
 
 
 @pytest.mark.parametrize("name", ["many", "all empty", "one token each"])

@@ -1,0 +1,234 @@
+/* The encoder hcnn without gradient: token lists to the maxima over time of all layers.
+
+   Some lists at a time lie behind one another, with zeros in between, the numbers of one channel
+   in a row: then the numbers under a weight of a filter, at many places, are neighbours in memory,
+   and neither weights nor windows need another order. */
+
+#include <omp.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpu_kernels.h"
+
+#define COLUMNS 192 /* at a time, unless one list has more: a layer's stay in the L2 cache */
+#define LINE 16     /* floats in a cache line; no vector is longer */
+#define MOST_VECTORS 3
+
+typedef struct {
+    const float *weight; /* (filters, channels, width) */
+    const float *bias;   /* (filters,) */
+    int64_t filters, channels;
+} Layer;
+
+/* Lists that are worked on together. */
+typedef struct {
+    int64_t first, end; /* lists */
+    int64_t columns;    /* their tokens, and zeros behind each list */
+    int64_t stride;     /* from one channel's row to the next */
+} Chunk;
+
+typedef struct {
+    const float *table; /* (tokens, token_dim) */
+    float *answer;      /* (lists, enc_dim) */
+    int64_t token_dim, enc_dim, channels, width, layer_count; /* channels: the most of a layer */
+    const int64_t *starts;
+    const int32_t *tokens;
+    int64_t chunk_count;
+    Chunk *chunks;
+    int workers;
+    int64_t memory_of_worker;
+    float *memory;
+    Layer layers[];
+} Job;
+
+/* One layer in all columns of a chunk: relu, and zeros where there is no token. */
+typedef void Convolve(const Layer *layer, int64_t width, int64_t stride, int64_t columns,
+                      const float *in, const int32_t *is_token, float *out);
+
+#define KIND any
+#define TARGET
+#define LANES 4
+#define FILTERS 4
+#include "cpu_convolutions_layer.h"
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define HAS_KINDS
+#define KIND avx2
+#define TARGET __attribute__((target("avx2,fma")))
+#define LANES 8
+#define FILTERS 4
+#include "cpu_convolutions_layer.h"
+
+#define KIND avx512
+#define TARGET __attribute__((target("avx512f")))
+#define LANES 16
+#define FILTERS 8
+#include "cpu_convolutions_layer.h"
+#endif
+
+/* Tests pass over the best kinds, so that the others are tried as well. */
+int object2vec_kinds_passed_over = 0;
+
+static Convolve *best_kind(void) {
+#ifdef HAS_KINDS
+    const int passed_over = object2vec_kinds_passed_over;
+    if (passed_over < 1 && __builtin_cpu_supports("avx512f")) return layer_avx512;
+    if (passed_over < 2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        return layer_avx2;
+#endif
+    return layer_any;
+}
+
+static int64_t before(int64_t width) { return (width - 1) / 2; }
+static int64_t behind(int64_t width) { return width / 2; }
+
+/* Numbers in a channel's row: an odd number of cache lines, or the numbers of a column would share
+   one set of the cache. Windows and the last vector reach beyond the columns in use. */
+static int64_t stride_of(int64_t columns, int64_t width) {
+    return ((columns + width + LINE) / LINE + 1) * LINE | LINE;
+}
+
+/* Two layers, and which columns are tokens. */
+static int64_t memory_of(int64_t channels, int64_t stride) { return (2 * channels + 1) * stride; }
+
+/* The vectors of a chunk's tokens, with each channel in a row. */
+static void look_up(const Job *job, Chunk chunk, float *restrict rows, int32_t *restrict is_token) {
+    for (int64_t k = chunk.first; k < chunk.end; k++) {
+        for (int64_t at = job->starts[k]; at < job->starts[k + 1]; at++) {
+            const float *restrict vector = job->table + job->tokens[at] * job->token_dim;
+            for (int64_t i = 0; i < job->token_dim; i++) rows[i * chunk.stride] = vector[i];
+            rows++;
+            *is_token++ = -1;
+        }
+        rows += behind(job->width);
+        is_token += behind(job->width);
+    }
+}
+
+/* One layer's part of the answer: an empty list has zeros, and nothing is below zero. */
+static void take_maxima(const Job *job, Chunk chunk, int64_t filters, const float *rows,
+                        float *answer) {
+    for (int64_t k = chunk.first; k < chunk.end; k++) {
+        const int64_t length = job->starts[k + 1] - job->starts[k];
+        for (int64_t filter = 0; filter < filters; filter++) {
+            const float *row = rows + filter * chunk.stride;
+            float maximum = 0.0f;
+            for (int64_t i = 0; i < length; i++) maximum = row[i] > maximum ? row[i] : maximum;
+            answer[k * job->enc_dim + filter] = maximum;
+        }
+        rows += length + behind(job->width);
+    }
+}
+
+static void run_chunk(const Job *job, Convolve *convolve, Chunk chunk, float *memory) {
+    const int64_t margin = before(job->width), size = job->channels * chunk.stride;
+    float *in = memory, *out = memory + size, *answer = job->answer;
+    int32_t *is_token = (int32_t *)(memory + 2 * size);
+    memset(memory, 0, memory_of(job->channels, chunk.stride) * sizeof(float));
+    look_up(job, chunk, in + margin, is_token);
+    for (int64_t k = 0; k < job->layer_count; k++) {
+        const Layer *layer = &job->layers[k];
+        convolve(layer, job->width, chunk.stride, chunk.columns, in, is_token, out + margin);
+        take_maxima(job, chunk, layer->filters, out + margin, answer);
+        answer += layer->filters;
+        float *other = in;
+        in = out;
+        out = other;
+    }
+}
+
+static void free_job(Job *job) {
+    free(job->chunks);
+    free(job->memory);
+    free(job);
+}
+
+static void run_job(void *context, void *argument) {
+    (void)context;
+    Job *job = argument;
+    Convolve *convolve = best_kind();
+    const int most = omp_get_max_threads();
+    const int workers = most < job->workers ? most : job->workers;
+#pragma omp parallel for schedule(dynamic) num_threads(workers) if (workers > 1)
+    for (int64_t k = 0; k < job->chunk_count; k++)
+        run_chunk(job, convolve, job->chunks[k],
+                  job->memory + omp_get_thread_num() * job->memory_of_worker);
+    free_job(job);
+}
+
+/* Cut the lists into chunks; the columns of the widest one. */
+static int64_t cut(Job *job, int64_t count) {
+    int64_t widest = 0;
+    Chunk *chunk = NULL;
+    for (int64_t k = 0; k < count; k++) {
+        const int64_t columns = job->starts[k + 1] - job->starts[k] + behind(job->width);
+        if (chunk == NULL || chunk->columns + columns > COLUMNS) {
+            chunk = &job->chunks[job->chunk_count++];
+            chunk->first = k;
+            chunk->columns = 0;
+        }
+        chunk->end = k + 1;
+        chunk->columns += columns;
+        chunk->stride = stride_of(chunk->columns, job->width);
+        if (chunk->columns > widest) widest = chunk->columns;
+    }
+    return widest;
+}
+
+/* Make the chunks, and get the memory of as many as are worked on at once. */
+static int plan(Job *job, int64_t count) {
+    const int64_t widest = cut(job, count);
+    job->workers = omp_get_max_threads();
+    if (job->workers > job->chunk_count) job->workers = (int)job->chunk_count;
+    job->memory_of_worker = memory_of(job->channels, stride_of(widest, job->width));
+    job->memory = malloc(job->workers * job->memory_of_worker * sizeof(float));
+    return job->memory == NULL ? NO_MEMORY : 0;
+}
+
+static int fill_layers(const Api *api, void **arrays, const int64_t *filters, Job *job) {
+    int64_t channels = job->channels = job->token_dim;
+    int code = 0;
+    for (int64_t k = 0; k < job->layer_count && code == 0; k++) {
+        Layer *layer = &job->layers[k];
+        layer->channels = channels;
+        layer->filters = channels = filters[k];
+        job->enc_dim += channels;
+        if (channels > job->channels) job->channels = channels;
+        code = api->get_data(arrays[2 * k], (void **)&layer->weight);
+        if (code == 0) code = api->get_data(arrays[2 * k + 1], (void **)&layer->bias);
+    }
+    return code;
+}
+
+/* Queue the encoder for some lists; MXNet's code, or NO_MEMORY. The arrays are the token table and
+   the weight and the bias of each layer; the lists are copied. */
+int object2vec_convolve(const Api *api, const void *context, void **arrays, void *answer,
+                        int64_t token_dim, int64_t layer_count, const int64_t *filters,
+                        int64_t width, int64_t count, const int64_t *starts,
+                        const int32_t *tokens) {
+    const size_t chunk_bytes = count * sizeof(Chunk), start_bytes = (count + 1) * sizeof(int64_t);
+    const size_t token_bytes = starts[count] * sizeof(int32_t);
+    Job *job = calloc(1, sizeof(Job) + layer_count * sizeof(Layer));
+    char *lists = malloc(chunk_bytes + start_bytes + token_bytes);
+    if (job == NULL || lists == NULL) {
+        free(job);
+        free(lists);
+        return NO_MEMORY;
+    }
+    job->chunks = (Chunk *)lists;
+    job->starts = memcpy(lists + chunk_bytes, starts, start_bytes);
+    job->tokens = memcpy(lists + chunk_bytes + start_bytes, tokens, token_bytes);
+    job->token_dim = token_dim;
+    job->width = width;
+    job->layer_count = layer_count;
+    int code = fill_layers(api, arrays + 1, filters, job);
+    if (code == 0) code = api->get_data(arrays[0], (void **)&job->table);
+    if (code == 0) code = api->get_data(answer, (void **)&job->answer);
+    if (code == 0) code = plan(job, count);
+    if (code == 0)
+        code = api->push(run_job, job, NULL, context, arrays, (int)(1 + 2 * layer_count), &answer,
+                         1, NULL, 0, "object2vec_convolve");
+    if (code != 0) free_job(job);
+    return code;
+}
