@@ -70,7 +70,7 @@ def _load() -> Any:
     return ctypes.CDLL(str(module.__file__))
 
 
-_LIBRARY = _load()
+library = _load()
 _API_TABLE = _Api(
     *(ctypes.cast(getattr(mx.base._LIB, name), _HANDLE).value for name in _API),
 )
@@ -156,8 +156,8 @@ class AdamStep:
             kept.append(np.ascontiguousarray(of_gradient, np.int32))
             self._parameters[position].sparse_rows = kept[-1].ctypes.data
             self._parameters[position].sparse_count = len(of_gradient)
-        _check(
-            _LIBRARY.object2vec_adam_step(
+        check(
+            library.object2vec_adam_step(
                 ctypes.byref(_API_TABLE),
                 ctypes.byref(self._context),
                 self._parameters,
@@ -173,8 +173,8 @@ def catch_up(
     """`deferred_adam.catch_up` for arrays of a CPU context."""
     rows = np.ascontiguousarray(rows, np.int32)
     factors = np.ascontiguousarray(factors, np.float32)
-    _check(
-        _LIBRARY.object2vec_catch_up(
+    check(
+        library.object2vec_catch_up(
             ctypes.byref(_API_TABLE),
             ctypes.byref(engine_context(weight.context)),
             weight.handle,
@@ -232,8 +232,8 @@ def _reduce_rows(rows: Any, starts: np.ndarray, tokens: Optional[np.ndarray]) ->
     width, count = rows.shape[1], len(starts) - 1
     answer = mx.nd.empty((count, width), ctx=rows.context)
     starts = np.ascontiguousarray(starts, np.int64)
-    _check(
-        _LIBRARY.object2vec_reduce_rows(
+    check(
+        library.object2vec_reduce_rows(
             ctypes.byref(_API_TABLE),
             ctypes.byref(engine_context(rows.context)),
             rows.handle,
@@ -247,7 +247,8 @@ def _reduce_rows(rows: Any, starts: np.ndarray, tokens: Optional[np.ndarray]) ->
     return answer
 
 
-def _check(code: int) -> None:
+def check(code: int) -> None:
+    """Raise the error that a function of `library` returns."""
     if code == _NO_MEMORY:
         raise MemoryError("no memory left for an operation of the engine")
     mx.base.check_call(code)

@@ -13,9 +13,11 @@ import numpy as np
 from object2vec.arrays import TokenLists
 from object2vec.batching import (
     TIME_STEP,
+    TimeSteps,
     mean_weights,
     pack,
     pad,
+    time_steps,
     turned_places,
     widest,
 )
@@ -58,12 +60,16 @@ class EncoderInput:
     lists : TokenLists, optional
         For hcnn the lists whose maxima a CPU takes without gradient; ``places`` then are the
         windows alone.
+    steps : TimeSteps, optional
+        For bilstm the lists where a CPU needs a gradient; ``tokens`` then are theirs, and there are
+        no lengths and places.
     """
 
     tokens: Any
     lengths: Any
     places: tuple[Any, ...] = ()
     lists: Optional[TokenLists] = None
+    steps: Optional[TimeSteps] = None
 
 
 class Scorer(mx.gluon.HybridBlock):
@@ -360,6 +366,11 @@ class Object2VecNetwork:
             arrays = packed.tokens, count, packed.windows, packed.places
             used = arrays[:-1] if own_kernels else arrays
             tokens, lengths, *places = (to_device(array, context) for array in used)
+        elif encoder.network == "bilstm" and needs_gradient and context.device_type == "cpu":
+            steps = time_steps(lists)
+            # MXNet has no arrays without numbers
+            own = steps.tokens if steps.tokens.size else np.zeros(1, np.int32)
+            return EncoderInput(to_device(own, context), None, steps=steps)
         elif encoder.network == "bilstm":
             width = -(-(width or widest(lists)) // TIME_STEP) * TIME_STEP
             lengths = to_device(lists.lengths.astype(np.float32), context)
@@ -440,6 +451,8 @@ class Object2VecNetwork:
     def encode(self, side: int, inputs: EncoderInput, context: Any) -> Any:
         """Embeddings ``(n, enc_dim)`` of one input."""
         vectors = self.look_up(side, inputs, context)
+        if inputs.steps is not None:
+            return self.encoders[side].encode_steps(vectors, inputs.steps, context)
         if inputs.lists is None:
             return self.encoders[side](vectors, inputs.lengths, *inputs.places)
         rows = self._convolved[side](vectors, inputs.lengths, *inputs.places)

@@ -49,13 +49,16 @@ def test_alone_and_in_any_batch(given: dict[str, Any], rng: np.random.Generator)
     np.testing.assert_allclose(turned[::-1], together, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("needs_gradient", [False, True])
 @given_encoder
-def test_padding_of_any_width(given: dict[str, Any], rng: np.random.Generator) -> None:
+def test_padding_of_any_width(
+    given: dict[str, Any], needs_gradient: bool, rng: np.random.Generator
+) -> None:
     network = predictor(given, rng).network
     lists = random_lists(rng, 8, longest=5)
     answers = []
     for width in (5, 6, 16, 40):
-        inputs = network.prepare(0, lists, width, CPU)
+        inputs = network.prepare(0, lists, width, CPU, needs_gradient=needs_gradient)
         answers.append(network.encode(0, inputs, CPU).asnumpy())
     for answer in answers[1:]:
         np.testing.assert_allclose(answer, answers[0], rtol=1e-5, atol=1e-5)
@@ -128,8 +131,10 @@ def test_exported_form_equals_the_one_that_is_trained(
         },
     )
     found = exported.forward()[0].asnumpy()
-    expected = network.encode(0, network.prepare(0, lists, 11, CPU), CPU).asnumpy()
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    for needs_gradient in (False, True):
+        inputs = network.prepare(0, lists, 11, CPU, needs_gradient=needs_gradient)
+        expected = network.encode(0, inputs, CPU).asnumpy()
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.slow
