@@ -61,6 +61,6 @@ $(STAMP): FORCE
 endif
 endif
 
-$(STAMP): setup.py object2vec/version.py $(wildcard object2vec/*.c) $(wildcard requirements/*)
+$(STAMP): setup.py object2vec/version.py $(wildcard object2vec/*.[ch]) $(wildcard requirements/*)
 	requirements/venv.sh $(VENV) $(PYTHON)
 	@touch $(STAMP)

@@ -47,6 +47,7 @@ EXTRAS_REQUIRE = {
 CPU_KERNELS = Extension(
     "object2vec._cpu_kernels",
     ["object2vec/cpu_kernels.c", "object2vec/lstm_kernels.c"],
+    depends=["object2vec/lstm_vectors.h"],
     # sqrtf needs no errno, and only without it and without traps is it a vector instruction;
     # vectors are handed to inlined functions alone, so that no ABI matters (psabi)
     extra_compile_args=[

@@ -17,7 +17,7 @@ from object2vec.cpu_kernels import check, library
 from object2vec.mxnet_import import mx
 
 _POINTER = ctypes.c_void_p
-_UNITS, _PANEL, _LANES = 16, 64, 16  # as in the C file
+_UNITS, _PANEL = 16, 64  # as in the C file
 _WEIGHTS = ("i2h", "h2h", "i2h_bias", "h2h_bias")
 
 
@@ -86,7 +86,7 @@ class BidirectionalLayer(mx.autograd.Function):
         for position, half in enumerate(halves):
             panels = -(-half // _UNITS)
             kept = {
-                "gates": np.empty((rows, panels * _PANEL + _LANES), np.float32),
+                "gates": np.empty((rows, panels * _PANEL + _UNITS), np.float32),
                 "cells": np.empty((rows, panels * _UNITS), np.float32),
                 "outputs": np.empty((rows, panels * _UNITS), np.float32),
                 "highest": np.empty((lists, panels * _UNITS), np.int32),

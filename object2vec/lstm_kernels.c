@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LANES 16
 #define UNITS 16
 #define PANEL 64     /* columns of a panel: four gates of its units */
 #define MOST_ROWS 6  /* of a product that are kept in registers */
@@ -25,10 +24,6 @@
 #define FOR_EACH_CPU
 #endif
 
-#define INLINE static inline __attribute__((always_inline))
-
-typedef float Vector __attribute__((vector_size(4 * LANES), aligned(4)));
-typedef int32_t Integers __attribute__((vector_size(4 * LANES), aligned(4)));
 
 typedef struct {
     int64_t half;             /* units */
@@ -71,160 +66,26 @@ typedef struct {
                           const float *dh, float *dc, float *d_gates);
 } Kernels;
 
-INLINE Vector splat(float x) { return x - (Vector){0}; }
+#define JOINED(name, kind) name##_##kind
+#define NAMED(name, kind) JOINED(name, kind)
+#define OWN(name) NAMED(name, KIND)
 
-INLINE Vector choose(Integers mask, Vector yes, Vector no) {
-    return (Vector)(((Integers)yes & mask) | ((Integers)no & ~mask));
-}
-
-/* Cephes' expf and tanhf: Moshier, netlib.org/cephes. */
-INLINE Vector exponential(Vector x) {
-    x = choose(x < -87.0f, splat(-87.0f), x);
-    x = choose(x > 88.0f, splat(88.0f), x);
-    const float to_integer = 12582912.0f; /* 1.5 * 2^23 */
-    const Vector n = (x * 1.44269504088896341f + to_integer) - to_integer;
-    const Vector r = x - n * 0.693359375f + n * 2.12194440e-4f;
-    Vector y = r * 1.9875691500e-4f + 1.3981999507e-3f;
-    y = y * r + 8.3334519073e-3f;
-    y = y * r + 4.1665795894e-2f;
-    y = y * r + 1.6666665459e-1f;
-    y = y * r + 5.0000001201e-1f;
-    y = y * r * r + r + 1.0f;
-    const Integers power = (__builtin_convertvector(n, Integers) + 127) << 23;
-    return y * (Vector)power;
-}
-
-INLINE Vector sigmoid(Vector x) { return 1.0f / (1.0f + exponential(-x)); }
-
-INLINE Vector hyperbolic(Vector x) {
-    const Vector z = x * x;
-    Vector y = z * -5.70498872745e-3f + 2.06390887954e-2f;
-    y = y * z - 5.37397155531e-2f;
-    y = y * z + 1.33314422036e-1f;
-    y = y * z - 3.33332819422e-1f;
-    y = y * z * x + x;
-    const Vector far = 1.0f - 2.0f / (exponential(2.0f * x) + 1.0f);
-    return choose(z < 0.390625f, y, far);
-}
-
-INLINE void block(const int rows, const int vectors, const float *a, int64_t row_step,
-                  int64_t depth_step, const float *b, int64_t depth, float *c, int64_t c_step,
-                  int adds) {
-    Vector sums[MOST_ROWS][PANEL / LANES];
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
-        for (int v = 0; v < vectors; v++)
-            sums[r][v] = adds ? *(const Vector *)(c + r * c_step + v * LANES) : splat(0.0f);
-    for (int64_t k = 0; k < depth; k++) {
-        Vector right[PANEL / LANES];
-#pragma GCC unroll 4
-        for (int v = 0; v < vectors; v++) right[v] = *(const Vector *)(b + v * LANES);
-#pragma GCC unroll 8
-        for (int r = 0; r < rows; r++) {
-            const float left = a[r * row_step];
-#pragma GCC unroll 4
-            for (int v = 0; v < vectors; v++) sums[r][v] += left * right[v];
-        }
-        a += depth_step;
-        b += PANEL;
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
-        for (int v = 0; v < vectors; v++) *(Vector *)(c + r * c_step + v * LANES) = sums[r][v];
-}
-
-/* c (rows, columns) = or += a (rows, depth) times b, a panel (depth, PANEL). */
-INLINE void multiply(const int most, const int vectors, const float *a, int64_t row_step,
-                     int64_t depth_step, const float *b, int64_t rows, int64_t depth, float *c,
-                     int64_t c_step, int64_t columns, int adds) {
-    for (int64_t k = 0; k < depth || k == 0; k += DEPTH) {
-        const int64_t deep = depth - k < DEPTH ? depth - k : DEPTH;
-        for (int64_t row = 0; row < rows; row += most) {
-            const int count = (int)(rows - row < most ? rows - row : most);
-            for (int64_t column = 0; column < columns; column += vectors * LANES) {
-                const float *left = a + row * row_step + k * depth_step;
-                const float *right = b + k * PANEL + column;
-                float *out = c + row * c_step + column, edge[MOST_ROWS * PANEL];
-                const int64_t left_over = columns - column;
-                const int is_edge = left_over < vectors * LANES, more = adds || k > 0;
-                float *to = is_edge ? edge : out;
-                const int64_t step = is_edge ? PANEL : c_step;
-                if (is_edge && more)
-                    for (int r = 0; r < count; r++)
-                        memcpy(edge + r * PANEL, out + r * c_step, left_over * sizeof(float));
-#define ROWS(n)                                                                                \
-    case n:                                                                                    \
-        if (n <= most)                                                                         \
-            block(n <= most ? n : 1, vectors, left, row_step, depth_step, right, deep, to, step, more); \
-        break;
-                switch (count) { ROWS(1) ROWS(2) ROWS(3) ROWS(4) ROWS(5) ROWS(6) }
-#undef ROWS
-                if (is_edge)
-                    for (int r = 0; r < count; r++)
-                        memcpy(out + r * c_step, edge + r * PANEL, left_over * sizeof(float));
-            }
-        }
-    }
-}
-
-/* One row of one panel: `gates` are the inputs' part and become the gates; `before` may be NULL. */
-INLINE void cell(const float *products, float *gates, const float *before, float *cells,
-                 float *outputs) {
-    Vector g[4];
-    for (int k = 0; k < 4; k++) {
-        g[k] = *(Vector *)(gates + k * UNITS);
-        if (products != NULL) g[k] += *(const Vector *)(products + k * UNITS);
-    }
-    const Vector in = sigmoid(g[0]), forget = sigmoid(g[1]), new = hyperbolic(g[2]),
-                 out = sigmoid(g[3]);
-    Vector c = in * new;
-    if (before != NULL) c += forget * *(const Vector *)before;
-    *(Vector *)gates = in;
-    *(Vector *)(gates + UNITS) = forget;
-    *(Vector *)(gates + 2 * UNITS) = new;
-    *(Vector *)(gates + 3 * UNITS) = out;
-    *(Vector *)cells = c;
-    *(Vector *)outputs = out * hyperbolic(c);
-}
-
-INLINE void cell_gradient(const float *gates, const float *before, const float *cells,
-                          const float *dh, float *dc, float *d_gates) {
-    const Vector in = *(const Vector *)gates, forget = *(const Vector *)(gates + UNITS),
-                 new = *(const Vector *)(gates + 2 * UNITS),
-                 out = *(const Vector *)(gates + 3 * UNITS), d = *(const Vector *)dh;
-    const Vector squashed = hyperbolic(*(const Vector *)cells);
-    const Vector c = *(Vector *)dc + d * out * (1.0f - squashed * squashed);
-    *(Vector *)d_gates = c * new * in * (1.0f - in);
-    *(Vector *)(d_gates + UNITS) =
-        before != NULL ? c * *(const Vector *)before * forget * (1.0f - forget) : splat(0.0f);
-    *(Vector *)(d_gates + 2 * UNITS) = c * in * (1.0f - new * new);
-    *(Vector *)(d_gates + 3 * UNITS) = d * squashed * out * (1.0f - out);
-    *(Vector *)dc = c * forget;
-}
-
-#define KERNELS(name, cpu, most, vectors)                                                       \
-    cpu static void multiply_##name(const float *a, int64_t row_step, int64_t depth_step,       \
-                                    const float *b, int64_t rows, int64_t depth, float *c,      \
-                                    int64_t c_step, int64_t columns, int adds) {                \
-        multiply(most, vectors, a, row_step, depth_step, b, rows, depth, c, c_step, columns, adds); \
-    }                                                                                           \
-    cpu static void cell_##name(const float *products, float *gates, const float *before,       \
-                                float *cells, float *outputs) {                                 \
-        cell(products, gates, before, cells, outputs);                                          \
-    }                                                                                           \
-    cpu static void cell_gradient_##name(const float *gates, const float *before,               \
-                                         const float *cells, const float *dh, float *dc,        \
-                                         float *d_gates) {                                      \
-        cell_gradient(gates, before, cells, dh, dc, d_gates);                                   \
-    }                                                                                           \
-    static const Kernels name##_kernels = {multiply_##name, cell_##name, cell_gradient_##name};
-
-KERNELS(any, , 2, 1)
+#define KIND any
+#define CPU
+#define LANES 4
+#define VECTORS 2
+#include "lstm_vectors.h"
 #if defined(__x86_64__)
-KERNELS(avx2, __attribute__((target("avx2,fma"))), 6, 1)
-KERNELS(avx512, __attribute__((target("avx512f"))), 6, 4)
+#define KIND avx2
+#define CPU __attribute__((target("avx2,fma")))
+#define LANES 8
+#define VECTORS 2
+#include "lstm_vectors.h"
+#define KIND avx512
+#define CPU __attribute__((target("avx512f")))
+#define LANES 16
+#define VECTORS 4
+#include "lstm_vectors.h"
 #endif
 
 static int most_kinds = 3;
@@ -236,10 +97,10 @@ static const Kernels *kernels(void) {
 #if defined(__x86_64__)
     __builtin_cpu_init();
     const int has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (most_kinds > 2 && has_avx2 && __builtin_cpu_supports("avx512f")) return &avx512_kernels;
-    if (most_kinds > 1 && has_avx2) return &avx2_kernels;
+    if (most_kinds > 2 && has_avx2 && __builtin_cpu_supports("avx512f")) return &kernels_avx512;
+    if (most_kinds > 1 && has_avx2) return &kernels_avx2;
 #endif
-    return &any_kernels;
+    return &kernels_any;
 }
 
 static int64_t panels_of(int64_t columns) { return (columns + PANEL - 1) / PANEL; }
@@ -286,7 +147,7 @@ static int open_space(const Layer *layer, int has_gradients, Space *spaces) {
         const int64_t half = layer->directions[d].half;
         s->panels = (half + UNITS - 1) / UNITS;
         s->units = s->panels * UNITS;
-        s->stride = s->panels * PANEL + LANES;
+        s->stride = s->panels * PANEL + UNITS;
         const int64_t gates = s->panels * PANEL, panel = gates * PANEL;
         const int64_t of_units = panels_of(s->units), of_inputs = panels_of(layer->inputs);
         const int64_t backward = of_inputs * panel + (of_inputs + of_units) * panel +
