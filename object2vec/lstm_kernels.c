@@ -29,8 +29,9 @@ typedef struct {
     int64_t half;             /* units */
     const float *i2h, *h2h;   /* (4 * half, inputs), (4 * half, half) */
     const float *i2h_bias, *h2h_bias;
-    float *gates, *cells, *outputs; /* kept for the gradients: (rows, stride), (rows, units) twice */
-    int32_t *highest;         /* kept too: the row of each list's maximum, (lists, units) */
+    /* kept for the gradients */
+    float *gates, *cells, *outputs; /* (rows, stride), (rows, units), (rows, units) */
+    int32_t *highest;               /* (lists, units): the row of each list's maximum */
     float *d_i2h, *d_h2h, *d_bias;
 } Direction;
 
@@ -39,7 +40,7 @@ typedef struct {
     int64_t is_maximum;      /* whether the answer is the maximum over each list, not all rows */
     const int64_t *order;    /* lists: the lists from the longest on */
     const int64_t *counts;   /* steps */
-    const int64_t *turned;   /* rows: where a row of the backward direction stands in the forward one */
+    const int64_t *turned;   /* rows: where the backward direction's stand in the forward one */
     const float *x;          /* (rows, inputs) */
     float *dx;
     float *answer;           /* (lists or rows, both halves) */
@@ -348,8 +349,7 @@ static void step_gradient(const Kernels *run, const Layer *layer, int d, const S
     }
 }
 
-/* Add `count` rows from `row` on to a panel of the gradient of weights, whose inputs are the columns
-   `first` on of `inputs`. */
+/* Add `count` rows from `row` on to a panel of the gradient of weights; `inputs` is its columns'. */
 static void add_gradient(const Kernels *run, const Space *s, const float *inputs,
                          int64_t input_step, const int64_t *of_row, int64_t row, int64_t count,
                          int64_t columns, float *sums, float *panel) {
