@@ -46,10 +46,21 @@ EXTRAS_REQUIRE = {
 
 CPU_KERNELS = Extension(
     "object2vec._cpu_kernels",
-    ["object2vec/cpu_kernels.c", "object2vec/cpu_convolutions.c"],
-    depends=["object2vec/cpu_kernels.h", "object2vec/cpu_convolutions_layer.h"],
-    # sqrtf needs no errno, and only without it and without traps is it a vector instruction
-    extra_compile_args=["-O3", "-fopenmp", "-fno-math-errno", "-fno-trapping-math"],
+    ["object2vec/cpu_kernels.c", "object2vec/cpu_convolutions.c", "object2vec/lstm_kernels.c"],
+    depends=[
+        "object2vec/cpu_kernels.h",
+        "object2vec/cpu_convolutions_layer.h",
+        "object2vec/lstm_vectors.h",
+    ],
+    # sqrtf needs no errno, and only without it and without traps is it a vector instruction;
+    # vectors are handed to inlined functions alone, so that no ABI matters (psabi)
+    extra_compile_args=[
+        "-O3",
+        "-fopenmp",
+        "-fno-math-errno",
+        "-fno-trapping-math",
+        "-Wno-psabi",
+    ],
     extra_link_args=["-fopenmp"],
 )
 

@@ -172,6 +172,43 @@ def turned_places(lengths: np.ndarray, width: int) -> np.ndarray:
     return (turned * len(lengths) + np.arange(len(lengths))).astype(np.int32)
 
 
+@dataclass(frozen=True)
+class TimeSteps:
+    """Token lists step by step, the longest list first, without padding.
+
+    Attributes
+    ----------
+    tokens : numpy.ndarray
+        int32, shape ``(rows,)``: the first tokens of all lists, then the second ones of those that
+        have any, and so on.
+    order : numpy.ndarray
+        int64, shape ``(n,)``: the lists from the longest on.
+    counts : numpy.ndarray
+        int64, shape ``(longest,)``: how many lists have a first token, a second, and so on.
+    turned : numpy.ndarray
+        int64, shape ``(rows,)``: where each token stands once every list is reversed.
+    """
+
+    tokens: np.ndarray
+    order: np.ndarray
+    counts: np.ndarray
+    turned: np.ndarray
+
+
+def time_steps(lists: TokenLists) -> TimeSteps:
+    """Bring token lists into the order in which an LSTM takes them."""
+    order = np.argsort(-lists.lengths, kind="stable")
+    lengths = lists.lengths[order]
+    longest = int(lengths.max(initial=0))
+    counts = np.searchsorted(-lengths, -np.arange(longest))
+    starts = np.cumsum(counts) - counts
+    time = np.repeat(np.arange(longest), counts)
+    place = np.arange(len(time)) - starts[time]
+    tokens = lists.tokens[lists.offsets[order[place]] + time]
+    turned = starts[lengths[place] - 1 - time] + place
+    return TimeSteps(tokens, order, counts, turned)
+
+
 def mean_weights(lists: TokenLists) -> np.ndarray:
     """Give each token its share in the mean over its list's token vectors.
 

@@ -10,13 +10,6 @@
 
 #include "cpu_kernels.h"
 
-/* One function for each kind of CPU, the best chosen when the library is loaded. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define FOR_EACH_CPU __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define FOR_EACH_CPU
-#endif
-
 /* Numbers that a thread takes at a time: some pages, so that the threads share no cache line. */
 #define BLOCK 16384
 #define PART 512 /* numbers of a row whose gradient is held at a time */

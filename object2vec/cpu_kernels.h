@@ -5,6 +5,13 @@
 
 #define NO_MEMORY 1 /* MXNet's own code for an error is -1 */
 
+/* One function for each kind of CPU, the best chosen when the library is loaded. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define FOR_EACH_CPU __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define FOR_EACH_CPU
+#endif
+
 /* Functions of MXNet's C API, each of which returns 0 if it went well. */
 typedef struct {
     int (*get_data)(void *array, void **data);

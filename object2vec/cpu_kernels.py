@@ -80,8 +80,8 @@ def _load() -> Any:
     return ctypes.CDLL(str(module.__file__))
 
 
-_LIBRARY = _load()
-_LIBRARY.object2vec_group_tokens.restype = ctypes.c_int64
+library = _load()
+library.object2vec_group_tokens.restype = ctypes.c_int64
 _API_TABLE = _Api(
     *(ctypes.cast(getattr(mx.base._LIB, name), _HANDLE).value for name in _API),
 )
@@ -120,7 +120,7 @@ def used_rows(inputs: Sequence[TokenLists]) -> UsedRows:
     lengths = np.concatenate([lists.lengths for lists in inputs])
     rows, starts, places = (np.empty(len(tokens) + extra, np.int32) for extra in (0, 1, 0))
     arrays = (array.ctypes.data_as(_HANDLE) for array in (rows, starts, places))
-    count = _LIBRARY.object2vec_group_tokens(
+    count = library.object2vec_group_tokens(
         tokens.ctypes.data_as(_HANDLE), ctypes.c_int64(len(tokens)), *arrays
     )
     if count < 0:
@@ -220,8 +220,8 @@ class AdamStep:
         if not len(self._tables) == len(used) == len(vector_gradients):
             raise ValueError(f"{len(self._tables)} tables, but {len(used)} are told of")
         tables = (_Table * len(used))(*map(self._table, self._tables, used, vector_gradients))
-        _check(
-            _LIBRARY.object2vec_adam_step(
+        check(
+            library.object2vec_adam_step(
                 ctypes.byref(_API_TABLE),
                 ctypes.byref(self._context),
                 self._parameter_list,
@@ -258,8 +258,8 @@ def catch_up(
     """`deferred_adam.catch_up` for arrays of a CPU context."""
     rows = np.ascontiguousarray(rows, np.int32)
     factors = np.ascontiguousarray(factors, np.float32)
-    _check(
-        _LIBRARY.object2vec_catch_up(
+    check(
+        library.object2vec_catch_up(
             ctypes.byref(_API_TABLE),
             ctypes.byref(engine_context(weight.context)),
             _Arrays(weight.handle, mean.handle, variance.handle),
@@ -289,8 +289,8 @@ def mean_of_rows(table: Any, lists: TokenLists) -> Any:
     """
     answer = mx.nd.empty((len(lists), table.shape[1]), ctx=table.context)
     offsets, tokens = _numbers_of(lists)
-    _check(
-        _LIBRARY.object2vec_mean_of_rows(
+    check(
+        library.object2vec_mean_of_rows(
             ctypes.byref(_API_TABLE),
             ctypes.byref(engine_context(table.context)),
             table.handle,
@@ -336,8 +336,8 @@ def convolve(
     answer = mx.nd.empty((len(lists), sum(filters)), ctx=context)
     arrays = (table, *itertools.chain.from_iterable(layers))
     offsets, tokens = _numbers_of(lists)
-    _check(
-        _LIBRARY.object2vec_convolve(
+    check(
+        library.object2vec_convolve(
             ctypes.byref(_API_TABLE),
             ctypes.byref(engine_context(context)),
             (_HANDLE * len(arrays))(*(array.handle.value for array in arrays)),
@@ -358,7 +358,8 @@ def _numbers_of(lists: TokenLists) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(lists.offsets), np.ascontiguousarray(lists.tokens)
 
 
-def _check(code: int) -> None:
+def check(code: int) -> None:
+    """Raise the error that a function of `library` returns."""
     if code == _NO_MEMORY:
         raise MemoryError("no memory left for an operation of the engine")
     mx.base.check_call(code)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from object2vec.arrays import TokenLists
-from object2vec.batching import PLACES_STEP, TIME_STEP
+from object2vec.batching import PLACES_STEP, TIME_STEP, TimeSteps
 from object2vec.cpu_kernels import convolve
 from object2vec.hyperparameters import EncoderHyperparameters
+from object2vec.lstm import BidirectionalLayer
 from object2vec.mxnet_import import mx
 
 _FORGET_GATE = 1  # place of the forget gate in MXNet's order: in, forget, cell, out
@@ -265,6 +266,29 @@ class BiLSTM(Encoder):
         # the order of the last layer's outputs does not matter to their maximum
         maxima = [self._maximum(F, x, lengths, turned is not None) for x in (there, back)]
         return F.concat(*maxima, dim=1)
+
+    def encode_steps(self, vectors: Any, steps: TimeSteps) -> Any:
+        """Encode on the CPU without padding; for training.
+
+        Parameters
+        ----------
+        vectors : NDArray
+            Those of the tokens of ``steps``, ``(rows, token_dim)``.
+        steps : TimeSteps
+            The lists.
+        """
+        x, context = vectors, vectors.context
+        for layer in range(self._layers):
+            weights = [
+                self._reg_params[f"{kind}_{layer}_{direction}_{part}"].data(context)
+                for direction in self._halves
+                for kind in ("w", "b")
+                for part in ("i2h", "h2h")
+            ]
+            if layer:
+                x = dropout(mx.nd, x, self._rate)
+            x = BidirectionalLayer(steps, is_maximum=layer + 1 == self._layers)(*weights, x)
+        return x
 
     def _run_both(
         self, F: Any, x: Any, lengths: Any, turned: Any, layer: int, parameters: Any

@@ -14,9 +14,11 @@ import numpy as np
 from object2vec.arrays import TokenLists
 from object2vec.batching import (
     TIME_STEP,
+    TimeSteps,
     mean_weights,
     pack,
     pad,
+    time_steps,
     turned_places,
     widest,
 )
@@ -72,12 +74,16 @@ class EncoderInput:
         For hcnn the windows and places of `batching.PackedLists`, none where a CPU needs no
         gradient and ``lookup`` holds the lists themselves; for bilstm the one array of
         `batching.turned_places`.
+    steps : TimeSteps, optional
+        For bilstm the lists, where a CPU needs the gradient of vectors; ``lookup`` then are their
+        tokens, and there are no lengths and places.
     """
 
     lookup: TokenLists
     tokens: Any
     lengths: Any
     places: tuple[Any, ...] = ()
+    steps: Optional[TimeSteps] = None
 
 
 class Scorer(mx.gluon.HybridBlock):
@@ -368,6 +374,11 @@ class Object2VecNetwork:
         is_on_cpu = context.device_type == "cpu"
         if encoder.network == "hcnn" and is_on_cpu and gradient is Gradient.NONE:
             return EncoderInput(lists, None, None)
+        if encoder.network == "bilstm" and is_on_cpu and gradient is Gradient.OF_VECTORS:
+            steps = time_steps(lists)
+            # MXNet has no arrays without numbers
+            tokens = steps.tokens if steps.tokens.size else np.zeros(1, np.int32)
+            return EncoderInput(_of_each(tokens), None, None, steps=steps)
         lookup, lengths = lists, None
         places: list[Any] = []
         if encoder.network == "hcnn":
@@ -380,10 +391,9 @@ class Object2VecNetwork:
             lookup = _of_each(pad(lists, width).T)
             lengths = to_device(lists.lengths.astype(np.float32), context)
             places = [to_device(turned_places(lists.lengths, width), context)]
-        tokens = None
-        if not is_on_cpu or gradient is Gradient.OF_TABLES:
-            tokens = self._for_operators(lookup, encoder.vocab_size, context)
-        return EncoderInput(lookup, tokens, lengths, tuple(places))
+        looks_up = is_on_cpu and gradient is not Gradient.OF_TABLES
+        for_mxnet = None if looks_up else self._for_operators(lookup, encoder.vocab_size, context)
+        return EncoderInput(lookup, for_mxnet, lengths, tuple(places))
 
     def _for_operators(self, lookup: TokenLists, vocab_size: int, context: Any) -> Any:
         if lookup.are_single():
@@ -441,8 +451,8 @@ class Object2VecNetwork:
         Returns
         -------
         NDArray
-            For bilstm ``(length, n, width)``, for hcnn ``(rows, width)``, for pooled_embedding the
-            means, ``(n, enc_dim)``.
+            For bilstm ``(length, n, width)``, or ``(rows, width)`` without padding, for hcnn
+            ``(rows, width)``, for pooled_embedding the means, ``(n, enc_dim)``.
         """
         table, tokens = self._tables[side], inputs.tokens
         rows, width = table.shape
@@ -459,8 +469,8 @@ class Object2VecNetwork:
                 output_dim=width,
                 sparse_grad=table.grad_req != "null",
             )
-        is_in_steps = self.hyperparameters.encoders[side].network == "bilstm"
-        return vectors.reshape((-1, inputs.lengths.size, width)) if is_in_steps else vectors
+        is_padded = self.hyperparameters.encoders[side].network == "bilstm" and inputs.places
+        return vectors.reshape((-1, inputs.lengths.size, width)) if is_padded else vectors
 
     def look_up_pairs(self, inputs: tuple[EncoderInput, ...], context: Any) -> list[Any]:
         """Token vectors of each input of `prepare_pairs`."""
@@ -468,6 +478,8 @@ class Object2VecNetwork:
 
     def encode(self, side: int, inputs: EncoderInput, vectors: Any) -> Any:
         """Embeddings ``(n, enc_dim)`` of one input, of its token vectors."""
+        if inputs.steps is not None:
+            return self.encoders[side].encode_steps(vectors, inputs.steps)
         return self.encoders[side](vectors, inputs.lengths, *inputs.places)
 
     def embed(self, side: int, inputs: EncoderInput, context: Any) -> Any:

@@ -18,6 +18,7 @@ from object2vec.batching import (
     mean_weights,
     pack,
     pad,
+    time_steps,
     turned_places,
     widest,
 )
@@ -249,3 +250,25 @@ def test_turned_places(rng: np.random.Generator) -> None:
     for before, after, ids in zip(tokens.T, turned.T, lists):
         np.testing.assert_array_equal(after[: len(ids)], ids[::-1])
         np.testing.assert_array_equal(after[len(ids) :], before[len(ids) :])
+
+
+def test_time_steps(rng: np.random.Generator) -> None:
+    lists = random_lists(rng, 30, longest=6)
+    steps = time_steps(lists)
+    assert sorted(steps.order) == list(range(30))
+    found: list[list[int]] = [[] for _ in lists]
+    reversed_: list[list[int]] = [[] for _ in lists]
+    row = 0
+    for count in steps.counts:
+        for number in steps.order[:count]:
+            found[number].append(steps.tokens[row])
+            reversed_[number].append(steps.tokens[steps.turned[row]])
+            row += 1
+    assert row == len(steps.tokens) == len(steps.turned)
+    assert found == [ids.tolist() for ids in lists]
+    assert reversed_ == [ids[::-1].tolist() for ids in lists]
+
+
+def test_time_steps_of_empty_lists() -> None:
+    steps = time_steps(TokenLists.from_lists([[], []]))
+    assert (len(steps.order), len(steps.counts), len(steps.tokens)) == (2, 0, 0)

@@ -13,6 +13,7 @@ from small_jobs import VOCAB, random_lists, random_network, settings
 from object2vec.arrays import TokenLists
 from object2vec.batching import pad
 from object2vec.mxnet_import import mx
+from object2vec.network import Gradient
 from object2vec.predictor import Predictor
 
 CPU = mx.cpu(0)
@@ -49,13 +50,16 @@ def test_alone_and_in_any_batch(given: dict[str, Any], rng: np.random.Generator)
     np.testing.assert_allclose(turned[::-1], together, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("gradient", Gradient)
 @given_encoder
-def test_padding_of_any_width(given: dict[str, Any], rng: np.random.Generator) -> None:
+def test_padding_of_any_width(
+    given: dict[str, Any], gradient: Gradient, rng: np.random.Generator
+) -> None:
     network = predictor(given, rng).network
     lists = random_lists(rng, 8, longest=5)
     answers = []
     for width in (5, 6, 16, 40):
-        inputs = network.prepare(0, lists, width, CPU)
+        inputs = network.prepare(0, lists, width, CPU, gradient)
         answers.append(network.embed(0, inputs, CPU).asnumpy())
     for answer in answers[1:]:
         np.testing.assert_allclose(answer, answers[0], rtol=1e-5, atol=1e-5)
@@ -129,8 +133,10 @@ def test_exported_form_equals_the_one_that_is_trained(
         },
     )
     found = exported.forward()[0].asnumpy()
-    expected = network.embed(0, network.prepare(0, lists, 11, CPU), CPU).asnumpy()
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    for gradient in Gradient:
+        inputs = network.prepare(0, lists, 11, CPU, gradient)
+        expected = network.embed(0, inputs, CPU).asnumpy()
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.slow

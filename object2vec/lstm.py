@@ -1,0 +1,133 @@
+"""A bidirectional LSTM for training on the CPU, without padding (`lstm_kernels.c`).
+
+MXNet's LSTM takes a list's padding for tokens, a quarter of all time steps in buckets of 8, and
+brings all weights into another order at each call.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from object2vec.batching import TimeSteps
+from object2vec.cpu_kernels import check, library
+from object2vec.mxnet_import import mx
+
+_POINTER = ctypes.c_void_p
+_UNITS, _PANEL = 16, 64  # as in the C file
+_WEIGHTS = ("i2h", "h2h", "i2h_bias", "h2h_bias")
+
+
+class _Direction(ctypes.Structure):
+    _fields_ = (
+        ("half", ctypes.c_int64),
+        *((name, _POINTER) for name in _WEIGHTS),
+        *((name, _POINTER) for name in ("gates", "cells", "outputs", "highest")),
+        *((name, _POINTER) for name in ("d_i2h", "d_h2h", "d_bias")),
+    )
+
+
+class _Layer(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("lists", "rows", "steps", "inputs", "is_maximum")),
+        *((name, _POINTER) for name in ("order", "counts", "turned")),
+        *((name, _POINTER) for name in ("x", "dx", "answer", "d_answer")),
+        ("directions", _Direction * 2),
+    )
+
+
+class BidirectionalLayer(mx.autograd.Function):
+    """One layer in both directions, on the CPU.
+
+    It is called with the weights ``(4 * half, inputs)`` and ``(4 * half, half)`` and both biases
+    ``(4 * half,)`` of either direction, and with the token vectors or the answer of the layer
+    below, ``(rows, inputs)``; there may be more rows than tokens. They come last, because MXNet
+    looks no further than the first array that needs no gradient. Where a list's maximum comes
+    twice, the first row has the gradient.
+
+    Parameters
+    ----------
+    steps : TimeSteps
+        The lists.
+    is_maximum : bool
+        Whether the answer is the maximum over each list, ``(n, enc_dim)``, zeros for an empty one,
+        or holds all rows, ``(rows, enc_dim)``.
+    """
+
+    def __init__(self, steps: TimeSteps, is_maximum: bool) -> None:
+        super().__init__()
+        self._steps = steps
+        self._is_maximum = is_maximum
+
+    def forward(self, *arrays: Any) -> Any:
+        """Compute the answer; see the class."""
+        *weights, x = self._arrays = arrays
+        steps = self._steps
+        rows, lists = len(steps.turned), len(steps.order)
+        halves = [weights[0].shape[0] // 4, weights[4].shape[0] // 4]
+        shape = (lists if self._is_maximum else x.shape[0], sum(halves))
+        answer = mx.nd.empty(shape, ctx=x.context)
+        self._kept = []
+        self._layer = layer = _Layer(
+            lists=lists,
+            rows=rows,
+            steps=len(steps.counts),
+            inputs=x.shape[1],
+            is_maximum=self._is_maximum,
+            order=steps.order.ctypes.data,
+            counts=steps.counts.ctypes.data,
+            turned=steps.turned.ctypes.data,
+            x=_pointer(x),
+            answer=_pointer(answer),
+        )
+        for position, half in enumerate(halves):
+            panels = -(-half // _UNITS)
+            kept = {
+                "gates": np.empty((rows, panels * _PANEL + _UNITS), np.float32),
+                "cells": np.empty((rows, panels * _UNITS), np.float32),
+                "outputs": np.empty((rows, panels * _UNITS), np.float32),
+                "highest": np.empty((lists, panels * _UNITS), np.int32),
+            }
+            self._kept.append(kept)
+            direction = layer.directions[position]
+            direction.half = half
+            for name, array in kept.items():
+                setattr(direction, name, array.ctypes.data)
+            for name, weight in zip(_WEIGHTS, weights[4 * position :]):
+                setattr(direction, name, _pointer(weight))
+        check(library.object2vec_lstm_forward(ctypes.byref(layer)))
+        if not self._is_maximum:
+            answer[rows:] = 0
+        return answer
+
+    def backward(self, d_answer: Any) -> Sequence[Any]:
+        """The gradients of all that `forward` takes."""
+        *weights, x = self._arrays
+        layer = self._layer
+        dx = mx.nd.empty(x.shape, ctx=x.context)
+        layer.dx, layer.d_answer = _pointer(dx), _pointer(d_answer)
+        gradients: list[Any] = []
+        for position, direction in enumerate(layer.directions):
+            i2h, h2h, bias, _ = (
+                mx.nd.empty(weight.shape, ctx=x.context)
+                for weight in weights[4 * position : 4 * position + 4]
+            )
+            direction.d_i2h, direction.d_h2h = _pointer(i2h), _pointer(h2h)
+            direction.d_bias = _pointer(bias)
+            gradients += [i2h, h2h, bias, bias]
+        check(library.object2vec_lstm_backward(ctypes.byref(layer)))
+        dx[len(self._steps.turned) :] = 0
+        # MXNet's callbacks hold this object until the garbage collector finds them
+        del self._arrays, self._kept, self._layer
+        return [*gradients, dx]
+
+
+def _pointer(array: Any) -> Any:
+    """Where an array's numbers stand, once they are there."""
+    array.wait_to_read()
+    data = _POINTER()
+    mx.base.check_call(mx.base._LIB.MXNDArrayGetData(array.handle, ctypes.byref(data)))
+    return data

@@ -1,0 +1,513 @@
+/* A bidirectional LSTM layer over lists of different lengths, without padding, and its gradients;
+   see lstm.py, which fills in the structures.
+
+   The rows of a time step stand behind each other, the longest list first, so that step `t` has the
+   first `counts[t]` lists. The backward direction has the same rows, each list from its end on.
+   Gates are kept in panels of UNITS units, in which the four gates of a unit stand UNITS apart. */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpu_kernels.h"
+
+#define UNITS 16
+#define PANEL 64     /* columns of a panel: four gates of its units */
+#define MOST_ROWS 6  /* of a product that are kept in registers */
+#define DEPTH 512    /* of a product at a time, so that a panel stays in the cache */
+#define CHUNK 48     /* rows that a thread takes at a time */
+
+typedef struct {
+    int64_t half;             /* units */
+    const float *i2h, *h2h;   /* (4 * half, inputs), (4 * half, half) */
+    const float *i2h_bias, *h2h_bias;
+    /* kept for the gradients */
+    float *gates, *cells, *outputs; /* (rows, stride), (rows, units), (rows, units) */
+    int32_t *highest;               /* (lists, units): the row of each list's maximum */
+    float *d_i2h, *d_h2h, *d_bias;
+} Direction;
+
+typedef struct {
+    int64_t lists, rows, steps, inputs;
+    int64_t is_maximum;      /* whether the answer is the maximum over each list, not all rows */
+    const int64_t *order;    /* lists: the lists from the longest on */
+    const int64_t *counts;   /* steps */
+    const int64_t *turned;   /* rows: where the backward direction's stand in the forward one */
+    const float *x;          /* (rows, inputs) */
+    float *dx;
+    float *answer;           /* (lists or rows, both halves) */
+    const float *d_answer;
+    Direction directions[2];
+} Layer;
+
+/* What one layer's directions need beside, in one piece of memory. */
+typedef struct {
+    int64_t panels, units, stride; /* stride: not a power of two, for the caches' sake */
+    float *weights, *bias;         /* h2h in panels, and the sum of both biases */
+    float *input_weights;          /* i2h in panels, for the gradient of x */
+    float *d_weights;              /* gradients of i2h, then of h2h, in panels of their columns */
+    float *dh, *dc, *d_gates;
+} Space;
+
+typedef struct {
+    void (*multiply)(const float *a, int64_t row_step, int64_t depth_step, const float *b,
+                     int64_t rows, int64_t depth, float *c, int64_t c_step, int64_t columns,
+                     int adds);
+    void (*cell)(const float *products, float *gates, const float *before, float *cells,
+                 float *outputs);
+    void (*cell_gradient)(const float *gates, const float *before, const float *cells,
+                          const float *dh, float *dc, float *d_gates);
+} Kernels;
+
+#define JOINED(name, kind) name##_##kind
+#define NAMED(name, kind) JOINED(name, kind)
+#define OWN(name) NAMED(name, KIND)
+
+#define KIND any
+#define CPU
+#define LANES 4
+#define VECTORS 2
+#include "lstm_vectors.h"
+#if defined(__x86_64__)
+#define KIND avx2
+#define CPU __attribute__((target("avx2,fma")))
+#define LANES 8
+#define VECTORS 2
+#include "lstm_vectors.h"
+#define KIND avx512
+#define CPU __attribute__((target("avx512f")))
+#define LANES 16
+#define VECTORS 4
+#include "lstm_vectors.h"
+#endif
+
+static int most_kinds = 3;
+
+/* Use the kernels of the first `kinds` kinds of CPU alone; for tests. */
+void object2vec_lstm_kinds(int kinds) { most_kinds = kinds; }
+
+static const Kernels *kernels(void) {
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    const int has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (most_kinds > 2 && has_avx2 && __builtin_cpu_supports("avx512f")) return &kernels_avx512;
+    if (most_kinds > 1 && has_avx2) return &kernels_avx2;
+#endif
+    return &kernels_any;
+}
+
+static int64_t panels_of(int64_t columns) { return (columns + PANEL - 1) / PANEL; }
+
+/* Where column `q` of the panels stands in MXNet's order of gates; -1: nowhere. */
+static int64_t place(int64_t half, int64_t q) {
+    const int64_t unit = q / PANEL * UNITS + q % UNITS, gate = q % PANEL / UNITS;
+    return unit < half ? gate * half + unit : -1;
+}
+
+/* A row of a panel, zeros where there is nothing. */
+static void copy_row(float *to, const float *row, int64_t columns) {
+    if (row == NULL) columns = 0;
+    else memcpy(to, row, columns * sizeof(float));
+    memset(to + columns, 0, (PANEL - columns) * sizeof(float));
+}
+
+/* The weights of the gates of panel `p`, (depth, PANEL). */
+static void pack_gates(const float *weights, int64_t half, int64_t depth, int64_t p, float *panel) {
+    for (int64_t first = 0; first < depth; first += PANEL) {
+        const int64_t end = depth - first < PANEL ? depth : first + PANEL;
+        for (int64_t q = 0; q < PANEL; q++) {
+            const int64_t row = place(half, p * PANEL + q);
+            for (int64_t k = first; k < end; k++)
+                panel[k * PANEL + q] = row < 0 ? 0.0f : weights[row * depth + k];
+        }
+    }
+}
+
+/* Columns `first` on of the weights of all gates, (4 * units, PANEL). */
+static void pack_columns(const float *weights, int64_t half, int64_t gates, int64_t depth,
+                         int64_t first, float *panel) {
+    const int64_t columns = depth - first < PANEL ? depth - first : PANEL;
+    for (int64_t q = 0; q < gates; q++) {
+        const int64_t row = place(half, q);
+        copy_row(panel + q * PANEL, row < 0 ? NULL : weights + row * depth + first, columns);
+    }
+}
+
+static int open_space(const Layer *layer, int has_gradients, Space *spaces) {
+    memset(spaces, 0, 2 * sizeof(Space));
+    for (int d = 0; d < 2; d++) {
+        Space *s = &spaces[d];
+        const int64_t half = layer->directions[d].half;
+        s->panels = (half + UNITS - 1) / UNITS;
+        s->units = s->panels * UNITS;
+        s->stride = s->panels * PANEL + UNITS;
+        const int64_t gates = s->panels * PANEL, panel = gates * PANEL;
+        const int64_t of_units = panels_of(s->units), of_inputs = panels_of(layer->inputs);
+        const int64_t backward = of_inputs * panel + (of_inputs + of_units) * panel +
+                                 2 * layer->lists * s->units + layer->rows * s->stride;
+        const int64_t size = of_units * panel + gates + (has_gradients ? backward : 0);
+        s->weights = malloc(size * sizeof(float));
+        if (s->weights == NULL) return NO_MEMORY;
+        s->bias = s->weights + of_units * panel;
+        s->input_weights = s->bias + gates;
+        s->d_weights = s->input_weights + of_inputs * panel;
+        s->dh = s->d_weights + (of_inputs + of_units) * panel;
+        s->dc = s->dh + layer->lists * s->units;
+        s->d_gates = s->dc + layer->lists * s->units;
+    }
+    return 0;
+}
+
+static void close_space(Space *spaces) {
+    for (int d = 0; d < 2; d++) free(spaces[d].weights);
+}
+
+/* The inputs' part of the gates of panel `p` of all rows. */
+static void project(const Kernels *run, const Layer *layer, int d, const Space *s, int64_t p,
+                    float *panel, float *turned) {
+    const Direction *own = &layer->directions[d];
+    const int64_t inputs = layer->inputs;
+    pack_gates(own->i2h, own->half, inputs, p, panel);
+    for (int64_t row = 0; row < layer->rows; row += CHUNK) {
+        const int64_t count = layer->rows - row < CHUNK ? layer->rows - row : CHUNK;
+        const float *x = layer->x + row * inputs;
+        if (d == 1) {
+            for (int64_t r = 0; r < count; r++)
+                memcpy(turned + r * inputs, layer->x + layer->turned[row + r] * inputs,
+                       inputs * sizeof(float));
+            x = turned;
+        }
+        float *gates = own->gates + row * s->stride + p * PANEL;
+        for (int64_t r = 0; r < count; r++)
+            memcpy(gates + r * s->stride, s->bias + p * PANEL, PANEL * sizeof(float));
+        run->multiply(x, inputs, 1, panel, count, inputs, gates, s->stride, PANEL, 1);
+    }
+}
+
+static void step_panel(const Kernels *run, const Direction *own, const Space *s, int64_t p,
+                       int64_t start, int64_t before, int64_t count, float *products) {
+    for (int64_t row = 0; row < count; row += CHUNK) {
+        const int64_t chunk = count - row < CHUNK ? count - row : CHUNK;
+        if (before >= 0)
+            run->multiply(own->outputs + (before + row) * s->units, s->units, 1,
+                          s->weights + p * own->half * PANEL, chunk, own->half, products, PANEL,
+                          PANEL, 0);
+        for (int64_t r = 0; r < chunk; r++) {
+            const int64_t at = start + row + r, unit = p * UNITS;
+            run->cell(before < 0 ? NULL : products + r * PANEL,
+                      own->gates + at * s->stride + p * PANEL,
+                      before < 0 ? NULL : own->cells + (before + row + r) * s->units + unit,
+                      own->cells + at * s->units + unit, own->outputs + at * s->units + unit);
+        }
+    }
+}
+
+FOR_EACH_CPU
+static void take_higher(float *restrict maximum, int32_t *restrict highest, const float *outputs,
+                        int64_t units, int32_t row) {
+    for (int64_t k = 0; k < units; k++) {
+        const int is_higher = outputs[k] > maximum[k];
+        maximum[k] = is_higher ? outputs[k] : maximum[k];
+        highest[k] = is_higher ? row : highest[k];
+    }
+}
+
+/* The maxima of one direction of the list at place `r` of the order. */
+static void maximum(const Layer *layer, int d, const Space *s, int64_t r, float *highest) {
+    const Direction *own = &layer->directions[d];
+    const int64_t start = d == 0 ? 0 : layer->directions[0].half;
+    const int64_t width = layer->directions[0].half + layer->directions[1].half;
+    float *answer = layer->answer + layer->order[r] * width + start;
+    int32_t *rows = own->highest + r * s->units;
+    memset(highest, 0, s->units * sizeof(float));
+    for (int64_t t = 0, row = r; t < layer->steps && r < layer->counts[t]; t++) {
+        const float *outputs = own->outputs + row * s->units;
+        if (t == 0) {
+            memcpy(highest, outputs, s->units * sizeof(float));
+            for (int64_t k = 0; k < s->units; k++) rows[k] = (int32_t)row;
+        } else {
+            take_higher(highest, rows, outputs, s->units, (int32_t)row);
+        }
+        row += layer->counts[t];
+    }
+    memcpy(answer, highest, own->half * sizeof(float));
+}
+
+static void join(const Layer *layer, const Space *spaces, int64_t row) {
+    const Direction *there = &layer->directions[0], *back = &layer->directions[1];
+    float *answer = layer->answer + row * (there->half + back->half);
+    memcpy(answer, there->outputs + row * spaces[0].units, there->half * sizeof(float));
+    memcpy(answer + there->half, back->outputs + layer->turned[row] * spaces[1].units,
+           back->half * sizeof(float));
+}
+
+/* Both directions, and of them the maxima over each list or all rows side by side. */
+int object2vec_lstm_forward(const Layer *layer) {
+    const Kernels *run = kernels();
+    Space spaces[2];
+    int code = open_space(layer, 0, spaces);
+#pragma omp parallel if (code == 0)
+    {
+        const int64_t inputs = layer->inputs;
+        const int64_t units = spaces[0].units > spaces[1].units ? spaces[0].units : spaces[1].units;
+        const size_t size = inputs * PANEL + CHUNK * inputs + CHUNK * PANEL + units;
+        float *panel = malloc(size * sizeof(float)), *turned = panel + inputs * PANEL;
+        float *products = turned + CHUNK * inputs, *highest = products + CHUNK * PANEL;
+        if (panel == NULL) {
+#pragma omp atomic write
+            code = NO_MEMORY;
+        }
+#pragma omp barrier
+        if (code == 0) {
+            for (int d = 0; d < 2; d++) {
+                const Direction *own = &layer->directions[d];
+                const Space *s = &spaces[d];
+#pragma omp for schedule(static) nowait
+                for (int64_t p = 0; p < s->panels; p++) {
+                    pack_gates(own->h2h, own->half, own->half, p,
+                               s->weights + p * own->half * PANEL);
+                    for (int64_t q = p * PANEL; q < (p + 1) * PANEL; q++) {
+                        const int64_t from = place(own->half, q);
+                        s->bias[q] = from < 0 ? 0.0f : own->i2h_bias[from] + own->h2h_bias[from];
+                    }
+                    project(run, layer, d, s, p, panel, turned);
+                }
+            }
+            int64_t start = 0, before = -1;
+            for (int64_t t = 0; t < layer->steps; t++) {
+                /* a thread has the same panels again, but needs all outputs of the step before */
+                for (int d = 0; d < 2; d++) {
+                    const Space *s = &spaces[d];
+#pragma omp for schedule(static) nowait
+                    for (int64_t p = 0; p < s->panels; p++)
+                        step_panel(run, &layer->directions[d], s, p, start, before,
+                                   layer->counts[t], products);
+                }
+#pragma omp barrier
+                before = start;
+                start += layer->counts[t];
+            }
+            if (layer->is_maximum) {
+#pragma omp for schedule(static)
+                for (int64_t r = 0; r < layer->lists; r++)
+                    for (int d = 0; d < 2; d++) maximum(layer, d, &spaces[d], r, highest);
+            } else {
+#pragma omp for schedule(static)
+                for (int64_t row = 0; row < layer->rows; row++) join(layer, spaces, row);
+            }
+        }
+        free(panel);
+    }
+    close_space(spaces);
+    return code;
+}
+
+/* What the answer's gradient says of UNITS units at list `r` of a row. */
+static void given_gradient(const Layer *layer, int d, const Space *s, int64_t unit, int64_t r,
+                           int64_t row, float *given) {
+    const Direction *own = &layer->directions[d];
+    const int64_t start = d == 0 ? 0 : layer->directions[0].half, left = own->half - unit;
+    const int64_t width = layer->directions[0].half + layer->directions[1].half;
+    const int64_t from = layer->is_maximum ? layer->order[r] : d == 0 ? row : layer->turned[row];
+    const float *all = layer->d_answer + from * width + start + unit;
+    float values[UNITS] = {0};
+    memcpy(values, all, (left < UNITS ? left : UNITS) * sizeof(float));
+    const int32_t *rows = own->highest + r * s->units + unit;
+    if (layer->is_maximum)
+        for (int k = 0; k < UNITS; k++) given[k] = rows[k] == (int32_t)row ? values[k] : 0.0f;
+    else
+        memcpy(given, values, sizeof(values));
+}
+
+static void step_gradient(const Kernels *run, const Layer *layer, int d, const Space *s, int64_t p,
+                          int64_t t, int64_t start, int64_t before) {
+    const Direction *own = &layer->directions[d];
+    /* lists whose last step this is have nothing from behind */
+    const int64_t behind = t + 1 < layer->steps ? layer->counts[t + 1] : 0;
+    for (int64_t r = 0; r < layer->counts[t]; r++) {
+        const int64_t at = start + r, unit = p * UNITS;
+        float *dc = s->dc + r * s->units + unit;
+        const float *dh = s->dh + r * s->units + unit;
+        float sum[UNITS];
+        given_gradient(layer, d, s, unit, r, at, sum);
+        if (r < behind)
+            for (int k = 0; k < UNITS; k++) sum[k] += dh[k];
+        else
+            memset(dc, 0, UNITS * sizeof(float));
+        run->cell_gradient(own->gates + at * s->stride + p * PANEL,
+                           before < 0 ? NULL : own->cells + (before + r) * s->units + unit,
+                           own->cells + at * s->units + unit, sum, dc,
+                           s->d_gates + at * s->stride + p * PANEL);
+    }
+}
+
+/* Add `count` rows from `row` on to a panel of the gradient of weights; `inputs` is its columns'. */
+static void add_gradient(const Kernels *run, const Space *s, const float *inputs,
+                         int64_t input_step, const int64_t *of_row, int64_t row, int64_t count,
+                         int64_t columns, float *sums, float *panel) {
+    for (int64_t k = 0; k < count; k++)
+        copy_row(panel + k * PANEL,
+                 inputs + (of_row != NULL ? of_row[row + k] : row + k) * input_step, columns);
+    for (int64_t p = 0; p < s->panels; p++)
+        run->multiply(s->d_gates + row * s->stride + p * PANEL, 1, s->stride, panel, PANEL, count,
+                      sums + p * PANEL * PANEL, PANEL, PANEL, 1);
+}
+
+static void unpack_columns(const float *panel, int64_t half, int64_t gates, int64_t depth,
+                           int64_t first, float *weights) {
+    const int64_t columns = depth - first < PANEL ? depth - first : PANEL;
+    for (int64_t q = 0; q < gates; q++) {
+        const int64_t row = place(half, q);
+        if (row >= 0)
+            memcpy(weights + row * depth + first, panel + q * PANEL, columns * sizeof(float));
+    }
+}
+
+/* Item `k` of what `count` rows from `row` on add to the gradients of one direction. */
+static void add_rows(const Kernels *run, const Layer *layer, int d, const Space *s, float *dx,
+                     const int64_t *before_row, int64_t row, int64_t count, int64_t k,
+                     float *panel) {
+    const Direction *own = &layer->directions[d];
+    const int64_t inputs = layer->inputs, gates = s->panels * PANEL, of_inputs = panels_of(inputs);
+    const int64_t first = (k < of_inputs ? k : k < 2 * of_inputs ? k - of_inputs
+                                                                 : k - 2 * of_inputs) * PANEL;
+    const int64_t left = (k < 2 * of_inputs ? inputs : s->units) - first;
+    const int64_t columns = left < PANEL ? left : PANEL;
+    if (k < of_inputs) {
+        run->multiply(s->d_gates + row * s->stride, s->stride, 1,
+                      s->input_weights + k * gates * PANEL, count, gates,
+                      dx + row * inputs + first, inputs, columns, 0);
+        return;
+    }
+    float *sums = s->d_weights + (k - of_inputs) * gates * PANEL;
+    if (k < 2 * of_inputs) {
+        add_gradient(run, s, layer->x + first, inputs, d == 0 ? NULL : layer->turned, row, count,
+                     columns, sums, panel);
+    } else {
+        /* the first rows have nothing before them */
+        const int64_t skipped = layer->counts[0] > row ? layer->counts[0] - row : 0;
+        if (skipped < count)
+            add_gradient(run, s, own->outputs + first, s->units, before_row, row + skipped,
+                         count - skipped, columns, sums, panel);
+    }
+}
+
+/* The gradients of x and of all weights, after object2vec_lstm_forward. */
+int object2vec_lstm_backward(const Layer *layer) {
+    const Kernels *run = kernels();
+    const int64_t inputs = layer->inputs, rows = layer->rows;
+    Space spaces[2];
+    int code = open_space(layer, 1, spaces);
+    int64_t *before_row = malloc((rows + 1) * sizeof(int64_t));
+    float *dx_turned = malloc((rows * inputs + 1) * sizeof(float));
+    if (before_row == NULL || dx_turned == NULL) code = NO_MEMORY;
+    int64_t last = 0;
+    for (int64_t t = 0, start = 0; code == 0 && t < layer->steps; t++) {
+        for (int64_t r = 0; r < layer->counts[t]; r++)
+            before_row[start + r] = t > 0 ? start - layer->counts[t - 1] + r : 0;
+        last = start;
+        start += layer->counts[t];
+    }
+#pragma omp parallel if (code == 0)
+    {
+        float *panel = malloc(DEPTH * PANEL * sizeof(float));
+        if (panel == NULL) {
+#pragma omp atomic write
+            code = NO_MEMORY;
+        }
+#pragma omp barrier
+        if (code == 0) {
+            for (int d = 0; d < 2; d++) {
+                const Direction *own = &layer->directions[d];
+                const Space *s = &spaces[d];
+                const int64_t gates = s->panels * PANEL;
+#pragma omp for schedule(static) nowait
+                for (int64_t p = 0; p < panels_of(own->half); p++)
+                    pack_columns(own->h2h, own->half, gates, own->half, p * PANEL,
+                                 s->weights + p * gates * PANEL);
+#pragma omp for schedule(static) nowait
+                for (int64_t p = 0; p < panels_of(inputs); p++)
+                    pack_columns(own->i2h, own->half, gates, inputs, p * PANEL,
+                                 s->input_weights + p * gates * PANEL);
+            }
+#pragma omp barrier
+            int64_t start = last;
+            for (int64_t t = layer->steps - 1; t >= 0; t--) {
+                const int64_t before = t > 0 ? start - layer->counts[t - 1] : -1;
+                for (int d = 0; d < 2; d++) {
+#pragma omp for schedule(static) nowait
+                    for (int64_t p = 0; p < spaces[d].panels; p++)
+                        step_gradient(run, layer, d, &spaces[d], p, t, start, before);
+                }
+#pragma omp barrier
+                for (int d = 0; d < 2 && t > 0; d++) {
+                    const Space *s = &spaces[d];
+                    const int64_t gates = s->panels * PANEL, columns = panels_of(s->units);
+                    const int64_t chunks = (layer->counts[t] + CHUNK - 1) / CHUNK;
+#pragma omp for schedule(static) nowait
+                    for (int64_t k = 0; k < columns * chunks; k++) {
+                        const int64_t p = k / chunks, row = k % chunks * CHUNK;
+                        const int64_t count = layer->counts[t] - row, left = s->units - p * PANEL;
+                        run->multiply(s->d_gates + (start + row) * s->stride, s->stride, 1,
+                                      s->weights + p * gates * PANEL,
+                                      count < CHUNK ? count : CHUNK, gates,
+                                      s->dh + row * s->units + p * PANEL, s->units,
+                                      left < PANEL ? left : PANEL, 0);
+                    }
+                }
+#pragma omp barrier
+                start = before;
+            }
+            const int64_t of_inputs = panels_of(inputs);
+            for (int d = 0; d < 2; d++) {
+                const Direction *own = &layer->directions[d];
+                const Space *s = &spaces[d];
+                const int64_t gates = s->panels * PANEL, of_units = panels_of(s->units);
+                float *dx = d == 0 ? layer->dx : dx_turned;
+#pragma omp for schedule(static) nowait
+                for (int64_t k = 0; k < of_inputs + of_units; k++)
+                    memset(s->d_weights + k * gates * PANEL, 0, gates * PANEL * sizeof(float));
+#pragma omp barrier
+                /* rows by rows, so that the gradients of their gates stay in the cache */
+                for (int64_t row = 0; row < rows; row += DEPTH) {
+                    const int64_t count = rows - row < DEPTH ? rows - row : DEPTH;
+#pragma omp for schedule(dynamic)
+                    for (int64_t k = 0; k < 2 * of_inputs + of_units; k++)
+                        add_rows(run, layer, d, s, dx, before_row, row, count, k, panel);
+                }
+#pragma omp for schedule(static) nowait
+                for (int64_t k = 0; k < of_inputs + of_units; k++) {
+                    const float *sums = s->d_weights + k * gates * PANEL;
+                    if (k < of_inputs)
+                        unpack_columns(sums, own->half, gates, inputs, k * PANEL, own->d_i2h);
+                    else
+                        unpack_columns(sums, own->half, gates, own->half, (k - of_inputs) * PANEL,
+                                       own->d_h2h);
+                }
+#pragma omp for schedule(static) nowait
+                for (int64_t p = 0; p < s->panels; p++) {
+                    float sums[PANEL] = {0};
+                    for (int64_t row = 0; row < rows; row++)
+                        for (int k = 0; k < PANEL; k++)
+                            sums[k] += s->d_gates[row * s->stride + p * PANEL + k];
+                    for (int k = 0; k < PANEL; k++) {
+                        const int64_t to = place(own->half, p * PANEL + k);
+                        if (to >= 0) own->d_bias[to] = sums[k];
+                    }
+                }
+            }
+#pragma omp barrier
+#pragma omp for schedule(static)
+            for (int64_t row = 0; row < rows; row++) {
+                const float *from = dx_turned + layer->turned[row] * inputs;
+                for (int64_t k = 0; k < inputs; k++) layer->dx[row * inputs + k] += from[k];
+            }
+        }
+        free(panel);
+    }
+    free(before_row);
+    free(dx_turned);
+    close_space(spaces);
+    return code;
+}
