@@ -204,18 +204,19 @@ def mean_of_rows(table: Any, lists: TokenLists) -> Any:
     NDArray
         float32 ``(n, width)``; zeros where a list is empty. No gradient can be had of it.
     """
-    answer = mx.nd.empty((len(lists), table.shape[1]), ctx=table.context)
+    context, width = table.context, table.shape[1]
+    answer = mx.nd.empty((len(lists), width), ctx=context)
     offsets, tokens = _numbers_of(lists)
     _check(
         _LIBRARY.object2vec_mean_of_rows(
             ctypes.byref(_API_TABLE),
-            ctypes.byref(engine_context(table.context)),
+            ctypes.byref(engine_context(context)),
             table.handle,
             answer.handle,
-            ctypes.c_int64(table.shape[1]),
+            ctypes.c_int64(width),
             ctypes.c_int64(len(lists)),
-            offsets.ctypes.data_as(_HANDLE),
-            tokens.ctypes.data_as(_HANDLE),
+            _HANDLE(offsets.ctypes.data),
+            _HANDLE(tokens.ctypes.data),
         )
     )
     return answer
@@ -264,8 +265,8 @@ def convolve(
             (ctypes.c_int64 * len(filters))(*filters),
             ctypes.c_int64(filter_width),
             ctypes.c_int64(len(lists)),
-            offsets.ctypes.data_as(_HANDLE),
-            tokens.ctypes.data_as(_HANDLE),
+            _HANDLE(offsets.ctypes.data),
+            _HANDLE(tokens.ctypes.data),
         )
     )
     return answer

@@ -415,7 +415,8 @@ class Object2VecNetwork:
         needs_gradient : bool
             As for `prepare`.
         """
-        if self._is_one_lookup(len(sides[0])):
+        own_kernels = context.device_type == "cpu" and not needs_gradient
+        if self._is_one_lookup(len(sides[0])) and not own_kernels:
             both = TokenLists.concatenate(sides)
             return (self.prepare(0, both, None, context, needs_gradient=needs_gradient),)
         return tuple(
@@ -456,12 +457,7 @@ class Object2VecNetwork:
     def encode_pairs(self, inputs: tuple[EncoderInput, ...], context: Any) -> tuple[Any, Any]:
         """Embeddings of in0 and of in1, ``(n, enc_dim)`` each."""
         if len(inputs) == 1:
-            both = self.look_up(0, inputs[0], context)
-            if isinstance(inputs[0].tokens, TokenLists):
-                pairs = len(inputs[0].tokens) // 2
-                halves = [both[:pairs], both[pairs:]]  # views
-            else:
-                halves = mx.nd.split(both, num_outputs=2, axis=0)
+            halves = mx.nd.split(self.look_up(0, inputs[0], context), num_outputs=2, axis=0)
             vectors = [encoder(half, None) for encoder, half in zip(self.encoders, halves)]
         else:
             vectors = [self.encode(side, inputs[side], context) for side in (0, 1)]
