@@ -53,7 +53,7 @@ typedef void Convolve(const Layer *layer, int64_t width, int64_t stride, int64_t
 #define FILTERS 4
 #include "cpu_convolutions_layer.h"
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#if defined(__x86_64__) && defined(__GNUC__)
 #define HAS_KINDS
 #define KIND avx2
 #define TARGET __attribute__((target("avx2,fma")))
