@@ -1,8 +1,9 @@
-"""Operations of our own for MXNet's engine on the CPU, written in C (`cpu_kernels.c`).
+"""Operations of our own for MXNet's engine on the CPU, in C (`cpu_kernels.c` and its neighbours).
 
 MXNet's own adam_update works through one number at a time and is one operator for each parameter;
 its product of a sparse matrix with a table takes five times as long as reading the rows. These use
-the CPU's vector instructions and are held up by memory alone.
+the CPU's vector instructions and are held up by memory alone. An hcnn of MXNet's operators is forty
+of them, and two fifths of its time go into putting numbers into another order.
 """
 
 from __future__ import annotations
