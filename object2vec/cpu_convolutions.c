@@ -1,8 +1,8 @@
 /* The encoder hcnn without gradient: token lists to the maxima over time of all layers.
 
-   Some lists at a time lie behind one another, with zeros in between, the numbers of one channel
-   in a row: then the numbers under a weight of a filter, at many places, are neighbours in memory,
-   and neither weights nor windows need another order. */
+   Some lists at a time lie behind one another, with zeros in between: each token is a column, each
+   channel a row. What one weight of a filter is multiplied with, in many columns, then are
+   neighbours in memory, and neither weights nor windows have to be put into another order. */
 
 #include <omp.h>
 #include <stdint.h>
@@ -42,7 +42,8 @@ typedef struct {
     Layer layers[];
 } Job;
 
-/* One layer in all columns of a chunk: relu, and zeros where there is no token. */
+/* One layer in all columns of a chunk: relu, and zeros where there is no token. `in` begins with
+   the first window, `out` with the first column. */
 typedef void Convolve(const Layer *layer, int64_t width, int64_t stride, int64_t columns,
                       const float *in, const int32_t *is_token, float *out);
 
@@ -52,7 +53,7 @@ typedef void Convolve(const Layer *layer, int64_t width, int64_t stride, int64_t
 #define FILTERS 4
 #include "cpu_convolutions_layer.h"
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#if defined(__x86_64__) && defined(__GNUC__)
 #define HAS_KINDS
 #define KIND avx2
 #define TARGET __attribute__((target("avx2,fma")))
@@ -83,8 +84,8 @@ static Convolve *best_kind(void) {
 static int64_t before(int64_t width) { return (width - 1) / 2; }
 static int64_t behind(int64_t width) { return width / 2; }
 
-/* Numbers in a channel's row: an odd number of cache lines, or the numbers of a column would share
-   one set of the cache. Windows and the last vector reach beyond the columns in use. */
+/* Numbers of a channel's row, as windows and the last vector reach beyond the columns in use: an
+   odd number of cache lines, or the numbers of a column would share one set of the cache. */
 static int64_t stride_of(int64_t columns, int64_t width) {
     return ((columns + width + LINE) / LINE + 1) * LINE | LINE;
 }

@@ -12,8 +12,8 @@
 typedef float FLOATS __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t BITS __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
-/* FILTERS filters' answers in some vectors of columns, all held in registers meanwhile. Filters
-   behind the last one are the last one again. */
+/* The answers of FILTERS filters in some vectors of columns, which do not leave the registers
+   meanwhile. Filters behind the last one are the last one again. */
 TARGET static inline __attribute__((always_inline)) void TILE(
     const Layer *layer, int64_t width, int64_t first, int64_t stride, const float *in,
     const int32_t *is_token, float *out, const int vectors) {
@@ -23,7 +23,7 @@ TARGET static inline __attribute__((always_inline)) void TILE(
     UNROLL for (int i = 0; i < FILTERS; i++) {
         const int64_t filter = first + i < last ? first + i : last;
         weight[i] = layer->weight + filter * size;
-        UNROLL for (int j = 0; j < vectors; j++) sum[i][j] = layer->bias[filter] - (FLOATS){0.0f};
+        UNROLL for (int j = 0; j < vectors; j++) sum[i][j] = (FLOATS){0} + layer->bias[filter];
     }
     for (int64_t at = 0, under = 0; at < size; at++, in++) {
         FLOATS x[MOST_VECTORS];

@@ -1,9 +1,10 @@
-"""Operations of our own for MXNet's engine on the CPU, written in C (`cpu_kernels.c`).
+"""Operations of our own for MXNet's engine on the CPU, in C (`cpu_kernels.c` and its neighbours).
 
 MXNet's own adam_update works through one number at a time and is one operator for each parameter;
 its product of a sparse matrix with a table takes five times as long as reading the rows, and the
 gradient of that as long again. These use the CPU's vector instructions and are held up by memory
-alone.
+alone. An hcnn of MXNet's operators is forty of them, and two fifths of its time go into putting
+numbers into another order.
 """
 
 from __future__ import annotations
@@ -287,18 +288,19 @@ def mean_of_rows(table: Any, lists: TokenLists) -> Any:
     NDArray
         float32 ``(n, width)``; zeros where a list is empty. No gradient can be had of it.
     """
-    answer = mx.nd.empty((len(lists), table.shape[1]), ctx=table.context)
+    context, width = table.context, table.shape[1]
+    answer = mx.nd.empty((len(lists), width), ctx=context)
     offsets, tokens = _numbers_of(lists)
     check(
         library.object2vec_mean_of_rows(
             ctypes.byref(_API_TABLE),
-            ctypes.byref(engine_context(table.context)),
+            ctypes.byref(engine_context(context)),
             table.handle,
             answer.handle,
-            ctypes.c_int64(table.shape[1]),
+            ctypes.c_int64(width),
             ctypes.c_int64(len(lists)),
-            offsets.ctypes.data_as(_HANDLE),
-            tokens.ctypes.data_as(_HANDLE),
+            _HANDLE(offsets.ctypes.data),
+            _HANDLE(tokens.ctypes.data),
         )
     )
     return answer
@@ -347,8 +349,8 @@ def convolve(
             (ctypes.c_int64 * len(filters))(*filters),
             ctypes.c_int64(filter_width),
             ctypes.c_int64(len(lists)),
-            offsets.ctypes.data_as(_HANDLE),
-            tokens.ctypes.data_as(_HANDLE),
+            _HANDLE(offsets.ctypes.data),
+            _HANDLE(tokens.ctypes.data),
         )
     )
     return answer

@@ -431,7 +431,7 @@ class Object2VecNetwork:
         gradient : Gradient
             As for `prepare`.
         """
-        if self._is_one_lookup(len(sides[0])):
+        if gradient is Gradient.OF_TABLES and self._is_one_lookup(len(sides[0])):
             both = TokenLists.concatenate(sides)
             return (self.prepare(0, both, None, context, gradient),)
         return tuple(

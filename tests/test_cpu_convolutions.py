@@ -20,7 +20,7 @@ KINDS = ["AVX-512", "AVX2", "any CPU"]
 @pytest.fixture(params=range(len(KINDS)), ids=KINDS)
 def kind(request: pytest.FixtureRequest) -> Iterator[None]:
     """What a CPU of this kind would run; this one may be a lesser one."""
-    passed_over = ctypes.c_int.in_dll(cpu_kernels._LIBRARY, "object2vec_kinds_passed_over")
+    passed_over = ctypes.c_int.in_dll(cpu_kernels.library, "object2vec_kinds_passed_over")
     passed_over.value = request.param
     yield
     passed_over.value = 0
@@ -132,6 +132,6 @@ def test_too_little_memory_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     class Full:
         object2vec_convolve = staticmethod(lambda *arguments: cpu_kernels._NO_MEMORY)
 
-    monkeypatch.setattr(cpu_kernels, "_LIBRARY", Full)
+    monkeypatch.setattr(cpu_kernels, "library", Full)
     with pytest.raises(MemoryError, match="no memory left"):
         check(np.random.default_rng(0), TokenLists.from_lists([[1]]), 2, (1,), 1)

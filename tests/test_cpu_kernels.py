@@ -192,7 +192,7 @@ LISTS = {
     "the first empty": [[], [4], [9, 4]],
     "repeats": [[5, 5, 5], [5], [5, 5]],
     "all empty": [[], [], []],
-    "many": [[(7 * k + j) % 11 for j in range(k % 40)] for k in range(60)],
+    "many": [np.random.default_rng(k).integers(11, size=k % 40).tolist() for k in range(60)],
 }
 
 
