@@ -68,15 +68,11 @@ typedef void Convolve(const Layer *layer, int64_t width, int64_t stride, int64_t
 #include "cpu_convolutions_layer.h"
 #endif
 
-/* Tests pass over the best kinds, so that the others are tried as well. */
-int object2vec_kinds_passed_over = 0;
-
 static Convolve *best_kind(void) {
 #ifdef HAS_KINDS
-    const int passed_over = object2vec_kinds_passed_over;
-    if (passed_over < 1 && __builtin_cpu_supports("avx512f")) return layer_avx512;
-    if (passed_over < 2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return layer_avx2;
+    const int kind = object2vec_kind_of_cpu();
+    if (kind == AVX512) return layer_avx512;
+    if (kind == AVX2) return layer_avx2;
 #endif
     return layer_any;
 }

@@ -16,6 +16,19 @@
 #define AHEAD 16 /* rows of a table that are asked for before they are read */
 #define HELD 128 /* floats that fit into the registers */
 
+/* Tests pass over the best kinds, so that the others are tried as well. */
+int object2vec_kinds_passed_over = 0;
+
+int object2vec_kind_of_cpu(void) {
+    int kind = ANY_CPU;
+#if defined(__x86_64__) && defined(__GNUC__)
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) kind = AVX2;
+    if (kind == AVX2 && __builtin_cpu_supports("avx512f")) kind = AVX512;
+#endif
+    const int most = AVX512 - object2vec_kinds_passed_over;
+    return kind < most ? kind : most;
+}
+
 typedef struct {
     void *weight, *mean, *variance;
 } Arrays; /* NDArrays */

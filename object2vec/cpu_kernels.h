@@ -12,6 +12,10 @@
 #define FOR_EACH_CPU
 #endif
 
+/* Kinds of CPU that some functions are compiled for, each of them having what the former have. */
+enum { ANY_CPU, AVX2, AVX512 };
+int object2vec_kind_of_cpu(void);
+
 /* Functions of MXNet's C API, each of which returns 0 if it went well. */
 typedef struct {
     int (*get_data)(void *array, void **data);

@@ -7,8 +7,8 @@ from typing import Any
 from object2vec.arrays import TokenLists
 from object2vec.batching import PLACES_STEP, TIME_STEP, TimeSteps
 from object2vec.cpu_kernels import convolve
+from object2vec.cpu_lstm import BidirectionalLayer
 from object2vec.hyperparameters import EncoderHyperparameters
-from object2vec.lstm import BidirectionalLayer
 from object2vec.mxnet_import import mx
 
 _FORGET_GATE = 1  # place of the forget gate in MXNet's order: in, forget, cell, out

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import enum
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Optional
 
 import numpy as np
 
 from object2vec.arrays import TokenLists
-from object2vec.batching import (
-    TIME_STEP,
-    TimeSteps,
-    mean_weights,
-    pack,
-    pad,
-    time_steps,
-    turned_places,
-    widest,
-)
 from object2vec.cpu_kernels import UsedRows, mean_of_rows, used_rows
-from object2vec.device_arrays import csr_to_device, to_device
+from object2vec.encoder_inputs import EncoderInput, Gradient, prepare_input
 from object2vec.encoders import BiLSTM, HierarchicalCNN, build_encoder, dropout
 from object2vec.hyperparameters import LARGEST_ARRAY, Hyperparameters
 from object2vec.mxnet_import import mx
@@ -36,54 +24,10 @@ _OF_A_READ = 20.0
 _WIDTHS = {"hadamard": 1, "concat": 2, "abs_diff": 1}  # in multiples of enc_dim
 
 
-def _of_each(tokens: np.ndarray) -> TokenLists:
-    return TokenLists(tokens.ravel(), np.arange(tokens.size + 1))
-
-
 @functools.cache
 def _numbers(block: Any) -> int:
     """Numbers in all parameters of a block."""
     return sum(math.prod(value.shape) for value in block.collect_params().values())
-
-
-class Gradient(enum.Enum):
-    """What MXNet is to derive: the less, the faster on a CPU."""
-
-    OF_TABLES = "all parameters"
-    OF_VECTORS = "the token vectors that were looked up, and the other parameters"
-    NONE = "nothing"
-
-
-@dataclass(frozen=True)
-class EncoderInput:
-    """One input of a batch on a device.
-
-    Attributes
-    ----------
-    lookup : TokenLists
-        Which rows of the token table the token vectors are means of. For bilstm, all padded ids one
-        by one, time step after time step, and for hcnn all ids behind one another.
-    tokens : NDArray or list of CSRNDArray, optional
-        The same for MXNet's operators, where they look up. For bilstm int32 ``(length, n)``; for
-        hcnn int32 ``(rows,)``; for pooled_embedding the mean weights, float32 ``(n, vocab_size)``,
-        in as many parts as MXNet's largest array asks for, or the ids, int32 ``(n,)``, where every
-        list has one.
-    lengths : NDArray, optional
-        float32; for bilstm ``(n,)``, for hcnn the number of real rows, ``(1,)``.
-    places : tuple of NDArray
-        For hcnn the windows and places of `batching.PackedLists`, none where a CPU needs no
-        gradient and ``lookup`` holds the lists themselves; for bilstm the one array of
-        `batching.turned_places`.
-    steps : TimeSteps, optional
-        For bilstm the lists, where a CPU needs the gradient of vectors; ``lookup`` then are their
-        tokens, and there are no lengths and places.
-    """
-
-    lookup: TokenLists
-    tokens: Any
-    lengths: Any
-    places: tuple[Any, ...] = ()
-    steps: Optional[TimeSteps] = None
 
 
 class Scorer(mx.gluon.HybridBlock):
@@ -354,62 +298,9 @@ class Object2VecNetwork:
         context: Any,
         gradient: Gradient = Gradient.OF_TABLES,
     ) -> EncoderInput:
-        """Bring one input of a batch to a device.
-
-        Parameters
-        ----------
-        side : int
-            0 for in0, 1 for in1.
-        lists : TokenLists
-            ``n`` lists, n at least 1.
-        width : int, optional
-            Padded length for bilstm, the longest list's where None is given; rounded up to a
-            multiple of `batching.TIME_STEP`.
-        context : mxnet.Context
-            The device.
-        gradient : Gradient
-            What will be derived.
-        """
+        """Bring the lists of in0 (0) or in1 (1) to a device; see `encoder_inputs.prepare_input`."""
         encoder = self.hyperparameters.encoders[side]
-        is_on_cpu = context.device_type == "cpu"
-        if encoder.network == "hcnn" and is_on_cpu and gradient is Gradient.NONE:
-            return EncoderInput(lists, None, None)
-        if encoder.network == "bilstm" and is_on_cpu and gradient is Gradient.OF_VECTORS:
-            steps = time_steps(lists)
-            # MXNet has no arrays without numbers
-            tokens = steps.tokens if steps.tokens.size else np.zeros(1, np.int32)
-            return EncoderInput(_of_each(tokens), None, None, steps=steps)
-        lookup, lengths = lists, None
-        places: list[Any] = []
-        if encoder.network == "hcnn":
-            packed = pack(lists, encoder.cnn_filter_width)
-            lookup = _of_each(packed.tokens)
-            lengths = to_device(np.array([packed.count], np.float32), context)
-            places = [to_device(array, context) for array in (packed.windows, packed.places)]
-        elif encoder.network == "bilstm":
-            width = -(-(width or widest(lists)) // TIME_STEP) * TIME_STEP
-            lookup = _of_each(pad(lists, width).T)
-            lengths = to_device(lists.lengths.astype(np.float32), context)
-            places = [to_device(turned_places(lists.lengths, width), context)]
-        looks_up = is_on_cpu and gradient is not Gradient.OF_TABLES
-        for_mxnet = None if looks_up else self._for_operators(lookup, encoder.vocab_size, context)
-        return EncoderInput(lookup, for_mxnet, lengths, tuple(places))
-
-    def _for_operators(self, lookup: TokenLists, vocab_size: int, context: Any) -> Any:
-        if lookup.are_single():
-            return to_device(lookup.tokens, context)
-        return self._mean_weights(lookup, vocab_size, context)
-
-    @staticmethod
-    def _mean_weights(lists: TokenLists, vocab_size: int, context: Any) -> list[Any]:
-        most = LARGEST_ARRAY // vocab_size
-        parts = [lists.take(slice(start, start + most)) for start in range(0, len(lists), most)]
-        return [
-            csr_to_device(
-                mean_weights(part), part.tokens, part.offsets, (len(part), vocab_size), context
-            )
-            for part in parts
-        ]
+        return prepare_input(encoder, lists, width, context, gradient)
 
     def prepare_pairs(
         self,

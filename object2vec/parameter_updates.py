@@ -9,10 +9,11 @@ import numpy as np
 
 from object2vec.cpu_kernels import Moved, UsedRows
 from object2vec.deferred_adam import DeferredRows, catch_up
+from object2vec.encoder_inputs import Gradient
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.kvstore import choose_kvstore
 from object2vec.mxnet_import import mx
-from object2vec.network import Gradient, Object2VecNetwork
+from object2vec.network import Object2VecNetwork
 from object2vec.optimizers import build_optimizer, defers, takes_vectors
 
 _ROWS_AT_ONCE = 1 << 14  # of a table that catch up together at an epoch's end

@@ -12,10 +12,11 @@ from object2vec import artifacts
 from object2vec.arrays import PairDataset, TokenLists
 from object2vec.batching import length_sorted_runs
 from object2vec.device_arrays import to_device
+from object2vec.encoder_inputs import Gradient
 from object2vec.engine import answering
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.mxnet_import import mx
-from object2vec.network import Gradient, Object2VecNetwork
+from object2vec.network import Object2VecNetwork
 
 
 class Predictor:

@@ -26,6 +26,7 @@ from object2vec.batching import Batch, TrainingBatches
 from object2vec.cpu_kernels import UsedRows
 from object2vec.device_arrays import to_device
 from object2vec.early_stopping import EarlyStopping
+from object2vec.encoder_inputs import EncoderInput, Gradient
 from object2vec.engine import one_at_a_time, tuned_for
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters import Hyperparameters
@@ -33,7 +34,7 @@ from object2vec.kvstore import choose_contexts
 from object2vec.logs import LOGGER_NAME
 from object2vec.metrics import MetricAccumulator
 from object2vec.mxnet_import import mx
-from object2vec.network import EncoderInput, Gradient, Object2VecNetwork
+from object2vec.network import Object2VecNetwork
 from object2vec.parameter_updates import ParameterUpdates
 from object2vec.predictor import Predictor
 from object2vec.prefetch import prefetch

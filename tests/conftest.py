@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
+import importlib
 import os
 import random
 import secrets
 import zlib
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 
 SEED_VARIABLE = "OBJECT2VEC_TEST_SEED"
 DATA_VARIABLE = "OBJECT2VEC_DATA"
+KINDS = ["AVX-512", "AVX2", "any CPU"]
 
 # A base folder of the person who runs the tests is none of theirs.
 os.environ.pop("OBJECT2VEC_BASE", None)
@@ -59,6 +62,16 @@ def seed(request: pytest.FixtureRequest) -> int:
 def rng(seed: int) -> np.random.Generator:
     """NumPy's generator, started from ``seed``."""
     return np.random.default_rng(seed)
+
+
+@pytest.fixture(params=range(len(KINDS)), ids=KINDS)
+def kind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a CPU of this kind would run; this one may be a lesser one."""
+    library = importlib.import_module("object2vec.cpu_kernels").library
+    passed_over = ctypes.c_int.in_dll(library, "object2vec_kinds_passed_over")
+    passed_over.value = request.param
+    yield
+    passed_over.value = 0
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,16 +13,6 @@ from object2vec.arrays import TokenLists
 from object2vec.mxnet_import import mx
 
 VOCAB = 50
-KINDS = ["AVX-512", "AVX2", "any CPU"]
-
-
-@pytest.fixture(params=range(len(KINDS)), ids=KINDS)
-def kind(request: pytest.FixtureRequest) -> Iterator[None]:
-    """What a CPU of this kind would run; this one may be a lesser one."""
-    passed_over = ctypes.c_int.in_dll(cpu_kernels.library, "object2vec_kinds_passed_over")
-    passed_over.value = request.param
-    yield
-    passed_over.value = 0
 
 
 @pytest.fixture(params=[1, 2], ids=["one thread", "two threads"])

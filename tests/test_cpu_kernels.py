@@ -13,9 +13,9 @@ from object2vec import cpu_kernels
 from object2vec.arrays import TokenLists
 from object2vec.cpu_kernels import AdamStep, Moved, mean_of_rows, used_rows
 from object2vec.deferred_adam import catch_up, catch_up_by_operators
+from object2vec.encoder_inputs import Gradient
 from object2vec.errors import PlatformError
 from object2vec.mxnet_import import mx
-from object2vec.network import Gradient
 from object2vec.parameter_updates import ParameterUpdates
 
 CONSTANTS = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}

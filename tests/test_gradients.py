@@ -12,8 +12,9 @@ from small_jobs import VOCAB, arrays, random_network, random_pairs, settings
 from object2vec.arrays import PairDataset, TokenLists
 from object2vec.cpu_kernels import UsedRows
 from object2vec.device_arrays import to_device
+from object2vec.encoder_inputs import Gradient
 from object2vec.mxnet_import import mx
-from object2vec.network import Gradient, Object2VecNetwork
+from object2vec.network import Object2VecNetwork
 from object2vec.parameter_updates import ParameterUpdates
 from object2vec.training import train
 

@@ -12,8 +12,8 @@ from small_jobs import VOCAB, random_lists, random_network, settings
 
 from object2vec.arrays import TokenLists
 from object2vec.batching import pad
+from object2vec.encoder_inputs import Gradient
 from object2vec.mxnet_import import mx
-from object2vec.network import Gradient
 from object2vec.predictor import Predictor
 
 CPU = mx.cpu(0)

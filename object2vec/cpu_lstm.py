@@ -1,4 +1,4 @@
-"""A bidirectional LSTM for training on the CPU, without padding (`lstm_kernels.c`).
+"""A bidirectional LSTM for training on the CPU, without padding (`cpu_lstm.c`).
 
 MXNet's LSTM takes a list's padding for tokens, a quarter of all time steps in buckets of 8, and
 brings all weights into another order at each call.

@@ -1,5 +1,5 @@
 /* A bidirectional LSTM layer over lists of different lengths, without padding, and its gradients;
-   see lstm.py, which fills in the structures.
+   see cpu_lstm.py, which fills in the structures.
 
    The rows of a time step stand behind each other, the longest list first, so that step `t` has the
    first `counts[t]` lists. The backward direction has the same rows, each list from its end on.
@@ -68,31 +68,25 @@ typedef struct {
 #define CPU
 #define LANES 4
 #define VECTORS 2
-#include "lstm_vectors.h"
+#include "cpu_lstm_vectors.h"
 #if defined(__x86_64__)
 #define KIND avx2
 #define CPU __attribute__((target("avx2,fma")))
 #define LANES 8
 #define VECTORS 2
-#include "lstm_vectors.h"
+#include "cpu_lstm_vectors.h"
 #define KIND avx512
 #define CPU __attribute__((target("avx512f")))
 #define LANES 16
 #define VECTORS 4
-#include "lstm_vectors.h"
+#include "cpu_lstm_vectors.h"
 #endif
-
-static int most_kinds = 3;
-
-/* Use the kernels of the first `kinds` kinds of CPU alone; for tests. */
-void object2vec_lstm_kinds(int kinds) { most_kinds = kinds; }
 
 static const Kernels *kernels(void) {
 #if defined(__x86_64__)
-    __builtin_cpu_init();
-    const int has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (most_kinds > 2 && has_avx2 && __builtin_cpu_supports("avx512f")) return &kernels_avx512;
-    if (most_kinds > 1 && has_avx2) return &kernels_avx2;
+    const int kind = object2vec_kind_of_cpu();
+    if (kind == AVX512) return &kernels_avx512;
+    if (kind == AVX2) return &kernels_avx2;
 #endif
     return &kernels_any;
 }

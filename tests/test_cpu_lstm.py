@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,24 +10,16 @@ from small_jobs import VOCAB, random_lists, random_network, settings
 
 from object2vec.arrays import TokenLists
 from object2vec.batching import time_steps
-from object2vec.cpu_kernels import library
-from object2vec.lstm import BidirectionalLayer
+from object2vec.cpu_lstm import BidirectionalLayer
+from object2vec.encoder_inputs import Gradient
 from object2vec.mxnet_import import mx
-from object2vec.network import Gradient, Object2VecNetwork
+from object2vec.network import Object2VecNetwork
 from object2vec.predictor import Predictor
 
 CPU = mx.cpu(0)
 # inputs and both halves: within a panel of 64 or a vector of 16, just that, and more
 SHAPES = [(1, 1, 1), (5, 17, 16), (64, 64, 64), (70, 67, 66), (520, 150, 140)]
 given_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
-
-
-@pytest.fixture(params=[1, 2, 3], ids=["any", "avx2", "avx512"])
-def kind(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A kind of CPU, or the next simpler one that this CPU is."""
-    library.object2vec_lstm_kinds(request.param)
-    yield
-    library.object2vec_lstm_kinds(3)
 
 
 def lists_with_long_one(rng: np.random.Generator) -> TokenLists:

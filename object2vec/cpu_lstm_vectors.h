@@ -1,4 +1,4 @@
-/* What lstm_kernels.c does with vectors, for one kind of CPU: KIND names it, CPU makes the compiler
+/* What cpu_lstm.c does with vectors, for one kind of CPU: KIND names it, CPU makes the compiler
    use it, LANES numbers are in a vector, of which a product keeps VECTORS for each of its rows. */
 
 typedef float OWN(Vector) __attribute__((vector_size(4 * LANES), aligned(4)));
