@@ -103,7 +103,7 @@ static void look_up(const Job *job, Chunk chunk, float *restrict rows, int32_t *
     }
 }
 
-/* One layer's part of the answer: an empty list has zeros, and nothing is below zero. */
+/* One layer's part of the answer: an empty list has zeros, nothing is below zero, NaN stays. */
 static void take_maxima(const Job *job, Chunk chunk, int64_t filters, const float *rows,
                         float *answer) {
     for (int64_t k = chunk.first; k < chunk.end; k++) {
@@ -111,7 +111,8 @@ static void take_maxima(const Job *job, Chunk chunk, int64_t filters, const floa
         for (int64_t filter = 0; filter < filters; filter++) {
             const float *row = rows + filter * chunk.stride;
             float maximum = 0.0f;
-            for (int64_t i = 0; i < length; i++) maximum = row[i] > maximum ? row[i] : maximum;
+            for (int64_t i = 0; i < length; i++)
+                maximum = row[i] > maximum || row[i] != row[i] ? row[i] : maximum;
             answer[k * job->enc_dim + filter] = maximum;
         }
         rows += length + behind(job->width);

@@ -38,7 +38,7 @@ TARGET static inline __attribute__((always_inline)) void TILE(
     UNROLL for (int i = 0; i < FILTERS; i++) {
         float *to = out + (first + i < last ? first + i : last) * stride;
         UNROLL for (int j = 0; j < vectors; j++)
-            *(BITS *)(to + j * LANES) = (BITS)sum[i][j] & (sum[i][j] > 0.0f) &
+            *(BITS *)(to + j * LANES) = (BITS)sum[i][j] & ~(sum[i][j] <= 0.0f) &
                                         *(const BITS *)(is_token + j * LANES);
     }
 }

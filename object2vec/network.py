@@ -219,6 +219,8 @@ class Object2VecNetwork:
             Pretrained vectors of in0 and in1, None where there are none.
         """
         self.params.initialize(ctx=list(contexts))
+        # the arrays that were drawn into are to be gone before adam's moments come
+        mx.nd.waitall()
         for table, pretrained in zip(self._tables, vectors):
             if pretrained is not None:
                 start = table.data(contexts[0]).asnumpy()

@@ -102,6 +102,17 @@ def test_one_list(length: int, rng: np.random.Generator) -> None:
     check(rng, random_lists(rng, [length] * 3), 5, (6, 3), 3)
 
 
+@pytest.mark.parametrize("row", [0, 3, 5])
+def test_nan_stays_nan(kind: None, row: int) -> None:
+    """Whichever token of a list has it, with a window of one, and only in that list."""
+    table = np.ones((7, 4), np.float32)
+    table[row] = np.nan
+    layers = [(mx.nd.ones((5, 4, 1)), mx.nd.zeros(5)), (mx.nd.ones((3, 5, 1)), mx.nd.zeros(3))]
+    lists = TokenLists.from_lists([[6, 6], [0, 1, 2, 3, 4, 5], [6]])
+    found = cpu_kernels.convolve(mx.nd.array(table), layers, 4, (5, 3), 1, lists, mx.cpu())
+    np.testing.assert_array_equal(np.isnan(found.asnumpy()), [[False] * 8, [True] * 8, [False] * 8])
+
+
 def test_arrays_may_go_before_the_engine_comes_to_them(rng: np.random.Generator) -> None:
     lists = random_lists(rng, rng.integers(0, 40, 300))
     table = rng.normal(size=(VOCAB, 30)).astype(np.float32)
