@@ -103,17 +103,20 @@ static void look_up(const Job *job, Chunk chunk, float *restrict rows, int32_t *
     }
 }
 
+/* Numbers that are not negative are in the order of their bits, and NaN stands above them all. */
+typedef uint32_t __attribute__((may_alias)) Bits;
+
 /* One layer's part of the answer: an empty list has zeros, nothing is below zero, NaN stays. */
+FOR_EACH_CPU
 static void take_maxima(const Job *job, Chunk chunk, int64_t filters, const float *rows,
                         float *answer) {
     for (int64_t k = chunk.first; k < chunk.end; k++) {
         const int64_t length = job->starts[k + 1] - job->starts[k];
         for (int64_t filter = 0; filter < filters; filter++) {
-            const float *row = rows + filter * chunk.stride;
-            float maximum = 0.0f;
-            for (int64_t i = 0; i < length; i++)
-                maximum = row[i] > maximum || row[i] != row[i] ? row[i] : maximum;
-            answer[k * job->enc_dim + filter] = maximum;
+            const Bits *row = (const Bits *)(rows + filter * chunk.stride);
+            Bits maximum = 0;
+            for (int64_t i = 0; i < length; i++) maximum = row[i] > maximum ? row[i] : maximum;
+            *(Bits *)(answer + k * job->enc_dim + filter) = maximum;
         }
         rows += length + behind(job->width);
     }
