@@ -73,6 +73,11 @@ class TokenLists:
         """Number of ids of each list, int64 ``(n,)``."""
         return self.offsets[1:] - self.offsets[:-1]
 
+    @property
+    def shares(self) -> np.ndarray:
+        """The part that one id has in the mean over its list, float32 ``(n,)``: 1 / length."""
+        return (1.0 / np.maximum(self.lengths, 1)).astype(np.float32)
+
     def are_single(self) -> bool:
         """Whether every list holds exactly one id."""
         return len(self.tokens) == len(self) and bool(np.all(self.lengths == 1))

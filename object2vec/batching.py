@@ -222,9 +222,7 @@ def mean_weights(lists: TokenLists) -> np.ndarray:
     numpy.ndarray
         float32, shape ``(total,)``: 1 / length of the token's list.
     """
-    lengths = lists.lengths
-    shares = (1.0 / np.maximum(lengths, 1)).astype(np.float32)
-    return np.repeat(shares, lengths)
+    return np.repeat(lists.shares, lists.lengths)
 
 
 def widest(lists: TokenLists) -> int:

@@ -127,7 +127,7 @@ def used_rows(inputs: Sequence[TokenLists]) -> UsedRows:
     if count < 0:
         raise MemoryError("no memory left for finding the rows in use")
     vectors = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)[places]
-    shares = (1.0 / np.maximum(lengths, 1)).astype(np.float32)
+    shares = np.concatenate([lists.shares for lists in inputs])
     return UsedRows(rows[:count], starts[: count + 1], vectors, shares)
 
 

@@ -84,7 +84,7 @@ def test_a_table_moves_by_the_gradients_of_vectors(
     others = np.setdiff1d(np.arange(600), rows)
     for ours, theirs, before in zip(own, plain, (weight, mean, variance)):
         ours, theirs = ours.asnumpy(), theirs.asnumpy()
-        np.testing.assert_allclose(ours[rows], theirs[rows], rtol=2e-6, atol=3e-6)
+        np.testing.assert_allclose(ours[rows], theirs[rows], rtol=2e-6, atol=2e-6)
         np.testing.assert_array_equal(ours[others], before[others])
 
 
