@@ -53,29 +53,19 @@ typedef void Convolve(const Layer *layer, int64_t width, int64_t stride, int64_t
 #define FILTERS 4
 #include "cpu_convolutions_layer.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#define HAS_KINDS
+#ifdef HAS_KINDS
 #define KIND avx2
-#define TARGET __attribute__((target("avx2,fma")))
+#define TARGET FOR_AVX2
 #define LANES 8
 #define FILTERS 4
 #include "cpu_convolutions_layer.h"
 
 #define KIND avx512
-#define TARGET __attribute__((target("avx512f")))
+#define TARGET FOR_AVX512
 #define LANES 16
 #define FILTERS 8
 #include "cpu_convolutions_layer.h"
 #endif
-
-static Convolve *best_kind(void) {
-#ifdef HAS_KINDS
-    const int kind = object2vec_kind_of_cpu();
-    if (kind == AVX512) return layer_avx512;
-    if (kind == AVX2) return layer_avx2;
-#endif
-    return layer_any;
-}
 
 static int64_t before(int64_t width) { return (width - 1) / 2; }
 static int64_t behind(int64_t width) { return width / 2; }
@@ -148,7 +138,7 @@ static void free_job(Job *job) {
 static void run_job(void *context, void *argument) {
     (void)context;
     Job *job = argument;
-    Convolve *convolve = best_kind();
+    Convolve *convolve = OF_THIS_CPU(layer);
     const int most = omp_get_max_threads();
     const int workers = most < job->workers ? most : job->workers;
 #pragma omp parallel for schedule(dynamic) num_threads(workers) if (workers > 1)
@@ -208,18 +198,18 @@ int object2vec_convolve(const Api *api, const void *context, void **arrays, void
                         int64_t token_dim, int64_t layer_count, const int64_t *filters,
                         int64_t width, int64_t count, const int64_t *starts,
                         const int32_t *tokens) {
-    const size_t chunk_bytes = count * sizeof(Chunk), start_bytes = (count + 1) * sizeof(int64_t);
-    const size_t token_bytes = starts[count] * sizeof(int32_t);
+    const int64_t token_bytes = 4 * starts[count];
     Job *job = calloc(1, sizeof(Job) + layer_count * sizeof(Layer));
-    char *lists = malloc(chunk_bytes + start_bytes + token_bytes);
+    char *lists = malloc(count * sizeof(Chunk) + 8 * (count + 1) + token_bytes + 8);
     if (job == NULL || lists == NULL) {
         free(job);
         free(lists);
         return NO_MEMORY;
     }
     job->chunks = (Chunk *)lists;
-    job->starts = memcpy(lists + chunk_bytes, starts, start_bytes);
-    job->tokens = memcpy(lists + chunk_bytes + start_bytes, tokens, token_bytes);
+    char *end = (char *)(job->chunks + count);
+    job->starts = copy(&end, starts, 8 * (count + 1));
+    job->tokens = copy(&end, tokens, token_bytes);
     job->token_dim = token_dim;
     job->width = width;
     job->layer_count = layer_count;

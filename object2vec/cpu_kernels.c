@@ -21,7 +21,7 @@ int object2vec_kinds_passed_over = 0;
 
 int object2vec_kind_of_cpu(void) {
     int kind = ANY_CPU;
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef HAS_KINDS
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) kind = AVX2;
     if (kind == AVX2 && __builtin_cpu_supports("avx512f")) kind = AVX512;
 #endif
@@ -249,13 +249,6 @@ static int find(const Api *api, const Arrays *arrays, Numbers *numbers) {
     if (code == 0) code = api->get_data(arrays->mean, (void **)&numbers->mean);
     if (code == 0) code = api->get_data(arrays->variance, (void **)&numbers->variance);
     return code;
-}
-
-/* Puts a copy of an array behind what is already there. */
-static const void *copy(char **end, const void *array, int64_t bytes) {
-    void *place = memcpy(*end, array, bytes);
-    *end += (bytes + 7) & ~7; /* whatever comes next is aligned */
-    return place;
 }
 
 static int64_t bytes_of_lists(const Table *t) {

@@ -3,6 +3,9 @@
 #ifndef OBJECT2VEC_CPU_KERNELS_H
 #define OBJECT2VEC_CPU_KERNELS_H
 
+#include <stdint.h>
+#include <string.h>
+
 #define NO_MEMORY 1 /* MXNet's own code for an error is -1 */
 
 /* One function for each kind of CPU, the best chosen when the library is loaded. */
@@ -12,9 +15,33 @@
 #define FOR_EACH_CPU
 #endif
 
-/* Kinds of CPU that some functions are compiled for, each of them having what the former have. */
+/* Kinds of CPU that some files are included for, each of them having what the former have. Such a
+   file gives its functions names by OWN, and OF_THIS_CPU chooses among them. */
 enum { ANY_CPU, AVX2, AVX512 };
 int object2vec_kind_of_cpu(void);
+
+#define JOINED(name, kind) name##_##kind
+#define NAMED(name, kind) JOINED(name, kind)
+#define OWN(name) NAMED(name, KIND)
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define HAS_KINDS
+#define FOR_AVX2 __attribute__((target("avx2,fma")))
+#define FOR_AVX512 __attribute__((target("avx512f")))
+#define OF_THIS_CPU(name)                                  \
+    (object2vec_kind_of_cpu() == AVX512 ? name##_avx512    \
+     : object2vec_kind_of_cpu() == AVX2 ? name##_avx2      \
+                                        : name##_any)
+#else
+#define OF_THIS_CPU(name) name##_any
+#endif
+
+/* Puts a copy of an array behind what is already there. */
+static inline const void *copy(char **end, const void *array, int64_t bytes) {
+    void *place = memcpy(*end, array, bytes);
+    *end += (bytes + 7) & ~7; /* whatever comes next is aligned */
+    return place;
+}
 
 /* Functions of MXNet's C API, each of which returns 0 if it went well. */
 typedef struct {

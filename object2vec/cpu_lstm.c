@@ -60,36 +60,23 @@ typedef struct {
                           const float *dh, float *dc, float *d_gates);
 } Kernels;
 
-#define JOINED(name, kind) name##_##kind
-#define NAMED(name, kind) JOINED(name, kind)
-#define OWN(name) NAMED(name, KIND)
-
 #define KIND any
-#define CPU
+#define TARGET
 #define LANES 4
 #define VECTORS 2
 #include "cpu_lstm_vectors.h"
-#if defined(__x86_64__)
+#ifdef HAS_KINDS
 #define KIND avx2
-#define CPU __attribute__((target("avx2,fma")))
+#define TARGET FOR_AVX2
 #define LANES 8
 #define VECTORS 2
 #include "cpu_lstm_vectors.h"
 #define KIND avx512
-#define CPU __attribute__((target("avx512f")))
+#define TARGET FOR_AVX512
 #define LANES 16
 #define VECTORS 4
 #include "cpu_lstm_vectors.h"
 #endif
-
-static const Kernels *kernels(void) {
-#if defined(__x86_64__)
-    const int kind = object2vec_kind_of_cpu();
-    if (kind == AVX512) return &kernels_avx512;
-    if (kind == AVX2) return &kernels_avx2;
-#endif
-    return &kernels_any;
-}
 
 static int64_t panels_of(int64_t columns) { return (columns + PANEL - 1) / PANEL; }
 
@@ -155,6 +142,17 @@ static int open_space(const Layer *layer, int has_gradients, Space *spaces) {
 
 static void close_space(Space *spaces) {
     for (int d = 0; d < 2; d++) free(spaces[d].weights);
+}
+
+/* Numbers for one thread. All threads of a region call it, and all see whether one got none. */
+static float *memory_of_thread(size_t numbers, int *code) {
+    float *memory = malloc(numbers * sizeof(float));
+    if (memory == NULL) {
+#pragma omp atomic write
+        *code = NO_MEMORY;
+    }
+#pragma omp barrier
+    return memory;
 }
 
 /* The inputs' part of the gates of panel `p` of all rows. */
@@ -238,7 +236,7 @@ static void join(const Layer *layer, const Space *spaces, int64_t row) {
 
 /* Both directions, and of them the maxima over each list or all rows side by side. */
 int object2vec_lstm_forward(const Layer *layer) {
-    const Kernels *run = kernels();
+    const Kernels *run = OF_THIS_CPU(&kernels);
     Space spaces[2];
     int code = open_space(layer, 0, spaces);
 #pragma omp parallel if (code == 0)
@@ -246,13 +244,8 @@ int object2vec_lstm_forward(const Layer *layer) {
         const int64_t inputs = layer->inputs;
         const int64_t units = spaces[0].units > spaces[1].units ? spaces[0].units : spaces[1].units;
         const size_t size = inputs * PANEL + CHUNK * inputs + CHUNK * PANEL + units;
-        float *panel = malloc(size * sizeof(float)), *turned = panel + inputs * PANEL;
+        float *panel = memory_of_thread(size, &code), *turned = panel + inputs * PANEL;
         float *products = turned + CHUNK * inputs, *highest = products + CHUNK * PANEL;
-        if (panel == NULL) {
-#pragma omp atomic write
-            code = NO_MEMORY;
-        }
-#pragma omp barrier
         if (code == 0) {
             for (int d = 0; d < 2; d++) {
                 const Direction *own = &layer->directions[d];
@@ -389,7 +382,7 @@ static void add_rows(const Kernels *run, const Layer *layer, int d, const Space 
 
 /* The gradients of x and of all weights, after object2vec_lstm_forward. */
 int object2vec_lstm_backward(const Layer *layer) {
-    const Kernels *run = kernels();
+    const Kernels *run = OF_THIS_CPU(&kernels);
     const int64_t inputs = layer->inputs, rows = layer->rows;
     Space spaces[2];
     int code = open_space(layer, 1, spaces);
@@ -405,12 +398,7 @@ int object2vec_lstm_backward(const Layer *layer) {
     }
 #pragma omp parallel if (code == 0)
     {
-        float *panel = malloc(DEPTH * PANEL * sizeof(float));
-        if (panel == NULL) {
-#pragma omp atomic write
-            code = NO_MEMORY;
-        }
-#pragma omp barrier
+        float *panel = memory_of_thread(DEPTH * PANEL, &code);
         if (code == 0) {
             for (int d = 0; d < 2; d++) {
                 const Direction *own = &layer->directions[d];

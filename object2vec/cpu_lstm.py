@@ -111,9 +111,9 @@ class BidirectionalLayer(mx.autograd.Function):
         layer.dx, layer.d_answer = _pointer(dx), _pointer(d_answer)
         gradients: list[Any] = []
         for position, direction in enumerate(layer.directions):
-            i2h, h2h, bias, _ = (
+            i2h, h2h, bias = (
                 mx.nd.empty(weight.shape, ctx=x.context)
-                for weight in weights[4 * position : 4 * position + 4]
+                for weight in weights[4 * position : 4 * position + 3]
             )
             direction.d_i2h, direction.d_h2h = _pointer(i2h), _pointer(h2h)
             direction.d_bias = _pointer(bias)

@@ -1,62 +1,62 @@
-/* What cpu_lstm.c does with vectors, for one kind of CPU: KIND names it, CPU makes the compiler
+/* What cpu_lstm.c does with vectors, for one kind of CPU: KIND names it, TARGET makes the compiler
    use it, LANES numbers are in a vector, of which a product keeps VECTORS for each of its rows. */
 
-typedef float OWN(Vector) __attribute__((vector_size(4 * LANES), aligned(4)));
+typedef float OWN(Floats) __attribute__((vector_size(4 * LANES), aligned(4)));
 typedef int32_t OWN(Integers) __attribute__((vector_size(4 * LANES), aligned(4)));
 
-#define AT(place) (*(OWN(Vector) *)(place))
-#define INLINED CPU static inline __attribute__((always_inline))
+#define AT(place) (*(OWN(Floats) *)(place))
+#define INLINED TARGET static inline __attribute__((always_inline))
 
-INLINED OWN(Vector) OWN(splat)(float x) {
-    return x - (OWN(Vector)){0};
+INLINED OWN(Floats) OWN(splat)(float x) {
+    return x - (OWN(Floats)){0};
 }
 
-INLINED OWN(Vector) OWN(choose)(OWN(Integers) mask, OWN(Vector) yes, OWN(Vector) no) {
-    return (OWN(Vector))(((OWN(Integers))yes & mask) | ((OWN(Integers))no & ~mask));
+INLINED OWN(Floats) OWN(choose)(OWN(Integers) mask, OWN(Floats) yes, OWN(Floats) no) {
+    return (OWN(Floats))(((OWN(Integers))yes & mask) | ((OWN(Integers))no & ~mask));
 }
 
 /* Cephes' expf and tanhf: Moshier, netlib.org/cephes. */
-INLINED OWN(Vector) OWN(exponential)(OWN(Vector) x) {
+INLINED OWN(Floats) OWN(exponential)(OWN(Floats) x) {
     x = OWN(choose)(x < -87.0f, OWN(splat)(-87.0f), x);
     x = OWN(choose)(x > 88.0f, OWN(splat)(88.0f), x);
     const float to_integer = 12582912.0f; /* 1.5 * 2^23 */
-    const OWN(Vector) n = (x * 1.44269504088896341f + to_integer) - to_integer;
-    const OWN(Vector) r = x - n * 0.693359375f + n * 2.12194440e-4f;
-    OWN(Vector) y = r * 1.9875691500e-4f + 1.3981999507e-3f;
+    const OWN(Floats) n = (x * 1.44269504088896341f + to_integer) - to_integer;
+    const OWN(Floats) r = x - n * 0.693359375f + n * 2.12194440e-4f;
+    OWN(Floats) y = r * 1.9875691500e-4f + 1.3981999507e-3f;
     y = y * r + 8.3334519073e-3f;
     y = y * r + 4.1665795894e-2f;
     y = y * r + 1.6666665459e-1f;
     y = y * r + 5.0000001201e-1f;
     y = y * r * r + r + 1.0f;
     const OWN(Integers) power = (__builtin_convertvector(n, OWN(Integers)) + 127) << 23;
-    return y * (OWN(Vector))power;
+    return y * (OWN(Floats))power;
 }
 
-INLINED OWN(Vector) OWN(sigmoid)(OWN(Vector) x) {
+INLINED OWN(Floats) OWN(sigmoid)(OWN(Floats) x) {
     return 1.0f / (1.0f + OWN(exponential)(-x));
 }
 
-INLINED OWN(Vector) OWN(hyperbolic)(OWN(Vector) x) {
-    const OWN(Vector) z = x * x;
-    OWN(Vector) y = z * -5.70498872745e-3f + 2.06390887954e-2f;
+INLINED OWN(Floats) OWN(hyperbolic)(OWN(Floats) x) {
+    const OWN(Floats) z = x * x;
+    OWN(Floats) y = z * -5.70498872745e-3f + 2.06390887954e-2f;
     y = y * z - 5.37397155531e-2f;
     y = y * z + 1.33314422036e-1f;
     y = y * z - 3.33332819422e-1f;
     y = y * z * x + x;
-    const OWN(Vector) far = 1.0f - 2.0f / (OWN(exponential)(2.0f * x) + 1.0f);
+    const OWN(Floats) far = 1.0f - 2.0f / (OWN(exponential)(2.0f * x) + 1.0f);
     return OWN(choose)(z < 0.390625f, y, far);
 }
 
 INLINED void OWN(block)(const int rows, const float *a, int64_t row_step, int64_t depth_step,
                         const float *b, int64_t depth, float *c, int64_t c_step, int adds) {
-    OWN(Vector) sums[MOST_ROWS][VECTORS];
+    OWN(Floats) sums[MOST_ROWS][VECTORS];
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
         for (int v = 0; v < VECTORS; v++)
             sums[r][v] = adds ? AT(c + r * c_step + v * LANES) : OWN(splat)(0.0f);
     for (int64_t k = 0; k < depth; k++) {
-        OWN(Vector) right[VECTORS];
+        OWN(Floats) right[VECTORS];
 #pragma GCC unroll 4
         for (int v = 0; v < VECTORS; v++) right[v] = AT(b + v * LANES);
 #pragma GCC unroll 8
@@ -75,7 +75,7 @@ INLINED void OWN(block)(const int rows, const float *a, int64_t row_step, int64_
 }
 
 /* c (rows, columns) = or += a (rows, depth) times b, a panel (depth, PANEL). */
-CPU static void OWN(multiply)(const float *a, int64_t row_step, int64_t depth_step, const float *b,
+TARGET static void OWN(multiply)(const float *a, int64_t row_step, int64_t depth_step, const float *b,
                               int64_t rows, int64_t depth, float *c, int64_t c_step,
                               int64_t columns, int adds) {
     for (int64_t k = 0; k < depth || k == 0; k += DEPTH) {
@@ -108,17 +108,17 @@ CPU static void OWN(multiply)(const float *a, int64_t row_step, int64_t depth_st
 }
 
 /* One row of one panel: `gates` are the inputs' part and become the gates; `before` may be NULL. */
-CPU static void OWN(cell)(const float *products, float *gates, const float *before, float *cells,
+TARGET static void OWN(cell)(const float *products, float *gates, const float *before, float *cells,
                           float *outputs) {
     for (int k = 0; k < UNITS; k += LANES) {
-        OWN(Vector) g[4];
+        OWN(Floats) g[4];
         for (int gate = 0; gate < 4; gate++) {
             g[gate] = AT(gates + gate * UNITS + k);
             if (products != NULL) g[gate] += AT(products + gate * UNITS + k);
         }
-        const OWN(Vector) in = OWN(sigmoid)(g[0]), forget = OWN(sigmoid)(g[1]),
+        const OWN(Floats) in = OWN(sigmoid)(g[0]), forget = OWN(sigmoid)(g[1]),
                           new = OWN(hyperbolic)(g[2]), out = OWN(sigmoid)(g[3]);
-        OWN(Vector) c = in * new;
+        OWN(Floats) c = in * new;
         if (before != NULL) c += forget * AT(before + k);
         AT(gates + k) = in;
         AT(gates + UNITS + k) = forget;
@@ -129,14 +129,14 @@ CPU static void OWN(cell)(const float *products, float *gates, const float *befo
     }
 }
 
-CPU static void OWN(cell_gradient)(const float *gates, const float *before, const float *cells,
+TARGET static void OWN(cell_gradient)(const float *gates, const float *before, const float *cells,
                                    const float *dh, float *dc, float *d_gates) {
     for (int k = 0; k < UNITS; k += LANES) {
-        const OWN(Vector) in = AT(gates + k), forget = AT(gates + UNITS + k),
+        const OWN(Floats) in = AT(gates + k), forget = AT(gates + UNITS + k),
                           new = AT(gates + 2 * UNITS + k), out = AT(gates + 3 * UNITS + k);
-        const OWN(Vector) squashed = OWN(hyperbolic)(AT(cells + k)), d = AT(dh + k);
-        const OWN(Vector) c = AT(dc + k) + d * out * (1.0f - squashed * squashed);
-        const OWN(Vector) last = before != NULL ? AT(before + k) : OWN(splat)(0.0f);
+        const OWN(Floats) squashed = OWN(hyperbolic)(AT(cells + k)), d = AT(dh + k);
+        const OWN(Floats) c = AT(dc + k) + d * out * (1.0f - squashed * squashed);
+        const OWN(Floats) last = before != NULL ? AT(before + k) : OWN(splat)(0.0f);
         AT(d_gates + k) = c * new * in * (1.0f - in);
         AT(d_gates + UNITS + k) = c * last * forget * (1.0f - forget);
         AT(d_gates + 2 * UNITS + k) = c * in * (1.0f - new * new);
@@ -150,6 +150,6 @@ static const Kernels OWN(kernels) = {OWN(multiply), OWN(cell), OWN(cell_gradient
 #undef AT
 #undef INLINED
 #undef KIND
-#undef CPU
+#undef TARGET
 #undef LANES
 #undef VECTORS
