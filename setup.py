@@ -46,12 +46,8 @@ EXTRAS_REQUIRE = {
 
 CPU_KERNELS = Extension(
     "object2vec._cpu_kernels",
-    ["object2vec/cpu_kernels.c", "object2vec/cpu_convolutions.c", "object2vec/cpu_lstm.c"],
-    depends=[
-        "object2vec/cpu_kernels.h",
-        "object2vec/cpu_convolutions_layer.h",
-        "object2vec/cpu_lstm_vectors.h",
-    ],
+    sorted(str(path.relative_to(HERE)) for path in (HERE / "object2vec").glob("cpu_*.c")),
+    depends=[str(path.relative_to(HERE)) for path in (HERE / "object2vec").glob("cpu_*.h")],
     # sqrtf needs no errno, and only without it and without traps is it a vector instruction;
     # vectors are handed to inlined functions alone, so that no ABI matters (psabi)
     extra_compile_args=[

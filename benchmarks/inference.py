@@ -25,7 +25,7 @@ from object2vec.arrays import PairDataset
 from object2vec.engine_type import choose_engine
 from object2vec.hyperparameters import Hyperparameters
 
-WORKLOADS = {"pooled": "W1", "hcnn": "W3-512-256"}
+WORKLOADS = {"pooled": "W1", "hcnn": "W3-512-256", "bilstm": "W4-512-256"}
 MANY = 1_000
 # requests of one pair for each request of many
 _SMALL_FOR_A_LARGE = 10

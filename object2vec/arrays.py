@@ -53,6 +53,11 @@ class TokenLists:
         return cls(tokens, offsets)
 
     @classmethod
+    def of_each(cls, tokens: np.ndarray) -> TokenLists:
+        """A list of its own for each of the ids, int32 of any shape."""
+        return cls(tokens.ravel(), np.arange(tokens.size + 1))
+
+    @classmethod
     def concatenate(cls, parts: Sequence[TokenLists]) -> TokenLists:
         """Join lists one behind the other."""
         lengths = np.concatenate([part.lengths for part in parts])
@@ -84,8 +89,10 @@ class TokenLists:
 
     def truncate(self, max_len: int) -> TokenLists:
         """Keep the first `max_len` ids of each list; the same object when none is longer."""
+        if len(self.tokens) <= max_len:
+            return self
         lengths = self.lengths
-        if not len(lengths) or lengths.max() <= max_len:
+        if lengths.max() <= max_len:
             return self
         return self._gather(self.offsets[:-1], np.minimum(lengths, max_len))
 

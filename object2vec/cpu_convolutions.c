@@ -36,9 +36,6 @@ typedef struct {
     const int32_t *tokens;
     int64_t chunk_count;
     Chunk *chunks;
-    int workers;
-    int64_t memory_of_worker;
-    float *memory;
     Layer layers[];
 } Job;
 
@@ -47,25 +44,8 @@ typedef struct {
 typedef void Convolve(const Layer *layer, int64_t width, int64_t stride, int64_t columns,
                       const float *in, const int32_t *is_token, float *out);
 
-#define KIND any
-#define TARGET
-#define LANES 4
-#define FILTERS 4
-#include "cpu_convolutions_layer.h"
-
-#ifdef HAS_KINDS
-#define KIND avx2
-#define TARGET FOR_AVX2
-#define LANES 8
-#define FILTERS 4
-#include "cpu_convolutions_layer.h"
-
-#define KIND avx512
-#define TARGET FOR_AVX512
-#define LANES 16
-#define FILTERS 8
-#include "cpu_convolutions_layer.h"
-#endif
+#define FOR_EACH_KIND "cpu_convolutions_layer.h"
+#include "cpu_kinds.h"
 
 static int64_t before(int64_t width) { return (width - 1) / 2; }
 static int64_t behind(int64_t width) { return width / 2; }
@@ -129,25 +109,6 @@ static void run_chunk(const Job *job, Convolve *convolve, Chunk chunk, float *me
     }
 }
 
-static void free_job(Job *job) {
-    free(job->chunks);
-    free(job->memory);
-    free(job);
-}
-
-static void run_job(void *context, void *argument) {
-    (void)context;
-    Job *job = argument;
-    Convolve *convolve = OF_THIS_CPU(layer);
-    const int most = omp_get_max_threads();
-    const int workers = most < job->workers ? most : job->workers;
-#pragma omp parallel for schedule(dynamic) num_threads(workers) if (workers > 1)
-    for (int64_t k = 0; k < job->chunk_count; k++)
-        run_chunk(job, convolve, job->chunks[k],
-                  job->memory + omp_get_thread_num() * job->memory_of_worker);
-    free_job(job);
-}
-
 /* Cut the lists into chunks; the columns of the widest one. */
 static int64_t cut(Job *job, int64_t count) {
     int64_t widest = 0;
@@ -167,16 +128,6 @@ static int64_t cut(Job *job, int64_t count) {
     return widest;
 }
 
-/* Make the chunks, and get the memory of as many as are worked on at once. */
-static int plan(Job *job, int64_t count) {
-    const int64_t widest = cut(job, count);
-    job->workers = omp_get_max_threads();
-    if (job->workers > job->chunk_count) job->workers = (int)job->chunk_count;
-    job->memory_of_worker = memory_of(job->channels, stride_of(widest, job->width));
-    job->memory = malloc(job->workers * job->memory_of_worker * sizeof(float));
-    return job->memory == NULL ? NO_MEMORY : 0;
-}
-
 static int fill_layers(const Api *api, void **arrays, const int64_t *filters, Job *job) {
     int64_t channels = job->channels = job->token_dim;
     int code = 0;
@@ -186,40 +137,46 @@ static int fill_layers(const Api *api, void **arrays, const int64_t *filters, Jo
         layer->filters = channels = filters[k];
         job->enc_dim += channels;
         if (channels > job->channels) job->channels = channels;
-        code = api->get_data(arrays[2 * k], (void **)&layer->weight);
-        if (code == 0) code = api->get_data(arrays[2 * k + 1], (void **)&layer->bias);
+        code = wait_for(api, arrays[2 * k], &layer->weight);
+        if (code == 0) code = wait_for(api, arrays[2 * k + 1], &layer->bias);
     }
     return code;
 }
 
-/* Queue the encoder for some lists; MXNet's code, or NO_MEMORY. The arrays are the token table and
-   the weight and the bias of each layer; the lists are copied. */
-int object2vec_convolve(const Api *api, const void *context, void **arrays, void *answer,
-                        int64_t token_dim, int64_t layer_count, const int64_t *filters,
-                        int64_t width, int64_t count, const int64_t *starts,
-                        const int32_t *tokens) {
-    const int64_t token_bytes = 4 * starts[count];
-    Job *job = calloc(1, sizeof(Job) + layer_count * sizeof(Layer));
-    char *lists = malloc(count * sizeof(Chunk) + 8 * (count + 1) + token_bytes + 8);
-    if (job == NULL || lists == NULL) {
-        free(job);
-        free(lists);
-        return NO_MEMORY;
+static int run_job(Job *job, int64_t count) {
+    const int64_t size = memory_of(job->channels, stride_of(cut(job, count), job->width));
+    const int most = omp_get_max_threads();
+    const int workers = most < job->chunk_count ? most : (int)job->chunk_count;
+    Convolve *convolve = OF_THIS_CPU(layer);
+    int code = 0;
+#pragma omp parallel num_threads(workers) if (workers > 1)
+    {
+        float *memory = memory_of_thread(size, &code);
+#pragma omp for schedule(dynamic)
+        for (int64_t k = 0; k < job->chunk_count; k++)
+            if (code == 0) run_chunk(job, convolve, job->chunks[k], memory);
+        free(memory);
     }
-    job->chunks = (Chunk *)lists;
-    char *end = (char *)(job->chunks + count);
-    job->starts = copy(&end, starts, 8 * (count + 1));
-    job->tokens = copy(&end, tokens, token_bytes);
+    return code;
+}
+
+/* Encode some lists; MXNet's code, or NO_MEMORY. The arrays are the token table and the weight and
+   the bias of each layer, NDArrays. */
+int object2vec_convolve(const Api *api, void **arrays, float *answer, int64_t token_dim,
+                        int64_t layer_count, const int64_t *filters, int64_t width, int64_t count,
+                        const int64_t *starts, const int32_t *tokens) {
+    Job *job = calloc(1, sizeof(Job) + layer_count * sizeof(Layer) + count * sizeof(Chunk));
+    if (job == NULL) return NO_MEMORY;
+    job->chunks = (Chunk *)(job->layers + layer_count);
+    job->answer = answer;
+    job->starts = starts;
+    job->tokens = tokens;
     job->token_dim = token_dim;
     job->width = width;
     job->layer_count = layer_count;
     int code = fill_layers(api, arrays + 1, filters, job);
-    if (code == 0) code = api->get_data(arrays[0], (void **)&job->table);
-    if (code == 0) code = api->get_data(answer, (void **)&job->answer);
-    if (code == 0) code = plan(job, count);
-    if (code == 0)
-        code = api->push(run_job, job, NULL, context, arrays, (int)(1 + 2 * layer_count), &answer,
-                         1, NULL, 0, "object2vec_convolve");
-    if (code != 0) free_job(job);
+    if (code == 0) code = wait_for(api, arrays[0], &job->table);
+    if (code == 0) code = run_job(job, count);
+    free(job);
     return code;
 }

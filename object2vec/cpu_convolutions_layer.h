@@ -1,14 +1,13 @@
-/* One layer of cpu_convolutions.c, which includes this once for each kind of CPU and defines KIND
-   (its name), TARGET, LANES (numbers in a vector) and FILTERS. */
+/* One layer of cpu_convolutions.c; included for each kind of CPU. */
+
+#include "cpu_vectors.h"
 
 #define UNROLL _Pragma("GCC unroll 16")
-
-typedef float OWN(Floats) __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-typedef int32_t OWN(Integers) __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+#define FILTERS (LANES == 16 ? 8 : 4)
 
 /* The answers of FILTERS filters in some vectors of columns, which do not leave the registers
    meanwhile. Filters behind the last one are the last one again. */
-TARGET static inline __attribute__((always_inline)) void OWN(tile)(
+INLINED void OWN(tile)(
     const Layer *layer, int64_t width, int64_t first, int64_t stride, const float *in,
     const int32_t *is_token, float *out, const int vectors) {
     const int64_t size = layer->channels * width, last = layer->filters - 1;
@@ -21,7 +20,7 @@ TARGET static inline __attribute__((always_inline)) void OWN(tile)(
     }
     for (int64_t at = 0, under = 0; at < size; at++, in++) {
         OWN(Floats) x[MOST_VECTORS];
-        UNROLL for (int j = 0; j < vectors; j++) x[j] = *(const OWN(Floats) *)(in + j * LANES);
+        UNROLL for (int j = 0; j < vectors; j++) x[j] = AT(in + j * LANES);
         UNROLL for (int i = 0; i < FILTERS; i++)
             UNROLL for (int j = 0; j < vectors; j++) sum[i][j] += weight[i][at] * x[j];
         if (++under == width) { /* to the next channel */
@@ -49,9 +48,3 @@ TARGET static void OWN(layer)(const Layer *layer, int64_t width, int64_t stride,
             OWN(tile)(layer, width, first, stride, in + at, is_token + at, out + at, 1);
     }
 }
-
-#undef UNROLL
-#undef KIND
-#undef TARGET
-#undef LANES
-#undef FILTERS

@@ -14,7 +14,6 @@
 #define BLOCK 16384
 #define PART 512 /* numbers of a row whose gradient is held at a time */
 #define AHEAD 16 /* rows of a table that are asked for before they are read */
-#define HELD 128 /* floats that fit into the registers */
 
 /* Tests pass over the best kinds, so that the others are tried as well. */
 int object2vec_kinds_passed_over = 0;
@@ -101,6 +100,9 @@ typedef struct {
     const int32_t *tokens;
 } Lookup;
 
+typedef void MeanOfRows(const float *table, int64_t width, const int32_t *tokens, int64_t count,
+                        int64_t left, float *mean);
+
 #define ASK_FOR(numbers, count, to_write)          \
     for (int64_t at = 0; at < (count); at += 16) { \
         __builtin_prefetch((numbers) + at, to_write); \
@@ -135,32 +137,8 @@ static void catch_up_row(Numbers numbers, int64_t start, int64_t count, float ep
     }
 }
 
-/* Some columns of one list's row of the answer; `left` tokens are left, of which `count` are the
-   list's. Where `columns` is HELD, the sums do not leave the registers meanwhile. */
-static inline __attribute__((always_inline)) void mean_of_columns(
-    const float *table, int64_t width, const int32_t *tokens, int64_t count, int64_t left,
-    float *restrict mean, const int64_t columns) {
-    const float share = count > 0 ? 1.0f / (float)count : 0.0f;
-    float sum[HELD];
-    for (int64_t i = 0; i < columns; i++) sum[i] = 0.0f;
-    for (int64_t k = 0; k < count; k++) {
-        const float *restrict row = table + tokens[k] * width;
-        if (k + AHEAD < left) ASK_FOR(table + tokens[k + AHEAD] * width, columns, 0);
-        for (int64_t i = 0; i < columns; i++) sum[i] += row[i];
-    }
-    for (int64_t i = 0; i < columns; i++) mean[i] = sum[i] * share;
-}
-
-FOR_EACH_CPU
-static void mean_of_rows(const float *table, int64_t width, const int32_t *tokens, int64_t count,
-                         int64_t left, float *mean) {
-    if (width < HELD) mean_of_columns(table, width, tokens, count, left, mean, width);
-    for (int64_t column = 0; width >= HELD && column < width; column += HELD) {
-        /* the last ones together with some from before, which come twice */
-        const int64_t at = column < width - HELD ? column : width - HELD;
-        mean_of_columns(table + at, width, tokens, count, left, mean + at, HELD);
-    }
-}
+#define FOR_EACH_KIND "cpu_means.h"
+#include "cpu_kinds.h"
 
 static void move_parameter(const Update *u, Constants c) {
     const int64_t blocks = (u->size + BLOCK - 1) / BLOCK;
@@ -231,17 +209,21 @@ static void run_catch_up(void *context, void *argument) {
     free(late);
 }
 
-static void run_lookup(void *context, void *argument) {
-    (void)context;
-    Lookup *lookup = argument;
+static void look_up(const Lookup *lookup) {
+    MeanOfRows *run = OF_THIS_CPU(mean_of_rows);
     const int64_t *starts = lookup->starts, total = starts[lookup->count], width = lookup->width;
 #pragma omp parallel for schedule(static) if (total * width > BLOCK)
     for (int64_t k = 0; k < lookup->count; k++) {
         const int64_t start = starts[k], count = starts[k + 1] - start;
-        mean_of_rows(lookup->table, width, lookup->tokens + start, count, total - start,
+        run(lookup->table, width, lookup->tokens + start, count, total - start,
                      lookup->answer + k * width);
     }
-    free(lookup);
+}
+
+static void run_lookup(void *context, void *argument) {
+    (void)context;
+    look_up(argument);
+    free(argument);
 }
 
 static int find(const Api *api, const Arrays *arrays, Numbers *numbers) {
@@ -381,10 +363,19 @@ int object2vec_catch_up(const Api *api, const void *context, Arrays arrays, int6
     return code;
 }
 
-/* Queue the means of rows of a table over lists of tokens; both arrays of numbers are copied. */
-int object2vec_mean_of_rows(const Api *api, const void *context, void *table, void *answer,
-                            int64_t width, int64_t count, const int64_t *starts,
-                            const int32_t *tokens) {
+/* Means of rows of a table, an NDArray, over lists of tokens. */
+int object2vec_mean_of_rows(const Api *api, void *table, float *answer, int64_t width,
+                            int64_t count, const int64_t *starts, const int32_t *tokens) {
+    Lookup lookup = {NULL, answer, width, count, starts, tokens};
+    const int code = wait_for(api, table, &lookup.table);
+    if (code == 0) look_up(&lookup);
+    return code;
+}
+
+/* Queue the same, with an answer that is an NDArray too; both arrays of numbers are copied. */
+int object2vec_queue_mean_of_rows(const Api *api, const void *context, void *table, void *answer,
+                                  int64_t width, int64_t count, const int64_t *starts,
+                                  const int32_t *tokens) {
     const int64_t token_bytes = 4 * starts[count];
     Lookup *lookup = malloc(sizeof(Lookup) + 8 * (count + 1) + token_bytes + 8);
     if (lookup == NULL) return NO_MEMORY;

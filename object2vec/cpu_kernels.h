@@ -4,6 +4,7 @@
 #define OBJECT2VEC_CPU_KERNELS_H
 
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define NO_MEMORY 1 /* MXNet's own code for an error is -1 */
@@ -15,8 +16,7 @@
 #define FOR_EACH_CPU
 #endif
 
-/* Kinds of CPU that some files are included for, each of them having what the former have. Such a
-   file gives its functions names by OWN, and OF_THIS_CPU chooses among them. */
+/* The kinds of CPU of cpu_kinds.h. */
 enum { ANY_CPU, AVX2, AVX512 };
 int object2vec_kind_of_cpu(void);
 
@@ -43,12 +43,30 @@ static inline const void *copy(char **end, const void *array, int64_t bytes) {
     return place;
 }
 
+/* Numbers for one thread. All threads of a region call it, and all see whether one got none. */
+static inline float *memory_of_thread(size_t numbers, int *code) {
+    float *memory = malloc(numbers * sizeof(float));
+    if (memory == NULL) {
+#pragma omp atomic write
+        *code = NO_MEMORY;
+    }
+#pragma omp barrier
+    return memory;
+}
+
 /* Functions of MXNet's C API, each of which returns 0 if it went well. */
 typedef struct {
     int (*get_data)(void *array, void **data);
     int (*push)(void (*call)(void *, void *), void *argument, void (*deleter)(void *),
                 const void *context, void **read, int reads, void **written, int writes,
                 void *property, int priority, const char *name);
+    int (*wait)(void *array);
 } Api;
+
+/* Where an array's numbers stand, once they are there. */
+static inline int wait_for(const Api *api, void *array, const float **numbers) {
+    const int code = api->wait(array);
+    return code != 0 ? code : api->get_data(array, (void **)numbers);
+}
 
 #endif

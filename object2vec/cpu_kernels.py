@@ -3,15 +3,13 @@
 MXNet's own adam_update works through one number at a time and is one operator for each parameter;
 its product of a sparse matrix with a table takes five times as long as reading the rows, and the
 gradient of that as long again. These use the CPU's vector instructions and are held up by memory
-alone. An hcnn of MXNet's operators is forty of them, and two fifths of its time go into putting
-numbers into another order.
+alone.
 """
 
 from __future__ import annotations
 
 import ctypes
 import importlib
-import itertools
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +25,7 @@ from object2vec.mxnet_import import mx
 _HANDLE = ctypes.c_void_p
 _NO_MEMORY = 1
 # The functions of `Api` in the C file, in its order.
-_API = ("MXNDArrayGetData", "MXEnginePushSyncND")
+_API = ("MXNDArrayGetData", "MXEnginePushSyncND", "MXNDArrayWaitToRead")
 _MOST_GRADIENTS = 2  # of one table
 
 
@@ -83,8 +81,9 @@ def _load() -> Any:
 
 library = _load()
 library.object2vec_group_tokens.restype = ctypes.c_int64
-_API_TABLE = _Api(
-    *(ctypes.cast(getattr(mx.base._LIB, name), _HANDLE).value for name in _API),
+# What the functions of the library call, as they take it.
+API = ctypes.byref(
+    _Api(*(ctypes.cast(getattr(mx.base._LIB, name), _HANDLE).value for name in _API)),
 )
 
 
@@ -223,7 +222,7 @@ class AdamStep:
         tables = (_Table * len(used))(*map(self._table, self._tables, used, vector_gradients))
         check(
             library.object2vec_adam_step(
-                ctypes.byref(_API_TABLE),
+                API,
                 ctypes.byref(self._context),
                 self._parameter_list,
                 ctypes.c_int64(len(self._parameter_list)),
@@ -261,7 +260,7 @@ def catch_up(
     factors = np.ascontiguousarray(factors, np.float32)
     check(
         library.object2vec_catch_up(
-            ctypes.byref(_API_TABLE),
+            API,
             ctypes.byref(engine_context(weight.context)),
             _Arrays(weight.handle, mean.handle, variance.handle),
             ctypes.c_int64(weight.shape[1]),
@@ -290,10 +289,10 @@ def mean_of_rows(table: Any, lists: TokenLists) -> Any:
     """
     context, width = table.context, table.shape[1]
     answer = mx.nd.empty((len(lists), width), ctx=context)
-    offsets, tokens = _numbers_of(lists)
+    offsets, tokens = numbers_of(lists)
     check(
-        library.object2vec_mean_of_rows(
-            ctypes.byref(_API_TABLE),
+        library.object2vec_queue_mean_of_rows(
+            API,
             ctypes.byref(engine_context(context)),
             table.handle,
             answer.handle,
@@ -306,57 +305,8 @@ def mean_of_rows(table: Any, lists: TokenLists) -> Any:
     return answer
 
 
-def convolve(
-    table: Any,
-    layers: Sequence[tuple[Any, Any]],
-    token_dim: int,
-    filters: Sequence[int],
-    filter_width: int,
-    lists: TokenLists,
-    context: Any,
-) -> Any:
-    """Look up and encode lists as `encoders.HierarchicalCNN` does.
-
-    Parameters
-    ----------
-    table : NDArray
-        float32 ``(rows, token_dim)``.
-    layers : sequence of tuple of NDArray
-        Weight ``(filters, channels, filter_width)`` and bias ``(filters,)`` of each convolution.
-    token_dim, filters, filter_width : int or sequence of int
-        The sizes; to ask MXNet for them takes a while.
-    lists : TokenLists
-        ``n`` lists of ids below ``rows``.
-    context : mxnet.Context
-        The CPU context of all arrays.
-
-    Returns
-    -------
-    NDArray
-        float32 ``(n, enc_dim)``; zeros where a list is empty. No gradient can be had of it.
-    """
-    answer = mx.nd.empty((len(lists), sum(filters)), ctx=context)
-    arrays = (table, *itertools.chain.from_iterable(layers))
-    offsets, tokens = _numbers_of(lists)
-    check(
-        library.object2vec_convolve(
-            ctypes.byref(_API_TABLE),
-            ctypes.byref(engine_context(context)),
-            (_HANDLE * len(arrays))(*(array.handle.value for array in arrays)),
-            answer.handle,
-            ctypes.c_int64(token_dim),
-            ctypes.c_int64(len(filters)),
-            (ctypes.c_int64 * len(filters))(*filters),
-            ctypes.c_int64(filter_width),
-            ctypes.c_int64(len(lists)),
-            _HANDLE(offsets.ctypes.data),
-            _HANDLE(tokens.ctypes.data),
-        )
-    )
-    return answer
-
-
-def _numbers_of(lists: TokenLists) -> tuple[np.ndarray, np.ndarray]:
+def numbers_of(lists: TokenLists) -> tuple[np.ndarray, np.ndarray]:
+    """Offsets and tokens, as the functions of `library` take them."""
     return np.ascontiguousarray(lists.offsets), np.ascontiguousarray(lists.tokens)
 
 

@@ -12,11 +12,8 @@
 
 #include "cpu_kernels.h"
 
-#define UNITS 16
-#define PANEL 64     /* columns of a panel: four gates of its units */
-#define MOST_ROWS 6  /* of a product that are kept in registers */
-#define DEPTH 512    /* of a product at a time, so that a panel stays in the cache */
-#define CHUNK 48     /* rows that a thread takes at a time */
+#define UNITS 16 /* of a panel, with four gates each */
+#define CHUNK 48 /* rows that a thread takes at a time */
 
 typedef struct {
     int64_t half;             /* units */
@@ -60,23 +57,8 @@ typedef struct {
                           const float *dh, float *dc, float *d_gates);
 } Kernels;
 
-#define KIND any
-#define TARGET
-#define LANES 4
-#define VECTORS 2
-#include "cpu_lstm_vectors.h"
-#ifdef HAS_KINDS
-#define KIND avx2
-#define TARGET FOR_AVX2
-#define LANES 8
-#define VECTORS 2
-#include "cpu_lstm_vectors.h"
-#define KIND avx512
-#define TARGET FOR_AVX512
-#define LANES 16
-#define VECTORS 4
-#include "cpu_lstm_vectors.h"
-#endif
+#define FOR_EACH_KIND "cpu_lstm_vectors.h"
+#include "cpu_kinds.h"
 
 static int64_t panels_of(int64_t columns) { return (columns + PANEL - 1) / PANEL; }
 
@@ -142,17 +124,6 @@ static int open_space(const Layer *layer, int has_gradients, Space *spaces) {
 
 static void close_space(Space *spaces) {
     for (int d = 0; d < 2; d++) free(spaces[d].weights);
-}
-
-/* Numbers for one thread. All threads of a region call it, and all see whether one got none. */
-static float *memory_of_thread(size_t numbers, int *code) {
-    float *memory = malloc(numbers * sizeof(float));
-    if (memory == NULL) {
-#pragma omp atomic write
-        *code = NO_MEMORY;
-    }
-#pragma omp barrier
-    return memory;
 }
 
 /* The inputs' part of the gates of panel `p` of all rows. */

@@ -1,4 +1,4 @@
-"""A bidirectional LSTM for training on the CPU, without padding (`cpu_lstm.c`).
+"""A bidirectional LSTM on the CPU, without padding (`cpu_lstm.c`).
 
 MXNet's LSTM takes a list's padding for tokens, a quarter of all time steps in buckets of 8, and
 brings all weights into another order at each call.
@@ -65,40 +65,12 @@ class BidirectionalLayer(mx.autograd.Function):
     def forward(self, *arrays: Any) -> Any:
         """Compute the answer; see the class."""
         *weights, x = self._arrays = arrays
-        steps = self._steps
-        rows, lists = len(steps.turned), len(steps.order)
-        halves = [weights[0].shape[0] // 4, weights[4].shape[0] // 4]
-        shape = (lists if self._is_maximum else x.shape[0], sum(halves))
+        steps, rows = self._steps, len(self._steps.turned)
+        shape = (len(steps.order) if self._is_maximum else x.shape[0], _enc_dim(weights))
         answer = mx.nd.empty(shape, ctx=x.context)
-        self._kept = []
-        self._layer = layer = _Layer(
-            lists=lists,
-            rows=rows,
-            steps=len(steps.counts),
-            inputs=x.shape[1],
-            is_maximum=self._is_maximum,
-            order=steps.order.ctypes.data,
-            counts=steps.counts.ctypes.data,
-            turned=steps.turned.ctypes.data,
-            x=_pointer(x),
-            answer=_pointer(answer),
+        self._layer, self._kept = _forward(
+            steps, weights, x.shape[1], _pointer(x), self._is_maximum, _pointer(answer)
         )
-        for position, half in enumerate(halves):
-            panels = -(-half // _UNITS)
-            kept = {
-                "gates": np.empty((rows, panels * _PANEL + _UNITS), np.float32),
-                "cells": np.empty((rows, panels * _UNITS), np.float32),
-                "outputs": np.empty((rows, panels * _UNITS), np.float32),
-                "highest": np.empty((lists, panels * _UNITS), np.int32),
-            }
-            self._kept.append(kept)
-            direction = layer.directions[position]
-            direction.half = half
-            for name, array in kept.items():
-                setattr(direction, name, array.ctypes.data)
-            for name, weight in zip(_WEIGHTS, weights[4 * position :]):
-                setattr(direction, name, _pointer(weight))
-        check(library.object2vec_lstm_forward(ctypes.byref(layer)))
         if not self._is_maximum:
             answer[rows:] = 0
         return answer
@@ -123,6 +95,67 @@ class BidirectionalLayer(mx.autograd.Function):
         # MXNet's callbacks hold this object until the garbage collector finds them
         del self._arrays, self._kept, self._layer
         return [*gradients, dx]
+
+
+def run_layer(
+    steps: TimeSteps, weights: Sequence[Any], x: np.ndarray, is_maximum: bool
+) -> np.ndarray:
+    """What `BidirectionalLayer` answers, without gradient.
+
+    Parameters
+    ----------
+    steps, is_maximum
+        As for `BidirectionalLayer`.
+    weights : sequence of NDArray
+        In the same order.
+    x : numpy.ndarray
+        float32 ``(rows, inputs)``, no more rows than tokens.
+    """
+    shape = (len(steps.order) if is_maximum else len(x), _enc_dim(weights))
+    answer = np.empty(shape, np.float32)
+    _forward(steps, weights, x.shape[1], x.ctypes.data, is_maximum, answer.ctypes.data)
+    return answer
+
+
+def _enc_dim(weights: Sequence[Any]) -> int:
+    return (weights[0].shape[0] + weights[4].shape[0]) // 4
+
+
+def _forward(
+    steps: TimeSteps, weights: Sequence[Any], inputs: int, x: Any, is_maximum: bool, answer: Any
+) -> tuple[_Layer, list[dict[str, np.ndarray]]]:
+    """Compute the answer; returns what the gradients need."""
+    rows, lists = len(steps.turned), len(steps.order)
+    layer = _Layer(
+        lists=lists,
+        rows=rows,
+        steps=len(steps.counts),
+        inputs=inputs,
+        is_maximum=is_maximum,
+        order=steps.order.ctypes.data,
+        counts=steps.counts.ctypes.data,
+        turned=steps.turned.ctypes.data,
+        x=x,
+        answer=answer,
+    )
+    all_kept = []
+    for position, direction in enumerate(layer.directions):
+        own = weights[4 * position : 4 * position + 4]
+        direction.half = own[0].shape[0] // 4
+        panels = -(-direction.half // _UNITS)
+        kept = {
+            "gates": np.empty((rows, panels * _PANEL + _UNITS), np.float32),
+            "cells": np.empty((rows, panels * _UNITS), np.float32),
+            "outputs": np.empty((rows, panels * _UNITS), np.float32),
+            "highest": np.empty((lists, panels * _UNITS), np.int32),
+        }
+        all_kept.append(kept)
+        for name, array in kept.items():
+            setattr(direction, name, array.ctypes.data)
+        for name, weight in zip(_WEIGHTS, own):
+            setattr(direction, name, _pointer(weight))
+    check(library.object2vec_lstm_forward(ctypes.byref(layer)))
+    return layer, all_kept
 
 
 def _pointer(array: Any) -> Any:

@@ -24,11 +24,10 @@ from object2vec.hyperparameters import LARGEST_ARRAY, EncoderHyperparameters
 
 
 class Gradient(enum.Enum):
-    """What MXNet is to derive: the less, the faster on a CPU."""
+    """What MXNet is to derive."""
 
     OF_TABLES = "all parameters"
     OF_VECTORS = "the token vectors that were looked up, and the other parameters"
-    NONE = "nothing"
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,7 @@ class EncoderInput:
     lengths : NDArray, optional
         float32; for bilstm ``(n,)``, for hcnn the number of real rows, ``(1,)``.
     places : tuple of NDArray
-        For hcnn the windows and places of `batching.PackedLists`, none where a CPU needs no
-        gradient and ``lookup`` holds the lists themselves; for bilstm the one array of
+        For hcnn the windows and places of `batching.PackedLists`; for bilstm the one array of
         `batching.turned_places`.
     steps : TimeSteps, optional
         For bilstm the lists, where a CPU needs the gradient of vectors; ``lookup`` then are their
@@ -86,27 +84,24 @@ def prepare_input(
     gradient : Gradient
         What will be derived.
     """
-    is_on_cpu = context.device_type == "cpu"
-    if encoder.network == "hcnn" and is_on_cpu and gradient is Gradient.NONE:
-        return EncoderInput(lists, None, None)
-    if encoder.network == "bilstm" and is_on_cpu and gradient is Gradient.OF_VECTORS:
+    looks_up = context.device_type == "cpu" and gradient is Gradient.OF_VECTORS
+    if encoder.network == "bilstm" and looks_up:
         steps = time_steps(lists)
         # MXNet has no arrays without numbers
         tokens = steps.tokens if steps.tokens.size else np.zeros(1, np.int32)
-        return EncoderInput(_of_each(tokens), None, None, steps=steps)
+        return EncoderInput(TokenLists.of_each(tokens), None, None, steps=steps)
     lookup, lengths = lists, None
     places: list[Any] = []
     if encoder.network == "hcnn":
         packed = pack(lists, encoder.cnn_filter_width)
-        lookup = _of_each(packed.tokens)
+        lookup = TokenLists.of_each(packed.tokens)
         lengths = to_device(np.array([packed.count], np.float32), context)
         places = [to_device(array, context) for array in (packed.windows, packed.places)]
     elif encoder.network == "bilstm":
         width = -(-(width or widest(lists)) // TIME_STEP) * TIME_STEP
-        lookup = _of_each(pad(lists, width).T)
+        lookup = TokenLists.of_each(pad(lists, width).T)
         lengths = to_device(lists.lengths.astype(np.float32), context)
         places = [to_device(turned_places(lists.lengths, width), context)]
-    looks_up = is_on_cpu and gradient is not Gradient.OF_TABLES
     for_mxnet = None if looks_up else _for_operators(lookup, encoder.vocab_size, context)
     return EncoderInput(lookup, for_mxnet, lengths, tuple(places))
 
@@ -126,7 +121,3 @@ def _mean_weights(lists: TokenLists, vocab_size: int, context: Any) -> list[Any]
         )
         for part in parts
     ]
-
-
-def _of_each(tokens: np.ndarray) -> TokenLists:
-    return TokenLists(tokens.ravel(), np.arange(tokens.size + 1))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from object2vec.arrays import TokenLists
 from object2vec.batching import PLACES_STEP, TIME_STEP, TimeSteps
-from object2vec.cpu_kernels import convolve
 from object2vec.cpu_lstm import BidirectionalLayer
 from object2vec.hyperparameters import EncoderHyperparameters
 from object2vec.mxnet_import import mx
@@ -111,7 +109,6 @@ class HierarchicalCNN(Encoder):
     ) -> None:
         super().__init__(prefix)
         self._rate = rate
-        self._token_dim = token_dim
         self._filter_width = filter_width
         self._filters = [enc_dim // layers + (k < enc_dim % layers) for k in range(layers)]
         self._layers: list[tuple[Any, Any]] = []
@@ -145,11 +142,9 @@ class HierarchicalCNN(Encoder):
         rows = self._convolve(F, vectors, lengths, windows, parameters)
         return maximum(F, F.take(rows, places), PLACES_STEP)
 
-    def encode_lists(self, table: Any, lists: TokenLists, context: Any) -> Any:
-        """Encode lists on a CPU, without gradient; the token table is a parameter."""
-        layers = [(weight.data(context), bias.data(context)) for weight, bias in self._layers]
-        sizes = self._token_dim, self._filters, self._filter_width
-        return convolve(table.data(context), layers, *sizes, lists, context)
+    def layers(self, context: Any) -> list[tuple[Any, Any]]:
+        """Weight and bias of each layer on a device."""
+        return [(weight.data(context), bias.data(context)) for weight, bias in self._layers]
 
     def _convolve(self, F: Any, vectors: Any, count: Any, windows: Any, parameters: Any) -> Any:
         """What the maximum is taken of: all layers, side by side, ``(rows, enc_dim)``."""
@@ -277,18 +272,24 @@ class BiLSTM(Encoder):
         steps : TimeSteps
             The lists.
         """
-        x, context = vectors, vectors.context
-        for layer in range(self._layers):
-            weights = [
+        x = vectors
+        for layer, weights in enumerate(self.layers(vectors.context)):
+            if layer:
+                x = dropout(mx.nd, x, self._rate)
+            x = BidirectionalLayer(steps, is_maximum=layer + 1 == self._layers)(*weights, x)
+        return x
+
+    def layers(self, context: Any) -> list[list[Any]]:
+        """The weights of each layer on a device, as `cpu_lstm` takes them."""
+        return [
+            [
                 self._reg_params[f"{kind}_{layer}_{direction}_{part}"].data(context)
                 for direction in self._halves
                 for kind in ("w", "b")
                 for part in ("i2h", "h2h")
             ]
-            if layer:
-                x = dropout(mx.nd, x, self._rate)
-            x = BidirectionalLayer(steps, is_maximum=layer + 1 == self._layers)(*weights, x)
-        return x
+            for layer in range(self._layers)
+        ]
 
     def _run_both(
         self, F: Any, x: Any, lengths: Any, turned: Any, layer: int, parameters: Any

@@ -16,8 +16,7 @@ from object2vec.mxnet_import import mx
 # An operator of few operations is done before a second thread has woken up. Measured in floating
 # point operations of a step.
 _SMALL_STEP = 6e8
-# The same of a request; those of a sequence encoder are shared by a hundred operators, not a dozen.
-_SMALL_REQUEST, _SMALL_SEQUENCE_REQUEST = 3e7, 3e8
+_SMALL_REQUEST = 3e7  # the same of a request
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4  # from malloc.h
 _KEPT = 1 << 30  # bytes of freed memory, while training runs
 # Afterwards what glibc adjusts itself to at most; it no longer does so once it has been told.
@@ -72,23 +71,19 @@ def tuned_for(operations: float, contexts: list[Any]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def answering(operations: float, has_sequences: bool) -> Iterator[None]:
-    """Run a request's operators while no other thread does, small ones on one OpenMP thread.
+def answering(operations: float) -> Iterator[None]:
+    """Answer a request while no other thread does, a small one on one OpenMP thread.
 
-    Where another process takes a core, waiting for the second thread makes a small request three to
-    five times slower; where none does, one thread is as fast. Only where the engine runs operators
-    in the thread that calls them: any other would have to be waited for.
+    Where another process takes a core, waiting for the second thread makes a small request slower;
+    where none does, one thread is as fast.
 
     Parameters
     ----------
     operations : float
         Floating point operations of the request.
-    has_sequences : bool
-        Whether an encoder reads sequences.
     """
-    small = _SMALL_SEQUENCE_REQUEST if has_sequences else _SMALL_REQUEST
     with one_at_a_time:
-        threads = _openmp_threads() if operations < small and runs_in_the_caller() else 1
+        threads = _openmp_threads() if operations < _SMALL_REQUEST else 1
         if threads == 1:
             yield
             return
@@ -129,14 +124,6 @@ def _run_in_engine(call: Callable[[], Any]) -> None:
     arguments = (None, None, ctypes.byref(cpu), None, 0, None, 0, None, 0, b"object2vec")
     mx.base.check_call(mx.base._LIB.MXEnginePushSync(function, *arguments))
     mx.nd.waitall()
-
-
-@functools.cache
-def runs_in_the_caller() -> bool:
-    """Whether operators run in the thread that calls them (NaiveEngine)."""
-    seen: list[int] = []
-    _run_in_engine(lambda: seen.append(threading.get_ident()))
-    return seen == [threading.get_ident()]
 
 
 @contextlib.contextmanager

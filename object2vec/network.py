@@ -12,7 +12,7 @@ import numpy as np
 from object2vec.arrays import TokenLists
 from object2vec.cpu_kernels import UsedRows, mean_of_rows, used_rows
 from object2vec.encoder_inputs import EncoderInput, Gradient, prepare_input
-from object2vec.encoders import BiLSTM, HierarchicalCNN, build_encoder, dropout
+from object2vec.encoders import BiLSTM, build_encoder, dropout
 from object2vec.hyperparameters import LARGEST_ARRAY, Hyperparameters
 from object2vec.mxnet_import import mx
 from object2vec.pretrained import TokenVectors
@@ -44,6 +44,7 @@ class Scorer(mx.gluon.HybridBlock):
     def __init__(self, hyperparameters: Hyperparameters) -> None:
         super().__init__(prefix="")
         self._hyperparameters = hyperparameters
+        self._layers: list[tuple[Any, Any]] = []
         columns = hyperparameters.enc_dim * sum(
             _WIDTHS[name] for name in hyperparameters.comparator_list
         )
@@ -58,6 +59,11 @@ class Scorer(mx.gluon.HybridBlock):
         bias = self.params.get(f"{name}_bias", shape=(outputs,), init="zeros", wd_mult=0.0)
         setattr(self, f"{name}_weight", weight)
         setattr(self, f"{name}_bias", bias)
+        self._layers.append((weight, bias))
+
+    def layers(self, context: Any) -> list[tuple[Any, Any]]:
+        """Weight and bias of each layer on a device, the output layer's last."""
+        return [(weight.data(context), bias.data(context)) for weight, bias in self._layers]
 
     def hybrid_forward(self, F: Any, vector0: Any, vector1: Any, **parameters: Any) -> Any:
         """Score; see the class."""
@@ -84,24 +90,6 @@ class Scorer(mx.gluon.HybridBlock):
     def _dense(F: Any, x: Any, name: str, outputs: int, parameters: Any) -> Any:
         weight, bias = parameters[f"{name}_weight"], parameters[f"{name}_bias"]
         return F.FullyConnected(x, weight, bias, num_hidden=outputs, flatten=False)
-
-
-class Probabilities(mx.gluon.HybridBlock):
-    """Two vectors to the probabilities of the classes, ``(n, num_classes)``, in one graph.
-
-    Parameters
-    ----------
-    scorer : Scorer
-        What gives the raw output.
-    """
-
-    def __init__(self, scorer: Scorer) -> None:
-        super().__init__(prefix="")
-        self.scorer = scorer
-
-    def hybrid_forward(self, F: Any, vector0: Any, vector1: Any) -> Any:
-        """Score; see the class."""
-        return F.softmax(self.scorer(vector0, vector1), axis=1)
 
 
 class Loss(mx.gluon.HybridBlock):
@@ -178,9 +166,6 @@ class Object2VecNetwork:
             for prefix, encoder in zip(("source_", "target_"), hyperparameters.encoders)
         )
         self.scorer: Any = Scorer(hyperparameters)
-        self._scores: Any = (
-            self.scorer if hyperparameters.is_regression else Probabilities(self.scorer)
-        )
         self.loss: Any = Loss(self.scorer, hyperparameters.is_regression)
         for block in (*self.encoders, self.scorer):
             self.params.update(block.collect_params())
@@ -248,12 +233,16 @@ class Object2VecNetwork:
         Only bilstm, whose batches have few shapes, also plans each shape once (5 % of a step);
         where hardly a shape comes twice, that costs as much.
         """
-        for block in (*self.encoders, self.scorer, self._scores, self.loss):
+        for block in (*self.encoders, self.scorer, self.loss):
             block.hybridize(static_alloc=True, static_shape=isinstance(block, BiLSTM))
 
     def is_pooled(self, side: int) -> bool:
         """Whether the encoder of in0 (0) or in1 (1) is pooled_embedding."""
         return self.hyperparameters.encoders[side].network == "pooled_embedding"
+
+    def table(self, side: int) -> Any:
+        """The token table of in0 (0) or in1 (1), a parameter."""
+        return self._tables[side]
 
     @property
     def has_sequences(self) -> bool:
@@ -377,9 +366,6 @@ class Object2VecNetwork:
 
     def embed(self, side: int, inputs: EncoderInput, context: Any) -> Any:
         """Embeddings ``(n, enc_dim)`` of one input."""
-        encoder = self.encoders[side]
-        if isinstance(encoder, HierarchicalCNN) and not inputs.places:
-            return encoder.encode_lists(self._tables[side], inputs.lookup, context)
         return self.encode(side, inputs, self.look_up(side, inputs, context))
 
     def encode_pairs(self, inputs: tuple[EncoderInput, ...], vectors: list[Any]) -> list[Any]:
@@ -391,13 +377,7 @@ class Object2VecNetwork:
 
     def embed_pairs(self, inputs: tuple[EncoderInput, ...], context: Any) -> list[Any]:
         """Embeddings of in0 and of in1, ``(n, enc_dim)`` each."""
-        if len(inputs) == 1:
-            return self.encode_pairs(inputs, self.look_up_pairs(inputs, context))
-        return [self.embed(side, given, context) for side, given in enumerate(inputs)]
-
-    def score(self, vector0: Any, vector1: Any) -> Any:
-        """Probabilities ``(n, num_classes)``, or numbers ``(n,)`` for mean_squared_error."""
-        return self._scores(vector0, vector1)
+        return self.encode_pairs(inputs, self.look_up_pairs(inputs, context))
 
     def encoder_symbol(self, side: int) -> Any:
         """The graph from ``source`` and ``source_length`` (or ``target…``) to the embedding."""

@@ -11,12 +11,12 @@ import numpy as np
 from object2vec import artifacts
 from object2vec.arrays import PairDataset, TokenLists
 from object2vec.batching import length_sorted_runs
-from object2vec.device_arrays import to_device
-from object2vec.encoder_inputs import Gradient
+from object2vec.cpu_inference import CpuInference
 from object2vec.engine import answering
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.mxnet_import import mx
 from object2vec.network import Object2VecNetwork
+from object2vec.operator_inference import OperatorInference
 
 
 class Predictor:
@@ -47,6 +47,9 @@ class Predictor:
         self.vocabularies = vocabularies
         self.metrics = metrics or {}
         self._context = context or mx.cpu(0)
+        self._is_on_cpu = self._context.device_type == "cpu"
+        kind = CpuInference if self._is_on_cpu else OperatorInference
+        self._inference = kind(network, self._context)
 
     @classmethod
     def load(
@@ -93,7 +96,7 @@ class Predictor:
         for rows in length_sorted_runs(lists.lengths, *self._cells(side)):
             part = lists.take(rows)
             with self._answering({side: part}):
-                vectors = self._encode(side, part).asnumpy()
+                vectors = self._inference.embed(side, part)
             if isinstance(rows, slice):  # all of them
                 return vectors
             answer[rows] = vectors
@@ -127,12 +130,14 @@ class Predictor:
         for rows in self._pair_runs(in0, in1):
             sides = in0.take(rows), in1.take(rows)
             with self._answering(dict(enumerate(sides))):
-                vectors = self._encode_pairs(sides)
-                answer[rows] = self.network.score(*vectors).asnumpy()
+                scores = self._inference.score(*sides)
+            if isinstance(rows, slice):  # all of them
+                return scores
+            answer[rows] = scores
         return answer
 
     def loss_sums(self, pairs: PairDataset) -> np.ndarray:
-        """Sum up what `Loss` reports over all pairs.
+        """Sum up what `network.Loss` reports over all pairs.
 
         Returns
         -------
@@ -143,10 +148,20 @@ class Predictor:
         for rows in self._pair_runs(pairs.in0, pairs.in1):
             sides = pairs.in0.take(rows), pairs.in1.take(rows)
             with self._answering(dict(enumerate(sides))):
-                vectors = self._encode_pairs(sides)
-                labels = to_device(pairs.labels[rows], self._context)
-                sums += self.network.loss(*vectors, labels)[1].asnumpy()
+                outputs = self._inference.score(*sides, is_raw=True)
+            with np.errstate(invalid="ignore"):  # a loss without a number is told of as such
+                sums += self._sums(outputs.astype(np.float64), pairs.labels[rows])
         return sums
+
+    def _sums(self, outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        if self.hyperparameters.is_regression:
+            differences = outputs - labels
+            return np.array([np.square(differences).sum(), np.abs(differences).sum()])
+        classes = labels.astype(np.int64)
+        outputs -= outputs.max(axis=1, keepdims=True)
+        of_labels = np.take_along_axis(outputs, classes[:, None], axis=1)[:, 0]
+        entropies = np.log(np.exp(outputs).sum(axis=1)) - of_labels
+        return np.array([entropies.sum(), np.count_nonzero(outputs.argmax(axis=1) == classes)])
 
     def _answering(self, sides: dict[int, TokenLists]) -> contextlib.AbstractContextManager[None]:
         network = self.network
@@ -155,17 +170,7 @@ class Predictor:
         )
         if len(sides) == 2:
             operations += network.scoring_operations(len(sides[0]))
-        return answering(operations, network.has_sequences)
-
-    def _encode_pairs(self, sides: tuple[TokenLists, TokenLists]) -> list[Any]:
-        network = self.network
-        inputs = network.prepare_pairs(sides, (None, None), self._context, Gradient.NONE)
-        return network.embed_pairs(inputs, self._context)
-
-    def _encode(self, side: int, lists: TokenLists) -> Any:
-        network = self.network
-        inputs = network.prepare(side, lists, None, self._context, Gradient.NONE)
-        return network.embed(side, inputs, self._context)
+        return answering(operations)
 
     def _cut(self, side: int, lists: TokenLists, limit: Optional[int]) -> TokenLists:
         return lists.truncate(limit or self.hyperparameters.encoders[side].max_seq_len)
@@ -178,8 +183,7 @@ class Predictor:
         settings = self.hyperparameters
         encoder = settings.encoders[side]
         per_row = 4 * settings.enc_dim + settings.mlp_dim
-        on_cpu = self._context.device_type == "cpu"
-        if encoder.network == "pooled_embedding" or (encoder.network == "hcnn" and on_cpu):
+        if encoder.network == "pooled_embedding" or (encoder.network == "hcnn" and self._is_on_cpu):
             return 1, per_row  # of a token's numbers none is held longer than a moment
         if encoder.network == "bilstm":
             # the widest layer, held twice, with its four gates

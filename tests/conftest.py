@@ -74,6 +74,16 @@ def kind(request: pytest.FixtureRequest) -> Iterator[None]:
     passed_over.value = 0
 
 
+@pytest.fixture(params=[1, 2], ids=["one thread", "two threads"])
+def threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    """How many threads the compiled part takes."""
+    engine = importlib.import_module("object2vec.engine")
+    before = engine._openmp_threads()
+    engine._gomp().omp_set_num_threads(request.param)
+    yield
+    engine._gomp().omp_set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of real data sets, as ``OBJECT2VEC_DATA`` names it."""

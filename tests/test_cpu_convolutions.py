@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import resource
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from object2vec import cpu_kernels, engine
 from object2vec.arrays import TokenLists
+from object2vec.cpu_inference import Convolutions
 from object2vec.mxnet_import import mx
 
 VOCAB = 50
-
-
-@pytest.fixture(params=[1, 2], ids=["one thread", "two threads"])
-def threads(request: pytest.FixtureRequest) -> Iterator[None]:
-    before = engine._openmp_threads()
-    engine._gomp().omp_set_num_threads(request.param)
-    engine._set_threads(request.param)
-    yield
-    engine._gomp().omp_set_num_threads(before)
-    engine._set_threads(before)
 
 
 def random_layers(
@@ -63,11 +54,7 @@ def check(
     table = rng.normal(size=(VOCAB, token_dim)).astype(np.float32)
     layers = random_layers(rng, token_dim, filters, width)
     on_cpu = [(mx.nd.array(weight), mx.nd.array(bias)) for weight, bias in layers]
-    mx.nd.waitall()
-    answer: Any = cpu_kernels.convolve(
-        mx.nd.array(table), on_cpu, token_dim, filters, width, lists, mx.cpu()
-    )
-    ours = answer.asnumpy()
+    ours = Convolutions(mx.nd.array(table), on_cpu)(lists)
     for number in range(len(lists)):
         theirs = expected(table, layers, lists[number])
         np.testing.assert_allclose(ours[number], theirs, rtol=1e-5, atol=1e-5)
@@ -109,29 +96,19 @@ def test_nan_stays_nan(kind: None, row: int) -> None:
     table[row] = np.nan
     layers = [(mx.nd.ones((5, 4, 1)), mx.nd.zeros(5)), (mx.nd.ones((3, 5, 1)), mx.nd.zeros(3))]
     lists = TokenLists.from_lists([[6, 6], [0, 1, 2, 3, 4, 5], [6]])
-    found = cpu_kernels.convolve(mx.nd.array(table), layers, 4, (5, 3), 1, lists, mx.cpu())
-    np.testing.assert_array_equal(np.isnan(found.asnumpy()), [[False] * 8, [True] * 8, [False] * 8])
+    found = Convolutions(mx.nd.array(table), layers)(lists)
+    np.testing.assert_array_equal(np.isnan(found), [[False] * 8, [True] * 8, [False] * 8])
 
 
-def test_arrays_may_go_before_the_engine_comes_to_them(rng: np.random.Generator) -> None:
-    lists = random_lists(rng, rng.integers(0, 40, 300))
-    table = rng.normal(size=(VOCAB, 30)).astype(np.float32)
-    layers = random_layers(rng, 30, (40, 40), 3)
-    answers = []
-    for _ in range(20):
-        given = [(mx.nd.array(weight), mx.nd.array(bias)) for weight, bias in layers]
-        mx.nd.waitall()
-        arrays = mx.nd.array(table), given, 30, (40, 40), 3, lists.take(slice(None)), mx.cpu()
-        answers.append(cpu_kernels.convolve(*arrays))
-        del arrays, given
-    for answer in answers:
-        np.testing.assert_array_equal(answer.asnumpy(), answers[0].asnumpy())
-
-
-def test_too_little_memory_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Full:
-        object2vec_convolve = staticmethod(lambda *arguments: cpu_kernels._NO_MEMORY)
-
-    monkeypatch.setattr(cpu_kernels, "library", Full)
-    with pytest.raises(MemoryError, match="no memory left"):
-        check(np.random.default_rng(0), TokenLists.from_lists([[1]]), 2, (1,), 1)
+def test_too_little_memory_is_told() -> None:
+    convolutions = Convolutions(mx.nd.ones((1, 300)), [(mx.nd.ones((8, 300, 3)), mx.nd.zeros(8))])
+    longest = TokenLists.from_lengths(np.zeros(1 << 20, np.int32), np.array([1 << 20]))
+    used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    # of the 2.5 GB that are asked for
+    resource.setrlimit(resource.RLIMIT_AS, (used * resource.getpagesize() + (1 << 30), limits[1]))
+    try:
+        with pytest.raises(MemoryError, match="no memory left"):
+            convolutions(longest)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)

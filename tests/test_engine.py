@@ -71,8 +71,7 @@ def run_naive(program: str) -> str:
 def test_the_calling_threads_settings_come_back() -> None:
     program = (
         "import ctypes\nfrom object2vec import engine\nfrom object2vec.mxnet_import import mx\n"
-        "count = ctypes.CDLL('libgomp.so.1').omp_get_max_threads\n"
-        "assert engine.runs_in_the_caller()\nprint(count())\n"
+        "count = ctypes.CDLL('libgomp.so.1').omp_get_max_threads\nprint(count())\n"
         "with engine.tuned_for(1.0, [mx.cpu(0)]): print(count())\n"
         "with engine.tuned_for(1e12, [mx.cpu(0)]): print(count())\n"
         "print(count())"
@@ -110,13 +109,13 @@ def test_small_requests_take_one_thread() -> None:
     program = (
         "import ctypes\nfrom object2vec import engine\n"
         "count = ctypes.CDLL('libgomp.so.1').omp_get_max_threads\n"
-        "for operations, has_sequences in ((1e7, False), (1e8, False), (1e8, True), (1e9, True)):\n"
-        "    with engine.answering(operations, has_sequences): print(count())\n"
+        "for operations in (1e7, 1e8):\n"
+        "    with engine.answering(operations): print(count())\n"
         "try:\n"
-        "    with engine.answering(1.0, False): raise KeyError\n"
+        "    with engine.answering(1.0): raise KeyError\n"
         "except KeyError: print(count())"
     )
-    assert run_naive(program).split() == ["1", "2", "1", "2", "2"]
+    assert run_naive(program).split() == ["1", "2", "2"]
 
 
 def test_requests_wait_for_each_other() -> None:
@@ -124,23 +123,17 @@ def test_requests_wait_for_each_other() -> None:
 
     def ask() -> None:
         entered.set()
-        with engine.answering(1.0, False):
+        with engine.answering(1.0):
             order.append("second")
 
     other = threading.Thread(target=ask)
-    with engine.answering(1.0, False):
+    with engine.answering(1.0):
         other.start()
         entered.wait(10)
         other.join(0.2)
         order.append("first")
     other.join(10)
     assert order == ["first", "second"]
-
-
-def test_the_engines_own_threads_are_told_from_the_caller() -> None:
-    if os.environ.get("MXNET_ENGINE_TYPE") == "NaiveEngine":
-        pytest.skip("operators run in the caller here")
-    assert not engine.runs_in_the_caller()
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the mode is set on x86-64 alone")

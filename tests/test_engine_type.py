@@ -19,7 +19,11 @@ from object2vec.hyperparameters import Hyperparameters, parse
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = {"enc0_max_seq_len": 9, "enc0_vocab_size": 30, "enc_dim": 8, "mlp_dim": 5, "_seed": 1}
 # Tells of each call of MXNet whether the engine runs it in the calling thread.
-PROBE = "from object2vec.engine import runs_in_the_caller; print(runs_in_the_caller())"
+PROBE = (
+    "import threading\nfrom object2vec import engine\nseen = []\n"
+    "engine._run_in_engine(lambda: seen.append(threading.get_ident()))\n"
+    "print(seen == [threading.get_ident()])"
+)
 FD_2 = "import os, sys\nfrom object2vec.mxnet_import import _without_engine_line\n"
 
 

@@ -137,6 +137,7 @@ def test_exported_form_equals_the_one_that_is_trained(
         inputs = network.prepare(0, lists, 11, CPU, gradient)
         expected = network.embed(0, inputs, CPU).asnumpy()
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(Predictor(network).embeddings(0, lists), found, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.slow

@@ -120,13 +120,13 @@ def test_a_loss_without_a_number_ends_the_job(
 def test_a_validation_loss_without_a_number_ends_the_job(rng: np.random.Generator) -> None:
     """One step that leaps too far shows only afterwards."""
     pairs = random_pairs(rng, 16, classes=None, shortest=1)
-    far = PairDataset(pairs.in0, pairs.in1, pairs.labels * np.float32(1e19))
+    far = PairDataset(pairs.in0, pairs.in1, pairs.labels * np.float32(1e17))
     hyperparameters = settings(
         enc0_network="pooled_embedding", output_layer="mean_squared_error", optimizer="sgd",
-        learning_rate=1,
+        learning_rate=1, mlp_layers=3, epochs=1,
     )  # fmt: skip
     with pytest.raises(CustomerError, match=r"validation loss became .* 'learning_rate'"):
-        train(hyperparameters, pairs, far)
+        train(hyperparameters, far, pairs)
 
 
 class StopAfter:

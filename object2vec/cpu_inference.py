@@ -1,0 +1,204 @@
+"""Embeddings and scores on a CPU by the compiled part alone, in the thread that asks.
+
+A request of one pair takes less time than handing it to MXNet's operators and fetching the answer.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+
+from object2vec.arrays import TokenLists
+from object2vec.batching import time_steps
+from object2vec.cpu_kernels import API, check, library, numbers_of
+from object2vec.cpu_lstm import run_layer
+from object2vec.encoders import BiLSTM, HierarchicalCNN
+from object2vec.network import Object2VecNetwork
+
+_HANDLE = ctypes.c_void_p
+_COMPARATORS = ("hadamard", "concat", "abs_diff")  # as numbered in cpu_scorer.c
+_ACTIVATIONS = ("linear", "relu", "tanh")
+
+
+class _Dense(ctypes.Structure):
+    _fields_ = (
+        ("weight", _HANDLE),
+        ("bias", _HANDLE),
+        *((name, ctypes.c_int64) for name in ("inputs", "outputs", "activation")),
+    )
+
+
+class _Scorer(ctypes.Structure):
+    _fields_ = (
+        ("enc_dim", ctypes.c_int64),
+        ("comparator_count", ctypes.c_int64),
+        ("comparators", ctypes.c_int64 * len(_COMPARATORS)),
+        ("layer_count", ctypes.c_int64),
+        ("layers", ctypes.POINTER(_Dense)),
+    )
+
+
+class CpuInference:
+    """Embeddings and scores of a network, read from its parameters as they are at the time.
+
+    Parameters
+    ----------
+    network : Object2VecNetwork
+        Initialized on ``context``.
+    context : mxnet.Context
+        A CPU.
+    """
+
+    def __init__(self, network: Object2VecNetwork, context: Any) -> None:
+        self._settings = network.hyperparameters
+        self._encoders = [_encoder(network, side, context) for side in (0, 1)]
+        self._layers = network.scorer.layers(context)
+        self._scorer = self._describe()
+
+    def embed(self, side: int, lists: TokenLists) -> np.ndarray:
+        """Embed objects; see `OperatorInference.embed`."""
+        return self._encoders[side](lists)
+
+    def score(self, in0: TokenLists, in1: TokenLists, *, is_raw: bool = False) -> np.ndarray:
+        """Score pairs; see `OperatorInference.score`."""
+        vectors = self.embed(0, in0), self.embed(1, in1)
+        settings, count = self._settings, len(in0)
+        outputs = self._scorer.layers[self._scorer.layer_count - 1].outputs
+        shape = (count,) if settings.is_regression else (count, outputs)
+        answer = np.empty(shape, np.float32)
+        check(
+            library.object2vec_score(
+                API,
+                ctypes.byref(self._scorer),
+                _pointer(vectors[0]),
+                _pointer(vectors[1]),
+                ctypes.c_int64(count),
+                not (settings.is_regression or is_raw),
+                _pointer(answer),
+            )
+        )
+        return answer
+
+    def _describe(self) -> _Scorer:
+        settings = self._settings
+        comparators = [_COMPARATORS.index(name) for name in settings.comparator_list]
+        inner = [_ACTIVATIONS.index(settings.mlp_activation)] * settings.mlp_layers
+        layers = [
+            _Dense(weight.handle, bias.handle, *reversed(weight.shape), activation)
+            for (weight, bias), activation in zip(self._layers, [*inner, 0])
+        ]
+        return _Scorer(
+            settings.enc_dim,
+            len(comparators),
+            (ctypes.c_int64 * len(_COMPARATORS))(*comparators),
+            len(layers),
+            (_Dense * len(layers))(*layers),
+        )
+
+
+class MeanOfRows:
+    """What pooled_embedding does: the mean of a token table's rows over each list.
+
+    Called with ``n`` `TokenLists` it answers float32 ``(n, width)``, as the other encoders here do.
+
+    Parameters
+    ----------
+    table : NDArray
+        float32 ``(rows, width)``, of a CPU context.
+    """
+
+    def __init__(self, table: Any) -> None:
+        self._table, self._width = table, table.shape[1]
+
+    def __call__(self, lists: TokenLists) -> np.ndarray:
+        answer = np.empty((len(lists), self._width), np.float32)
+        offsets, tokens = numbers_of(lists)
+        check(
+            library.object2vec_mean_of_rows(
+                API,
+                self._table.handle,
+                _pointer(answer),
+                ctypes.c_int64(self._width),
+                ctypes.c_int64(len(lists)),
+                _pointer(offsets),
+                _pointer(tokens),
+            )
+        )
+        return answer
+
+
+class Convolutions:
+    """What `encoders.HierarchicalCNN` does, looking up included.
+
+    Parameters
+    ----------
+    table : NDArray
+        float32 ``(rows, token_dim)``, of a CPU context.
+    layers : list of tuple of NDArray
+        Weight ``(filters, channels, filter_width)`` and bias ``(filters,)`` of each convolution.
+    """
+
+    def __init__(self, table: Any, layers: list[tuple[Any, Any]]) -> None:
+        self._arrays = [table, *(array for layer in layers for array in layer)]
+        self._handles = (_HANDLE * len(self._arrays))(*(array.handle for array in self._arrays))
+        filters = [weight.shape[0] for weight, _ in layers]
+        self._enc_dim, self._filters = sum(filters), (ctypes.c_int64 * len(filters))(*filters)
+        self._sizes = table.shape[1], len(filters), layers[0][0].shape[2]
+
+    def __call__(self, lists: TokenLists) -> np.ndarray:
+        answer = np.empty((len(lists), self._enc_dim), np.float32)
+        offsets, tokens = numbers_of(lists)
+        token_dim, layers, filter_width = map(ctypes.c_int64, self._sizes)
+        check(
+            library.object2vec_convolve(
+                API,
+                self._handles,
+                _pointer(answer),
+                token_dim,
+                layers,
+                self._filters,
+                filter_width,
+                ctypes.c_int64(len(lists)),
+                _pointer(offsets),
+                _pointer(tokens),
+            )
+        )
+        return answer
+
+
+class LSTM:
+    """What `encoders.BiLSTM` does, looking up included.
+
+    Parameters
+    ----------
+    table : NDArray
+        float32 ``(rows, token_dim)``, of a CPU context.
+    layers : list of list of NDArray
+        The weights of each layer, as `cpu_lstm` takes them.
+    """
+
+    def __init__(self, table: Any, layers: list[list[Any]]) -> None:
+        self._lookup = MeanOfRows(table)
+        self._layers = layers
+
+    def __call__(self, lists: TokenLists) -> np.ndarray:
+        steps = time_steps(lists)
+        x = self._lookup(TokenLists.of_each(steps.tokens))
+        for number, weights in enumerate(self._layers, 1):
+            x = run_layer(steps, weights, x, is_maximum=number == len(self._layers))
+        return x
+
+
+def _encoder(network: Object2VecNetwork, side: int, context: Any) -> Any:
+    table, encoder = network.table(side).data(context), network.encoders[side]
+    if isinstance(encoder, HierarchicalCNN):
+        return Convolutions(table, encoder.layers(context))
+    if isinstance(encoder, BiLSTM):
+        return LSTM(table, encoder.layers(context))
+    return MeanOfRows(table)
+
+
+def _pointer(array: np.ndarray) -> Any:
+    return _HANDLE(array.ctypes.data)

@@ -1,0 +1,29 @@
+/* Includes the file FOR_EACH_KIND once for each kind of CPU, each having what the former have: KIND is
+   its name, TARGET makes the compiler use it, LANES floats are in its vectors. The file gives its
+   functions names by OWN, and OF_THIS_CPU chooses among them. */
+
+#define KIND any
+#define TARGET
+#define LANES 4
+#include FOR_EACH_KIND
+#undef KIND
+#undef TARGET
+#undef LANES
+
+#ifdef HAS_KINDS
+#define KIND avx2
+#define TARGET FOR_AVX2
+#define LANES 8
+#include FOR_EACH_KIND
+#undef KIND
+#undef TARGET
+#undef LANES
+
+#define KIND avx512
+#define TARGET FOR_AVX512
+#define LANES 16
+#include FOR_EACH_KIND
+#undef KIND
+#undef TARGET
+#undef LANES
+#endif
