@@ -11,15 +11,17 @@ from typing import Any
 import numpy as np
 
 from object2vec.arrays import TokenLists
-from object2vec.batching import time_steps
+from object2vec.batching import length_sorted_runs, time_steps
 from object2vec.cpu_kernels import API, check, library, numbers_of
-from object2vec.cpu_lstm import run_layer
+from object2vec.cpu_lstm import enc_dim_of, run_layer
 from object2vec.encoders import BiLSTM, HierarchicalCNN
 from object2vec.network import Object2VecNetwork
 
 _HANDLE = ctypes.c_void_p
 _COMPARATORS = ("hadamard", "concat", "abs_diff")  # as numbered in cpu_scorer.c
 _ACTIVATIONS = ("linear", "relu", "tanh")
+# Numbers that an LSTM holds at a time: they stay in the cache, and the kernel clears no new memory.
+_LSTM_RUN = 1 << 23
 
 
 class _Dense(ctypes.Structure):
@@ -56,6 +58,10 @@ class CpuInference:
         self._encoders = [_encoder(network, side, context) for side in (0, 1)]
         self._layers = network.scorer.layers(context)
         self._scorer = self._describe()
+
+    def numbers_of_token(self, side: int) -> int:
+        """See `OperatorInference`; here encoders see to their memory themselves."""
+        return 1
 
     def embed(self, side: int, lists: TokenLists) -> np.ndarray:
         """Embed objects; see `OperatorInference.embed`."""
@@ -182,8 +188,20 @@ class LSTM:
     def __init__(self, table: Any, layers: list[list[Any]]) -> None:
         self._lookup = MeanOfRows(table)
         self._layers = layers
+        self._enc_dim = enc_dim_of(layers[0])
+        # a token's vector or what the layer below made of it, and gates, cells and outputs
+        self._numbers = max(table.shape[1], self._enc_dim) + 6 * self._enc_dim
 
     def __call__(self, lists: TokenLists) -> np.ndarray:
+        answer = np.empty((len(lists), self._enc_dim), np.float32)
+        for rows in length_sorted_runs(lists.lengths, self._numbers, self._enc_dim, _LSTM_RUN):
+            part = self._encode(lists.take(rows))
+            if isinstance(rows, slice):  # all of them
+                return part
+            answer[rows] = part
+        return answer
+
+    def _encode(self, lists: TokenLists) -> np.ndarray:
         steps = time_steps(lists)
         x = self._lookup(TokenLists.of_each(steps.tokens))
         for number, weights in enumerate(self._layers, 1):

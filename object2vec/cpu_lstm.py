@@ -66,7 +66,7 @@ class BidirectionalLayer(mx.autograd.Function):
         """Compute the answer; see the class."""
         *weights, x = self._arrays = arrays
         steps, rows = self._steps, len(self._steps.turned)
-        shape = (len(steps.order) if self._is_maximum else x.shape[0], _enc_dim(weights))
+        shape = (len(steps.order) if self._is_maximum else x.shape[0], enc_dim_of(weights))
         answer = mx.nd.empty(shape, ctx=x.context)
         self._layer, self._kept = _forward(
             steps, weights, x.shape[1], _pointer(x), self._is_maximum, _pointer(answer)
@@ -111,13 +111,14 @@ def run_layer(
     x : numpy.ndarray
         float32 ``(rows, inputs)``, no more rows than tokens.
     """
-    shape = (len(steps.order) if is_maximum else len(x), _enc_dim(weights))
+    shape = (len(steps.order) if is_maximum else len(x), enc_dim_of(weights))
     answer = np.empty(shape, np.float32)
     _forward(steps, weights, x.shape[1], x.ctypes.data, is_maximum, answer.ctypes.data)
     return answer
 
 
-def _enc_dim(weights: Sequence[Any]) -> int:
+def enc_dim_of(weights: Sequence[Any]) -> int:
+    """Numbers in the answer of a layer with these weights, as `BidirectionalLayer` takes them."""
     return (weights[0].shape[0] + weights[4].shape[0]) // 4
 
 

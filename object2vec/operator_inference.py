@@ -25,6 +25,19 @@ class OperatorInference:
     def __init__(self, network: Object2VecNetwork, context: Any) -> None:
         self._network, self._context = network, context
 
+    def numbers_of_token(self, side: int) -> int:
+        """Numbers that the encoder of in0 (0) or in1 (1) holds for a token at a time."""
+        settings = self._network.hyperparameters
+        encoder = settings.encoders[side]
+        if encoder.network == "pooled_embedding":
+            return 1
+        if encoder.network == "bilstm":
+            # the widest layer, held twice, with its four gates
+            return 6 * max(encoder.token_embedding_dim, settings.enc_dim)
+        # the tokens under a filter, all layers, those layers joined, and once more in order of time
+        channels = max(encoder.token_embedding_dim, -(-settings.enc_dim // encoder.layers))
+        return encoder.cnn_filter_width * channels + 3 * settings.enc_dim
+
     def embed(self, side: int, lists: TokenLists) -> np.ndarray:
         """Embed objects of in0 (0) or in1 (1).
 

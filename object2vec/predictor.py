@@ -47,8 +47,7 @@ class Predictor:
         self.vocabularies = vocabularies
         self.metrics = metrics or {}
         self._context = context or mx.cpu(0)
-        self._is_on_cpu = self._context.device_type == "cpu"
-        kind = CpuInference if self._is_on_cpu else OperatorInference
+        kind = CpuInference if self._context.device_type == "cpu" else OperatorInference
         self._inference = kind(network, self._context)
 
     @classmethod
@@ -181,13 +180,4 @@ class Predictor:
 
     def _cells(self, side: int) -> tuple[int, int]:
         settings = self.hyperparameters
-        encoder = settings.encoders[side]
-        per_row = 4 * settings.enc_dim + settings.mlp_dim
-        if encoder.network == "pooled_embedding" or (encoder.network == "hcnn" and self._is_on_cpu):
-            return 1, per_row  # of a token's numbers none is held longer than a moment
-        if encoder.network == "bilstm":
-            # the widest layer, held twice, with its four gates
-            return 6 * max(encoder.token_embedding_dim, settings.enc_dim), per_row
-        # the tokens under a filter, all layers, those layers joined, and once more in order of time
-        channels = max(encoder.token_embedding_dim, -(-settings.enc_dim // encoder.layers))
-        return encoder.cnn_filter_width * channels + 3 * settings.enc_dim, per_row
+        return self._inference.numbers_of_token(side), 4 * settings.enc_dim + settings.mlp_dim

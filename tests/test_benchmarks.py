@@ -101,7 +101,7 @@ def test_scaling_measures_every_size() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["pooled", "hcnn"])
+@pytest.mark.parametrize("name", ["pooled", "hcnn", "bilstm"])
 def test_inference_measures_every_kind_of_request(name: str) -> None:
     arguments = ("--workload", name, "--rounds", "1", "--requests", "10", "--json")
     lines = run("inference", *arguments, "--variant", "ours")
@@ -116,7 +116,7 @@ def test_inference_measures_every_kind_of_request(name: str) -> None:
 
 @needs_torch
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["pooled", "hcnn"])
+@pytest.mark.parametrize("name", ["pooled", "hcnn", "bilstm"])
 def test_peers_answer_the_same(name: str) -> None:
     # the benchmark compares the answers and ends with an error where they differ
     lines = run("inference", "--workload", name, "--rounds", "1", "--requests", "10", "--json")

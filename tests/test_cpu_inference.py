@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from small_jobs import random_lists, random_network, random_pairs, settings
 
+from object2vec import cpu_inference
 from object2vec.arrays import TokenLists
 from object2vec.cpu_inference import CpuInference
 from object2vec.hyperparameters import Hyperparameters
@@ -127,6 +128,18 @@ def test_parameters_are_read_as_they_are_at_the_time(rng: np.random.Generator) -
         for parameter in network.params.values():
             parameter.set_data(parameter.data() * 1.5)
     assert np.abs(answers[1] - answers[0]).max() > 1e-3
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_an_lstm_of_many_runs_answers_in_order(
+    layers: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = settings(enc0_network="bilstm", enc0_layers=layers)
+    inference = CpuInference(random_network(job, rng), CPU)
+    lists = random_lists(rng, 60)
+    expected = inference.embed(0, lists)
+    monkeypatch.setattr(cpu_inference, "_LSTM_RUN", 1000)
+    np.testing.assert_allclose(inference.embed(0, lists), expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
