@@ -7,9 +7,8 @@
 
 /* The answers of FILTERS filters in some vectors of columns, which do not leave the registers
    meanwhile. Filters behind the last one are the last one again. */
-INLINED void OWN(tile)(
-    const Layer *layer, int64_t width, int64_t first, int64_t stride, const float *in,
-    const int32_t *is_token, float *out, const int vectors) {
+INLINED void OWN(tile)(const Layer *layer, int64_t width, int64_t first, int64_t stride,
+                       const float *in, const int32_t *is_token, float *out, const int vectors) {
     const int64_t size = layer->channels * width, last = layer->filters - 1;
     const float *weight[FILTERS];
     OWN(Floats) sum[FILTERS][MOST_VECTORS];
@@ -37,7 +36,7 @@ INLINED void OWN(tile)(
 }
 
 TARGET static void OWN(layer)(const Layer *layer, int64_t width, int64_t stride, int64_t columns,
-                         const float *in, const int32_t *is_token, float *out) {
+                              const float *in, const int32_t *is_token, float *out) {
     for (int64_t first = 0; first < layer->filters; first += FILTERS) {
         int64_t at = 0;
         for (; at + 2 * LANES < columns; at += 3 * LANES)

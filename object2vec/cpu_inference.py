@@ -48,7 +48,7 @@ class CpuInference:
     Parameters
     ----------
     network : Object2VecNetwork
-        Initialized on ``context``.
+        Initialized on ``context``, and not once more from here on.
     context : mxnet.Context
         A CPU.
     """
@@ -71,8 +71,7 @@ class CpuInference:
         """Score pairs; see `OperatorInference.score`."""
         vectors = self.embed(0, in0), self.embed(1, in1)
         settings, count = self._settings, len(in0)
-        outputs = self._scorer.layers[self._scorer.layer_count - 1].outputs
-        shape = (count,) if settings.is_regression else (count, outputs)
+        shape = (count,) if settings.is_regression else (count, settings.num_classes)
         answer = np.empty(shape, np.float32)
         check(
             library.object2vec_score(

@@ -217,7 +217,7 @@ static void look_up(const Lookup *lookup) {
     for (int64_t k = 0; k < lookup->count; k++) {
         const int64_t start = starts[k], count = starts[k + 1] - start;
         run(lookup->table, width, lookup->tokens + start, count, total - start,
-                     lookup->answer + k * width);
+            lookup->answer + k * width);
     }
 }
 
