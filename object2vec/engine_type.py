@@ -18,9 +18,9 @@ def choose_engine(training: Optional[Hyperparameters] = None) -> None:
     """Let MXNet run every operator at once, in the thread that calls it, where that is faster.
 
     Handing an operator over to a thread of the engine costs more than many a small one takes.
-    Without it single pairs are answered in half of the time or less, and hcnn and bilstm train as
-    fast or faster. Only pooled_embedding on both sides trains slower without it (27,000 pairs a
-    second instead of 39,000): there the main thread prepares the next operators meanwhile.
+    Without it hcnn and bilstm train as fast or faster. Only pooled_embedding on both sides trains
+    slower (27,000 pairs a second instead of 39,000): there the main thread prepares the next
+    operators meanwhile. Inference on a CPU runs no operators, and so needs no threads for them.
 
     MXNet reads the choice, `VARIABLE`, once for the life of a process, so the first call counts,
     and processes that this one starts inherit it. It is left alone where the user has set it, once
