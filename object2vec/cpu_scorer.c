@@ -122,23 +122,25 @@ static int fill_layers(const Api *api, Job *job) {
     return code;
 }
 
+/* Numbers in the panels of layer `k`; 0 where its weights are taken as they are. */
+static int64_t packed_size(const Job *job, int64_t k) {
+    const Layer *layer = &job->layers[k];
+    if (job->count < PACKED_FROM || layer->outputs < LINE) return 0;
+    return panels_of(layer->outputs) * PANEL * layer->inputs;
+}
+
 /* Memory for the panels of all layers that get some; NULL if there is none left. */
 static float *assign_panels(Job *job) {
+    const int64_t layers = job->scorer->layer_count;
     int64_t size = 0;
-    for (int round = 0; round < 2; round++) {
-        float *memory = round == 1 ? malloc(size * sizeof(float) + 1) : NULL, *end = memory;
-        if (round == 1 && memory == NULL) return NULL;
-        for (int64_t k = 0; k < job->scorer->layer_count; k++) {
-            Layer *layer = &job->layers[k];
-            if (job->count < PACKED_FROM || layer->outputs < LINE) continue;
-            const int64_t own = panels_of(layer->outputs) * PANEL * layer->inputs;
-            size += own;
-            layer->panels = end;
-            end += round * own;
-        }
-        if (round == 1) return memory;
+    for (int64_t k = 0; k < layers; k++) size += packed_size(job, k);
+    float *memory = malloc(size * sizeof(float) + 1), *end = memory;
+    for (int64_t k = 0; k < layers && memory != NULL; k++) {
+        const int64_t own = packed_size(job, k);
+        if (own > 0) job->layers[k].panels = end;
+        end += own;
     }
-    return NULL;
+    return memory;
 }
 
 static int run_job(Job *job) {
