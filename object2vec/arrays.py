@@ -89,10 +89,8 @@ class TokenLists:
 
     def truncate(self, max_len: int) -> TokenLists:
         """Keep the first `max_len` ids of each list; the same object when none is longer."""
-        if len(self.tokens) <= max_len:
-            return self
         lengths = self.lengths
-        if lengths.max() <= max_len:
+        if len(self.tokens) <= max_len or lengths.max() <= max_len:
             return self
         return self._gather(self.offsets[:-1], np.minimum(lengths, max_len))
 

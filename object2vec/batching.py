@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -367,3 +367,26 @@ def length_sorted_runs(
         rows = fitting(int(lengths[order[start]]))
         yield order[start : start + rows]
         start += rows
+
+
+def answer_in_runs(
+    runs: Iterable[Rows], shape: tuple[int, ...], answer_run: Callable[[Rows], np.ndarray]
+) -> np.ndarray:
+    """Answer a request run by run.
+
+    Parameters
+    ----------
+    runs : iterable of numpy.ndarray or slice
+        As of `length_sorted_runs`.
+    shape : tuple of int
+        Of the whole answer, the number of rows first.
+    answer_run : callable
+        Gives the float32 answers of a run's rows.
+    """
+    answer = np.empty(shape, np.float32)
+    for rows in runs:
+        part = answer_run(rows)
+        if isinstance(rows, slice):  # all of them
+            return part
+        answer[rows] = part
+    return answer

@@ -12,7 +12,6 @@
 #include "cpu_kernels.h"
 
 #define COLUMNS 192 /* at a time, unless one list has more: a layer's stay in the L2 cache */
-#define LINE 16     /* floats in a cache line; no vector is longer */
 #define MOST_VECTORS 3
 
 typedef struct {

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from object2vec.arrays import TokenLists
-from object2vec.batching import length_sorted_runs, time_steps
+from object2vec.batching import answer_in_runs, length_sorted_runs, time_steps
 from object2vec.cpu_kernels import API, check, library, numbers_of
 from object2vec.cpu_lstm import enc_dim_of, run_layer
 from object2vec.encoders import BiLSTM, HierarchicalCNN
@@ -116,22 +116,10 @@ class MeanOfRows:
 
     def __init__(self, table: Any) -> None:
         self._table, self._width = table, table.shape[1]
+        self._arguments = table.handle, ctypes.c_int64(self._width)
 
     def __call__(self, lists: TokenLists) -> np.ndarray:
-        answer = np.empty((len(lists), self._width), np.float32)
-        offsets, tokens = numbers_of(lists)
-        check(
-            library.object2vec_mean_of_rows(
-                API,
-                self._table.handle,
-                _pointer(answer),
-                ctypes.c_int64(self._width),
-                ctypes.c_int64(len(lists)),
-                _pointer(offsets),
-                _pointer(tokens),
-            )
-        )
-        return answer
+        return _encoded(library.object2vec_mean_of_rows, lists, self._width, *self._arguments)
 
 
 class Convolutions:
@@ -147,30 +135,18 @@ class Convolutions:
 
     def __init__(self, table: Any, layers: list[tuple[Any, Any]]) -> None:
         self._arrays = [table, *(array for layer in layers for array in layer)]
-        self._handles = (_HANDLE * len(self._arrays))(*(array.handle for array in self._arrays))
         filters = [weight.shape[0] for weight, _ in layers]
-        self._enc_dim, self._filters = sum(filters), (ctypes.c_int64 * len(filters))(*filters)
-        self._sizes = table.shape[1], len(filters), layers[0][0].shape[2]
+        self._enc_dim = sum(filters)
+        self._arguments = (
+            (_HANDLE * len(self._arrays))(*(array.handle for array in self._arrays)),
+            ctypes.c_int64(table.shape[1]),
+            ctypes.c_int64(len(filters)),
+            (ctypes.c_int64 * len(filters))(*filters),
+            ctypes.c_int64(layers[0][0].shape[2]),
+        )
 
     def __call__(self, lists: TokenLists) -> np.ndarray:
-        answer = np.empty((len(lists), self._enc_dim), np.float32)
-        offsets, tokens = numbers_of(lists)
-        token_dim, layers, filter_width = map(ctypes.c_int64, self._sizes)
-        check(
-            library.object2vec_convolve(
-                API,
-                self._handles,
-                _pointer(answer),
-                token_dim,
-                layers,
-                self._filters,
-                filter_width,
-                ctypes.c_int64(len(lists)),
-                _pointer(offsets),
-                _pointer(tokens),
-            )
-        )
-        return answer
+        return _encoded(library.object2vec_convolve, lists, self._enc_dim, *self._arguments)
 
 
 class LSTM:
@@ -192,13 +168,9 @@ class LSTM:
         self._numbers = max(table.shape[1], self._enc_dim) + 6 * self._enc_dim
 
     def __call__(self, lists: TokenLists) -> np.ndarray:
-        answer = np.empty((len(lists), self._enc_dim), np.float32)
-        for rows in length_sorted_runs(lists.lengths, self._numbers, self._enc_dim, _LSTM_RUN):
-            part = self._encode(lists.take(rows))
-            if isinstance(rows, slice):  # all of them
-                return part
-            answer[rows] = part
-        return answer
+        runs = length_sorted_runs(lists.lengths, self._numbers, self._enc_dim, _LSTM_RUN)
+        shape = len(lists), self._enc_dim
+        return answer_in_runs(runs, shape, lambda rows: self._encode(lists.take(rows)))
 
     def _encode(self, lists: TokenLists) -> np.ndarray:
         steps = time_steps(lists)
@@ -215,6 +187,19 @@ def _encoder(network: Object2VecNetwork, side: int, context: Any) -> Any:
     if isinstance(encoder, BiLSTM):
         return LSTM(table, encoder.layers(context))
     return MeanOfRows(table)
+
+
+def _encoded(
+    function: Any, lists: TokenLists, enc_dim: int, source: Any, *sizes: Any
+) -> np.ndarray:
+    """What a function of the library answers for lists, ``(n, enc_dim)``."""
+    answer = np.empty((len(lists), enc_dim), np.float32)
+    offsets, tokens = numbers_of(lists)
+    count = ctypes.c_int64(len(lists))
+    check(
+        function(API, source, _pointer(answer), *sizes, count, _pointer(offsets), _pointer(tokens))
+    )
+    return answer
 
 
 def _pointer(array: np.ndarray) -> Any:

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define NO_MEMORY 1 /* MXNet's own code for an error is -1 */
+#define LINE 16     /* floats in a cache line; no vector is longer */
 
 /* One function for each kind of CPU, the best chosen when the library is loaded. */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)

@@ -60,8 +60,6 @@ typedef struct {
 #define FOR_EACH_KIND "cpu_lstm_vectors.h"
 #include "cpu_kinds.h"
 
-static int64_t panels_of(int64_t columns) { return (columns + PANEL - 1) / PANEL; }
-
 /* Where column `q` of the panels stands in MXNet's order of gates; -1: nowhere. */
 static int64_t place(int64_t half, int64_t q) {
     const int64_t unit = q / PANEL * UNITS + q % UNITS, gate = q % PANEL / UNITS;
@@ -77,14 +75,9 @@ static void copy_row(float *to, const float *row, int64_t columns) {
 
 /* The weights of the gates of panel `p`, (depth, PANEL). */
 static void pack_gates(const float *weights, int64_t half, int64_t depth, int64_t p, float *panel) {
-    for (int64_t first = 0; first < depth; first += PANEL) {
-        const int64_t end = depth - first < PANEL ? depth : first + PANEL;
-        for (int64_t q = 0; q < PANEL; q++) {
-            const int64_t row = place(half, p * PANEL + q);
-            for (int64_t k = first; k < end; k++)
-                panel[k * PANEL + q] = row < 0 ? 0.0f : weights[row * depth + k];
-        }
-    }
+    int64_t rows[PANEL];
+    for (int64_t q = 0; q < PANEL; q++) rows[q] = place(half, p * PANEL + q);
+    pack_panel(weights, depth, rows, panel);
 }
 
 /* Columns `first` on of the weights of all gates, (4 * units, PANEL). */

@@ -7,8 +7,8 @@
 /* `vectors` vectors from a column on, and the row's last one, which may overlap them. The sums do not
    leave the registers meanwhile; `left` tokens are left, of which `count` are the list's. */
 INLINED void OWN(mean_of_columns)(const float *table, int64_t width, const int32_t *tokens,
-                                  int64_t count, int64_t left, float *mean, int64_t column,
-                                  const int vectors) {
+                                  int64_t count, int64_t left, float share, float *mean,
+                                  int64_t column, const int vectors) {
     OWN(Floats) sums[MOST], last = {0};
     const int64_t end = width - LANES;
 #pragma GCC unroll 20
@@ -24,7 +24,6 @@ INLINED void OWN(mean_of_columns)(const float *table, int64_t width, const int32
         for (int v = 0; v < vectors; v++) sums[v] += AT(row + column + v * LANES);
         last += AT(row + end);
     }
-    const float share = count > 0 ? 1.0f / (float)count : 0.0f;
 #pragma GCC unroll 20
     for (int v = 0; v < vectors; v++) AT(mean + column + v * LANES) = sums[v] * share;
     AT(mean + end) = last * share;
@@ -32,8 +31,8 @@ INLINED void OWN(mean_of_columns)(const float *table, int64_t width, const int32
 
 TARGET static void OWN(mean_of_rows)(const float *table, int64_t width, const int32_t *tokens,
                                      int64_t count, int64_t left, float *mean) {
+    const float share = count > 0 ? 1.0f / (float)count : 0.0f;
     if (width < LANES) {
-        const float share = count > 0 ? 1.0f / (float)count : 0.0f;
         for (int64_t i = 0; i < width; i++) {
             float sum = 0.0f;
             for (int64_t k = 0; k < count; k++) sum += table[tokens[k] * width + i];
@@ -43,10 +42,10 @@ TARGET static void OWN(mean_of_rows)(const float *table, int64_t width, const in
     }
     int64_t column = 0;
     for (; column + MOST * LANES <= width; column += MOST * LANES)
-        OWN(mean_of_columns)(table, width, tokens, count, left, mean, column, MOST);
+        OWN(mean_of_columns)(table, width, tokens, count, left, share, mean, column, MOST);
 #define VECTORS_LEFT(n)                                                                      \
     case n:                                                                                  \
-        OWN(mean_of_columns)(table, width, tokens, count, left, mean, column, n);            \
+        OWN(mean_of_columns)(table, width, tokens, count, left, share, mean, column, n);     \
         break;
     switch ((width - column) / LANES) {
         VECTORS_LEFT(0) VECTORS_LEFT(1) VECTORS_LEFT(2) VECTORS_LEFT(3) VECTORS_LEFT(4)

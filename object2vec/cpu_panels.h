@@ -1,10 +1,25 @@
 /* Products with weights in panels, PANEL columns of them side by side; included for each kind of CPU
    after cpu_vectors.h. */
 
+#ifndef PANEL
 #define PANEL 64
 #define MOST_ROWS 6 /* of a product that are kept in registers */
 #define VECTORS (LANES == 16 ? 4 : 2) /* for each of them */
 #define DEPTH 512   /* of a product at a time, so that a panel stays in the cache */
+
+static inline int64_t panels_of(int64_t columns) { return (columns + PANEL - 1) / PANEL; }
+
+/* Put some rows of weights (…, depth) side by side, (depth, PANEL); zeros for a row -1. */
+static inline void pack_panel(const float *weights, int64_t depth, const int64_t rows[PANEL],
+                              float *panel) {
+    for (int64_t first = 0; first < depth; first += PANEL) {
+        const int64_t end = depth - first < PANEL ? depth : first + PANEL;
+        for (int64_t q = 0; q < PANEL; q++)
+            for (int64_t k = first; k < end; k++)
+                panel[k * PANEL + q] = rows[q] < 0 ? 0.0f : weights[rows[q] * depth + k];
+    }
+}
+#endif
 
 INLINED void OWN(block)(const int rows, const float *a, int64_t row_step, int64_t depth_step,
                         const float *b, int64_t depth, float *c, int64_t c_step, int adds) {

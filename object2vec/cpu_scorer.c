@@ -11,7 +11,6 @@
 #include "cpu_kernels.h"
 
 #define CHUNK 96        /* pairs at a time, whose numbers stay in the L2 cache */
-#define LINE 16         /* floats in a cache line; no vector is longer */
 #define MOST_PAIRS 4    /* that share one reading of the weights */
 #define OUTPUTS 4       /* of a layer at a time */
 #define PACKED_FROM 32  /* pairs that are worth the time of putting weights into panels */
@@ -90,19 +89,13 @@ static void run_chunk(const Job *job, const Kernels *run, int64_t first, int64_t
 }
 
 static void pack(const Layer *layer, int64_t panel) {
-    float *packed = layer->panels + panel * layer->inputs * PANEL;
-    for (int64_t first = 0; first < layer->inputs; first += PANEL) {
-        const int64_t left = layer->inputs - first, end = first + (left < PANEL ? left : PANEL);
-        for (int64_t q = 0; q < PANEL; q++) {
-            const int64_t output = panel * PANEL + q;
-            const float *row = layer->weight + output * layer->inputs;
-            for (int64_t k = first; k < end; k++)
-                packed[k * PANEL + q] = output < layer->outputs ? row[k] : 0.0f;
-        }
+    int64_t rows[PANEL];
+    for (int64_t q = 0; q < PANEL; q++) {
+        const int64_t output = panel * PANEL + q;
+        rows[q] = output < layer->outputs ? output : -1;
     }
+    pack_panel(layer->weight, layer->inputs, rows, layer->panels + panel * layer->inputs * PANEL);
 }
-
-static int64_t panels_of(int64_t columns) { return (columns + PANEL - 1) / PANEL; }
 
 static int fill_layers(const Api *api, Job *job) {
     int code = 0;

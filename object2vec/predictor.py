@@ -9,8 +9,8 @@ from typing import Any, Optional, Union
 import numpy as np
 
 from object2vec import artifacts
-from object2vec.arrays import PairDataset, TokenLists
-from object2vec.batching import length_sorted_runs
+from object2vec.arrays import PairDataset, Rows, TokenLists
+from object2vec.batching import answer_in_runs, length_sorted_runs
 from object2vec.cpu_inference import CpuInference
 from object2vec.engine import answering
 from object2vec.hyperparameters import Hyperparameters
@@ -91,15 +91,14 @@ class Predictor:
             float32, shape ``(n, enc_dim)``.
         """
         lists = self._cut(side, lists, max_seq_len)
-        answer = np.empty((len(lists), self.hyperparameters.enc_dim), np.float32)
-        for rows in length_sorted_runs(lists.lengths, *self._cells(side)):
+
+        def embed(rows: Rows) -> np.ndarray:
             part = lists.take(rows)
             with self._answering({side: part}):
-                vectors = self._inference.embed(side, part)
-            if isinstance(rows, slice):  # all of them
-                return vectors
-            answer[rows] = vectors
-        return answer
+                return self._inference.embed(side, part)
+
+        runs = length_sorted_runs(lists.lengths, *self._cells(side))
+        return answer_in_runs(runs, (len(lists), self.hyperparameters.enc_dim), embed)
 
     def scores(
         self,
@@ -125,15 +124,11 @@ class Predictor:
         in0, in1 = self._cut(0, in0, limits[0]), self._cut(1, in1, limits[1])
         settings = self.hyperparameters
         shape = (len(in0),) if settings.is_regression else (len(in0), settings.num_classes)
-        answer = np.empty(shape, np.float32)
-        for rows in self._pair_runs(in0, in1):
-            sides = in0.take(rows), in1.take(rows)
-            with self._answering(dict(enumerate(sides))):
-                scores = self._inference.score(*sides)
-            if isinstance(rows, slice):  # all of them
-                return scores
-            answer[rows] = scores
-        return answer
+        return answer_in_runs(
+            self._pair_runs(in0, in1),
+            shape,
+            lambda rows: self._score(in0.take(rows), in1.take(rows)),
+        )
 
     def loss_sums(self, pairs: PairDataset) -> np.ndarray:
         """Sum up what `network.Loss` reports over all pairs.
@@ -145,12 +140,14 @@ class Predictor:
         """
         sums = np.zeros(2)
         for rows in self._pair_runs(pairs.in0, pairs.in1):
-            sides = pairs.in0.take(rows), pairs.in1.take(rows)
-            with self._answering(dict(enumerate(sides))):
-                outputs = self._inference.score(*sides, is_raw=True)
+            outputs = self._score(pairs.in0.take(rows), pairs.in1.take(rows), is_raw=True)
             with np.errstate(invalid="ignore"):  # a loss without a number is told of as such
                 sums += self._sums(outputs.astype(np.float64), pairs.labels[rows])
         return sums
+
+    def _score(self, in0: TokenLists, in1: TokenLists, *, is_raw: bool = False) -> np.ndarray:
+        with self._answering({0: in0, 1: in1}):
+            return self._inference.score(in0, in1, is_raw=is_raw)
 
     def _sums(self, outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
         if self.hyperparameters.is_regression:
