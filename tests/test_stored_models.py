@@ -1,0 +1,49 @@
+"""Models that earlier versions stored keep loading, and keep answering what they answered then."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from object2vec.predictor import Predictor
+from object2vec.serving.formats import format_answer, infer, parse_body
+from object2vec.serving.media_types import JSON
+
+STORED = Path(__file__).parent / "data" / "models"
+MODELS = sorted(path.parent for path in STORED.glob("*/*/model.json"))
+
+
+def test_all_kinds_are_stored() -> None:
+    assert {folder.name for folder in MODELS if folder.parent.name == "0.1"} == {
+        "bilstm", "hcnn", "incomplete", "pooled", "row_sparse", "tied", "vocabulary"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "folder", MODELS, ids=[f"{folder.parent.name}-{folder.name}" for folder in MODELS]
+)
+def test_answers_as_it_did(folder: Path) -> None:
+    predictor = Predictor.load(folder)
+    body = folder.with_suffix(".request.json").read_bytes()
+    request = parse_body(body, JSON, predictor.hyperparameters)
+    answer = json.loads(format_answer(infer(request, predictor), JSON))
+    before = json.loads(folder.with_suffix(".answer.json").read_bytes())
+    assert [list(row) for row in answer["predictions"]] == [
+        list(row) for row in before["predictions"]
+    ]
+    for now, then in zip(_numbers(answer), _numbers(before)):
+        np.testing.assert_allclose(now, then, rtol=1e-5, atol=1e-6)
+
+
+def test_the_words_of_a_vocabulary_are_kept() -> None:
+    in0, in1 = Predictor.load(STORED / "0.1" / "vocabulary").vocabularies
+    assert in0.to_indices(["sun", "moon", "été", "a b", "<unk>"]) == [0, 1, 2, 5, 7]
+    assert in1.idx_to_token == in0.idx_to_token
+
+
+def _numbers(answer: dict[str, Any]) -> list[list[float]]:
+    return [values for row in answer["predictions"] for values in row.values()]
