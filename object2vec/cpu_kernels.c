@@ -18,6 +18,8 @@
 /* Tests pass over the best kinds, so that the others are tried as well. */
 int object2vec_kinds_passed_over = 0;
 
+int object2vec_refused = 0;
+
 int object2vec_kind_of_cpu(void) {
     int kind = ANY_CPU;
 #ifdef HAS_KINDS
@@ -77,7 +79,10 @@ typedef struct {
     const float *gradients[MOST_GRADIENTS];
 } TableUpdate;
 
+/* What is queued begins with the arrays that it holds; see `push`. */
+
 typedef struct {
+    Held held; /* of each parameter its arrays and its gradient, of each table likewise */
     Constants constants;
     int64_t count, tables;
     Update *updates;
@@ -85,7 +90,7 @@ typedef struct {
 } Step;
 
 typedef struct {
-    Numbers numbers;
+    Held held; /* weight, mean, variance */
     float epsilon;
     int64_t width, count;
     const int32_t *rows;   /* count */
@@ -99,6 +104,11 @@ typedef struct {
     const int64_t *starts; /* count + 1 */
     const int32_t *tokens;
 } Lookup;
+
+typedef struct {
+    Held held; /* table, answer */
+    Lookup lookup;
+} QueuedLookup;
 
 typedef void MeanOfRows(const float *table, int64_t width, const int32_t *tokens, int64_t count,
                         int64_t left, float *mean);
@@ -186,27 +196,56 @@ static void move_table(const TableUpdate *u, Constants c) {
     }
 }
 
+/* Weight, mean and variance, the first of which is array `first`; 0 if one is refused. */
+static int find(const Held *held, int64_t first, Numbers *numbers) {
+    numbers->weight = data_of(held, first);
+    numbers->mean = data_of(held, first + 1);
+    numbers->variance = data_of(held, first + 2);
+    return numbers->weight != NULL && numbers->mean != NULL && numbers->variance != NULL;
+}
+
+/* Find the numbers of all arrays; 0 if one is refused. */
+static int find_all(Step *step) {
+    int64_t next = 0;
+    for (int64_t k = 0; k < step->count; k++, next += 4) {
+        Update *u = &step->updates[k];
+        u->gradient = data_of(&step->held, next + 3);
+        if (u->gradient == NULL || !find(&step->held, next, &u->numbers)) return 0;
+    }
+    for (int64_t k = 0; k < step->tables; k++) {
+        TableUpdate *u = &step->table_updates[k];
+        if (!find(&step->held, next, &u->numbers)) return 0;
+        next += 3;
+        for (int g = 0; g < MOST_GRADIENTS; g++) {
+            if (u->table.sizes[g] == 0) continue;
+            if ((u->gradients[g] = data_of(&step->held, next++)) == NULL) return 0;
+        }
+    }
+    return 1;
+}
+
 static void run_step(void *context, void *argument) {
     (void)context;
     Step *step = argument;
+    if (!find_all(step)) return;
     for (int64_t k = 0; k < step->count; k++) move_parameter(&step->updates[k], step->constants);
     for (int64_t k = 0; k < step->tables; k++)
         move_table(&step->table_updates[k], step->constants);
-    free(step);
 }
 
 static void run_catch_up(void *context, void *argument) {
     (void)context;
     CatchUp *late = argument;
+    Numbers numbers;
+    if (!find(&late->held, 0, &numbers)) return;
     const int64_t n = late->count, width = late->width;
     const float *total = late->factors, *shrinking = total + n, *first = total + 2 * n,
                 *second = total + 3 * n;
 #pragma omp parallel for schedule(static) if (n * width > BLOCK)
     for (int64_t k = 0; k < n; k++) {
-        catch_up_row(late->numbers, late->rows[k] * width, width, late->epsilon, total[k],
-                     shrinking[k], first[k], second[k]);
+        catch_up_row(numbers, late->rows[k] * width, width, late->epsilon, total[k], shrinking[k],
+                     first[k], second[k]);
     }
-    free(late);
 }
 
 static void look_up(const Lookup *lookup) {
@@ -223,15 +262,44 @@ static void look_up(const Lookup *lookup) {
 
 static void run_lookup(void *context, void *argument) {
     (void)context;
-    look_up(argument);
-    free(argument);
+    QueuedLookup *queued = argument;
+    queued->lookup.table = data_of(&queued->held, 0);
+    queued->lookup.answer = data_of(&queued->held, 1);
+    if (queued->lookup.table != NULL && queued->lookup.answer != NULL) look_up(&queued->lookup);
 }
 
-static int find(const Api *api, const Arrays *arrays, Numbers *numbers) {
-    int code = api->get_data(arrays->weight, (void **)&numbers->weight);
-    if (code == 0) code = api->get_data(arrays->mean, (void **)&numbers->mean);
-    if (code == 0) code = api->get_data(arrays->variance, (void **)&numbers->variance);
-    return code;
+/* Memory for what is queued: `size` bytes, the arrays that it holds, and `more` bytes for copies,
+   which `end` then points to; NULL if there is none left. */
+static void *allocate(const Api *api, int64_t size, int64_t arrays, int64_t more, char **end) {
+    const int64_t start = (size + 7) & ~7;
+    char *memory = malloc(start + arrays * sizeof(void *) + more);
+    if (memory == NULL) return NULL;
+    *(Held *)memory = (Held){api, 0, (void **)(memory + start)};
+    *end = (char *)(((Held *)memory)->arrays + arrays);
+    return memory;
+}
+
+static void discard(void *queued) {
+    release(queued);
+    free(queued);
+}
+
+/* Queue an operation on the arrays that `queued` holds, after which the engine owns it; `code` says
+   whether what came before went well. */
+static int push(int code, void (*run)(void *, void *), void *queued, const void *context,
+                void **read, int reads, void **written, int writes, const char *name) {
+    if (code != 0) {
+        discard(queued);
+        return code;
+    }
+    return ((Held *)queued)->api->push(run, queued, discard, context, read, reads, written, writes,
+                                       NULL, 0, name);
+}
+
+static int hold_three(Held *held, const Arrays *arrays) {
+    int code = hold(held, arrays->weight);
+    if (code == 0) code = hold(held, arrays->mean);
+    return code != 0 ? code : hold(held, arrays->variance);
 }
 
 static int64_t bytes_of_lists(const Table *t) {
@@ -240,23 +308,23 @@ static int64_t bytes_of_lists(const Table *t) {
     return 4 * (2 * t->count + 1 + t->places + vectors) + 4 * 8;
 }
 
-static int prepare_table(const Api *api, const Table *t, TableUpdate *u, char **end) {
+static int prepare_table(Held *held, const Table *t, TableUpdate *u, char **end) {
     u->table = *t;
     u->table.rows = copy(end, t->rows, 4 * t->count);
     u->table.starts = copy(end, t->starts, 4 * (t->count + 1));
     u->table.vectors = copy(end, t->vectors, 4 * t->places);
     u->table.shares = copy(end, t->shares, 4 * (t->sizes[0] + t->sizes[1]));
-    int code = find(api, &t->arrays, &u->numbers);
+    int code = hold_three(held, &t->arrays);
     for (int k = 0; k < MOST_GRADIENTS && code == 0; k++)
-        if (t->sizes[k] > 0) code = api->get_data(t->gradients[k], (void **)&u->gradients[k]);
+        if (t->sizes[k] > 0) code = hold(held, t->gradients[k]);
     return code;
 }
 
-static int prepare_parameter(const Api *api, const Parameter *p, Update *u) {
+static int prepare_parameter(Held *held, const Parameter *p, Update *u) {
     u->size = p->size;
     u->decay = p->decay;
-    int code = find(api, &p->arrays, &u->numbers);
-    return code != 0 ? code : api->get_data(p->gradient, (void **)&u->gradient);
+    const int code = hold_three(held, &p->arrays);
+    return code != 0 ? code : hold(held, p->gradient);
 }
 
 /* Queue one step of adam for all parameters of a device, the tables' lists being copied; MXNet's
@@ -264,10 +332,12 @@ static int prepare_parameter(const Api *api, const Parameter *p, Update *u) {
 int object2vec_adam_step(const Api *api, const void *context, const Parameter *parameters,
                          int64_t count, const Table *tables, int64_t table_count,
                          Constants constants) {
-    int64_t bytes = sizeof(Step) + count * sizeof(Update) + table_count * sizeof(TableUpdate);
+    const int64_t most = 4 * count + (3 + MOST_GRADIENTS) * table_count;
+    int64_t bytes = count * sizeof(Update) + table_count * sizeof(TableUpdate);
     for (int64_t k = 0; k < table_count; k++) bytes += bytes_of_lists(&tables[k]);
-    Step *step = malloc(bytes);
-    void **arrays = malloc((4 * count + (3 + MOST_GRADIENTS) * table_count) * sizeof(void *) + 1);
+    char *end;
+    Step *step = allocate(api, sizeof(Step), most, bytes, &end);
+    void **arrays = malloc(most * sizeof(void *) + 1);
     if (step == NULL || arrays == NULL) {
         free(step);
         free(arrays);
@@ -276,27 +346,25 @@ int object2vec_adam_step(const Api *api, const void *context, const Parameter *p
     step->constants = constants;
     step->count = count;
     step->tables = table_count;
-    step->table_updates = (TableUpdate *)(step + 1);
+    step->table_updates = (TableUpdate *)end;
     step->updates = (Update *)(step->table_updates + table_count);
-    char *end = (char *)(step->updates + count);
+    end = (char *)(step->updates + count);
     Arrays *written = (Arrays *)arrays;
     void **read = (void **)(written + count + table_count);
     int reads = 0, code = 0;
     for (int64_t k = 0; k < count && code == 0; k++) {
         written[k] = parameters[k].arrays;
         read[reads++] = parameters[k].gradient;
-        code = prepare_parameter(api, &parameters[k], &step->updates[k]);
+        code = prepare_parameter(&step->held, &parameters[k], &step->updates[k]);
     }
     for (int64_t k = 0; k < table_count && code == 0; k++) {
         written[count + k] = tables[k].arrays;
         for (int g = 0; g < MOST_GRADIENTS; g++)
             if (tables[k].sizes[g] > 0) read[reads++] = tables[k].gradients[g];
-        code = prepare_table(api, &tables[k], &step->table_updates[k], &end);
+        code = prepare_table(&step->held, &tables[k], &step->table_updates[k], &end);
     }
-    if (code == 0)
-        code = api->push(run_step, step, NULL, context, read, reads, arrays,
-                         (int)(3 * (count + table_count)), NULL, 0, "object2vec_adam");
-    if (code != 0) free(step);
+    code = push(code, run_step, step, context, read, reads, arrays,
+                (int)(3 * (count + table_count)), "object2vec_adam");
     free(arrays);
     return code;
 }
@@ -348,20 +416,16 @@ int64_t object2vec_group_tokens(const int32_t *tokens, int64_t count, int32_t *r
 /* Queue `catch_up` for some rows of a table; both lists are copied. */
 int object2vec_catch_up(const Api *api, const void *context, Arrays arrays, int64_t width,
                         int64_t count, const int32_t *rows, const float *factors, float epsilon) {
-    CatchUp *late = malloc(sizeof(CatchUp) + 5 * 4 * count + 2 * 8);
+    char *end;
+    CatchUp *late = allocate(api, sizeof(CatchUp), 3, 5 * 4 * count + 2 * 8, &end);
     if (late == NULL) return NO_MEMORY;
-    char *end = (char *)(late + 1);
     late->factors = copy(&end, factors, 4 * 4 * count);
     late->rows = copy(&end, rows, 4 * count);
     late->width = width;
     late->count = count;
     late->epsilon = epsilon;
-    int code = find(api, &arrays, &late->numbers);
-    if (code == 0)
-        code = api->push(run_catch_up, late, NULL, context, NULL, 0, (void **)&arrays, 3, NULL, 0,
-                         "object2vec_catch_up");
-    if (code != 0) free(late);
-    return code;
+    return push(hold_three(&late->held, &arrays), run_catch_up, late, context, NULL, 0,
+                (void **)&arrays, 3, "object2vec_catch_up");
 }
 
 /* Means of rows of a table, an NDArray, over lists of tokens. */
@@ -378,21 +442,20 @@ int object2vec_queue_mean_of_rows(const Api *api, const void *context, void *tab
                                   int64_t width, int64_t count, const int64_t *starts,
                                   const int32_t *tokens) {
     const int64_t token_bytes = 4 * starts[count];
-    Lookup *lookup = malloc(sizeof(Lookup) + 8 * (count + 1) + token_bytes + 8);
-    if (lookup == NULL) return NO_MEMORY;
-    char *end = (char *)(lookup + 1);
+    char *end;
+    QueuedLookup *queued =
+        allocate(api, sizeof(QueuedLookup), 2, 8 * (count + 1) + token_bytes + 8, &end);
+    if (queued == NULL) return NO_MEMORY;
+    Lookup *lookup = &queued->lookup;
     lookup->starts = copy(&end, starts, 8 * (count + 1));
     lookup->tokens = copy(&end, tokens, token_bytes);
     lookup->width = width;
     lookup->count = count;
     void *read[] = {table}, *written[] = {answer};
-    int code = api->get_data(table, (void **)&lookup->table);
-    if (code == 0) code = api->get_data(answer, (void **)&lookup->answer);
-    if (code == 0)
-        code = api->push(run_lookup, lookup, NULL, context, read, 1, written, 1, NULL, 0,
-                         "object2vec_mean_of_rows");
-    if (code != 0) free(lookup);
-    return code;
+    int code = hold(&queued->held, table);
+    if (code == 0) code = hold(&queued->held, answer);
+    return push(code, run_lookup, queued, context, read, 1, written, 1,
+                "object2vec_mean_of_rows");
 }
 
 /* Python finds and loads the library as a module; ctypes then calls the functions above. */

@@ -57,17 +57,65 @@ static inline float *memory_of_thread(size_t numbers, int *code) {
 
 /* Functions of MXNet's C API, each of which returns 0 if it went well. */
 typedef struct {
+    int (*wait)(void *array);
     int (*get_data)(void *array, void **data);
+    int (*share)(void *array, void **other);
+    int (*free)(void *array);
+    int (*to_dlpack)(void *array, void ***tensor);
+    int (*free_dlpack)(void **tensor);
     int (*push)(void (*call)(void *, void *), void *argument, void (*deleter)(void *),
                 const void *context, void **read, int reads, void **written, int writes,
                 void *property, int priority, const char *name);
-    int (*wait)(void *array);
 } Api;
+
+/* The memory of MXNet's arrays has one owner at a time, and a pointer to it is taken in two ways:
+
+   - `wait_for`, outside the engine: of an array that nothing writes until the caller is done with
+     it, finished parameters for example.
+   - `data_of`, inside an operation of the engine: of an array that the operation declared when
+     it was queued. The engine has then run all that allocates and writes it.
+
+   Whoever queues an operation takes none: an array's memory may not be there yet, and asking for it
+   would allocate it a second time, beside the engine's thread. He calls `hold` instead. */
 
 /* Where an array's numbers stand, once they are there. */
 static inline int wait_for(const Api *api, void *array, const float **numbers) {
     const int code = api->wait(array);
     return code != 0 ? code : api->get_data(array, (void **)numbers);
+}
+
+/* Arrays of an operation that is queued; they outlive their Python objects. */
+typedef struct {
+    const Api *api;
+    int64_t count;
+    void **arrays; /* has room for all of them */
+} Held;
+
+static inline int hold(Held *held, void *array) {
+    const int code = held->api->share(array, &held->arrays[held->count]);
+    held->count += code == 0;
+    return code;
+}
+
+static inline void release(Held *held) {
+    for (int64_t k = 0; k < held->count; k++) held->api->free(held->arrays[k]);
+}
+
+/* Operations that did nothing, because oneDNN kept an array of theirs in a layout of its own. */
+extern int object2vec_refused;
+
+/* The numbers of an array that is held, in the operation; NULL, and counted, if they are in a layout
+   of oneDNN's. Other functions of MXNet's would wait there for an operation behind this one. */
+static inline float *data_of(const Held *held, int64_t number) {
+    void **tensor;
+    if (held->api->to_dlpack(held->arrays[number], &tensor) != 0) {
+#pragma omp atomic
+        object2vec_refused++;
+        return NULL;
+    }
+    float *numbers = *tensor; /* the first field of DLPack's tensor */
+    held->api->free_dlpack(tensor);
+    return numbers;
 }
 
 #endif

@@ -19,13 +19,21 @@ import numpy as np
 
 from object2vec.arrays import TokenLists
 from object2vec.engine import engine_context
-from object2vec.errors import PlatformError
+from object2vec.errors import AlgorithmError, PlatformError
 from object2vec.mxnet_import import mx
 
 _HANDLE = ctypes.c_void_p
 _NO_MEMORY = 1
 # The functions of `Api` in the C file, in its order.
-_API = ("MXNDArrayGetData", "MXEnginePushSyncND", "MXNDArrayWaitToRead")
+_API = (
+    "MXNDArrayWaitToRead",
+    "MXNDArrayGetData",
+    "MXShallowCopyNDArray",
+    "MXNDArrayFree",
+    "MXNDArrayToDLPack",
+    "MXNDArrayCallDLPackDeleter",
+    "MXEnginePushSyncND",
+)
 _MOST_GRADIENTS = 2  # of one table
 
 
@@ -81,6 +89,7 @@ def _load() -> Any:
 
 library = _load()
 library.object2vec_group_tokens.restype = ctypes.c_int64
+_refused = ctypes.c_int.in_dll(library, "object2vec_refused")
 # What the functions of the library call, as they take it.
 API = ctypes.byref(
     _Api(*(ctypes.cast(getattr(mx.base._LIB, name), _HANDLE).value for name in _API)),
@@ -182,8 +191,6 @@ class AdamStep:
                 for moved, gradient in zip(parameters, gradients)
             )
         )
-        # oneDNN describes memory anew when an operator first meets it: not while it is looked up
-        mx.nd.waitall()
 
     def is_of(self, weights: Sequence[Any], gradients: Sequence[Any]) -> bool:
         """Whether it was made for these parameters' arrays."""
@@ -305,13 +312,44 @@ def mean_of_rows(table: Any, lists: TokenLists) -> Any:
     return answer
 
 
+def address_of(array: Any) -> Any:
+    """Where an array's numbers stand, once they are there; see `wait_for` in cpu_kernels.h.
+
+    Parameters
+    ----------
+    array : NDArray
+        Of a CPU context; nothing may write it until the caller is done with it.
+
+    Returns
+    -------
+    ctypes.c_void_p
+    """
+    array.wait_to_read()
+    data = _HANDLE()
+    mx.base.check_call(mx.base._LIB.MXNDArrayGetData(array.handle, ctypes.byref(data)))
+    return data
+
+
 def numbers_of(lists: TokenLists) -> tuple[np.ndarray, np.ndarray]:
     """Offsets and tokens, as the functions of `library` take them."""
     return np.ascontiguousarray(lists.offsets), np.ascontiguousarray(lists.tokens)
 
 
 def check(code: int) -> None:
-    """Raise the error that a function of `library` returns."""
+    """Raise the error that a function of `library` returns, or that one before it was found in."""
     if code == _NO_MEMORY:
         raise MemoryError("no memory left for an operation of the engine")
     mx.base.check_call(code)
+    check_queued()
+
+
+def check_queued() -> None:
+    """Raise an error if an operation that was queued could not be done.
+
+    Raises
+    ------
+    AlgorithmError
+    """
+    if _refused.value:
+        _refused.value = 0
+        raise AlgorithmError("MXNet keeps an array of the compiled part in a layout of its own")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from object2vec.batching import TimeSteps
-from object2vec.cpu_kernels import check, library
+from object2vec.cpu_kernels import address_of, check, library
 from object2vec.mxnet_import import mx
 
 _POINTER = ctypes.c_void_p
@@ -69,7 +69,7 @@ class BidirectionalLayer(mx.autograd.Function):
         shape = (len(steps.order) if self._is_maximum else x.shape[0], enc_dim_of(weights))
         answer = mx.nd.empty(shape, ctx=x.context)
         self._layer, self._kept = _forward(
-            steps, weights, x.shape[1], _pointer(x), self._is_maximum, _pointer(answer)
+            steps, weights, x.shape[1], address_of(x), self._is_maximum, address_of(answer)
         )
         if not self._is_maximum:
             answer[rows:] = 0
@@ -80,15 +80,15 @@ class BidirectionalLayer(mx.autograd.Function):
         *weights, x = self._arrays
         layer = self._layer
         dx = mx.nd.empty(x.shape, ctx=x.context)
-        layer.dx, layer.d_answer = _pointer(dx), _pointer(d_answer)
+        layer.dx, layer.d_answer = address_of(dx), address_of(d_answer)
         gradients: list[Any] = []
         for position, direction in enumerate(layer.directions):
             i2h, h2h, bias = (
                 mx.nd.empty(weight.shape, ctx=x.context)
                 for weight in weights[4 * position : 4 * position + 3]
             )
-            direction.d_i2h, direction.d_h2h = _pointer(i2h), _pointer(h2h)
-            direction.d_bias = _pointer(bias)
+            direction.d_i2h, direction.d_h2h = address_of(i2h), address_of(h2h)
+            direction.d_bias = address_of(bias)
             gradients += [i2h, h2h, bias, bias]
         check(library.object2vec_lstm_backward(ctypes.byref(layer)))
         dx[len(self._steps.turned) :] = 0
@@ -154,14 +154,7 @@ def _forward(
         for name, array in kept.items():
             setattr(direction, name, array.ctypes.data)
         for name, weight in zip(_WEIGHTS, own):
-            setattr(direction, name, _pointer(weight))
+            setattr(direction, name, address_of(weight))
     check(library.object2vec_lstm_forward(ctypes.byref(layer)))
     return layer, all_kept
 
-
-def _pointer(array: Any) -> Any:
-    """Where an array's numbers stand, once they are there."""
-    array.wait_to_read()
-    data = _POINTER()
-    mx.base.check_call(mx.base._LIB.MXNDArrayGetData(array.handle, ctypes.byref(data)))
-    return data
