@@ -157,4 +157,3 @@ def _forward(
             setattr(direction, name, address_of(weight))
     check(library.object2vec_lstm_forward(ctypes.byref(layer)))
     return layer, all_kept
-

@@ -23,7 +23,7 @@ from object2vec import artifacts
 from object2vec.arrays import PairDataset
 from object2vec.baseline import baseline_of
 from object2vec.batching import Batch, TrainingBatches
-from object2vec.cpu_kernels import UsedRows
+from object2vec.cpu_kernels import UsedRows, check_queued
 from object2vec.device_arrays import to_device
 from object2vec.early_stopping import EarlyStopping
 from object2vec.encoder_inputs import EncoderInput, Gradient
@@ -290,12 +290,12 @@ class _Training:
                     queued.append((self._step(prepared), count))
                 counters.add(count)
                 if len(queued) > _IN_FLIGHT:
-                    _add_sums(accumulator, *queued.popleft(), epoch)
+                    self._add_sums(accumulator, *queued.popleft(), epoch)
                 bar.update(count)
                 if counters.batches_since_reset % _REPORT_EVERY == 0 and not self._progress:
                     self._log.running(epoch, begun, accumulator.values())
         for totals, count in queued:
-            _add_sums(accumulator, totals, count, epoch)
+            self._add_sums(accumulator, totals, count, epoch)
         self._settle()
         return accumulator
 
@@ -353,7 +353,7 @@ class _Training:
         validated = None if validation is None else self._evaluate(validation)
         loss = (validated or trained).loss
         if not math.isfinite(loss):
-            raise _diverged("validation", loss, epoch)
+            raise self._diverged("validation", loss, epoch)
         self._log.epoch_metrics(epoch, begun, trained, validated)
         record: dict[str, float] = {"epoch": epoch}
         for split, accumulator in (("train", trained), ("validation", validated)):
@@ -402,16 +402,27 @@ class _Training:
             artifacts.restore_parameters(self._folder, self._network)
         self._log.milliseconds(begun, {"finalize.time": time.time() - begun})
 
+    def _add_sums(
+        self, accumulator: MetricAccumulator, totals: list[Any], count: int, epoch: int
+    ) -> None:
+        loss, score = np.sum([sums.asnumpy() for sums in totals], axis=0, dtype=np.float64)
+        check_queued()
+        if not math.isfinite(loss):
+            raise self._diverged(
+                "training", loss, epoch, has_moved=bool(epoch or accumulator.count)
+            )
+        accumulator.update(loss, score, count)
 
-def _add_sums(accumulator: MetricAccumulator, totals: list[Any], count: int, epoch: int) -> None:
-    loss, score = np.sum([sums.asnumpy() for sums in totals], axis=0, dtype=np.float64)
-    if not math.isfinite(loss):
-        raise _diverged("training", loss, epoch)
-    accumulator.update(loss, score, count)
-
-
-def _diverged(which: str, loss: float, epoch: int) -> CustomerError:
-    return CustomerError(
-        f"The {which} loss became {'NaN' if math.isnan(loss) else 'infinite'} in epoch {epoch}; "
-        "a lower 'learning_rate' usually mends this."
-    )
+    def _diverged(
+        self, which: str, loss: float, epoch: int, has_moved: bool = True
+    ) -> CustomerError:
+        became = "NaN" if math.isnan(loss) else "infinite"
+        if not has_moved:
+            return CustomerError(
+                f"The loss of the first batch, before anything was learnt, is {became}: a label or "
+                "a pretrained vector is too large for the squares of 32-bit numbers."
+            )
+        # finite until the parameters moved, and adadelta alone has no learning rate
+        has_rate = self._settings.optimizer != "adadelta"
+        advice = "; a lower 'learning_rate' usually mends this" if has_rate else ""
+        return CustomerError(f"The {which} loss became {became} in epoch {epoch}{advice}.")
