@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
 
+from object2vec.errors import CustomerError
 from object2vec.files import atomic_write, locked_folder
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.manifest import FORMAT, FORMAT_VERSION, MANIFEST, Manifest
@@ -229,7 +230,7 @@ def load_model(
             hyperparameters,
             network,
             metrics,
-            (_vocabulary(vocabularies[0]), _vocabulary(vocabularies[1])),
+            (_vocabulary(vocabularies[0], folder), _vocabulary(vocabularies[1], folder)),
             files.manifest.complete,
             files.manifest.digest,
         )
@@ -274,9 +275,12 @@ def _fill(arrays: Mapping[str, Any], parameters: ParameterFile, manifest: Manife
         part[:] = numbers  # waits until it is copied
 
 
-def _vocabulary(text: Optional[str]) -> Any:
+def _vocabulary(text: Optional[str], folder: _PathLike) -> Any:
     if text is None:
         return None
     import gluonnlp  # only here, because most models have no vocabulary
 
-    return gluonnlp.Vocab.from_json(text)
+    try:
+        return gluonnlp.Vocab.from_json(text)
+    except (AssertionError, LookupError, TypeError, ValueError) as error:
+        raise CustomerError(f"gluonnlp cannot read a vocabulary in {folder}: {error}.") from None

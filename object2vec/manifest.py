@@ -29,6 +29,8 @@ _KEYS = (
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MOST_FILES = 100
+_MOST_LEVELS = 50
+_TOO_DEEP = "it is nested too deeply"
 _MIB = 1 << 20
 # Bytes that a file may have; a parameter file's size follows from the hyperparameters.
 _LARGEST_MANIFEST = _MIB
@@ -259,12 +261,30 @@ def parse_json(content: bytes, path: Path) -> Any:
         If it is not JSON in UTF-8, is nested too deeply, or names something twice.
     """
     try:
-        return json.loads(content.decode("utf-8"), object_pairs_hook=_unique)
+        values = json.loads(content.decode("utf-8"), object_pairs_hook=_unique)
+        if not _is_deep(values):
+            return values
+        reason = _TOO_DEEP
     except RecursionError:
-        reason = "it is nested too deeply"
+        reason = _TOO_DEEP
     except ValueError as error:
         reason = str(error)
     raise CustomerError(f"{path} cannot be read as JSON ({reason}); {DAMAGED}.")
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether lists and objects are nested so deeply that code which walks them may fail."""
+    level = [value]
+    for _ in range(_MOST_LEVELS):
+        containers = [item for item in level if isinstance(item, (dict, list))]
+        level = [
+            child
+            for item in containers
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _shown(value: Any) -> str:

@@ -66,7 +66,9 @@ class ModelFiles:
             return parse(values)[0]
         except CustomerError as error:
             path = self._path(self.manifest.hyperparameters)
-            reason = clip(str(error), _LONGEST_REASON)
+            # the names in it are the file's, whatever these are
+            text = str(error).encode("utf-8", "backslashreplace").decode()
+            reason = clip(" ".join(text.split()), _LONGEST_REASON)
             raise CustomerError(f"{path} is not sound: {reason}") from None
 
     def metrics(self) -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 from object2vec.errors import CustomerError
 from object2vec.hyperparameter_values import clip
 from object2vec.manifest import DAMAGED
+
+_SPECIAL_NAME = re.compile(r"[a-z][a-z0-9_]*_token")
 
 
 def check_vocabulary(values: Any, path: Path) -> None:
@@ -52,11 +55,13 @@ def _fault_of_special(values: dict[str, Any], ids: dict[str, int]) -> str:
     if not isinstance(special, dict) or not isinstance(reserved, list):
         return "'reserved_tokens' should be a list and 'identifiers_to_tokens' an object"
     for name in special:
-        if not (name.isidentifier() and name.endswith("_token")) or name.startswith("_"):
+        # gluonnlp makes them attributes of its class
+        if not _SPECIAL_NAME.fullmatch(name) or name == "unknown_token":
             return f"'identifiers_to_tokens' holds the name {clip(ascii(name))}"
     for token in (unknown, *special.values()):
         if token is not None and not (isinstance(token, str) and token in ids):
             return "'unknown_token' and 'identifiers_to_tokens' should name tokens that have an id"
-    if not all(isinstance(token, str) and token in ids for token in reserved):
-        return "'reserved_tokens' should name tokens that have an id"
+    known = [token for token in reserved if isinstance(token, str) and token in ids]
+    if len(set(known)) < len(reserved):
+        return "'reserved_tokens' should name tokens that have an id, each once"
     return ""
