@@ -82,7 +82,8 @@ class ModelFiles:
 
     def vocabularies(self) -> list[Optional[str]]:
         """The vocabularies of in0 and in1 as gluonnlp's JSON, None where there is none."""
-        return [None if name is None else self._vocabulary(name) for name in self._vocabularies()]
+        names = self.manifest.vocabularies
+        return [None if name is None else self._vocabulary(name) for name in names]
 
     def parameters(self, shapes: Shapes) -> ParameterFile:
         """The parameters, whose numbers are still to be read; see `ParameterFile`."""
@@ -106,11 +107,8 @@ class ModelFiles:
     def check_others(self) -> None:
         """Compare the files that are only kept for other programs, such as the symbols."""
         own = {self.manifest.hyperparameters, self.manifest.metrics, self.manifest.parameters}
-        for name in self._streams.keys() - own - set(self._vocabularies()):
+        for name in self._streams.keys() - own - set(self.manifest.vocabularies):
             self.check(name)
-
-    def _vocabularies(self) -> tuple[Optional[str], ...]:
-        return self.manifest.vocabularies
 
     def _vocabulary(self, name: str) -> str:
         content = self._content(name)
