@@ -161,10 +161,12 @@ def _add_parameters(
         f"arg:{name}": parameter.data(parameter.list_ctx()[0])
         for name, parameter in network.params.items()
     }
-    # MXNet writes to names only; the open stream then brings the same file to the disk
-    return _add_file(
-        folder, "parameters", "params", lambda stream: mx.nd.save(stream.name, arrays), files
-    )
+
+    def write(stream: Any) -> None:
+        # MXNet writes to names only, and only to those in UTF-8
+        mx.nd.save(f"/proc/self/fd/{stream.fileno()}", arrays)
+
+    return _add_file(folder, "parameters", "params", write, files)
 
 
 def _add_file(

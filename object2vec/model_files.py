@@ -66,9 +66,9 @@ class ModelFiles:
             return parse(values)[0]
         except CustomerError as error:
             path = self._path(self.manifest.hyperparameters)
-            # the names in it are the file's, whatever these are
-            text = str(error).encode("utf-8", "backslashreplace").decode()
-            reason = clip(" ".join(text.split()), _LONGEST_REASON)
+            # the names in it are the file's, whatever letters these have
+            letters = (c if c.isprintable() else ascii(c)[1:-1] for c in str(error))
+            reason = clip("".join(letters), _LONGEST_REASON)
             raise CustomerError(f"{path} is not sound: {reason}") from None
 
     def metrics(self) -> dict[str, Any]:

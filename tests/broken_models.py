@@ -293,6 +293,7 @@ def _hyperparameters() -> Iterator[Broken]:
         ("mlp_layers", 3),
         ("unknown", 1),
         ("\ud800", 1),
+        ("\x7f", 1),
         ("a\nb" * 2000, 1),
     ]
     for key, value in values:

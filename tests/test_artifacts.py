@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -82,6 +83,13 @@ def test_vocabularies_travel_along(tmp_path: Path, network: Object2VecNetwork) -
 def test_incomplete_mark(tmp_path: Path, network: Object2VecNetwork) -> None:
     artifacts.save_model(tmp_path, network, complete=False)
     assert not artifacts.load_model(tmp_path).complete
+
+
+@pytest.mark.parametrize("name", [b"a b", "ü".encode(), b"back\\slash", b"not UTF-8 \xff\xfe"])
+def test_any_name_of_a_folder(name: bytes, tmp_path: Path, network: Object2VecNetwork) -> None:
+    folder = Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), name)))
+    artifacts.save_model(folder, network)
+    assert artifacts.load_model(folder).complete
 
 
 def test_only_open_formats(folder: Path) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from small_jobs import settings
+from small_jobs import random_network, settings
 
+from object2vec.artifacts import save_model
 from object2vec.network import Object2VecNetwork
+from object2vec.parameter_files import file_size
 from object2vec.parameter_shapes import parameter_shapes
 
 PAIRS = list(itertools.product(("hcnn", "bilstm", "pooled_embedding"), repeat=2))
@@ -28,6 +32,13 @@ def test_names_order_and_shapes(pair: tuple[str, str], others: dict[str, Any]) -
     network = Object2VecNetwork(given)
     expected = {name: value.shape for name, value in network.params.items()}
     assert list(parameter_shapes(given).items()) == list(expected.items())
+
+
+def test_size_of_the_file(tmp_path: Path, rng: np.random.Generator) -> None:
+    given = settings(enc0_network="hcnn", enc1_network="bilstm")
+    save_model(tmp_path, random_network(given, rng))
+    (path,) = tmp_path.glob("*.params")
+    assert path.stat().st_size == file_size(parameter_shapes(given))
 
 
 @pytest.mark.parametrize("network", ["hcnn", "bilstm", "pooled_embedding"])
