@@ -97,7 +97,8 @@ def save_model(
     Raises
     ------
     CustomerError
-        If another process has been writing to the folder for five minutes.
+        If a parameter is not finite, or another process has been writing to the folder for five
+        minutes. The older model then stands.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -166,25 +167,13 @@ def _add_parameters(
         # MXNet writes to names only, and only to those in UTF-8
         mx.nd.save(f"/proc/self/fd/{stream.fileno()}", arrays)
 
-    return _add_file(folder, "parameters", "params", write, files)
+    def digest_of(part: Path) -> str:
+        # what could not be loaded is not to replace what can
+        with part.open("rb") as stream:
+            shapes = parameter_shapes(network.hyperparameters)
+            return ParameterFile(stream, folder, shapes).sha256()
 
-
-def _add_file(
-    folder: Path,
-    stem: str,
-    ending: str,
-    write: Callable[[Any], Any],
-    files: dict[str, dict[str, Any]],
-) -> str:
-    # a name of its own, for file systems without locks
-    part = folder / f".{stem}.{secrets.token_hex(6)}.part"
-    with atomic_write(part) as stream:
-        write(stream)
-    digest = _sha256(part)
-    name = f"{stem}-{digest[:12]}.{ending}"
-    os.replace(part, folder / name)
-    files[name] = {"bytes": (folder / name).stat().st_size, "sha256": digest}
-    return name
+    return _add_file(folder, "parameters", "params", write, files, digest_of)
 
 
 def _sha256(path: Path) -> str:
@@ -193,6 +182,25 @@ def _sha256(path: Path) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _add_file(
+    folder: Path,
+    stem: str,
+    ending: str,
+    write: Callable[[Any], Any],
+    files: dict[str, dict[str, Any]],
+    digest_of: Callable[[Path], str] = _sha256,
+) -> str:
+    # a name of its own, for file systems without locks
+    part = folder / f".{stem}.{secrets.token_hex(6)}.part"
+    with atomic_write(part) as stream:
+        write(stream)
+    digest = digest_of(part)
+    name = f"{stem}-{digest[:12]}.{ending}"
+    os.replace(part, folder / name)
+    files[name] = {"bytes": (folder / name).stat().st_size, "sha256": digest}
+    return name
 
 
 def load_model(

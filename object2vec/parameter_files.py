@@ -17,9 +17,9 @@ import io
 import math
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, Optional
 
 import numpy as np
 
@@ -115,7 +115,34 @@ class ParameterFile:
             Behind the last block, if the file's content is not the one of `sha256`, or if a number
             is not finite.
         """
-        digest = hashlib.sha256(self._start)
+        digest = hashlib.sha256()
+        unsound = yield from self._read_numbers(digest)
+        if digest.hexdigest() != sha256:
+            raise changed(self._path)
+        self._check_finite(unsound)
+
+    def sha256(self) -> str:
+        """Read the whole file and give its SHA-256, in hexadecimal digits.
+
+        Raises
+        ------
+        CustomerError
+            If a number is not finite.
+        """
+        digest = hashlib.sha256()
+        reading = self._read_numbers(digest)
+        while True:
+            try:
+                next(reading)
+            except StopIteration as end:
+                self._check_finite(end.value)
+                return digest.hexdigest()
+
+    def _read_numbers(
+        self, digest: hashlib._Hash
+    ) -> Generator[tuple[str, int, np.ndarray], None, Optional[str]]:
+        """As `blocks`; returns the name of a parameter that is not finite."""
+        digest.update(self._start)
         buffer = np.empty(_BLOCK, "<f4")
         unsound = None
         for name, array in self._arrays.items():
@@ -131,12 +158,13 @@ class ParameterFile:
                     unsound = name
                 yield name, begin, numbers
         digest.update(self._end)
-        if digest.hexdigest() != sha256:
-            raise changed(self._path)
+        return unsound
+
+    def _check_finite(self, unsound: Optional[str]) -> None:
         if unsound is not None:
             raise CustomerError(
                 f"Parameter {unsound} in {self._path} holds NaN or infinity, so the model does not "
-                "give finite numbers: train it again."
+                "give finite numbers: train it again, for example with a lower learning_rate."
             )
 
     def _read_array(self, number: int) -> _Stored:

@@ -132,6 +132,21 @@ def test_a_failed_save_leaves_the_older_model(
     )
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_not_saved(
+    folder: Path, network: Object2VecNetwork, value: float
+) -> None:
+    before = (folder / "model.json").read_bytes()
+    kept = network.params["mlp_fc0_bias"].data().asnumpy()
+    network.params["mlp_fc0_bias"].data()[1] = value
+    with pytest.raises(CustomerError, match=r"mlp_fc0_bias in .* holds NaN or infinity"):
+        artifacts.save_model(folder, network)
+    assert (folder / "model.json").read_bytes() == before
+    np.testing.assert_array_equal(
+        arrays(artifacts.load_model(folder).network)["mlp_fc0_bias"], kept
+    )
+
+
 _SAVER = """
 import sys
 sys.path.insert(0, sys.argv[2])
