@@ -13,7 +13,7 @@ import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Optional, Union, cast
+from typing import BinaryIO, Union, cast
 
 from object2vec.errors import CustomerError
 
@@ -66,15 +66,13 @@ def sync_folder(folder: PathLike) -> None:
             os.close(handle)
 
 
-def open_regular(path: PathLike, folder: Optional[int] = None) -> io.BufferedReader:
+def open_regular(path: PathLike) -> io.BufferedReader:
     """Open a regular file for reading bytes, and nothing else: no link, pipe or device.
 
     Parameters
     ----------
     path : path-like
         The file.
-    folder : int, optional
-        An open folder that a relative path starts from.
 
     Raises
     ------
@@ -83,7 +81,7 @@ def open_regular(path: PathLike, folder: Optional[int] = None) -> io.BufferedRea
     """
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe may not block
     try:
-        handle = os.open(path, flags, dir_fd=folder)
+        handle = os.open(path, flags)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise OSError(errno.ELOOP, "it is a symbolic link, not a file", path) from None

@@ -35,7 +35,7 @@ _MIB = 1 << 20
 # Bytes that a file may have; a parameter file's size follows from the hyperparameters.
 _LARGEST_MANIFEST = _MIB
 _LARGEST_HYPERPARAMETERS = _MIB
-_LARGEST_METRICS = 64 * _MIB
+_LARGEST_METRICS = 16 * _MIB
 _LARGEST_OTHER = 1024 * _MIB
 
 

@@ -82,7 +82,7 @@ class ParameterFile:
         if (magic, reserved) != (_FILE_MAGIC, 0):
             self._refuse("does not begin as a file of MXNet's parameters does")
         if count != len(shapes):
-            self._refuse(f"holds {count} parameters instead of {len(shapes)}")
+            self._refuse(f"holds {count} instead of {len(shapes)} parameters")
         stored = [self._read_array(number) for number in range(1, count + 1)]
         self._taken.clear()
         names = self._read_names(count, shapes)
