@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
 
 from object2vec.errors import CustomerError
-from object2vec.files import atomic_write
-from object2vec.hyperparameters import Hyperparameters, parse
-from object2vec.manifest import (
-    FORMAT,
-    FORMAT_VERSION,
-    MANIFEST,
-    check_files,
-    read_json,
-    read_manifest,
-    sha256,
-)
+from object2vec.files import atomic_write, locked_folder
+from object2vec.hyperparameters import Hyperparameters
+from object2vec.manifest import FORMAT, FORMAT_VERSION, MANIFEST, Manifest
+from object2vec.model_files import ModelFiles, read_model
 from object2vec.mxnet_import import mx
 from object2vec.network import INPUT_NAMES, Object2VecNetwork
+from object2vec.parameter_files import ParameterFile
+from object2vec.parameter_shapes import parameter_shapes
 from object2vec.version import __version__
 
 _STEM = r"(parameters|hyperparameters|metrics|scores|enc[01]|vocabulary[01])"
 _OWN_FILE = re.compile(
     rf"{_STEM}-[0-9a-f]{{12}}\.(params|json)"
     # what a kill leaves of `_add_file` and of `atomic_write`
-    rf"|\.\.?{_STEM}\.part(\.[0-9a-f]{{12}}\.tmp)?|\.model\.json\.[0-9a-f]{{12}}\.tmp"
+    rf"|\.\.?{_STEM}(\.[0-9a-f]{{12}})?\.part(\.[0-9a-f]{{12}}\.tmp)?"
+    r"|\.model\.json\.[0-9a-f]{12}\.tmp"
 )
 _PathLike = Union[str, os.PathLike]
 
@@ -52,6 +50,8 @@ class LoadedModel:
         The gluonnlp vocabularies of in0 and in1, None where none was given.
     complete : bool
         False for a model saved before its first epoch ended.
+    digest : str
+        Tells this model from every other; see `Manifest.digest`.
     """
 
     hyperparameters: Hyperparameters
@@ -59,6 +59,7 @@ class LoadedModel:
     metrics: dict[str, Any]
     vocabularies: tuple[Any, Any]
     complete: bool
+    digest: str
 
 
 def save_model(
@@ -68,11 +69,12 @@ def save_model(
     metrics: Optional[dict[str, Any]] = None,
     vocabularies: tuple[Any, Any] = (None, None),
     complete: bool = True,
-) -> None:
+) -> str:
     """Write a model, replacing an older one in one step.
 
     Files are named by their content and ``model.json``, which lists them, is renamed into place
-    last: until then the older model stands. Foreign files in the folder are left alone.
+    last: until then the older model stands. Foreign files in the folder are left alone. Of several
+    writers one waits for the other, so that the folder holds the model of the last one, whole.
 
     Parameters
     ----------
@@ -86,9 +88,31 @@ def save_model(
         gluonnlp vocabularies of in0 and in1, or None each.
     complete : bool
         False marks weights from before the first epoch's end.
+
+    Returns
+    -------
+    str
+        The model's digest; see `Manifest.digest`.
+
+    Raises
+    ------
+    CustomerError
+        If a parameter is not finite, or another process has been writing to the folder for five
+        minutes. The older model then stands.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    with locked_folder(folder):
+        return _write_model(folder, network, metrics or {}, vocabularies, complete)
+
+
+def _write_model(
+    folder: Path,
+    network: Object2VecNetwork,
+    metrics: dict[str, Any],
+    vocabularies: tuple[Any, Any],
+    complete: bool,
+) -> str:
     files: dict[str, dict[str, Any]] = {}
 
     def add_text(stem: str, text: str) -> str:
@@ -107,7 +131,7 @@ def save_model(
         "hyperparameters": add_text(
             "hyperparameters", json.dumps(network.hyperparameters.to_dict(), indent=1)
         ),
-        "metrics": add_text("metrics", json.dumps(metrics or {}, indent=1)),
+        "metrics": add_text("metrics", json.dumps(metrics, indent=1)),
         "networks": {
             name: {"symbol": add_text(name, symbol.tojson()), "inputs": inputs}
             for name, (symbol, inputs) in symbols.items()
@@ -121,12 +145,14 @@ def save_model(
         },
         "files": files,
     }
+    content = json.dumps(manifest, indent=1).encode()
     with atomic_write(folder / MANIFEST) as stream:
-        stream.write(json.dumps(manifest, indent=1).encode())
+        stream.write(content)
     for path in folder.iterdir():
         if _OWN_FILE.fullmatch(path.name) and path.name not in files:
             with contextlib.suppress(OSError):
                 path.unlink()
+    return hashlib.sha256(content).hexdigest()
 
 
 def _add_parameters(
@@ -136,10 +162,26 @@ def _add_parameters(
         f"arg:{name}": parameter.data(parameter.list_ctx()[0])
         for name, parameter in network.params.items()
     }
-    # MXNet writes to names only; the open stream then brings the same file to the disk
-    return _add_file(
-        folder, "parameters", "params", lambda stream: mx.nd.save(stream.name, arrays), files
-    )
+
+    def write(stream: Any) -> None:
+        # MXNet writes to names only, and only to those in UTF-8
+        mx.nd.save(f"/proc/self/fd/{stream.fileno()}", arrays)
+
+    def digest_of(part: Path) -> str:
+        # what could not be loaded is not to replace what can
+        with part.open("rb") as stream:
+            shapes = parameter_shapes(network.hyperparameters)
+            return ParameterFile(stream, folder, shapes).sha256()
+
+    return _add_file(folder, "parameters", "params", write, files, digest_of)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _add_file(
@@ -148,19 +190,23 @@ def _add_file(
     ending: str,
     write: Callable[[Any], Any],
     files: dict[str, dict[str, Any]],
+    digest_of: Callable[[Path], str] = _sha256,
 ) -> str:
-    part = folder / f".{stem}.part"
+    # a name of its own, for file systems without locks
+    part = folder / f".{stem}.{secrets.token_hex(6)}.part"
     with atomic_write(part) as stream:
         write(stream)
-    digest = sha256(part)
+    digest = digest_of(part)
     name = f"{stem}-{digest[:12]}.{ending}"
     os.replace(part, folder / name)
     files[name] = {"bytes": (folder / name).stat().st_size, "sha256": digest}
     return name
 
 
-def load_model(folder: _PathLike, context: Optional[Any] = None) -> LoadedModel:
-    """Read a model directory.
+def load_model(
+    folder: _PathLike, context: Optional[Any] = None, expected_digest: Optional[str] = None
+) -> LoadedModel:
+    """Read a model directory; whatever happens to it later, the model stays what it is.
 
     Parameters
     ----------
@@ -168,59 +214,83 @@ def load_model(folder: _PathLike, context: Optional[Any] = None) -> LoadedModel:
         What `save_model` wrote.
     context : mxnet.Context, optional
         The device to load to; the CPU by default.
+    expected_digest : str, optional
+        The `LoadedModel.digest` of the model that it has to be.
 
     Raises
     ------
     CustomerError
         If the folder holds no model, the original's ``model_algo-1``, a model of another format
-        version, or a damaged file.
+        version, a damaged file, or another model than the expected one.
     """
-    folder = Path(folder)
-    manifest = read_manifest(folder)
-    check_files(folder, manifest)
-    hyperparameters, _ = parse(read_json(folder / manifest["hyperparameters"]))
-    network = Object2VecNetwork(hyperparameters)
-    for parameter in network.params.values():
-        parameter.grad_req = "null"
-    network.params.initialize(init="zeros", ctx=context or mx.cpu(0), force_reinit=True)
-    _set_parameters(folder / manifest["parameters"], network)
-    return LoadedModel(
-        hyperparameters,
-        network,
-        read_json(folder / manifest["metrics"]),
-        tuple(_read_vocabulary(folder, manifest["vocabularies"][key]) for key in ("in0", "in1")),
-        manifest["complete"],
-    )
+
+    def load(files: ModelFiles) -> LoadedModel:
+        hyperparameters = files.hyperparameters()
+        # before the network takes memory for what the hyperparameters say
+        parameters = files.parameters(parameter_shapes(hyperparameters))
+        metrics, vocabularies = files.metrics(), files.vocabularies()
+        files.check_others()
+        network = Object2VecNetwork(hyperparameters)
+        for parameter in network.params.values():
+            parameter.grad_req = "null"
+            parameter.initialize(mx.init.Zero(), ctx=context or mx.cpu(0), force_reinit=True)
+        arrays = {name: parameter.data() for name, parameter in network.params.items()}
+        _fill(arrays, parameters, files.manifest)
+        return LoadedModel(
+            hyperparameters,
+            network,
+            metrics,
+            (_vocabulary(vocabularies[0], folder), _vocabulary(vocabularies[1], folder)),
+            files.manifest.complete,
+            files.manifest.digest,
+        )
+
+    return read_model(folder, load, expected_digest)
 
 
-def restore_parameters(folder: _PathLike, network: Object2VecNetwork) -> None:
+def restore_parameters(
+    folder: _PathLike, network: Object2VecNetwork, expected_digest: Optional[str] = None
+) -> None:
     """Give a network, on all its devices, the parameters of a model directory.
+
+    Parameters
+    ----------
+    folder : path
+        What `save_model` wrote.
+    network : Object2VecNetwork
+        Initialized; after an error it is what it was.
+    expected_digest : str, optional
+        What `save_model` gave; another job may have written to the folder since.
 
     Raises
     ------
     CustomerError
-        If the folder holds no model or that of another network.
+        If the folder holds no sound model, that of another network, or another than the expected.
     """
-    folder = Path(folder)
-    _set_parameters(folder / read_manifest(folder)["parameters"], network)
+
+    def read(files: ModelFiles) -> dict[str, Any]:
+        parameters = files.parameters(parameter_shapes(network.hyperparameters))
+        arrays = {name: mx.nd.zeros(value.shape) for name, value in network.params.items()}
+        _fill(arrays, parameters, files.manifest)
+        return arrays
+
+    for name, array in read_model(folder, read, expected_digest).items():
+        network.params[name].set_data(array)
 
 
-def _set_parameters(path: Path, network: Object2VecNetwork) -> None:
-    arrays = mx.nd.load(str(path))
-    for name, parameter in network.params.items():
-        array = arrays.get(f"arg:{name}")
-        if array is None or array.shape != parameter.shape:
-            found = "is missing" if array is None else f"has the shape {array.shape}"
-            raise CustomerError(
-                f"Parameter {name} {found} in {path}, but the hyperparameters beside it ask for "
-                f"{parameter.shape}; the model directory mixes two models: save it anew."
-            )
-        parameter.set_data(array)
+def _fill(arrays: Mapping[str, Any], parameters: ParameterFile, manifest: Manifest) -> None:
+    """Copy a file's numbers block by block, so that no second copy of a table exists."""
+    for name, begin, numbers in parameters.blocks(manifest.files[manifest.parameters].sha256):
+        part = arrays[name].reshape((-1,))[begin : begin + len(numbers)]
+        part[:] = numbers  # waits until it is copied
 
 
-def _read_vocabulary(folder: Path, name: Optional[str]) -> Any:
-    if name is None:
+def _vocabulary(text: Optional[str], folder: _PathLike) -> Any:
+    if text is None:
         return None
     import gluonnlp  # only here, because most models have no vocabulary
 
-    return gluonnlp.Vocab.from_json((folder / name).read_text(encoding="utf-8"))
+    try:
+        return gluonnlp.Vocab.from_json(text)
+    except (AssertionError, LookupError, TypeError, ValueError) as error:
+        raise CustomerError(f"gluonnlp cannot read a vocabulary in {folder}: {error}.") from None

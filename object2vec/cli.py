@@ -319,14 +319,14 @@ def _validate(options: argparse.Namespace) -> int:
 def _predict(options: argparse.Namespace) -> int:
     from object2vec.engine_type import choose_engine
     from object2vec.logs import logging_to
-    from object2vec.manifest import check_files, read_manifest
+    from object2vec.model_files import check_model
     from object2vec.serving.formats import format_answer, infer, parse_body, read_requests
     from object2vec.serving.media_types import JSON_LINES, choose_accept, parse_content_type
 
     content_type = parse_content_type(options.content_type)
     accept = choose_accept(options.accept, content_type)
     # Found in no time; the model's loader would need MXNet first.
-    check_files(options.model_dir, read_manifest(options.model_dir))
+    check_model(options.model_dir)
     streaming = content_type.media_type == accept == JSON_LINES
     with logging_to(sys.stderr, logging.WARNING), _input(options.input) as source:
         choose_engine()

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import gzip
+import io
 import os
 import secrets
+import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Union, cast
 
+from object2vec.errors import CustomerError
+
 PathLike = Union[str, "os.PathLike[str]"]
 _GZIP_MAGIC = b"\x1f\x8b"
+_BETWEEN_TRIES = 0.02  # seconds
+# What file systems without locks of folders answer.
+_NO_LOCKS = (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 
 
 @contextlib.contextmanager
@@ -54,6 +64,81 @@ def sync_folder(folder: PathLike) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def open_regular(path: PathLike) -> io.BufferedReader:
+    """Open a regular file for reading bytes, and nothing else: no link, pipe or device.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+
+    Raises
+    ------
+    OSError
+        If it cannot be opened, or is no regular file.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe may not block
+    try:
+        handle = os.open(path, flags)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "it is a symbolic link, not a file", path) from None
+        raise
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is no regular file", path)
+    return open(handle, "rb")
+
+
+@contextlib.contextmanager
+def locked_folder(folder: PathLike, seconds: float = 300) -> Iterator[None]:
+    """Hold a folder's lock for writers; another one waits, in this process or elsewhere.
+
+    The lock is the kernel's, on the folder itself: it leaves no file, ends with its process, and
+    holds up no reader. On a file system without locks of folders (some network drives) nothing is
+    held.
+
+    Parameters
+    ----------
+    folder : path-like
+        It must exist.
+    seconds : float
+        How long to wait for another writer.
+
+    Raises
+    ------
+    CustomerError
+        If another writer holds the lock for longer.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        end = time.monotonic() + seconds
+        while not _try_lock(handle):
+            if time.monotonic() > end:
+                raise CustomerError(
+                    f"Another process has been writing to {folder} for {seconds:.0f} seconds: "
+                    "give each job a folder of its own."
+                )
+            time.sleep(_BETWEEN_TRIES)
+        yield
+    finally:
+        # A forked child may hold the folder open too, so that closing alone would not unlock it.
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_UN)
+        os.close(handle)
+
+
+def _try_lock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    return True
 
 
 def open_input(path: PathLike) -> BinaryIO:

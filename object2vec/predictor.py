@@ -52,17 +52,30 @@ class Predictor:
 
     @classmethod
     def load(
-        cls, model_dir: Union[str, os.PathLike[str]], context: Optional[Any] = None
+        cls,
+        model_dir: Union[str, os.PathLike[str]],
+        context: Optional[Any] = None,
+        expected_digest: Optional[str] = None,
     ) -> Predictor:
         """Load a model directory.
+
+        Parameters
+        ----------
+        model_dir : path
+            A model directory.
+        context : mxnet.Context, optional
+            The device; the CPU by default.
+        expected_digest : str, optional
+            The digest, from `manifest.read_manifest`, of the model that it has to be.
 
         Raises
         ------
         CustomerError
-            If the folder holds no model, a damaged one, or one of an unknown format.
+            If the folder holds no model, a damaged one, one of an unknown format, or another one
+            than the expected.
         """
         context = context or mx.cpu(0)
-        loaded = artifacts.load_model(model_dir, context)
+        loaded = artifacts.load_model(model_dir, context, expected_digest)
         loaded.network.hybridize()
         return cls(loaded.network, context, loaded.vocabularies, loaded.metrics)
 

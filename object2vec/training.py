@@ -178,6 +178,7 @@ class _Training:
             hyperparameters.early_stopping_patience, hyperparameters.early_stopping_tolerance
         )
         self._history: list[dict[str, float]] = []
+        self._saved: Optional[str] = None  # the digest of the model in the folder
         if hyperparameters.seed is None:
             self._seed = secrets.randbits(31)
             logger.info("Drew the seed %d; set '_seed' to it to repeat this run.", self._seed)
@@ -372,7 +373,7 @@ class _Training:
 
     def _save(self, complete: bool) -> None:
         begun = time.time()
-        artifacts.save_model(
+        self._saved = artifacts.save_model(
             self._folder,
             self._network,
             metrics={
@@ -399,7 +400,7 @@ class _Training:
         best = self._stopping.best_epoch
         logger.info("Best model based on epoch %d. Best loss: %.3f", best, self._stopping.best_loss)
         if interrupted or best < len(self._history) - 1:
-            artifacts.restore_parameters(self._folder, self._network)
+            artifacts.restore_parameters(self._folder, self._network, self._saved)
         self._log.milliseconds(begun, {"finalize.time": time.time() - begun})
 
     def _add_sums(

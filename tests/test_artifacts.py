@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -84,6 +85,13 @@ def test_incomplete_mark(tmp_path: Path, network: Object2VecNetwork) -> None:
     assert not artifacts.load_model(tmp_path).complete
 
 
+@pytest.mark.parametrize("name", [b"a b", "ü".encode(), b"back\\slash", b"not UTF-8 \xff\xfe"])
+def test_any_name_of_a_folder(name: bytes, tmp_path: Path, network: Object2VecNetwork) -> None:
+    folder = Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), name)))
+    artifacts.save_model(folder, network)
+    assert artifacts.load_model(folder).complete
+
+
 def test_only_open_formats(folder: Path) -> None:
     names = {path.name for path in folder.iterdir()}
     assert names == {"model.json", *manifest(folder)["files"]}
@@ -121,6 +129,21 @@ def test_a_failed_save_leaves_the_older_model(
     np.testing.assert_array_equal(
         arrays(artifacts.load_model(folder).network)["embed_0_weight"],
         arrays(network)["embed_0_weight"],
+    )
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_not_saved(
+    folder: Path, network: Object2VecNetwork, value: float
+) -> None:
+    before = (folder / "model.json").read_bytes()
+    kept = network.params["mlp_fc0_bias"].data().asnumpy()
+    network.params["mlp_fc0_bias"].data()[1] = value
+    with pytest.raises(CustomerError, match=r"mlp_fc0_bias in .* holds NaN or infinity"):
+        artifacts.save_model(folder, network)
+    assert (folder / "model.json").read_bytes() == before
+    np.testing.assert_array_equal(
+        arrays(artifacts.load_model(folder).network)["mlp_fc0_bias"], kept
     )
 
 
@@ -210,7 +233,7 @@ def test_other_format_version(folder: Path, version: object) -> None:
     content = {**manifest(folder), "format_version": version, "object2vec_version": "9.8"}
     (folder / "model.json").write_text(json.dumps(content))
     text = refusal(folder)
-    assert f"format_version {version}" in text
+    assert f"format_version {json.dumps(version)}" in text
     assert "object2vec 9.8" in text
 
 

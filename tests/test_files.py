@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from object2vec.files import atomic_write, open_input
+from object2vec.files import atomic_write, open_input, open_regular
 
 
 def test_a_written_file_holds_the_bytes_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
@@ -83,3 +83,17 @@ def test_the_content_decides_whether_a_file_is_gzipped(
     path.write_bytes(gzip.compress(b"text\n") if packed else b"text\n")
     with open_input(path) as stream:
         assert stream.read() == b"text\n"
+
+
+def test_only_a_regular_file_is_opened(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"text")
+    with open_regular(tmp_path / "file") as stream:
+        assert stream.read() == b"text"
+    (tmp_path / "link").symlink_to("file")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "pipe")
+    for name, words in (("link", "link"), ("device", "link"), ("pipe", "no regular file")):
+        with pytest.raises(OSError, match=words):
+            open_regular(tmp_path / name)
+    with pytest.raises(OSError, match="no regular file"):
+        open_regular("/dev/zero")

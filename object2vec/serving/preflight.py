@@ -87,7 +87,7 @@ def _check(model_dir: str, preferred_mode: Optional[str]) -> Findings:
             "train it again with a lower learning_rate."
         )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return Findings(peak, count_gpus(), read_manifest(model_dir)["complete"])
+    return Findings(peak, count_gpus(), read_manifest(model_dir).complete)
 
 
 def main() -> int:
