@@ -240,6 +240,46 @@ def test_a_long_stream_through_real_pipes(trained: Path) -> None:
     np.testing.assert_allclose(scores, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("source", "packed"),
+    [("<(cat {0})", False), ("<(gzip -c {0})", True), ("/dev/stdin", False), ("pipe", True)],
+    ids=["substitution", "gzip", "stdin", "named"],
+)
+def test_no_line_of_a_pipe_is_lost(
+    trained: Path, tmp_path: Path, source: str, packed: bool
+) -> None:
+    rows = [{"in0": [i % 5], "in1": [i // 5 % 5]} for i in range(5000)]
+    file, target = write_lines(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl"
+    command = f"{sys.executable} -m object2vec predict --model-dir {trained} --output {target}"
+    writer = f"gzip -c {file}" if packed else f"cat {file}"
+    if source == "pipe":
+        os.mkfifo(tmp_path / "pipe")
+        script = f"{writer} >{tmp_path}/pipe & {command} --input {tmp_path}/pipe"
+    elif source == "/dev/stdin":
+        script = f"{writer} | {command} --input {source}"
+    else:
+        script = f"{command} --input {source.format(file)}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    scores = np.array([json.loads(line)["scores"] for line in target.read_text().splitlines()])
+    np.testing.assert_allclose(scores, Object2Vec.load(trained).predict(rows), atol=1e-6)
+
+
+def test_hyperparameters_may_come_from_a_pipe(tmp_path: Path) -> None:
+    data = write_lines(tmp_path / "pairs.jsonl", PAIRS)
+    settings = {"enc0_max_seq_len": 1, "enc0_vocab_size": 5, "enc_dim": 8}
+    (tmp_path / "h.json").write_text(json.dumps(settings, indent=3000))
+    command = f"{sys.executable} -m object2vec validate --train {data}"
+    done = subprocess.run(
+        ["bash", "-c", f"{command} --hyperparameters <(cat {tmp_path}/h.json)"],
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"are sound" in done.stdout
+
+
 def test_each_line_is_answered_when_it_comes(trained: Path) -> None:
     command = [sys.executable, "-m", "object2vec", "predict", "--model-dir", str(trained)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as talk:
