@@ -17,6 +17,7 @@ from object2vec.errors import AlgorithmError, CustomerError, failure_text
 from object2vec.version import __version__
 
 if TYPE_CHECKING:
+    from object2vec.stop_request import StopRequest
     from object2vec.training_job import Job
 
 BASE_VARIABLE = "OBJECT2VEC_BASE"
@@ -101,13 +102,15 @@ class _Parser(argparse.ArgumentParser):
         return text + "\n".join(lines) + "\n"
 
 
-def main(arguments: Optional[Sequence[str]] = None) -> int:
+def main(arguments: Optional[Sequence[str]] = None, *, stop: Optional[StopRequest] = None) -> int:
     """Run the command.
 
     Parameters
     ----------
     arguments : sequence of str, optional
         Default: those of the process.
+    stop : StopRequest, optional
+        Takes signals already; for `train` alone, which else takes them while it runs.
 
     Returns
     -------
@@ -115,7 +118,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         Exit code.
     """
     try:
-        options = _parser().parse_args(arguments)
+        options = _parser().parse_args(arguments, argparse.Namespace(stop=stop))
         return int(options.run(options))
     except KeyboardInterrupt:
         _say("Stopped.")
@@ -291,7 +294,7 @@ def _train(options: argparse.Namespace) -> int:
         if options.train is not None:
             if options.model_dir is None:
                 raise CustomerError("--model-dir is missing: it says where the model is written.")
-            return run(lambda: _direct_job(options), _say, progress=progress)
+            return run(lambda: _direct_job(options), _say, progress=progress, stop=options.stop)
         environment = Environment(_base(options))
 
         def report(text: str) -> None:
@@ -299,7 +302,12 @@ def _train(options: argparse.Namespace) -> int:
             environment.write_failure(text)
             _say(text)
 
-        return run(lambda: job_from_environment(environment), report, progress=progress)
+        return run(
+            lambda: job_from_environment(environment),
+            report,
+            progress=progress,
+            stop=options.stop,
+        )
 
 
 def _validate(options: argparse.Namespace) -> int:
