@@ -449,23 +449,33 @@ def _given(parameters: Sequence[str]) -> dict[str, str]:
 @contextlib.contextmanager
 def _input(file: Optional[str]) -> Iterator[BinaryIO]:
     if file is None:
+        if sys.stdin is None:
+            raise CustomerError("Standard input is closed: name the input by --input.")
         if sys.stdin.isatty():
             _say("Reading from the terminal; Ctrl-D ends the input.")
         yield sys.stdin.buffer
         return
+    import gzip
+    import zlib
+
     from object2vec.files import open_input
 
     try:
         stream = open_input(file)
     except OSError as error:
         raise CustomerError(f"{file} cannot be read: {error.strerror}.") from None
-    with stream:
-        yield stream
+    try:
+        with stream:
+            yield stream
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise CustomerError(f"The gzip file {file} is damaged or incomplete: {error}") from None
 
 
 @contextlib.contextmanager
 def _output(file: Optional[str]) -> Iterator[BinaryIO]:
-    if file is None:
+    if file is None or _is_standard_output(file):
+        if sys.stdout is None:
+            raise CustomerError("Standard output is closed: name the output by --output.")
         yield sys.stdout.buffer
         return
     from object2vec.files import atomic_write
@@ -480,3 +490,11 @@ def _output(file: Optional[str]) -> Iterator[BinaryIO]:
         return
     with atomic_write(path) as stream:
         yield stream
+
+
+def _is_standard_output(file: str) -> bool:
+    """Whether a name such as /dev/stdout leads there; a file in its place would be lost."""
+    try:
+        return os.path.samestat(os.stat(file), os.fstat(1))
+    except OSError:
+        return False

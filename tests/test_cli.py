@@ -304,6 +304,65 @@ def test_a_bad_line_is_named_and_no_half_output_is_left(
     assert not target.exists()
 
 
+@pytest.mark.parametrize("damage", ["cut", "broken", "sum"])
+def test_a_damaged_gzip_input_is_told_in_one_sentence(
+    trained: Path, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    packed = gzip.compress(b'{"in0": [1]}\n' * 9)
+    source = tmp_path / "in.gz"
+    source.write_bytes(
+        {
+            "cut": packed[:-9],
+            "broken": packed[:10] + b"\xff" * 20,
+            "sum": packed[:-8] + b"\0" * 8,
+        }[damage]
+    )
+    assert main(["predict", "--model-dir", str(trained), "--input", str(source)]) == 1
+    sentence = one_sentence(capsys.readouterr().err)
+    assert sentence.startswith(f"Customer Error: The gzip file {source} is damaged")
+
+
+@pytest.mark.parametrize(("name", "option"), [("stdin", "--input"), ("stdout", "--output")])
+def test_a_closed_stream_is_told_in_one_sentence(
+    name: str,
+    option: str,
+    trained: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    arguments = ["predict", "--model-dir", str(trained)]
+    if name == "stdout":
+        arguments += ["--input", str(write_lines(tmp_path / "in.jsonl", [{"in0": [1]}]))]
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, name, None)
+        code = main(arguments)
+    assert code == 1
+    assert option in one_sentence(capsys.readouterr().err)
+
+
+def test_the_name_of_standard_output_is_no_file_to_replace(trained: Path, tmp_path: Path) -> None:
+    target, link = tmp_path / "out.jsonl", tmp_path / "stdout"
+    # As /dev/stdout is, in a folder where a mistake does no harm.
+    link.symlink_to("/proc/self/fd/1")
+    target.write_text("what was there\n")
+    with target.open("ab") as stream:
+        command = [sys.executable, "-m", "object2vec", "predict", "--model-dir", str(trained)]
+        done = subprocess.run(
+            [*command, "--output", str(link)],
+            input=b'{"in0": [1]}\n',
+            stdout=stream,
+            stderr=subprocess.PIPE,
+            timeout=120,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (0, b"")
+    first, answer = target.read_text().splitlines()
+    assert first == "what was there"
+    assert "embeddings" in json.loads(answer)
+    assert link.is_symlink()
+
+
 def test_the_originals_model_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
