@@ -76,7 +76,7 @@ setup(
     python_requires=">=3.9,<3.13",
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,
-    entry_points={"console_scripts": ["object2vec=object2vec.cli:main"]},
+    entry_points={"console_scripts": ["object2vec=object2vec.__main__:main"]},
     classifiers=[
         "Development Status :: 4 - Beta",
         "Intended Audience :: Developers",

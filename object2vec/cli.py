@@ -17,6 +17,7 @@ from object2vec.errors import AlgorithmError, CustomerError, failure_text
 from object2vec.version import __version__
 
 if TYPE_CHECKING:
+    from object2vec.stop_request import StopRequest
     from object2vec.training_job import Job
 
 BASE_VARIABLE = "OBJECT2VEC_BASE"
@@ -101,13 +102,15 @@ class _Parser(argparse.ArgumentParser):
         return text + "\n".join(lines) + "\n"
 
 
-def main(arguments: Optional[Sequence[str]] = None) -> int:
+def main(arguments: Optional[Sequence[str]] = None, *, stop: Optional[StopRequest] = None) -> int:
     """Run the command.
 
     Parameters
     ----------
     arguments : sequence of str, optional
         Default: those of the process.
+    stop : StopRequest, optional
+        Takes signals already; for `train` alone, which else takes them while it runs.
 
     Returns
     -------
@@ -115,7 +118,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         Exit code.
     """
     try:
-        options = _parser().parse_args(arguments)
+        options = _parser().parse_args(arguments, argparse.Namespace(stop=stop))
         return int(options.run(options))
     except KeyboardInterrupt:
         _say("Stopped.")
@@ -291,7 +294,7 @@ def _train(options: argparse.Namespace) -> int:
         if options.train is not None:
             if options.model_dir is None:
                 raise CustomerError("--model-dir is missing: it says where the model is written.")
-            return run(lambda: _direct_job(options), _say, progress=progress)
+            return run(lambda: _direct_job(options), _say, progress=progress, stop=options.stop)
         environment = Environment(_base(options))
 
         def report(text: str) -> None:
@@ -299,7 +302,12 @@ def _train(options: argparse.Namespace) -> int:
             environment.write_failure(text)
             _say(text)
 
-        return run(lambda: job_from_environment(environment), report, progress=progress)
+        return run(
+            lambda: job_from_environment(environment),
+            report,
+            progress=progress,
+            stop=options.stop,
+        )
 
 
 def _validate(options: argparse.Namespace) -> int:
@@ -441,23 +449,33 @@ def _given(parameters: Sequence[str]) -> dict[str, str]:
 @contextlib.contextmanager
 def _input(file: Optional[str]) -> Iterator[BinaryIO]:
     if file is None:
+        if sys.stdin is None:
+            raise CustomerError("Standard input is closed: name the input by --input.")
         if sys.stdin.isatty():
             _say("Reading from the terminal; Ctrl-D ends the input.")
         yield sys.stdin.buffer
         return
+    import gzip
+    import zlib
+
     from object2vec.files import open_input
 
     try:
         stream = open_input(file)
     except OSError as error:
         raise CustomerError(f"{file} cannot be read: {error.strerror}.") from None
-    with stream:
-        yield stream
+    try:
+        with stream:
+            yield stream
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise CustomerError(f"The gzip file {file} is damaged or incomplete: {error}") from None
 
 
 @contextlib.contextmanager
 def _output(file: Optional[str]) -> Iterator[BinaryIO]:
-    if file is None:
+    if file is None or _is_standard_output(file):
+        if sys.stdout is None:
+            raise CustomerError("Standard output is closed: name the output by --output.")
         yield sys.stdout.buffer
         return
     from object2vec.files import atomic_write
@@ -472,3 +490,11 @@ def _output(file: Optional[str]) -> Iterator[BinaryIO]:
         return
     with atomic_write(path) as stream:
         yield stream
+
+
+def _is_standard_output(file: str) -> bool:
+    """Whether a name such as /dev/stdout leads there; a file in its place would be lost."""
+    try:
+        return os.path.samestat(os.stat(file), os.fstat(1))
+    except OSError:
+        return False

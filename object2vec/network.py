@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import Any, Optional
@@ -24,7 +23,6 @@ _OF_A_READ = 20.0
 _WIDTHS = {"hadamard": 1, "concat": 2, "abs_diff": 1}  # in multiples of enc_dim
 
 
-@functools.cache
 def _numbers(block: Any) -> int:
     """Numbers in all parameters of a block."""
     return sum(math.prod(value.shape) for value in block.collect_params().values())
@@ -169,6 +167,9 @@ class Object2VecNetwork:
         self.loss: Any = Loss(self.scorer, hyperparameters.is_regression)
         for block in (*self.encoders, self.scorer):
             self.params.update(block.collect_params())
+        # Counted once: each request asks for them.
+        self._encoder_numbers = tuple(_numbers(encoder) for encoder in self.encoders)
+        self._scorer_numbers = _numbers(self.scorer)
 
     def _make_tables(self) -> tuple[Any, Any]:
         settings = self.hyperparameters
@@ -255,13 +256,13 @@ class Object2VecNetwork:
 
     def scoring_operations(self, pairs: int) -> float:
         """Floating point operations of scoring embedded pairs."""
-        return 2.0 * pairs * _numbers(self.scorer)
+        return 2.0 * pairs * self._scorer_numbers
 
     def encoding_operations(self, side: int, tokens: int) -> float:
         """Floating point operations of embedding lists of so many tokens together."""
         # each token meets each weight of a convolution or an LSTM once
         width = self._tables[side].shape[1]
-        return tokens * (2.0 * _numbers(self.encoders[side]) + _OF_A_READ * width)
+        return tokens * (2.0 * self._encoder_numbers[side] + _OF_A_READ * width)
 
     def trained_tables(self) -> list[Any]:
         """The token tables that training moves, each once."""

@@ -7,12 +7,9 @@ import faulthandler
 import logging
 import platform
 import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
@@ -31,6 +28,7 @@ from object2vec.errors import (
 from object2vec.hyperparameters import HYPERPARAMETERS, Hyperparameters, parse
 from object2vec.logs import LOGGER_NAME
 from object2vec.manifest import refuse_original_model
+from object2vec.stop_request import StoppedBeforeTraining, StopRequest
 from object2vec.version import __version__
 
 if TYPE_CHECKING:
@@ -85,50 +83,6 @@ class Inputs:
     auxiliary: Optional[Auxiliary] = None
 
 
-class StopRequest:
-    """SIGTERM and Ctrl-C: end the reading at once, the training at its next batch.
-
-    An instance is the `stop` function of `object2vec.training.train`.
-    """
-
-    def __init__(self) -> None:
-        self.signal: Optional[signal.Signals] = None
-        self._deferred = False
-
-    def __call__(self) -> bool:
-        return self.signal is not None
-
-    def defer(self) -> None:
-        """From now on only remember the request, until the training asks for it."""
-        self._deferred = True
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Take both signals for the length of a ``with`` block (main thread only)."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        taken = (signal.SIGTERM, signal.SIGINT)
-        before = {number: signal.signal(number, self._receive) for number in taken}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _receive(self, number: int, _frame: Optional[FrameType]) -> None:
-        # Nothing is logged here: the signal may have come in the middle of a log line.
-        if self.signal is signal.SIGINT and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.signal = signal.Signals(number)
-        if not self._deferred:
-            raise StoppedBeforeTraining
-
-
-class StoppedBeforeTraining(BaseException):
-    """A signal came while the inputs were read; like KeyboardInterrupt not an Exception."""
-
-
 def job_from_environment(environment: Environment) -> Job:
     """Read SageMaker's configuration files.
 
@@ -175,6 +129,7 @@ def run(
     report_failure: Callable[[str], None],
     *,
     progress: bool = False,
+    stop: Optional[StopRequest] = None,
 ) -> int:
     """Run a training job to its end, whatever that is.
 
@@ -186,6 +141,8 @@ def run(
         Receives one line, ``Customer Error: …``, when the job fails.
     progress : bool, default False
         Show a progress bar on standard error.
+    stop : StopRequest, optional
+        One that listens already; by default signals are taken until this returns.
 
     Returns
     -------
@@ -195,23 +152,31 @@ def run(
     if not faulthandler.is_enabled():
         # A crash in native code then leaves a Python traceback in the log.
         _enable_faulthandler()
-    stop = StopRequest()
-    try:
-        with stop.listening():
-            return _train(read_job(), stop, progress)
-    except StoppedBeforeTraining:
-        _logger.info("Stopped by %s before the training began: nothing was saved.", _name(stop))
-        return _exit_code(stop)
-    except KeyboardInterrupt:
-        _logger.info("Stopped by a second Ctrl-C: what was saved last stays as it is.")
-        return EXIT_INTERRUPTED
-    except Exception as error:
-        known = explained(error)
-        code = exit_code_of(known)
-        if code == AlgorithmError.exit_code:
-            _logger.error("The traceback of the failure:", exc_info=error)
-        report_failure(failure_text(known))
-        return code
+    stop = stop or StopRequest()
+    # To the end: a signal that comes while the end is told changes nothing of it.
+    with stop.listening():
+        try:
+            return _train(read_job, stop, progress)
+        except StoppedBeforeTraining:
+            return _stopped_before_training(stop)
+        except KeyboardInterrupt:
+            _logger.info("Stopped by a second Ctrl-C: what was saved last stays as it is.")
+            return EXIT_INTERRUPTED
+        except Exception as error:
+            if stop() and not stop.trains:
+                # What the signal interrupted has made an error of it, as Python's enum does.
+                return _stopped_before_training(stop)
+            known = explained(error)
+            code = exit_code_of(known)
+            if code == AlgorithmError.exit_code:
+                _logger.error("The traceback of the failure:", exc_info=error)
+            report_failure(failure_text(known))
+            return code
+
+
+def _stopped_before_training(stop: StopRequest) -> int:
+    _logger.info("Stopped by %s before the training began: nothing was saved.", _name(stop))
+    return _exit_code(stop)
 
 
 def explained(error: Exception) -> Exception:
@@ -264,13 +229,15 @@ def _labels(hyperparameters: Hyperparameters, data: PairDataset) -> str:
     return "labels " + ", ".join(f"{label}: {count:,}" for label, count in enumerate(counts))
 
 
-def _train(job: Job, stop: StopRequest, progress: bool) -> int:
-    inputs = read_inputs(job)
-    stop.defer()
+def _train(read_job: Callable[[], Job], stop: StopRequest, progress: bool) -> int:
+    with stop.interrupting():
+        job = read_job()
+        inputs = read_inputs(job)
+    # An exception may be lost in the middle of an import, so that a signal only is remembered.
     from object2vec.training import train
 
-    if stop():
-        raise StoppedBeforeTraining
+    stop.check()
+    stop.trains = True
     result = train(
         inputs.hyperparameters,
         inputs.datasets["train"],

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import pickletools
+import shutil
+import tempfile
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Optional
 
@@ -14,7 +18,7 @@ import numpy as np
 import orjson
 
 from object2vec.errors import CustomerError
-from object2vec.files import open_input
+from object2vec.files import open_input, rejoined
 
 _SNIFFED_BYTES = 1 << 20
 _ROWS_AT_ONCE = 4096
@@ -94,12 +98,12 @@ def read_vectors(path: Path, table: VectorTable, width_name: str) -> None:
     try:
         with open_input(path) as stream:
             head = stream.read(_SNIFFED_BYTES)
-        if head.startswith(_ZIP_MAGIC):
-            _read_npz(path, table, width_name)
-            return
-        _check_width(path, _width_of_text(head, path), table, width_name)
-        with open_input(path) as stream:
-            _read_text(stream, table)
+            if head.startswith(_ZIP_MAGIC):
+                with _sought_in(head, stream) as archive:
+                    _read_npz(archive, path, table, width_name)
+                return
+            _check_width(path, _width_of_text(head, path), table, width_name)
+            _read_text(rejoined(head, stream), table)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise CustomerError(f"{path} is damaged: {error}") from None
     except OSError as error:
@@ -208,9 +212,21 @@ def _is_utf8(word: bytes) -> bool:
     return True
 
 
-def _read_npz(path: Path, table: VectorTable, width_name: str) -> None:
+@contextlib.contextmanager
+def _sought_in(head: bytes, stream: BinaryIO) -> Iterator[IO[bytes]]:
+    """A file to seek in with the contents of a stream, whose first bytes are read."""
+    if isinstance(stream, io.BufferedReader) and stream.seekable():
+        yield stream
+        return
+    # a pipe has no way back, and in gzip it is a long one
+    with tempfile.TemporaryFile() as copy:
+        shutil.copyfileobj(rejoined(head, stream), copy)
+        yield copy
+
+
+def _read_npz(file: IO[bytes], path: Path, table: VectorTable, width_name: str) -> None:
     """Read gluonnlp's format without gluonnlp, whose reader unpickles what the file holds."""
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(file) as archive:
         if not {_NPZ_TOKENS, _NPZ_VECTORS} <= set(archive.namelist()):
             raise CustomerError(
                 f"{path} is a zip archive without {_NPZ_TOKENS} and {_NPZ_VECTORS}: give the text "

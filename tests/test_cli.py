@@ -240,6 +240,46 @@ def test_a_long_stream_through_real_pipes(trained: Path) -> None:
     np.testing.assert_allclose(scores, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("source", "packed"),
+    [("<(cat {0})", False), ("<(gzip -c {0})", True), ("/dev/stdin", False), ("pipe", True)],
+    ids=["substitution", "gzip", "stdin", "named"],
+)
+def test_no_line_of_a_pipe_is_lost(
+    trained: Path, tmp_path: Path, source: str, packed: bool
+) -> None:
+    rows = [{"in0": [i % 5], "in1": [i // 5 % 5]} for i in range(5000)]
+    file, target = write_lines(tmp_path / "in.jsonl", rows), tmp_path / "out.jsonl"
+    command = f"{sys.executable} -m object2vec predict --model-dir {trained} --output {target}"
+    writer = f"gzip -c {file}" if packed else f"cat {file}"
+    if source == "pipe":
+        os.mkfifo(tmp_path / "pipe")
+        script = f"{writer} >{tmp_path}/pipe & {command} --input {tmp_path}/pipe"
+    elif source == "/dev/stdin":
+        script = f"{writer} | {command} --input {source}"
+    else:
+        script = f"{command} --input {source.format(file)}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    scores = np.array([json.loads(line)["scores"] for line in target.read_text().splitlines()])
+    np.testing.assert_allclose(scores, Object2Vec.load(trained).predict(rows), atol=1e-6)
+
+
+def test_hyperparameters_may_come_from_a_pipe(tmp_path: Path) -> None:
+    data = write_lines(tmp_path / "pairs.jsonl", PAIRS)
+    settings = {"enc0_max_seq_len": 1, "enc0_vocab_size": 5, "enc_dim": 8}
+    (tmp_path / "h.json").write_text(json.dumps(settings, indent=3000))
+    command = f"{sys.executable} -m object2vec validate --train {data}"
+    done = subprocess.run(
+        ["bash", "-c", f"{command} --hyperparameters <(cat {tmp_path}/h.json)"],
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"are sound" in done.stdout
+
+
 def test_each_line_is_answered_when_it_comes(trained: Path) -> None:
     command = [sys.executable, "-m", "object2vec", "predict", "--model-dir", str(trained)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as talk:
@@ -262,6 +302,65 @@ def test_a_bad_line_is_named_and_no_half_output_is_left(
     sentence = one_sentence(capsys.readouterr().err)
     assert 'Vocab id "5" is not less than vocab_size=5 (line 2)' in sentence
     assert not target.exists()
+
+
+@pytest.mark.parametrize("damage", ["cut", "broken", "sum"])
+def test_a_damaged_gzip_input_is_told_in_one_sentence(
+    trained: Path, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    packed = gzip.compress(b'{"in0": [1]}\n' * 9)
+    source = tmp_path / "in.gz"
+    source.write_bytes(
+        {
+            "cut": packed[:-9],
+            "broken": packed[:10] + b"\xff" * 20,
+            "sum": packed[:-8] + b"\0" * 8,
+        }[damage]
+    )
+    assert main(["predict", "--model-dir", str(trained), "--input", str(source)]) == 1
+    sentence = one_sentence(capsys.readouterr().err)
+    assert sentence.startswith(f"Customer Error: The gzip file {source} is damaged")
+
+
+@pytest.mark.parametrize(("name", "option"), [("stdin", "--input"), ("stdout", "--output")])
+def test_a_closed_stream_is_told_in_one_sentence(
+    name: str,
+    option: str,
+    trained: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    arguments = ["predict", "--model-dir", str(trained)]
+    if name == "stdout":
+        arguments += ["--input", str(write_lines(tmp_path / "in.jsonl", [{"in0": [1]}]))]
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, name, None)
+        code = main(arguments)
+    assert code == 1
+    assert option in one_sentence(capsys.readouterr().err)
+
+
+def test_the_name_of_standard_output_is_no_file_to_replace(trained: Path, tmp_path: Path) -> None:
+    target, link = tmp_path / "out.jsonl", tmp_path / "stdout"
+    # As /dev/stdout is, in a folder where a mistake does no harm.
+    link.symlink_to("/proc/self/fd/1")
+    target.write_text("what was there\n")
+    with target.open("ab") as stream:
+        command = [sys.executable, "-m", "object2vec", "predict", "--model-dir", str(trained)]
+        done = subprocess.run(
+            [*command, "--output", str(link)],
+            input=b'{"in0": [1]}\n',
+            stdout=stream,
+            stderr=subprocess.PIPE,
+            timeout=120,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (0, b"")
+    first, answer = target.read_text().splitlines()
+    assert first == "what was there"
+    assert "embeddings" in json.loads(answer)
+    assert link.is_symlink()
 
 
 def test_the_originals_model_is_refused(

@@ -9,11 +9,15 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
+import time
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from object2vec.files import atomic_write, open_input, open_regular
+from object2vec.files import atomic_write, open_input, open_regular, rejoined
 
 
 def test_a_written_file_holds_the_bytes_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
@@ -97,3 +101,99 @@ def test_only_a_regular_file_is_opened(tmp_path: Path) -> None:
             open_regular(tmp_path / name)
     with pytest.raises(OSError, match="no regular file"):
         open_regular("/dev/zero")
+
+
+def feed(path: Path, pieces: Sequence[bytes]) -> threading.Thread:
+    """Write to a named pipe, piece by piece, once its reader has come."""
+
+    def work() -> None:
+        with path.open("wb", buffering=0) as stream:
+            for piece in pieces:
+                stream.write(piece)
+                time.sleep(0.01)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("first", [0, 1, 2, 3, 9])
+def test_a_pipe_gives_every_byte_once(tmp_path: Path, packed: bool, first: int) -> None:
+    text = b"".join(b"%d\n" % number for number in range(30_000))
+    # Two members, as when files are joined by cat.
+    data = gzip.compress(text[:100]) + gzip.compress(text[100:]) if packed else text
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    pieces = [data[:1], data[1:first], data[first:]] if first else [data]
+    writer = feed(pipe, [piece for piece in pieces if piece])
+    with open_input(pipe) as stream:
+        assert stream.readline() == b"0\n"
+        assert stream.read() == text[2:]
+    writer.join(timeout=30)
+    assert not writer.is_alive()
+
+
+@pytest.mark.parametrize("data", [b"", b"\x1f", b"x"])
+def test_a_pipe_may_hold_less_than_what_decides(tmp_path: Path, data: bytes) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = feed(pipe, [data])
+    with open_input(pipe) as stream:
+        assert stream.read() == data
+    writer.join(timeout=30)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_what_a_pipe_holds_is_given_when_it_comes(tmp_path: Path, packed: bool) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    goes_on = threading.Event()
+    packer = zlib.compressobj(wbits=31)
+
+    def work() -> None:
+        with pipe.open("wb", buffering=0) as stream:
+            for line in (b"first\n", b"second\n"):
+                part = packer.compress(line) + packer.flush(zlib.Z_SYNC_FLUSH)
+                stream.write(part if packed else line)
+                goes_on.wait(timeout=30)
+            stream.write(packer.flush() if packed else b"")
+
+    writer = threading.Thread(target=work)
+    writer.start()
+    with open_input(pipe) as stream:
+        assert stream.readline() == b"first\n"
+        assert not goes_on.is_set()
+        goes_on.set()
+        assert stream.read() == b"second\n"
+    writer.join(timeout=30)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_closed_input_is_closed_all_the_way_down(tmp_path: Path, packed: bool) -> None:
+    path = tmp_path / "data"
+    path.write_bytes(gzip.compress(b"text") if packed else b"text")
+    before = os.listdir("/proc/self/fd")
+    with open_input(path) as stream:
+        assert stream.read(1) == b"t"
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_plain_file_can_be_sought_in(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    path.write_bytes(b"text")
+    with open_input(path) as stream:
+        assert stream.read() == b"text"
+        stream.seek(1)
+        assert stream.read() == b"ext"
+
+
+def test_the_start_of_a_stream_is_put_back(tmp_path: Path) -> None:
+    text = bytes(range(256)) * 100
+    path = tmp_path / "data"
+    path.write_bytes(gzip.compress(text))
+    for length in (0, 1, 8192, 20_000, len(text)):
+        stream = open_input(path)
+        with rejoined(stream.read(length), stream) as whole:
+            assert whole.read() == text
+        assert stream.closed

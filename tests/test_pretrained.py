@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import pickle
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 from object2vec import hyperparameters as hp
 from object2vec.errors import CustomerError
 from object2vec.pretrained import TokenVectors, as_vocab, read_auxiliary, read_vocabulary
+from object2vec.vector_files import VectorTable, read_vectors
 
 VECTORS = {"the": [0.5, -1.0, 2e-3], "cat": [1.0, 2.0, 3.0], "été": [4.0, 5.0, 6.0]}
 VOCAB = {"the": 3, "cat": 0, "été": 5, "unseen": 1}
@@ -224,6 +226,28 @@ def test_every_word_of_a_large_npz_keeps_its_vector(
         vectors = only(auxiliary.vectors[0])
         assert vectors.known.sum() == count
         np.testing.assert_array_equal(vectors.matrix[::-1][:count], matrix[:count])
+
+
+@pytest.mark.parametrize("writer", ["cat", "gzip -c"])
+@pytest.mark.parametrize("archive", [True, False])
+def test_vectors_may_come_from_a_pipe(
+    tmp_path: Path, rng: np.random.Generator, writer: str, archive: bool
+) -> None:
+    words = [f"w{i}" for i in range(4000)]
+    matrix = rng.normal(size=(len(words), 3)).astype(np.float32)
+    file, pipe = tmp_path / "file", tmp_path / "pipe"
+    if archive:
+        save_npz(file, words, matrix)
+    else:
+        file.write_text("".join(f"{w} {' '.join(map(str, v))}\n" for w, v in zip(words, matrix)))
+    ids = {word.encode(): position for position, word in enumerate(words)}
+    table = VectorTable(ids, len(words), 3)
+    os.mkfifo(pipe)
+    with subprocess.Popen(["sh", "-c", f"{writer} {file} >{pipe}"]) as process:
+        read_vectors(pipe, table, "enc_dim")
+        assert process.wait(timeout=60) == 0
+    assert table.known.all()
+    np.testing.assert_array_equal(table.matrix, matrix)
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +23,8 @@ from object2vec import training_job
 from object2vec.cli import main
 from object2vec.errors import AlgorithmError, CustomerError, PlatformError, failure_text
 from object2vec.metrics import METRIC_DEFINITIONS
-from object2vec.training_job import Job, StopRequest, explained, run
+from object2vec.stop_request import StopRequest
+from object2vec.training_job import Job, explained, run
 
 LINE = re.compile(r"\[\d\d/\d\d/\d{4} \d\d:\d\d:\d\d (INFO|WARNING|ERROR) \d+\] ")
 SETTINGS = {
@@ -70,12 +73,20 @@ def build(
         path.write_text(content)
 
 
-def start(base: Path) -> subprocess.Popen[str]:
+def start(base: Path, *, direct: bool = False, **keywords: Any) -> subprocess.Popen[str]:
+    """Start a job of the folder, or one that names the folder's files directly."""
+    given = ["--base", str(base)]
+    if direct:
+        given = ["--model-dir", f"{base}/model"]
+        given += ["--hyperparameters", f"{base}/input/config/hyperparameters.json"]
+        for channel in os.listdir(base / "input/data"):
+            given += [f"--{channel}", f"{base}/input/data/{channel}"]
     return subprocess.Popen(
-        [sys.executable, "-m", "object2vec", "train", "--base", str(base)],
+        [sys.executable, "-m", "object2vec", "train", *given],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        **keywords,
     )
 
 
@@ -310,10 +321,9 @@ def test_signals_while_reading_end_the_job_and_are_given_back(number: int, code:
     assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == before
 
 
-def test_a_deferred_stop_only_remembers_until_a_second_ctrl_c() -> None:
+def test_a_stop_only_remembers_until_a_second_ctrl_c() -> None:
     stop = StopRequest()
     with stop.listening():
-        stop.defer()
         assert not stop()
         os.kill(os.getpid(), signal.SIGINT)
         deadline = time.monotonic() + 5
@@ -337,3 +347,114 @@ def test_a_job_in_another_thread_leaves_the_signals_alone() -> None:
     thread.join(timeout=30)
     assert codes == [1]
     assert failures == ["Customer Error: not this time"]
+
+
+def hold_back_sigterm() -> None:
+    """In a child: it comes when there is someone to take it, not while the interpreter starts."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
+
+def test_sigterm_before_the_first_import_saves_nothing(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    build(tmp_path, rng, channels=("train",))
+    process = start(tmp_path, preexec_fn=hold_back_sigterm)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (0, "")
+    assert "Stopped by SIGTERM before the training began: nothing was saved." in out
+    assert "Number of GPUs" not in out
+    assert sorted(os.listdir(tmp_path)) == ["input"]
+
+
+def test_sigterm_while_the_interpreter_goes_down_changes_nothing(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    build(tmp_path, rng, channels=("train",))
+    program = (
+        "import atexit, os, signal, sys\n"
+        "atexit.register(os.kill, os.getpid(), signal.SIGTERM)\n"
+        f"sys.argv = ['object2vec', 'train', '--base', {str(tmp_path)!r}]\n"
+        "from object2vec.__main__ import main\n"
+        "sys.exit(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads((tmp_path / "model/model.json").read_text())["complete"] is True
+    assert not (tmp_path / "output").exists()
+
+
+def test_what_a_signal_made_of_an_interrupted_step_is_no_failure() -> None:
+    failures: list[str] = []
+
+    def read_job() -> Job:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        except BaseException as error:
+            raise RuntimeError("Error calling __set_name__") from error
+        raise AssertionError("the signal should have ended the reading")
+
+    assert run(read_job, failures.append) == 0
+    assert failures == []
+
+
+def test_a_signal_whose_exception_is_lost_still_ends_the_reading() -> None:
+    failures: list[str] = []
+
+    def read_job() -> Job:
+        with contextlib.suppress(BaseException):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        raise CustomerError("the rest of the reading")
+
+    assert run(read_job, failures.append) == 0
+    assert failures == []
+
+
+def test_a_signal_while_a_failure_is_told_changes_nothing_of_it() -> None:
+    failures: list[str] = []
+
+    def read_job() -> Job:
+        raise CustomerError("a real one")
+
+    def report(text: str) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            os.kill(os.getpid(), number)
+        failures.append(text)
+
+    assert run(read_job, report) == 1
+    assert failures == ["Customer Error: a real one"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("direct", [False, True], ids=["base", "train"])
+def test_sigterm_at_any_moment_is_no_failure(
+    tmp_path: Path, rng: np.random.Generator, direct: bool
+) -> None:
+    build(tmp_path, rng, mini_batch_size="50", learning_rate="1e-6")
+    end, length, runs = time.monotonic() + 12, 0.0, 0
+    while time.monotonic() < end or runs < 4:
+        base = tmp_path / str(runs)
+        shutil.copytree(tmp_path / "input", base / "input")
+        began = time.monotonic()
+        process = start(base, direct=direct, preexec_fn=hold_back_sigterm)
+        if runs:  # the first one measures
+            time.sleep(rng.uniform(0, 1.05 * length))
+            process.send_signal(signal.SIGTERM)
+            if runs % 2:
+                time.sleep(rng.uniform(0, 0.1))
+                process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=120)
+        length = length or time.monotonic() - began
+        assert (process.returncode, err) == (0, ""), out
+        assert not (base / "output").exists()
+        manifest = base / "model/model.json"
+        assert manifest.exists() != ("nothing was saved" in out), out
+        if manifest.exists():
+            model = json.loads(manifest.read_text())
+            assert {*model["files"], "model.json"} == set(os.listdir(base / "model"))
+            assert model["complete"] is ("marked as incomplete" not in out)
+        runs += 1

@@ -137,20 +137,30 @@ def read_requests(stream: BinaryIO, hyperparameters: Hyperparameters) -> Iterato
     hyperparameters : Hyperparameters
         Of the model.
     """
-    read = getattr(stream, "read1", stream.read)
-    first_line, rest = 1, b""
-    while True:
-        data = read(_CHUNK_BYTES)
-        lines = (rest + data).split(b"\n")
-        rest = lines.pop() if data else b""
+    first_line = 1
+    for lines in _arriving_lines(stream):
         for start in range(0, len(lines), _CHUNK_LINES):
             part = lines[start : start + _CHUNK_LINES]
             request = parse_lines(part, hyperparameters, first_line)
             first_line += len(part)
             if request.count:
                 yield request
-        if not data:
-            return
+
+
+def _arriving_lines(stream: BinaryIO) -> Iterator[list[bytes]]:
+    """Yield whole lines as they arrive; the parts of a long one are joined once, at its end."""
+    read = getattr(stream, "read1", stream.read)
+    begun = bytearray()
+    while data := read(_CHUNK_BYTES):
+        *lines, rest = data.split(b"\n")
+        if not lines:
+            begun += rest
+            continue
+        lines[0] = bytes(begun) + lines[0]
+        begun = bytearray(rest)
+        yield lines
+    if begun:
+        yield [bytes(begun)]
 
 
 def group_instances(

@@ -1,0 +1,94 @@
+"""A model that was dropped is freed, however many a process trains and loads."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small_jobs import random_lists, random_pairs, settings
+
+from object2vec.artifacts import save_model
+from object2vec.predictor import Predictor
+from object2vec.training import train
+
+NETWORKS = ["hcnn", "bilstm", "pooled_embedding"]
+# Ends with the megabytes in use after the 4th and after the 10th model, fitted and loaded.
+PROGRAM = """
+import ctypes, gc, logging, sys, tempfile
+from object2vec import Object2Vec
+
+logging.disable(logging.CRITICAL)
+network, enc_dim = sys.argv[1], int(sys.argv[2])
+rows = [{"in0": [a, b], "in1": [b], "label": int(a == b)} for a in range(6) for b in range(6)]
+
+def used():
+    gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096 / 1e6
+
+def fitted():
+    model = Object2Vec(
+        enc0_max_seq_len=3, enc0_vocab_size=6, enc0_network=network, enc0_token_embedding_dim=8,
+        enc_dim=enc_dim, mlp_dim=256, epochs=1, mini_batch_size=18,
+    )
+    return model.fit(rows)
+
+def ten(make):
+    sizes = []
+    for _ in range(10):
+        model = make()
+        model.embed(in0=[[1]])
+        model.predict(rows[:2])
+        del model
+        sizes.append(used())
+    return sizes[3], sizes[9]
+
+with tempfile.TemporaryDirectory() as folder:
+    fitted().save(folder)
+    print(*ten(fitted), *ten(lambda: Object2Vec.load(folder)))
+"""
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_nothing_holds_a_network_that_was_dropped(
+    network: str, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    def dropped(predictor: Predictor) -> list[weakref.ref[Any]]:
+        predictor.scores(random_lists(rng, 2), random_lists(rng, 2))
+        predictor.embeddings(0, random_lists(rng, 2))
+        own = predictor.network
+        return [weakref.ref(one) for one in (own, *own.encoders, own.scorer, *own.params.values())]
+
+    given = settings(enc0_network=network, epochs=1)
+    trained = train(given, random_pairs(rng, 20)).predictor
+    save_model(tmp_path, trained.network)
+    references = [*dropped(trained), *dropped(Predictor.load(tmp_path))]
+    del trained
+    gc.collect()
+    assert [reference() for reference in references] == [None] * len(references)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("network", "enc_dim"), [("pooled_embedding", 4096), ("hcnn", 1024), ("bilstm", 512)]
+)
+def test_memory_stays_what_it_is_from_model_to_model(network: str, enc_dim: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, network, str(enc_dim)],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    fitted, last_fitted, loaded, last_loaded = map(float, done.stdout.split()[-4:])
+    # One model has 4 MB or more.
+    assert last_fitted < fitted + 8, done.stdout
+    assert last_loaded < loaded + 8, done.stdout
