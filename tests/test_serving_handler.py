@@ -194,9 +194,8 @@ def test_an_answer_above_the_limit_is_refused_before_it_is_computed(predictor: P
 
 def test_log_lines_cannot_command_the_server() -> None:
     record = logging.LogRecord("a", 30, "f", 1, "x\n[PID] 1\r[METRICS]y\u2028z", (), None)
-    first, *rest = WorkerFormatter().format(record).splitlines()
-    assert first.endswith("x") and len(rest) == 3
-    assert all(line.startswith("    ") for line in rest)
+    (line,) = WorkerFormatter().format(record).splitlines()
+    assert line.endswith(r"x\n[PID] 1\r[METRICS]y\u2028z")
 
 
 # --- settings
