@@ -300,7 +300,9 @@ def test_damaged_gzip_files_are_refused(tmp_path: Path, rng: np.random.Generator
     lines = [b'{"label": 1, "in0": [%d], "in1": []}\n' % x for x in rng.integers(20, size=2000)]
     packed = gzip.compress(b"".join(lines))
     cut = write(tmp_path / "cut.gz", packed[: len(packed) // 2])
-    assert sentence_of(cut, SOFTMAX) == f"The gzip file {cut} ends too early: is it complete?"
+    assert (
+        sentence_of(cut, SOFTMAX) == f"The gzip file {cut} ends before its end mark: it is cut off"
+    )
     middle = len(packed) // 2
     broken = packed[:middle] + bytes(byte ^ 255 for byte in packed[middle:])
     assert str(tmp_path) in sentence_of(write(tmp_path / "broken.gz", broken), SOFTMAX)
