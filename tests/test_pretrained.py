@@ -169,7 +169,7 @@ def test_the_width_of_a_pooled_table_is_enc_dim(tmp_path: Path) -> None:
         (b"3 3\nthe \x00\x00\x80?\x00\x00\x00@\x00\x00@@\n", "is a binary file"),
         (
             "Other 1 2 3\nwords 1 2 3\n",
-            "no vector for any of the 4 words of vocab.json; it holds 2",
+            'such as "the", "cat", "été"; it holds 2 vectors of words such as "Other", "words"',
         ),
         ("the one two three\n", "no vector for any of the 4 words"),
         (gzip.compress(TEXT.encode())[:-20], "damaged"),
