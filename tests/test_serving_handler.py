@@ -177,7 +177,7 @@ def test_numbers_that_are_not_finite_are_no_answer(model_dir: Path) -> None:
     for parameter in model.network.params.values():
         parameter.set_data(parameter.data() * float("inf"))
     reply = reply_to(model, BODY, {}, Settings())
-    assert reply.status == 500 and b"no finite numbers" in reply.body
+    assert reply.status == 500 and b"does not give finite numbers" in reply.body
 
 
 def test_an_answer_above_the_limit_is_refused_before_it_is_computed(predictor: Predictor) -> None:
