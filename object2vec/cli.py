@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import logging
 import os
 import sys
@@ -417,15 +416,9 @@ def _direct_job(options: argparse.Namespace) -> Job:
 def _read_configuration(file: Optional[str]) -> Mapping[str, Any]:
     if file is None:
         return {}
-    try:
-        content = json.loads(Path(file).read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise CustomerError(f"{file} cannot be read: {error.strerror}.") from None
-    except ValueError as error:
-        raise CustomerError(f"{file} is not valid JSON: {error}.") from None
-    if not isinstance(content, dict):
-        raise CustomerError(f'{file} must hold one JSON object such as {{"enc_dim": 300}}.')
-    return content
+    from object2vec.environment import read_json_object
+
+    return read_json_object(Path(file))
 
 
 def _given(parameters: Sequence[str]) -> dict[str, str]:

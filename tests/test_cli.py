@@ -110,7 +110,7 @@ def test_a_bare_call_shows_the_commands(capsys: pytest.CaptureFixture[str]) -> N
         (["train", "--base", "/no/such/folder"], "/no/such/folder does not exist"),
         (["train", "-p", "epochs=1", "--validation", "x"], "--validation, -p can only be used"),
         (["validate", "--train", "x", "-p", "epochs"], "NAME=VALUE"),
-        (["validate", "--train", "x", "--hyperparameters", "/no/file"], "/no/file cannot be read"),
+        (["validate", "--train", "x", "--hyperparameters", "/no/file"], "Cannot read /no/file"),
         (["validate", "--train", "/no/file", *OPTIONS], "/no/file"),
         (["validate", "--train", "/no/file", *OPTIONS, "-p", "epochs=0"], "'epochs'"),
         (["predict", "--model-dir", "/no/model"], "/no/model"),
@@ -139,7 +139,9 @@ def test_the_base_may_come_from_the_environment(
     assert (tmp_path / "output/failure").read_text() == capsys.readouterr().err.strip()
 
 
-@pytest.mark.parametrize("text", ["{", "[1]", ""])
+@pytest.mark.parametrize(
+    "text", ["{", "[1]", "", "[" * 100_000, '{"a": ' * 1000, '{"a": 1, "a": 2}', "9" * 5000]
+)
 def test_a_broken_hyperparameter_file(
     text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
