@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Optional, TextIO, Union
 
-from object2vec.text import LONGEST_SENTENCE, bounded, escaped
+from object2vec.text import LONGEST_SENTENCE, bounded, escaped, quoted
 
 LOGGER_NAME = "object2vec"
 
@@ -36,7 +36,7 @@ class LineFormatter(logging.Formatter):
         )
 
     def format(self, record: logging.LogRecord) -> str:
-        text = record.getMessage()
+        text = _message(record)
         if text.startswith(_BARE_START):
             return escaped(text)
         record = copy.copy(record)
@@ -48,6 +48,20 @@ class LineFormatter(logging.Formatter):
         lines = super().formatException(ei).split("\n")
         text = "\n".join(bounded(line, _LONGEST_TRACEBACK_LINE) for line in lines)
         return bounded(text, _LONGEST_TRACEBACK, keep="\n")
+
+
+def _message(record: logging.LogRecord) -> str:
+    """The text of a record; a list or a mapping in it takes no longer, however large or deep."""
+    args = record.args
+    if not args:
+        return record.getMessage()
+    # A single mapping stands there alone.
+    values = args if isinstance(args, tuple) else (args,)
+    short = (
+        quoted(value, LONGEST_SENTENCE) if type(value) in (dict, list, tuple) else value
+        for value in values
+    )
+    return str(record.msg) % tuple(short)
 
 
 class _ProgressAwareHandler(logging.StreamHandler):

@@ -11,6 +11,8 @@ LONGEST_NAME = 300
 #: Far more than our own sentences have, even one that lists many errors.
 LONGEST_SENTENCE = 4000
 _LONGEST_INTEGER = 256  # bits
+_DEEPEST = 40  # brackets in brackets
+_PYTHON_COMMA = ", "
 
 
 def escaped(text: str, keep: str = "") -> str:
@@ -66,7 +68,7 @@ def shown(value: Any, limit: int = 60) -> str:
 
 def quoted(value: Any, limit: int = 80) -> str:
     """A value as Python writes it, shortened for a sentence; see `shown`."""
-    return _first(_pieces(value, limit, _as_python, ", "), limit)
+    return _first(_pieces(value, limit, _as_python, _PYTHON_COMMA), limit)
 
 
 def _first(pieces: Iterator[str], limit: int) -> str:
@@ -78,23 +80,32 @@ def _first(pieces: Iterator[str], limit: int) -> str:
     return text
 
 
-def _pieces(value: Any, limit: int, scalar: Callable[[Any, int], str], comma: str) -> Iterator[str]:
-    """The text of a value, piece by piece; each level gives a bracket before the next is seen."""
+def _pieces(
+    value: Any, limit: int, scalar: Callable[[Any, int], str], comma: str, depth: int = 0
+) -> Iterator[str]:
+    """The text of a value, piece by piece, so that no more of it is looked at than is shown."""
     if type(value) not in (list, tuple, dict):
         yield scalar(value, limit)
         return
     start, end = ("{", "}") if type(value) is dict else ("[", "]")
     if type(value) is tuple:
         start, end = "(", ")"
+    if depth == _DEEPEST:
+        yield f"{start}...{end}"
+        return
     joint = start
     for item in value:
         yield joint
-        yield from _pieces(item, limit, scalar, comma)
+        yield from _pieces(item, limit, scalar, comma, depth + 1)
         if type(value) is dict:
             yield comma.replace(",", ":")
-            yield from _pieces(value[item], limit, scalar, comma)
+            yield from _pieces(value[item], limit, scalar, comma, depth + 1)
         joint = comma
-    yield end if value else start + end
+    if not value:
+        yield start
+    elif type(value) is tuple and len(value) == 1 and comma == _PYTHON_COMMA:
+        yield ","
+    yield end
 
 
 def _as_json(value: Any, limit: int) -> str:

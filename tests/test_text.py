@@ -58,6 +58,7 @@ def test_huge_values_are_shown_short() -> None:
         ([1, 2.5, None, True, "x"], '[1,2.5,null,true,"x"]', "[1, 2.5, None, True, 'x']"),
         ({"a": [], "b": {}}, '{"a":[],"b":{}}', "{'a': [], 'b': {}}"),
         ((1, ()), "(1,())", "(1, ())"),
+        ([(1,), {"a": (2,)}], '[(1),{"a":(2)}]', "[(1,), {'a': (2,)}]"),
         ('say "é"', '"say \\"é\\""', "'say \"é\"'"),
         (math.nan, "nan", "nan"),
         (HOSTILE, r'"a\nb\r\u001b[2J\u2028\u202e\ud800\x85\u0000"', f"'{HOSTILE_ESCAPED}'"),
@@ -146,6 +147,14 @@ def test_a_log_line_is_one_short_line_whatever_it_quotes() -> None:
     assert line.endswith(f"] found {HOSTILE_ESCAPED}")
     (line,) = logged("found %s", "k" * MEGABYTES)
     assert len(line) < 4100
+    configuration = {"a": [1, (2,), {"b": None}], "c": 0.5, "d": "e"}
+    (line,) = logged("given: %s, %d", configuration, 3)
+    assert line.endswith(f"] given: {configuration}, 3")
+    (line,) = logged("given: %s", configuration)
+    assert line.endswith(f"] given: {configuration}")
+    for huge in HUGE:
+        (line,) = logged("given: %s", {"a": huge})
+        assert "given: {'a': " in line and len(line) < 4100
     (line,) = logged("\tTraining metrics: %s", {"a": 1})
     assert line.endswith("\tTraining metrics: {'a': 1}")
 
