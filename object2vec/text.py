@@ -49,7 +49,8 @@ def named(name: object) -> str:
 def names(given: Iterable[Any], most: int = 8) -> str:
     """The first names of many, separated by commas."""
     found = list(islice(given, most + 1))
-    return ", ".join(map(bounded, map(str, found[:most]))) + (", …" if len(found) > most else "")
+    text = ", ".join(bounded(str(name), 60) for name in found[:most])
+    return f"{text}, …" if len(found) > most else text
 
 
 def whole_number(text: str, low: int, high: int) -> Optional[int]:

@@ -140,7 +140,9 @@ def test_the_base_may_come_from_the_environment(
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[1]", "", "[" * 100_000, '{"a": ' * 1000, '{"a": 1, "a": 2}', "9" * 5000]
+    "text",
+    ["{", "[1]", "", "[" * 100_000, '{"a": ' * 1000, '{"a": 1, "a": 2}', "9" * 5000],
+    ids=lambda value: value[:20],
 )
 def test_a_broken_hyperparameter_file(
     text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -264,6 +266,24 @@ def test_a_bad_line_is_named_and_no_half_output_is_left(
     sentence = one_sentence(capsys.readouterr().err)
     assert 'Vocab id "5" is not less than vocab_size=5 (line 2)' in sentence
     assert not target.exists()
+
+
+def test_numbers_that_are_not_finite_are_no_prediction(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from object2vec.artifacts import save_model
+    from object2vec.predictor import Predictor
+
+    predictor = Predictor.load(trained)
+    for parameter in predictor.network.params.values():
+        parameter.set_data(parameter.data() * 0 + 1e38)
+    save_model(tmp_path / "model", predictor.network)
+    asked = write_lines(tmp_path / "ask.jsonl", [{"in0": [1], "in1": [2]}])
+    output = tmp_path / "answers.jsonl"
+    arguments = ["--model-dir", str(tmp_path / "model"), "--input", str(asked)]
+    assert main(["predict", *arguments, "--output", str(output)]) == 1
+    assert "does not give finite numbers" in one_sentence(capsys.readouterr().err)
+    assert not output.exists()
 
 
 def test_the_originals_model_is_refused(

@@ -77,7 +77,7 @@ def test_an_object_that_cannot_be_shown_is_named() -> None:
     assert shown([Broken()]) == quoted([Broken()]) == "[<Broken>]"
 
 
-@fixed
+@settings(derandomize=True, max_examples=40, deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
                     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))  # fmt: skip
 def test_all_values_are_shown_in_print(value: Any) -> None:
