@@ -16,7 +16,7 @@ from typing import IO, Any, Optional, cast
 import numpy as np
 
 from object2vec.errors import CustomerError, Object2VecError
-from object2vec.text import named, shown
+from object2vec.text import bounded, named, shown
 from object2vec.vector_table import VectorTable
 
 _TOKENS, _VECTORS = "idx_to_token.npy", "idx_to_vec.npy"
@@ -71,12 +71,13 @@ def read_npz(path: Path, table: VectorTable, width_name: str) -> None:
     except (Object2VecError, MemoryError):
         raise
     except ValueError as error:
-        raise CustomerError(f"{named(path)} is no .npz file of gluonnlp: {error}") from None
+        reason = bounded(str(error))
+        raise CustomerError(f"{named(path)} is no .npz file of gluonnlp: {reason}") from None
     except Exception as error:
         if isinstance(error, OSError) and error.filename is not None:
             raise
         # On a damaged file zipfile and pickletools raise whatever they stumble over.
-        reason = str(error) or type(error).__name__
+        reason = bounded(str(error)) or type(error).__name__
         raise CustomerError(f"{named(path)} is damaged: {reason}") from None
 
 
