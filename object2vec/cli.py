@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Optional
 
 from object2vec.errors import AlgorithmError, CustomerError, failure_text
+from object2vec.text import bounded, named, quoted
 from object2vec.version import __version__
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class _Parser(argparse.ArgumentParser):
     lists_hyperparameters = False
 
     def error(self, message: str) -> NoReturn:
-        raise CustomerError(f"{message} (see {self.prog} --help).")
+        raise CustomerError(f"{bounded(message, 600)} (see {self.prog} --help).")
 
     def format_help(self) -> str:
         text = super().format_help()
@@ -149,7 +150,7 @@ def _whole_number(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is no whole number") from None
 
 
 def _say(sentence: str) -> None:
@@ -426,7 +427,9 @@ def _given(parameters: Sequence[str]) -> dict[str, str]:
     for parameter in parameters:
         name, sign, value = parameter.partition("=")
         if not sign or not name:
-            raise CustomerError(f"-p {parameter} must have the form NAME=VALUE, as in -p epochs=5.")
+            raise CustomerError(
+                f"-p {named(parameter)} must have the form NAME=VALUE, as in -p epochs=5."
+            )
         values[name.strip()] = value
     return values
 
@@ -443,7 +446,7 @@ def _input(file: Optional[str]) -> Iterator[BinaryIO]:
     try:
         stream = open_input(file)
     except OSError as error:
-        raise CustomerError(f"{file} cannot be read: {error.strerror}.") from None
+        raise CustomerError(f"{named(file)} cannot be read: {error.strerror}.") from None
     with stream:
         yield stream
 

@@ -8,8 +8,8 @@ from itertools import islice
 from typing import Any, Optional
 
 LONGEST_NAME = 300
-#: Far more than our own sentences have, even one that lists many errors.
-LONGEST_SENTENCE = 4000
+#: More than our longest sentence has, which lists an error for every hyperparameter.
+LONGEST_SENTENCE = 12_000
 _LONGEST_INTEGER = 256  # bits
 _DEEPEST = 40  # brackets in brackets
 _PYTHON_COMMA = ", "

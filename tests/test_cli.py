@@ -103,6 +103,10 @@ def test_a_bare_call_shows_the_commands(capsys: pytest.CaptureFixture[str]) -> N
     ("arguments", "words"),
     [
         (["fly"], "invalid choice: 'fly'"),
+        (["\x1b[2J" + "k" * 5000], "invalid choice: "),
+        (["serve", "--model-dir", "m", "--port", "9" * 5000], "argument --port: '999"),
+        (["validate", "--train", "x", "-p", "k" * 5000], "NAME=VALUE"),
+        (["predict", "--model-dir", "m", "--content-type", "k" * 5000], "is not supported"),
         (["train", "--tarin", "x"], "--tarin"),
         (["predict"], "--model-dir"),
         (["train", "--train", "x"], "--model-dir is missing"),
@@ -117,6 +121,7 @@ def test_a_bare_call_shows_the_commands(capsys: pytest.CaptureFixture[str]) -> N
         (["predict", "--model-dir", "m", "--content-type", "text/csv"], "application/jsonlines"),
         (["predict", "--model-dir", "m", "--accept", "text/csv"], "application/jsonlines"),
     ],
+    ids=lambda value: str(value)[:60],
 )
 def test_mistakes_end_in_one_sentence(
     arguments: list[str],
@@ -128,7 +133,8 @@ def test_mistakes_end_in_one_sentence(
     assert main(arguments) == 1
     captured = capsys.readouterr()
     assert words in one_sentence(captured.err)
-    assert captured.err.startswith("Customer Error: ")
+    assert captured.err.startswith("Customer Error: ") and len(captured.err) < 1000
+    assert captured.err.strip().isprintable()
 
 
 def test_the_base_may_come_from_the_environment(

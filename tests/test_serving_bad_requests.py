@@ -178,7 +178,7 @@ def test_each_is_refused_with_its_reason_and_does_no_harm(server: MmsServer) -> 
     log = server.log.read_text(errors="replace")
     assert "Traceback" not in log
     # The server reads its workers' lines in quadratic time.
-    assert max(map(len, log.splitlines())) < 5000
+    assert max(map(len, log.splitlines())) < 2000
 
 
 def test_what_is_no_http_at_all_is_survived(server: MmsServer) -> None:

@@ -13,9 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from object2vec.errors import CustomerError, failure_text
+from object2vec.hyperparameters import HYPERPARAMETERS, parse
 from object2vec.logs import LOGGER_NAME, LineFormatter, logging_to
 from object2vec.serving.worker import WorkerFormatter
-from object2vec.text import bounded, escaped, named, names, quoted, shown, whole_number
+from object2vec.text import (
+    LONGEST_SENTENCE,
+    bounded,
+    escaped,
+    named,
+    names,
+    quoted,
+    shown,
+    whole_number,
+)
 
 # A line break, an escape code, a line of Unicode, a turn of direction, half a character.
 HOSTILE = "a\nb\r\x1b[2J\u2028\u202e\ud800\x85\x00"
@@ -124,15 +134,20 @@ def test_whole_numbers_of_any_length(text: str, number: int | None) -> None:
 def test_an_error_is_one_short_line_whatever_it_quotes() -> None:
     assert str(CustomerError(f"'{HOSTILE}' is no name.")) == f"'{HOSTILE_ESCAPED}' is no name."
     error = CustomerError(f"found {'k' * MEGABYTES} instead.")
-    assert len(str(error)) == 4000
+    assert len(str(error)) == LONGEST_SENTENCE
     assert str(error).startswith("found kkk") and str(error).endswith("kkk instead.")
-    assert len(failure_text(ValueError("k" * MEGABYTES))) == 4000
+    assert len(failure_text(ValueError("k" * MEGABYTES))) == LONGEST_SENTENCE
     assert failure_text(ValueError("\x1b[2J")) == r"Algorithm Error: ValueError: \x1b[2J"
 
 
-def test_our_own_long_sentences_stay_whole() -> None:
-    sentence = " ".join(f"'hyperparameter_{n}' should be within range (1, 2)." for n in range(70))
-    assert 3000 < len(sentence) < 4000 and str(CustomerError(sentence)) == sentence
+def test_an_error_of_every_hyperparameter_stays_whole() -> None:
+    wrong = {item.name: "k" * 5000 for item in HYPERPARAMETERS}
+    with pytest.raises(CustomerError) as caught:
+        parse({**wrong, **{f"{'u' * 5000}{n}": 1 for n in range(100)}})
+    text = str(caught.value)
+    assert all(f"'{name}' should" in text for name in wrong)
+    assert "80 more names are unknown." in text
+    assert len(text) < LONGEST_SENTENCE
 
 
 def logged(*arguments: Any, **more: Any) -> list[str]:
@@ -146,7 +161,7 @@ def test_a_log_line_is_one_short_line_whatever_it_quotes() -> None:
     (line,) = logged("found %s", HOSTILE)
     assert line.endswith(f"] found {HOSTILE_ESCAPED}")
     (line,) = logged("found %s", "k" * MEGABYTES)
-    assert len(line) < 4100
+    assert len(line) < LONGEST_SENTENCE + 100
     configuration = {"a": [1, (2,), {"b": None}], "c": 0.5, "d": "e"}
     (line,) = logged("given: %s, %d", configuration, 3)
     assert line.endswith(f"] given: {configuration}, 3")
@@ -154,7 +169,7 @@ def test_a_log_line_is_one_short_line_whatever_it_quotes() -> None:
     assert line.endswith(f"] given: {configuration}")
     for huge in HUGE:
         (line,) = logged("given: %s", {"a": huge})
-        assert "given: {'a': " in line and len(line) < 4100
+        assert "given: {'a': " in line and len(line) < LONGEST_SENTENCE + 100
     (line,) = logged("\tTraining metrics: %s", {"a": 1})
     assert line.endswith("\tTraining metrics: {'a': 1}")
 
