@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Optional, cast
+from typing import IO, Any, BinaryIO, Optional, cast
 
 import numpy as np
 
@@ -45,13 +45,15 @@ class _Header:
     size: int
 
 
-def read_npz(path: Path, table: VectorTable, width_name: str) -> None:
+def read_npz(file: BinaryIO, path: Path, table: VectorTable, width_name: str) -> None:
     """Fill a table from the .npz of gluonnlp's ``TokenEmbedding.serialize``, in one pass.
 
     Parameters
     ----------
+    file : BinaryIO
+        The file, which can be sought in.
     path : pathlib.Path
-        The file.
+        Its name, for errors.
     table : VectorTable
         Takes the vectors of its words.
     width_name : str
@@ -63,8 +65,9 @@ def read_npz(path: Path, table: VectorTable, width_name: str) -> None:
         The file is damaged, something else, or its vectors have another width.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            words, vectors = _member(archive, path, _TOKENS), _member(archive, path, _VECTORS)
+        size = file.seek(0, os.SEEK_END)
+        with zipfile.ZipFile(file) as archive:
+            words, vectors = (_member(archive, size, path, name) for name in (_TOKENS, _VECTORS))
             with archive.open(words) as first, archive.open(vectors) as second:
                 sizes = words.file_size, vectors.file_size
                 _read(_Stream(first), _Stream(second), sizes, path, table, width_name)
@@ -81,7 +84,7 @@ def read_npz(path: Path, table: VectorTable, width_name: str) -> None:
         raise CustomerError(f"{named(path)} is damaged: {reason}") from None
 
 
-def _member(archive: zipfile.ZipFile, path: Path, name: str) -> zipfile.ZipInfo:
+def _member(archive: zipfile.ZipFile, size: int, path: Path, name: str) -> zipfile.ZipInfo:
     try:
         info = archive.getinfo(name)
     except KeyError:
@@ -92,7 +95,7 @@ def _member(archive: zipfile.ZipFile, path: Path, name: str) -> zipfile.ZipInfo:
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
         raise ValueError(f"{name} is encrypted or packed as NumPy packs nothing")
     packed = info.compress_size
-    if packed > os.path.getsize(path) or info.file_size > _LARGEST_RATIO * packed:
+    if packed > size or info.file_size > _LARGEST_RATIO * packed:
         raise ValueError(f"{name} cannot have the size of {info.file_size} bytes that it claims")
     return info
 

@@ -52,7 +52,8 @@ def read_vectors(path: Path, table: VectorTable, width_name: str) -> None:
         with open_input(path) as stream:
             head = stream.read(_SNIFFED_BYTES)
         if head.startswith(_ZIP_MAGIC):
-            read_npz(path, table, width_name)
+            with open_input(path) as stream:
+                read_npz(stream, path, table, width_name)
             return
         table.check_width(path, _width_of_text(head, path), width_name)
         with open_input(path) as stream:
