@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import logging
 import os
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Optional
 
 from object2vec.errors import AlgorithmError, CustomerError, failure_text
+from object2vec.text import bounded, named, quoted
 from object2vec.version import __version__
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class _Parser(argparse.ArgumentParser):
     lists_hyperparameters = False
 
     def error(self, message: str) -> NoReturn:
-        raise CustomerError(f"{message} (see {self.prog} --help).")
+        raise CustomerError(f"{bounded(message, 600)} (see {self.prog} --help).")
 
     def format_help(self) -> str:
         text = super().format_help()
@@ -153,7 +153,7 @@ def _whole_number(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number") from None
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is no whole number") from None
 
 
 def _say(sentence: str) -> None:
@@ -425,15 +425,9 @@ def _direct_job(options: argparse.Namespace) -> Job:
 def _read_configuration(file: Optional[str]) -> Mapping[str, Any]:
     if file is None:
         return {}
-    try:
-        content = json.loads(Path(file).read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise CustomerError(f"{file} cannot be read: {error.strerror}.") from None
-    except ValueError as error:
-        raise CustomerError(f"{file} is not valid JSON: {error}.") from None
-    if not isinstance(content, dict):
-        raise CustomerError(f'{file} must hold one JSON object such as {{"enc_dim": 300}}.')
-    return content
+    from object2vec.environment import read_json_object
+
+    return read_json_object(Path(file))
 
 
 def _given(parameters: Sequence[str]) -> dict[str, str]:
@@ -441,7 +435,9 @@ def _given(parameters: Sequence[str]) -> dict[str, str]:
     for parameter in parameters:
         name, sign, value = parameter.partition("=")
         if not sign or not name:
-            raise CustomerError(f"-p {parameter} must have the form NAME=VALUE, as in -p epochs=5.")
+            raise CustomerError(
+                f"-p {named(parameter)} must have the form NAME=VALUE, as in -p epochs=5."
+            )
         values[name.strip()] = value
     return values
 
@@ -463,12 +459,14 @@ def _input(file: Optional[str]) -> Iterator[BinaryIO]:
     try:
         stream = open_input(file)
     except OSError as error:
-        raise CustomerError(f"{file} cannot be read: {error.strerror}.") from None
+        raise CustomerError(f"{named(file)} cannot be read: {error.strerror}.") from None
     try:
         with stream:
             yield stream
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise CustomerError(f"The gzip file {file} is damaged or incomplete: {error}") from None
+        raise CustomerError(
+            f"The gzip file {named(file)} is damaged or incomplete: {error}"
+        ) from None
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from object2vec.hyperparameters import Hyperparameters
 from object2vec.json_lines import read_file
 from object2vec.records import (
     EXAMPLE,
-    INPUTS,
+    FIELDS,
     Rules,
     check_list,
     pack_checked,
@@ -26,6 +26,7 @@ from object2vec.records import (
     plain,
     vocab_sentence,
 )
+from object2vec.text import named, names, quoted
 
 __all__ = [
     "CONTENT_TYPES",
@@ -82,7 +83,7 @@ def read_channel(
     if not len(pairs):
         found = f"{len(files)} file(s) without a line" if files else "no file that is not empty"
         raise CustomerError(
-            f"The {channel} channel holds no pair: {path} has {found}; "
+            f"The {channel} channel holds no pair: {named(path)} has {found}; "
             f"each line of its files must hold one pair such as {EXAMPLE}"
         )
     return pairs
@@ -172,7 +173,7 @@ def check_content_type(content_type: Optional[str], channel: str) -> None:
     media_type = (content_type or "").split(";")[0].strip().lower()
     if media_type and media_type not in CONTENT_TYPES:
         raise CustomerError(
-            f"The {channel} channel has the content type {content_type!r}; "
+            f"The {channel} channel has the content type {quoted(content_type)}; "
             f"it must be {CONTENT_TYPES[0]}"
         )
 
@@ -193,11 +194,13 @@ def channel_files(path: PathLike, channel: str) -> list[Path]:
             return [root] if root.stat().st_size else []
     except OSError as error:
         raise CustomerError(
-            f"Cannot list the {channel} channel, {error.filename}: {error.strerror}"
+            f"Cannot list the {channel} channel, {named(error.filename)}: {error.strerror}"
         ) from None
     if root.exists():
-        raise CustomerError(f"The {channel} channel is neither a file nor a folder: {root}")
-    raise CustomerError(f"The {channel} channel does not exist: there is no file or folder {root}")
+        raise CustomerError(f"The {channel} channel is neither a file nor a folder: {named(root)}")
+    raise CustomerError(
+        f"The {channel} channel does not exist: there is no file or folder {named(root)}"
+    )
 
 
 def _files_below(folder: Path, seen: set[str]) -> Iterator[Path]:
@@ -218,15 +221,14 @@ def _files_below(folder: Path, seen: set[str]) -> Iterator[Path]:
 def _rows(records: Any, channel: str) -> Iterator[Any]:
     """The records of an iterable or of a data frame, known by its columns and to_dict."""
     if hasattr(records, "columns") and hasattr(records, "to_dict"):
-        names = [*INPUTS, "label"]
-        missing = [name for name in names if name not in records.columns]
+        missing = [name for name in FIELDS if name not in records.columns]
         if missing:
             raise CustomerError(
                 f"The data frame of the {channel} channel has no column {missing[0]!r}; "
-                f"it has {', '.join(map(str, records.columns))}"
+                f"it has {names(records.columns)}"
             )
-        columns = (records[name].tolist() for name in names)
-        return (dict(zip(names, row)) for row in zip(*columns))
+        columns = (records[name].tolist() for name in FIELDS)
+        return (dict(zip(FIELDS, row)) for row in zip(*columns))
     if isinstance(records, (str, bytes, Mapping)) or not isinstance(records, Iterable):
         raise CustomerError(
             f"The {channel} channel must be an iterable of pairs such as {EXAMPLE}, "

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Optional
 
-import orjson
-
 from object2vec.errors import CustomerError, PlatformError
 from object2vec.files import PathLike, atomic_write
+from object2vec.json_objects import parse_json
 from object2vec.logs import LOGGER_NAME
+from object2vec.text import LONGEST_SENTENCE, bounded, named, shown
 
 DEFAULT_BASE = "/opt/ml"
 CHANNELS = ("train", "validation", "test", "auxiliary")
 _INPUT_MODES = ("file", "fastfile")
 _DEFAULT_HOST = "algo-1"
+_LARGEST_FILE = 1 << 24
+_LONGEST_HOST = 253
+# As SageMaker allows them; a name becomes that of a folder.
+_CHANNEL_NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
 
 _LOGGER = logging.getLogger(LOGGER_NAME)
 
@@ -69,12 +75,12 @@ class Environment:
             The file is missing, cannot be read, or is no JSON object.
         """
         path = self.hyperparameters_file
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise CustomerError(
-                f"There is no file {path}; it must hold a JSON object such as "
+                f"There is no file {named(path)}; it must hold a JSON object such as "
                 '{"enc0_max_seq_len": "50", "enc0_vocab_size": "45000"}'
             )
-        return _read_object(path, CustomerError)
+        return read_json_object(path, CustomerError)
 
     @property
     def channels(self) -> dict[str, Channel]:
@@ -96,16 +102,23 @@ class Environment:
 
     @cached_property
     def _all_channels(self) -> dict[str, Channel]:
-        if not self.input_data_config_file.exists():
-            if not self.data_dir.is_dir():
+        # Unlike pathlib's, these take a name that is too long for one of no file.
+        if not os.path.exists(self.input_data_config_file):
+            if not os.path.isdir(self.data_dir):
                 return {}
             folders = (path for path in self.data_dir.iterdir() if path.is_dir())
             return {path.name: Channel(path) for path in folders if path.name[0] != "."}
         channels = {}
-        for name, settings in _read_object(self.input_data_config_file, PlatformError).items():
+        for name, settings in read_json_object(self.input_data_config_file, PlatformError).items():
+            if not _CHANNEL_NAME.fullmatch(name):
+                raise PlatformError(
+                    f"{named(self.input_data_config_file)} names the channel {shown(name)}; such "
+                    "names are made of letters, digits, '.', '_' and '-'"
+                )
             if not isinstance(settings, Mapping):
                 raise PlatformError(
-                    f"{self.input_data_config_file} must give the channel {name} as a JSON object"
+                    f"{named(self.input_data_config_file)} must give the channel {named(name)} as "
+                    "a JSON object"
                 )
             if name in CHANNELS:
                 _check_input_mode(name, settings)
@@ -134,14 +147,15 @@ class Environment:
     @cached_property
     def _resources(self) -> tuple[str, tuple[str, ...]]:
         path = self.resource_config_file
-        config = _read_object(path, PlatformError) if path.exists() else {}
+        config = read_json_object(path, PlatformError) if os.path.exists(path) else {}
         host = config.get("current_host") or _DEFAULT_HOST
         hosts = config.get("hosts") or [host]
-        if not isinstance(host, str) or not isinstance(hosts, list) or host not in hosts:
+        sound = isinstance(hosts, list) and all(map(_is_host, hosts)) and host in hosts
+        if not sound:
             raise PlatformError(
-                f'{path} must hold "hosts", a list of names, and "current_host", one of them'
+                f'{named(path)} must hold "hosts", a list of names, and "current_host", one of them'
             )
-        return host, tuple(sorted(map(str, hosts)))
+        return host, tuple(sorted(hosts))
 
     def write_failure(self, text: str) -> None:
         """Leave the reason of a failure where the service looks for it.
@@ -154,9 +168,14 @@ class Environment:
                 return
             self.output_dir.mkdir(parents=True, exist_ok=True)
             with atomic_write(self.failure_file) as stream:
-                stream.write(text.encode("utf-8", errors="replace"))
+                stream.write(bounded(text, LONGEST_SENTENCE).encode())
         except OSError as error:
             _LOGGER.error("Cannot write %s: %s", self.failure_file, error.strerror or error)
+
+
+def _is_host(name: object) -> bool:
+    """Whether it is a name; that of this host stands in many lines of the log."""
+    return isinstance(name, str) and 0 < len(name) <= _LONGEST_HOST and name.isprintable()
 
 
 def _check_input_mode(name: str, settings: Mapping[str, Any]) -> None:
@@ -164,20 +183,31 @@ def _check_input_mode(name: str, settings: Mapping[str, Any]) -> None:
         mode = settings.get(key)
         if mode and str(mode).lower() not in _INPUT_MODES:
             raise CustomerError(
-                f"The {name} channel has {key}={mode}, but this algorithm works in File mode only: "
-                "use File or FastFile"
+                f"The {name} channel has {key}={named(mode)}, but this algorithm works in File "
+                "mode only: use File or FastFile"
             )
 
 
-def _read_object(
-    path: Path, error_class: type[CustomerError] | type[PlatformError]
+def read_json_object(
+    path: Path, error_class: type[CustomerError] | type[PlatformError] = CustomerError
 ) -> dict[str, Any]:
+    """Read a file that holds one JSON object, no key of it twice.
+
+    Raises
+    ------
+    CustomerError or PlatformError
+        Whichever is asked for: the file cannot be read or holds something else.
+    """
     try:
-        value = orjson.loads(path.read_bytes().removeprefix(b"\xef\xbb\xbf"))
-    except orjson.JSONDecodeError as error:
-        raise error_class(f"{path} is broken JSON: {error}") from None
+        with open(path, "rb") as stream:
+            data = stream.read(_LARGEST_FILE + 1)
+        if len(data) > _LARGEST_FILE:
+            raise ValueError(f"is larger than {_LARGEST_FILE >> 20} MiB")
+        value = parse_json(data)
+        if not isinstance(value, dict):
+            raise ValueError(f"must hold one JSON object, found {type(value).__name__}")
+    except ValueError as error:
+        raise error_class(f"{named(path)} {error}") from None
     except OSError as error:
-        raise error_class(f"Cannot read {path}: {error.strerror or error}") from None
-    if not isinstance(value, dict):
-        raise error_class(f"{path} must hold one JSON object, found {type(value).__name__}")
+        raise error_class(f"Cannot read {named(path)}: {error.strerror or error}") from None
     return value

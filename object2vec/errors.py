@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from object2vec.text import LONGEST_SENTENCE, bounded
+
 
 class Object2VecError(Exception):
     """Base of all errors that this package raises on purpose.
@@ -9,7 +11,8 @@ class Object2VecError(Exception):
     Parameters
     ----------
     message : str
-        One sentence that names what was found, where, and what would be right.
+        One sentence that names what was found, where, and what would be right. Whatever it quotes
+        from outside, it goes out on one line, without control characters and of bounded length.
 
     Attributes
     ----------
@@ -26,8 +29,8 @@ class Object2VecError(Exception):
     http_status = 500
 
     def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = bounded(message, LONGEST_SENTENCE)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return self.message
@@ -39,6 +42,12 @@ class CustomerError(Object2VecError):
     exit_code = 1
     prefix = "Customer Error"
     http_status = 400
+
+
+class UnsoundModelError(CustomerError):
+    """A model that gives no numbers: no fault of the request that asks it."""
+
+    http_status = 500
 
 
 class AlgorithmError(Object2VecError):
@@ -75,7 +84,7 @@ def failure_text(error: BaseException) -> str:
         prefix, text = error.prefix, str(error)
     else:
         prefix, text = AlgorithmError.prefix, _foreign_text(error)
-    return f"{prefix}: {' '.join(text.split())}"
+    return bounded(f"{prefix}: {' '.join(text.split())}", LONGEST_SENTENCE)
 
 
 def _foreign_text(error: BaseException) -> str:

@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from object2vec.hyperparameter_table import AUTO, COMPARATORS, METRIC_NAMES, Hyperparameter
+from object2vec.text import quoted
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 # The published sentence similarity job uses the file glove.840B-trim.txt, so '-' is allowed.
-_FILE_NAME = re.compile(r"[A-Za-z0-9._-]*")
+_FILE_NAME = re.compile(r"[A-Za-z0-9._-]{0,255}")
 
 
 def read_value(item: Hyperparameter, raw: Any) -> Any:
@@ -41,7 +42,7 @@ def read_value(item: Hyperparameter, raw: Any) -> Any:
         raw = raw.item()
     if isinstance(raw, str):
         raw = raw.strip()
-    given = f"but {_shown(raw)} was given"
+    given = f"but {quoted(raw)} was given"
     if item.kind == "integer":
         return _integer(item, raw, f"should be an integer within range {item.range_text}, {given}")
     if item.kind == "auto_integer":
@@ -63,8 +64,8 @@ def read_value(item: Hyperparameter, raw: Any) -> Any:
     if item.kind == "file_name":
         if not _FILE_NAME.fullmatch(raw) or (raw and not raw.strip(".")):
             raise ValueError(
-                "should be the name of a file in the auxiliary channel, made of letters, digits, "
-                f"'.', '_' and '-' and without a folder, {given}"
+                "should be the name of a file in the auxiliary channel, made of at most 255 "
+                f"letters, digits, '.', '_' and '-' and without a folder, {given}"
             )
         return raw
     if item.kind == "metric_name":
@@ -135,16 +136,3 @@ def words(names: Iterable[str]) -> str:
     """``'a', 'b' or 'c'``."""
     *first, last = (f"'{name}'" for name in names)
     return f"{', '.join(first)} or {last}" if first else last
-
-
-def _shown(raw: Any) -> str:
-    try:
-        return clip(repr(raw))
-    except ValueError:
-        # Python refuses to print an integer of more than some thousand digits.
-        return "a number of thousands of digits"
-
-
-def clip(text: str, limit: int = 80) -> str:
-    """The text, cut where it is too long to be read in an error."""
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"

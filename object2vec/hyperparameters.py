@@ -21,7 +21,8 @@ from object2vec.hyperparameter_table import (
     help_items,
     markdown_table,
 )
-from object2vec.hyperparameter_values import clip, nearest, read_value, words
+from object2vec.hyperparameter_values import nearest, read_value, words
+from object2vec.text import bounded, quoted
 
 __all__ = [
     "HYPERPARAMETERS",
@@ -37,6 +38,7 @@ __all__ = [
 
 _AUTO_LAYERS = {"hcnn": 4, "bilstm": 1}
 LARGEST_ARRAY = (1 << 31) - 2  # numbers in an array of MXNet; of a sparse one, places for them
+_MOST_UNKNOWN = 20  # names that are told of one by one
 _ROW_SPARSE_OPTIMIZERS = ("adam", "adagrad", "sgd")
 
 
@@ -177,7 +179,7 @@ def parse(raw: Mapping[str, Any]) -> tuple[Hyperparameters, list[LogLine]]:
     sentences = job.sentences()
     if sentences:
         raise CustomerError(" ".join(sentences))
-    return job.result(), job.lines
+    return job.result(), list(job.logged)
 
 
 class _Job:
@@ -187,10 +189,13 @@ class _Job:
         self.name_errors: list[str] = []
         self.value_errors: dict[str, str] = {}
         self.rule_errors: list[str] = []
-        self.lines: list[LogLine] = []
+        self.logged: dict[LogLine, None] = {}
+        self.unknown = 0
         self.given: dict[str, Any] = {}
         for name, value in raw.items():
-            self._sort(str(name), value)
+            self._sort(name if isinstance(name, str) else quoted(name), value)
+        if self.unknown > _MOST_UNKNOWN:
+            self.name_errors.append(f"{self.unknown - _MOST_UNKNOWN} more names are unknown.")
         required = (item.name for item in HYPERPARAMETERS if item.required)
         missing = [f"'{name}'" for name in required if name not in self.given]
         if missing:
@@ -216,18 +221,22 @@ class _Job:
             if value is not None:
                 self.given[name] = value
         elif name in IGNORED_NAMES or name.startswith(IGNORED_PREFIX):
-            self._log(logging.INFO, f"Ignoring the hyperparameter '{name}': it has no use here.")
+            self._log(
+                logging.INFO,
+                f"Ignoring the hyperparameter '{bounded(name, 80)}': it has no use here.",
+            )
         else:
+            self.unknown += 1
+            if self.unknown > _MOST_UNKNOWN:
+                return
             hint = nearest(name, BY_NAME) or " ('object2vec describe' lists all names)"
             self.name_errors.append(
-                f"'{clip(name)}' does not match any of the regexes: no hyperparameter has this "
-                f"name{hint}."
+                f"'{bounded(name, 80)}' does not match any of the regexes: no hyperparameter has "
+                f"this name{hint}."
             )
 
     def _log(self, level: int, text: str) -> None:
-        line = LogLine(level, text)
-        if line not in self.lines:
-            self.lines.append(line)
+        self.logged[LogLine(level, text)] = None
 
     def _sound(self, *names: str) -> bool:
         """Whether a rule can be judged: all its values are there and were read without error."""

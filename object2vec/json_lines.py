@@ -17,7 +17,9 @@ import orjson
 from object2vec.arrays import PairDataset
 from object2vec.errors import CustomerError
 from object2vec.files import open_input
-from object2vec.records import EXAMPLE, Rules, check_record, pack, pack_checked
+from object2vec.json_keys import may_repeat, repeated_key, repeated_sentence
+from object2vec.records import EXAMPLE, FIELDS, Rules, check_record, pack, pack_checked
+from object2vec.text import named
 
 # The objects that one block makes stay in the processor's cache; larger blocks are slower.
 BLOCK_BYTES = 1 << 17
@@ -26,6 +28,7 @@ _BOM = b"\xef\xbb\xbf"
 # Stands between the lines of a block; a number that no file can foresee.
 _SEPARATOR = 1 << 60 | secrets.randbits(60)
 _JOINT = b",%d," % _SEPARATOR
+_ONCE = dict.fromkeys(FIELDS, 1)
 _NOT_A_NUMBER = re.compile(rb"[:,\[]\s*(-?(?:NaN|Infinity))\s*[,\]}]")
 
 
@@ -41,14 +44,16 @@ def read_file(path: Path, rules: Rules) -> Iterator[PairDataset]:
         with open_input(path) as stream:
             line = 1
             for block in whole_lines(stream, path):
-                yield parse_block(block, line, str(path), rules)
+                yield parse_block(block, line, named(path), rules)
                 line += block.count(b"\n")
     except EOFError:
-        raise CustomerError(f"The gzip file {path} ends too early: is it complete?") from None
+        raise CustomerError(
+            f"The gzip file {named(path)} ends before its end mark: it is cut off"
+        ) from None
     except zlib.error as error:
-        raise CustomerError(f"The gzip file {path} is damaged: {error}") from None
+        raise CustomerError(f"The gzip file {named(path)} is damaged: {error}") from None
     except OSError as error:
-        raise CustomerError(f"Cannot read {path}: {error.strerror or error}") from None
+        raise CustomerError(f"Cannot read {named(path)}: {error.strerror or error}") from None
 
 
 def whole_lines(stream: BinaryIO, path: Path) -> Iterator[bytes]:
@@ -60,7 +65,7 @@ def whole_lines(stream: BinaryIO, path: Path) -> Iterator[bytes]:
         if first:
             first = False
             if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-                raise CustomerError(f"{path} is written in UTF-16; JSON Lines are UTF-8")
+                raise CustomerError(f"{named(path)} is written in UTF-16; JSON Lines are UTF-8")
             if data.startswith(_BOM):
                 data = data[len(_BOM) :]
                 if not data:
@@ -70,7 +75,7 @@ def whole_lines(stream: BinaryIO, path: Path) -> Iterator[bytes]:
             pending.append(data)
             if len(pending) * BLOCK_BYTES > LONGEST_LINE:
                 raise CustomerError(
-                    f"{path} holds a line of more than {LONGEST_LINE >> 20} MiB; "
+                    f"{named(path)} holds a line of more than {LONGEST_LINE >> 20} MiB; "
                     f"each line must hold one pair such as {EXAMPLE}"
                 )
             continue
@@ -109,7 +114,8 @@ def parse_block(block: bytes, first_line: int, source: str, rules: Rules) -> Pai
 def _parse_at_once(block: bytes, rules: Rules) -> PairDataset | None:
     """All lines as one JSON list, or None if one of them is irregular.
 
-    A number between each two lines shows that none of them ran into the next.
+    A number between each two lines shows that none of them ran into the next; as many quotes as
+    the three keys need show that no key stands there twice.
     """
     body = block.strip()
     if not body:
@@ -121,9 +127,24 @@ def _parse_at_once(block: bytes, rules: Rules) -> PairDataset | None:
     lines = body.count(b"\n") + 1
     if len(values) != 2 * lines - 1 or values[1::2].count(_SEPARATOR) != lines - 1:
         return None
+    if body.count(b'"') != 2 * len(FIELDS) * lines and _repeats(body, lines):
+        return None
     # A single letter is found much faster than a word, and rules out most blocks.
     may_hold_booleans = (b"u" in body and b"true" in body) or (b"f" in body and b"false" in body)
     return pack(values[::2], rules, may_hold_booleans=may_hold_booleans)
+
+
+def _repeats(body: bytes, lines: int) -> bool:
+    """Whether one of some lines holds a key twice; most blocks are done with at once."""
+    if not may_repeat(body, dict.fromkeys(FIELDS, lines)):
+        return False
+    return any(_repeated(line) for line in body.split(b"\n"))
+
+
+def _repeated(line: bytes) -> str:
+    """The field that a line holds twice, or nothing."""
+    found = may_repeat(line, _ONCE) and repeated_key(line, FIELDS)
+    return found[0] if found else ""
 
 
 def _parse_line_by_line(block: bytes, first_line: int, source: str, rules: Rules) -> PairDataset:
@@ -135,6 +156,9 @@ def _parse_line_by_line(block: bytes, first_line: int, source: str, rules: Rules
             continue
         where = partial(_place, source, number)
         record = _decode(text, where())
+        repeated = _repeated(text)
+        if repeated:
+            raise CustomerError(f"{repeated_sentence(repeated)} ({where()})")
         check_record(record, rules, where)
         records.append(record)
         numbers.append(number)

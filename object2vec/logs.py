@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Optional, TextIO
+from types import TracebackType
+from typing import Optional, TextIO, Union
+
+from object2vec.text import LONGEST_SENTENCE, bounded, escaped, quoted
 
 LOGGER_NAME = "object2vec"
 
 _BARE_START = "#metrics"
+_LONGEST_TRACEBACK = 16_000
+_LONGEST_TRACEBACK_LINE = 1000
+
+_ExceptionInfo = Union[
+    tuple[type[BaseException], BaseException, Optional[TracebackType]], tuple[None, None, None]
+]
 
 
 class LineFormatter(logging.Formatter):
     """``[06/17/2021 22:45:19 INFO 140683922831168] text``; the last field is the thread.
 
-    A line that starts with ``#metrics`` is printed bare, so that what follows is plain JSON.
+    A line that starts with ``#metrics`` is printed bare, so that what follows is plain JSON. Text
+    from outside can neither begin a new line nor make one endless.
     """
 
     def __init__(self) -> None:
@@ -25,8 +36,32 @@ class LineFormatter(logging.Formatter):
         )
 
     def format(self, record: logging.LogRecord) -> str:
-        text = record.getMessage()
-        return text if text.startswith(_BARE_START) else super().format(record)
+        text = _message(record)
+        if text.startswith(_BARE_START):
+            return escaped(text)
+        record = copy.copy(record)
+        record.msg, record.args = bounded(text, LONGEST_SENTENCE, keep="\t"), ()
+        record.exc_text = None  # another formatter's
+        return super().format(record)
+
+    def formatException(self, ei: _ExceptionInfo) -> str:
+        lines = super().formatException(ei).split("\n")
+        text = "\n".join(bounded(line, _LONGEST_TRACEBACK_LINE) for line in lines)
+        return bounded(text, _LONGEST_TRACEBACK, keep="\n")
+
+
+def _message(record: logging.LogRecord) -> str:
+    """The text of a record; a list or a mapping in it takes no longer, however large or deep."""
+    args = record.args
+    if not args:
+        return record.getMessage()
+    # A single mapping stands there alone.
+    values = args if isinstance(args, tuple) else (args,)
+    short = (
+        quoted(value, LONGEST_SENTENCE) if type(value) in (dict, list, tuple) else value
+        for value in values
+    )
+    return str(record.msg) % tuple(short)
 
 
 class _ProgressAwareHandler(logging.StreamHandler):

@@ -12,7 +12,7 @@ from typing import Any, NoReturn, Optional
 
 from object2vec.errors import CustomerError
 from object2vec.files import PathLike, open_regular
-from object2vec.hyperparameter_values import clip
+from object2vec.text import quoted, shown
 from object2vec.version import __version__
 
 FORMAT = "object2vec"
@@ -187,7 +187,7 @@ class _Checker:
     def _check_networks(self) -> None:
         networks = self._object(self._values["networks"], "'networks'", _NETWORKS)
         for key, value in networks.items():
-            where = f"the network {clip(ascii(key))}"
+            where = f"the network {quoted(key)}"
             network = self._object(value, where, ("symbol", "inputs"))
             self._named(network["symbol"], f"the symbol of {where}")
             inputs = network["inputs"]
@@ -203,13 +203,13 @@ class _Checker:
     def _plain(self, name: str) -> str:
         if not _PLAIN_NAME.fullmatch(name):
             raise CustomerError(
-                f"{self._path} lists the file {clip(ascii(name))}, which is not in its own folder "
+                f"{self._path} lists the file {quoted(name)}, which is not in its own folder "
                 f"or not made of letters, digits, '.', '_' and '-'; {DAMAGED}."
             )
         return name
 
     def _listed(self, name: str, value: Any) -> ListedFile:
-        where = f"the file {clip(ascii(name))}"
+        where = f"the file {quoted(name)}"
         entry = self._object(value, where, ("bytes", "sha256"))
         size, digest = entry["bytes"], entry["sha256"]
         if type(size) is not int or not 0 <= size < 1 << 63:
@@ -291,13 +291,13 @@ def _shown(value: Any) -> str:
     # A container is named by its kind: its content may be of any size and depth.
     if isinstance(value, (dict, list)):
         return "an object" if isinstance(value, dict) else "a list"
-    return clip(json.dumps(value))
+    return shown(value)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, value in pairs:
         if name in values:
-            raise ValueError(f"it names {clip(ascii(name))} twice")
+            raise ValueError(f"it names {quoted(name)} twice")
         values[name] = value
     return values

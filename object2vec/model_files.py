@@ -11,7 +11,6 @@ from typing import Any, Optional, TypeVar
 
 from object2vec.errors import CustomerError
 from object2vec.files import PathLike, open_regular
-from object2vec.hyperparameter_values import clip
 from object2vec.hyperparameters import Hyperparameters, parse
 from object2vec.manifest import (
     DAMAGED,
@@ -24,6 +23,7 @@ from object2vec.manifest import (
 )
 from object2vec.parameter_files import ParameterFile, changed, file_size
 from object2vec.parameter_shapes import Shapes, parameter_shapes
+from object2vec.text import bounded
 from object2vec.vocabulary_files import check_vocabulary
 
 _T = TypeVar("_T")
@@ -66,10 +66,9 @@ class ModelFiles:
             return parse(values)[0]
         except CustomerError as error:
             path = self._path(self.manifest.hyperparameters)
-            # the names in it are the file's, whatever letters these have
-            letters = (c if c.isprintable() else ascii(c)[1:-1] for c in str(error))
-            reason = clip("".join(letters), _LONGEST_REASON)
-            raise CustomerError(f"{path} is not sound: {reason}") from None
+            raise CustomerError(
+                f"{path} is not sound: {bounded(str(error), _LONGEST_REASON)}"
+            ) from None
 
     def metrics(self) -> dict[str, Any]:
         """What training reported."""

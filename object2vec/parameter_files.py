@@ -24,7 +24,7 @@ from typing import NamedTuple, NoReturn, Optional
 import numpy as np
 
 from object2vec.errors import CustomerError
-from object2vec.hyperparameter_values import clip
+from object2vec.text import quoted
 
 _FILE_MAGIC, _ARRAY_MAGIC = 0x112, 0xF993FAC9
 _DENSE, _FLOAT32 = 0, 0
@@ -200,7 +200,7 @@ class ParameterFile:
             name = text[len(_PREFIX) :]
             if not text.startswith(_PREFIX) or name not in shapes or name in names:
                 self._refuse(
-                    f"names its parameter {number} {clip(ascii(text))}, which is unknown or stands "
+                    f"names its parameter {number} {quoted(text)}, which is unknown or stands "
                     "there already"
                 )
             names.append(name)

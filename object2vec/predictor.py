@@ -13,6 +13,7 @@ from object2vec.arrays import PairDataset, Rows, TokenLists
 from object2vec.batching import answer_in_runs, length_sorted_runs
 from object2vec.cpu_inference import CpuInference
 from object2vec.engine import answering
+from object2vec.errors import UnsoundModelError
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.mxnet_import import mx
 from object2vec.network import Object2VecNetwork
@@ -102,6 +103,11 @@ class Predictor:
         -------
         numpy.ndarray
             float32, shape ``(n, enc_dim)``.
+
+        Raises
+        ------
+        UnsoundModelError
+            A value is no finite number.
         """
         lists = self._cut(side, lists, max_seq_len)
 
@@ -111,7 +117,8 @@ class Predictor:
                 return self._inference.embed(side, part)
 
         runs = length_sorted_runs(lists.lengths, *self._cells(side))
-        return answer_in_runs(runs, (len(lists), self.hyperparameters.enc_dim), embed)
+        shape = (len(lists), self.hyperparameters.enc_dim)
+        return _finite(answer_in_runs(runs, shape, embed), f"embeddings of in{side}")
 
     def scores(
         self,
@@ -132,16 +139,22 @@ class Predictor:
         -------
         numpy.ndarray
             float32; probabilities ``(n, num_classes)``, or numbers ``(n,)`` for mean_squared_error.
+
+        Raises
+        ------
+        UnsoundModelError
+            A value is no finite number.
         """
         limits = max_seq_lens or (None, None)
         in0, in1 = self._cut(0, in0, limits[0]), self._cut(1, in1, limits[1])
         settings = self.hyperparameters
         shape = (len(in0),) if settings.is_regression else (len(in0), settings.num_classes)
-        return answer_in_runs(
+        values = answer_in_runs(
             self._pair_runs(in0, in1),
             shape,
             lambda rows: self._score(in0.take(rows), in1.take(rows)),
         )
+        return _finite(values, "scores")
 
     def loss_sums(self, pairs: PairDataset) -> np.ndarray:
         """Sum up what `network.Loss` reports over all pairs.
@@ -191,3 +204,21 @@ class Predictor:
     def _cells(self, side: int) -> tuple[int, int]:
         settings = self.hyperparameters
         return self._inference.numbers_of_token(side), 4 * settings.enc_dim + settings.mlp_dim
+
+
+def _finite(values: np.ndarray, what: str) -> np.ndarray:
+    """What the model answers, unless JSON could not say it; ids were checked, so weights are left.
+
+    Raises
+    ------
+    UnsoundModelError
+        A value is no finite number.
+    """
+    sound = np.isfinite(values)
+    if sound.all():
+        return values
+    count = len(values) - np.count_nonzero(sound.reshape(len(values), -1).all(axis=1))
+    raise UnsoundModelError(
+        f"The model does not give finite numbers, so its weights are not sound: {count} of "
+        f"{len(values)} {what} hold NaN or infinity; train it again or take another model."
+    )

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import os
 import zlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Optional
 
 import numpy as np
 
 from object2vec.errors import CustomerError
 from object2vec.files import PathLike, open_input
 from object2vec.hyperparameters import Hyperparameters
+from object2vec.json_objects import Pairs, parse_pairs
 from object2vec.logs import LOGGER_NAME
-from object2vec.records import shown
-from object2vec.vector_files import VectorTable, read_vectors
+from object2vec.text import named, names, shown
+from object2vec.vector_files import read_vectors
+from object2vec.vector_table import VectorTable
 
 if TYPE_CHECKING:
     import gluonnlp
 
+_LARGEST_VOCABULARY = 1 << 28  # bytes, unpacked
 _LOGGER = logging.getLogger(LOGGER_NAME)
 
 
@@ -133,22 +137,24 @@ def _sources(hyperparameters: Hyperparameters) -> tuple[_Source, _Source]:
 
 
 def _find(folder: Optional[PathLike], name: str, parameter: str) -> Path:
-    if folder is None or not Path(folder).is_dir():
-        place = "the job has no auxiliary channel" if folder is None else f"{folder} is no folder"
+    if folder is None or not os.path.isdir(folder):
+        place = "the job has no auxiliary channel"
+        if folder is not None:
+            place = f"{named(folder)} is no folder"
         raise CustomerError(f"{parameter}={name} is a file of the auxiliary channel, but {place}")
     path = Path(folder) / name
-    if not path.is_file():
-        files = sorted(entry.name for entry in Path(folder).iterdir() if entry.name[0] != ".")
-        there = ", ".join(files[:10]) + (", …" if len(files) > 10 else "")
+    if not os.path.isfile(path):
+        try:
+            files = sorted(entry for entry in os.listdir(folder) if entry[0] != ".")
+        except OSError as error:
+            raise CustomerError(
+                f"Cannot list the auxiliary channel, {named(folder)}: {error.strerror}"
+            ) from None
         raise CustomerError(
-            f"{parameter}={name} is not in the auxiliary channel {folder}, "
-            f"which holds {there or 'no file'}"
+            f"{parameter}={name} is not in the auxiliary channel {named(folder)}, "
+            f"which holds {names(files) or 'no file'}"
         )
     return path
-
-
-class _Pairs(list[Any]):
-    """The fields of a JSON object in order, repeated names included."""
 
 
 def read_vocabulary(path: Path, vocab_size: int) -> dict[str, int]:
@@ -162,32 +168,34 @@ def read_vocabulary(path: Path, vocab_size: int) -> dict[str, int]:
     """
     try:
         with open_input(path) as stream:
-            fields = json.loads(stream.read().decode("utf-8-sig"), object_pairs_hook=_Pairs)
-    except UnicodeDecodeError:
-        raise CustomerError(f"The vocabulary file {path} is not UTF-8 text") from None
-    except (ValueError, RecursionError) as error:
-        raise CustomerError(f"The vocabulary file {path} is broken JSON: {error}") from None
+            data = stream.read(_LARGEST_VOCABULARY + 1)
+        if len(data) > _LARGEST_VOCABULARY:
+            raise ValueError(f"holds more than {_LARGEST_VOCABULARY >> 20} MiB of text")
+        fields = parse_pairs(data)
+    except ValueError as error:
+        raise CustomerError(f"The vocabulary file {named(path)} {error}") from None
     except (EOFError, zlib.error) as error:
-        raise CustomerError(f"The vocabulary file {path} is damaged: {error}") from None
+        raise CustomerError(f"The vocabulary file {named(path)} is damaged: {error}") from None
     except OSError as error:
-        raise CustomerError(f"Cannot read {path}: {error.strerror or error}") from None
-    if not isinstance(fields, _Pairs) or not fields:
+        raise CustomerError(f"Cannot read {named(path)}: {error.strerror or error}") from None
+    if not isinstance(fields, Pairs) or not fields:
         raise CustomerError(
-            f'The vocabulary file {path} must hold one JSON object such as {{"the": 0, "cat": 1}}'
+            f"The vocabulary file {named(path)} must hold one JSON object such as "
+            '{"the": 0, "cat": 1}'
         )
     words: dict[str, int] = {}
     word_of: dict[int, str] = {}
     for word, token in fields:
         if type(token) is not int or not 0 <= token < vocab_size:
             raise CustomerError(
-                f"The vocabulary file {path} gives {shown(word)} the id {shown(token)}; ids are "
-                f"integers from 0 to {vocab_size - 1} (vocab_size={vocab_size})"
+                f"The vocabulary file {named(path)} gives {shown(word)} the id {shown(token)}; "
+                f"ids are integers from 0 to {vocab_size - 1} (vocab_size={vocab_size})"
             )
         if word in words:
-            raise CustomerError(f"The vocabulary file {path} holds {shown(word)} twice")
+            raise CustomerError(f"The vocabulary file {named(path)} holds {shown(word)} twice")
         if token in word_of:
             raise CustomerError(
-                f"The vocabulary file {path} gives the id {token} to both "
+                f"The vocabulary file {named(path)} gives the id {token} to both "
                 f"{shown(word_of[token])} and {shown(word)}"
             )
         words[word] = token
@@ -230,10 +238,14 @@ def _read_pretrained(
     table = VectorTable(ids, source.vocab_size, source.width)
     read_vectors(path, table, width_name)
     found = int(table.known.sum())
+    reasons = ", ".join(f"{count} {reason}" for reason, count in table.skipped.items())
     if not found:
+        such = f" of words such as {', '.join(map(shown, table.first_words))}"
         raise CustomerError(
-            f"{path} has no vector for any of the {len(words)} words of {source.vocab_file}; "
-            f"it holds {table.vectors} vectors: do both write words alike?"
+            f"{named(path)} has no vector for any of the {len(words)} words of "
+            f"{source.vocab_file}, such as {', '.join(map(shown, islice(words, 3)))}; it holds "
+            f"{table.vectors} vectors{such if table.vectors else ''}"
+            f"{f', and lines that were left out: {reasons}' if reasons else ''}"
         )
     _LOGGER.info(
         "enc%d: %d of %d words of %s found in %s (%d vectors of width %d); %d words have none and "
@@ -241,7 +253,6 @@ def _read_pretrained(
         side, found, len(words), source.vocab_file, path.name, table.vectors, table.width,
         len(words) - found, source.vocab_size - len(words),
     )  # fmt: skip
-    if table.skipped:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in table.skipped.items())
+    if reasons:
         _LOGGER.warning("Lines of %s that were left out: %s", path.name, reasons)
     return TokenVectors(table.matrix, table.known)

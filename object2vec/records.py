@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import re
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,14 +10,16 @@ from functools import partial
 from typing import Any, Callable, NoReturn, Optional
 
 import numpy as np
-import orjson
 
 from object2vec.arrays import PairDataset, TokenLists
 from object2vec.errors import AlgorithmError, CustomerError
 from object2vec.hyperparameters import Hyperparameters
+from object2vec.text import shown
 
 EXAMPLE = '{"label": 1, "in0": [6, 17], "in1": [16, 21]}'
 INPUTS = ("in0", "in1")
+FIELDS = (*INPUTS, "label")
+_DIGITS = re.compile(r"\s*[0-9]{1,10}\s*")
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _KINDS = {
     dict: "an object",
@@ -162,7 +164,8 @@ def check_record(record: Any, rules: Rules, where: Callable[[], str]) -> None:
 def check_list(value: Any, name: str, vocab_size: int, where: Callable[[], str]) -> None:
     """Raise a CustomerError if `value` is not a list of ids below `vocab_size`."""
     if type(value) is int:
-        _refuse(f"{name} must be a list of token ids, found {shown(value)}: write [{value}]", where)
+        found = shown(value)
+        _refuse(f"{name} must be a list of token ids, found {found}: write [{found}]", where)
     if type(value) is not list:
         _refuse(f"{name} must be a list of token ids such as [6, 17], found {shown(value)}", where)
     for position, token in enumerate(value):
@@ -170,7 +173,7 @@ def check_list(value: Any, name: str, vocab_size: int, where: Callable[[], str])
             hint = ""
             if type(token) is float and token.is_integer() and abs(token) < 1e15:
                 hint = f": write {token:.0f} instead of {shown(token)}"
-            elif type(token) is str and token.strip().isdecimal():
+            elif type(token) is str and _DIGITS.fullmatch(token):
                 hint = f": write {token.strip()} without quotes"
             _refuse(
                 f"{name} must hold integers only, found {shown(token)} "
@@ -187,14 +190,14 @@ def vocab_sentence(name: str, token: int, vocab_size: int) -> str:
         reason = f"negative; ids run from 0 to {vocab_size - 1}"
     else:
         reason = f"not less than vocab_size={vocab_size}"
-    return f'Inconsistent vocab for {name} found. Vocab id "{token}" is {reason}'
+    return f'Inconsistent vocab for {name} found. Vocab id "{shown(token)}" is {reason}'
 
 
 def _check_label(label: Any, num_classes: Optional[int], where: Callable[[], str]) -> None:
     if num_classes is None:
         if type(label) not in (int, float):
             _refuse(f"label must be a number, found {shown(label)}", where)
-        if not math.isfinite(label) or abs(label) > _FLOAT32_MAX:
+        if not abs(label) <= _FLOAT32_MAX:
             _refuse(f"label must be a finite 32-bit number, found {shown(label)}", where)
     elif type(label) not in (int, float) or not (0 <= label < num_classes and label % 1 == 0):
         _refuse(
@@ -213,17 +216,6 @@ def plain(value: Any) -> Any:
     if type(value) is list and not set(map(type, value)) <= {int}:
         value = [item.item() if isinstance(item, np.generic) else item for item in value]
     return value
-
-
-def shown(value: Any) -> str:
-    """A value as JSON writes it, shortened for a sentence."""
-    try:
-        text = orjson.dumps(value).decode()
-    except (TypeError, ValueError):
-        text = repr(value)
-    if type(value) is float and not math.isfinite(value):
-        text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _kind(value: Any) -> str:

@@ -170,13 +170,18 @@ class TrainingLog:
     def warn_of_baseline(self, best_loss: float, baseline: Baseline) -> None:
         """Warn where the best loss is no better than that of a model that ignores its input."""
         if baseline.loss > 0 and best_loss > _BASELINE_SHARE * baseline.loss:
+            settings = self._settings
+            names = ["epochs", "optimizer", "learning_rate", "weight_decay", "dropout"]
+            if settings.optimizer == "adadelta":
+                names.remove("learning_rate")  # it has no use there
             logger.warning(
-                "The best loss %.4f is no better than %.4f, that of %s: nothing was learnt. A "
-                "lower 'weight_decay', another 'learning_rate' or more epochs may help; check also "
-                "that the labels belong to their pairs.",
+                "The best loss %.4f is not below %.0f %% of %.4f, that of %s: nothing was learnt "
+                "with %s. Check these, and that the labels belong to their pairs.",
                 best_loss,
+                100 * _BASELINE_SHARE,
                 baseline.loss,
                 baseline.description,
+                ", ".join(f"{name}={getattr(settings, name)}" for name in names),
             )
 
     def _records(

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from object2vec.errors import CustomerError
-from object2vec.hyperparameter_values import clip
 from object2vec.manifest import DAMAGED
+from object2vec.text import quoted
 
 _SPECIAL_NAME = re.compile(r"[a-z][a-z0-9_]*_token")
 
@@ -45,7 +45,7 @@ def _fault(values: Any) -> str:
         return f"'token_to_idx' should give each of {len(tokens)} tokens its id"
     for place, token in enumerate(tokens):
         if type(ids.get(token)) is not int or ids[token] != place:
-            return f"'token_to_idx' should give {clip(ascii(token))} the id {place}"
+            return f"'token_to_idx' should give {quoted(token)} the id {place}"
     return _fault_of_special(values, ids)
 
 
@@ -57,7 +57,7 @@ def _fault_of_special(values: dict[str, Any], ids: dict[str, int]) -> str:
     for name in special:
         # gluonnlp makes them attributes of its class
         if not _SPECIAL_NAME.fullmatch(name) or name == "unknown_token":
-            return f"'identifiers_to_tokens' holds the name {clip(ascii(name))}"
+            return f"'identifiers_to_tokens' holds the name {quoted(name)}"
     for token in (unknown, *special.values()):
         if token is not None and not (isinstance(token, str) and token in ids):
             return "'unknown_token' and 'identifiers_to_tokens' should name tokens that have an id"

@@ -103,6 +103,10 @@ def test_a_bare_call_shows_the_commands(capsys: pytest.CaptureFixture[str]) -> N
     ("arguments", "words"),
     [
         (["fly"], "invalid choice: 'fly'"),
+        (["\x1b[2J" + "k" * 5000], "invalid choice: "),
+        (["serve", "--model-dir", "m", "--port", "9" * 5000], "argument --port: '999"),
+        (["validate", "--train", "x", "-p", "k" * 5000], "NAME=VALUE"),
+        (["predict", "--model-dir", "m", "--content-type", "k" * 5000], "is not supported"),
         (["train", "--tarin", "x"], "--tarin"),
         (["predict"], "--model-dir"),
         (["train", "--train", "x"], "--model-dir is missing"),
@@ -110,13 +114,14 @@ def test_a_bare_call_shows_the_commands(capsys: pytest.CaptureFixture[str]) -> N
         (["train", "--base", "/no/such/folder"], "/no/such/folder does not exist"),
         (["train", "-p", "epochs=1", "--validation", "x"], "--validation, -p can only be used"),
         (["validate", "--train", "x", "-p", "epochs"], "NAME=VALUE"),
-        (["validate", "--train", "x", "--hyperparameters", "/no/file"], "/no/file cannot be read"),
+        (["validate", "--train", "x", "--hyperparameters", "/no/file"], "Cannot read /no/file"),
         (["validate", "--train", "/no/file", *OPTIONS], "/no/file"),
         (["validate", "--train", "/no/file", *OPTIONS, "-p", "epochs=0"], "'epochs'"),
         (["predict", "--model-dir", "/no/model"], "/no/model"),
         (["predict", "--model-dir", "m", "--content-type", "text/csv"], "application/jsonlines"),
         (["predict", "--model-dir", "m", "--accept", "text/csv"], "application/jsonlines"),
     ],
+    ids=lambda value: str(value)[:60],
 )
 def test_mistakes_end_in_one_sentence(
     arguments: list[str],
@@ -128,7 +133,8 @@ def test_mistakes_end_in_one_sentence(
     assert main(arguments) == 1
     captured = capsys.readouterr()
     assert words in one_sentence(captured.err)
-    assert captured.err.startswith("Customer Error: ")
+    assert captured.err.startswith("Customer Error: ") and len(captured.err) < 1000
+    assert captured.err.strip().isprintable()
 
 
 def test_the_base_may_come_from_the_environment(
@@ -139,7 +145,11 @@ def test_the_base_may_come_from_the_environment(
     assert (tmp_path / "output/failure").read_text() == capsys.readouterr().err.strip()
 
 
-@pytest.mark.parametrize("text", ["{", "[1]", ""])
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[1]", "", "[" * 100_000, '{"a": ' * 1000, '{"a": 1, "a": 2}', "9" * 5000],
+    ids=lambda value: value[:20],
+)
 def test_a_broken_hyperparameter_file(
     text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -361,6 +371,24 @@ def test_the_name_of_standard_output_is_no_file_to_replace(trained: Path, tmp_pa
     assert first == "what was there"
     assert "embeddings" in json.loads(answer)
     assert link.is_symlink()
+
+
+def test_numbers_that_are_not_finite_are_no_prediction(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from object2vec.artifacts import save_model
+    from object2vec.predictor import Predictor
+
+    predictor = Predictor.load(trained)
+    for parameter in predictor.network.params.values():
+        parameter.set_data(parameter.data() * 0 + 1e38)
+    save_model(tmp_path / "model", predictor.network)
+    asked = write_lines(tmp_path / "ask.jsonl", [{"in0": [1], "in1": [2]}])
+    output = tmp_path / "answers.jsonl"
+    arguments = ["--model-dir", str(tmp_path / "model"), "--input", str(asked)]
+    assert main(["predict", *arguments, "--output", str(output)]) == 1
+    assert "does not give finite numbers" in one_sentence(capsys.readouterr().err)
+    assert not output.exists()
 
 
 def test_the_originals_model_is_refused(

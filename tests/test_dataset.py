@@ -222,6 +222,15 @@ BAD_JSON: list[tuple[bytes, str]] = [
     (b"7", "found a number"),
     (b'"text"', "found a string"),
     (b"null", "found null"),
+    (b'{"label": 1, "in0": [1], "in1": [1], "in0": [2]}', 'The key "in0" stands twice in one'),
+    (b'{"label": 1, "in0": [1], "in1": [1], "l\\u0061bel": 2}', 'The key "label" stands twice'),
+    (b'{"label": 1, "in0": %b, "in1": []}' % (b"[" * 1000 + b"]" * 1000), "found [[[[[[[["),
+    (b'{"label": 1, "in0": %b, "in1": []}' % (b"[" * 100_000 + b"]" * 100_000), "Broken JSON"),
+    (b'{"label": 1, "in0": [%b], "in1": []}' % (b"9" * 5000), "Broken JSON"),
+    (b'{"label": %b, "in0": [1], "in1": []}' % (b"9" * 300), "label must be a finite 32-bit"),
+    (b'{"label": "%b", "in0": [1], "in1": []}' % (b"k" * 100_000), 'found "kkkk'),
+    (b'{"%b": 1}' % (b"k" * 100_000), 'found only "kkk'),
+    (b'{"in0\xe2\x80\xae": 1, "\\u001b[2J": 1}', r'found only "in0\u202e", "\u001b[2J"'),
 ]
 
 
@@ -239,7 +248,7 @@ def test_a_bad_pair_is_named_with_file_and_line(tmp_path: Path, line: str, sente
     assert text.endswith(f" ({path}, line 3)")
 
 
-@pytest.mark.parametrize(("line", "sentence"), BAD_JSON)
+@pytest.mark.parametrize(("line", "sentence"), BAD_JSON, ids=lambda value: repr(value)[:50])
 def test_a_line_that_is_no_pair_is_named(tmp_path: Path, line: bytes, sentence: str) -> None:
     path = write(tmp_path / "f.jsonl", SOUND * 2 + line + b"\n" + SOUND)
     text = sentence_of(path, REGRESSION)
@@ -259,6 +268,32 @@ def test_a_bad_class_is_named(tmp_path: Path, label: str) -> None:
 def test_a_bad_number_is_named(tmp_path: Path, label: str) -> None:
     path = write(tmp_path / "f", b'{"label": %b, "in0": [1], "in1": [1]}' % label.encode())
     assert sentence_of(path, REGRESSION).startswith("label must be a ")
+
+
+def test_other_keys_may_stand_twice_and_strings_may_look_like_keys(tmp_path: Path) -> None:
+    odd = b'{"text": "caf\\u00e9 \\"in0\\"", "text": "in0", "label": 1, "in0": [6], "in1": [16]}\n'
+    path = write(tmp_path / "f", SOUND * 3 + odd + b'{"a": {"label": 2}, ' + SOUND[1:] + SOUND)
+    assert len(read_channel(path, SOFTMAX)) == 6
+
+
+def test_a_repeated_key_is_found_in_any_block(tmp_path: Path) -> None:
+    repeated = SOUND.strip()[:-1] + b', "in0": [6]}\n'
+    path = write(tmp_path / "f", SOUND * 20_000 + repeated + SOUND)
+    assert sentence_of(path, SOFTMAX).endswith("line 20001)")
+
+
+def test_records_of_numbers_of_thousands_of_digits_are_refused() -> None:
+    for field, value in (("label", 10**5000), ("in0", [10**5000]), ("in0", -(10**5000))):
+        for hyperparameters in (SOFTMAX, REGRESSION):
+            with pytest.raises(CustomerError, match="a number of about 5000 digits"):
+                from_records([{"label": 1, "in0": [1], "in1": [1], field: value}], hyperparameters)
+
+
+def test_names_of_any_length_are_refused_shortened(tmp_path: Path) -> None:
+    text = sentence_of(tmp_path / ("n" * 5000), SOFTMAX)
+    assert "File name too long" in text and len(text) < 400
+    hostile = tmp_path / "a\nb\x1b[2J"
+    assert sentence_of(hostile, SOFTMAX).endswith(r"a\nb\x1b[2J")
 
 
 def test_the_first_mistake_is_reported_whatever_its_kind(tmp_path: Path) -> None:
@@ -300,7 +335,9 @@ def test_damaged_gzip_files_are_refused(tmp_path: Path, rng: np.random.Generator
     lines = [b'{"label": 1, "in0": [%d], "in1": []}\n' % x for x in rng.integers(20, size=2000)]
     packed = gzip.compress(b"".join(lines))
     cut = write(tmp_path / "cut.gz", packed[: len(packed) // 2])
-    assert sentence_of(cut, SOFTMAX) == f"The gzip file {cut} ends too early: is it complete?"
+    assert (
+        sentence_of(cut, SOFTMAX) == f"The gzip file {cut} ends before its end mark: it is cut off"
+    )
     middle = len(packed) // 2
     broken = packed[:middle] + bytes(byte ^ 255 for byte in packed[middle:])
     assert str(tmp_path) in sentence_of(write(tmp_path / "broken.gz", broken), SOFTMAX)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 import pytest
 
@@ -16,8 +16,8 @@ from object2vec.errors import CustomerError, PlatformError
 def configure(base: Path, name: str, content: Any) -> None:
     folder = base / "input" / "config"
     folder.mkdir(parents=True, exist_ok=True)
-    text = content if isinstance(content, str) else json.dumps(content)
-    (folder / f"{name}.json").write_text(text, encoding="utf-8")
+    text = content if isinstance(content, (str, bytes)) else json.dumps(content)
+    (folder / f"{name}.json").write_bytes(text if isinstance(text, bytes) else text.encode())
 
 
 def test_construction_neither_needs_nor_makes_anything(tmp_path: Path) -> None:
@@ -48,10 +48,17 @@ def test_hyperparameters_come_as_the_file_has_them(tmp_path: Path) -> None:
         ("{", "hyperparameters.json is broken JSON"),
         ('{"learning_rate": NaN}', "hyperparameters.json is broken JSON"),
         ("[1]", "must hold one JSON object, found list"),
+        ('{"epochs": 1, "epochs": 2}', '"epochs" twice in one object'),
+        ('{"epochs": {"a": 1, "a": 2}}', '"a" twice in one object'),
+        ("[" * 1000, "nested too deeply"),
+        ('{"a": ' * 100_000, "nested too deeply"),
+        ('{"epochs": "\\ud800"', "hyperparameters.json is broken JSON"),
+        (b'{"epochs": "\xff"}', "is not UTF-8 text"),
     ],
+    ids=lambda value: repr(value)[:50],
 )
 def test_a_bad_file_of_hyperparameters_is_the_customers(
-    tmp_path: Path, content: str, sentence: str
+    tmp_path: Path, content: Union[str, bytes, None], sentence: str
 ) -> None:
     if content is not None:
         configure(tmp_path, "hyperparameters", content)
@@ -96,7 +103,20 @@ def test_pipe_mode_is_refused(tmp_path: Path, key: str) -> None:
         _ = Environment(tmp_path).channels
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"train": "File"}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        '{"train": "File"}',
+        '{"train": {}, "train": {}}',
+        '{"../../etc": {}}',
+        '{"..": {}}',
+        json.dumps({"n" * 5000: {}}),
+        json.dumps({"a\nb": {}}),
+    ],
+    ids=lambda value: repr(value)[:50],
+)
 def test_a_bad_channel_configuration_is_the_platforms(tmp_path: Path, content: str) -> None:
     configure(tmp_path, "inputdataconfig", content)
     with pytest.raises(PlatformError, match=r"inputdataconfig\.json"):
@@ -110,7 +130,17 @@ def test_hosts_are_sorted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["no json", '{"hosts": "algo-1"}', '{"current_host": "a", "hosts": ["b"]}']
+    "content",
+    [
+        "no json",
+        '{"hosts": "algo-1"}',
+        '{"current_host": "a", "hosts": ["b"]}',
+        '{"current_host": "a", "hosts": ["a", 1]}',
+        '{"current_host": ["a"], "hosts": [["a"]]}',
+        json.dumps({"current_host": "a\n#metrics", "hosts": ["a\n#metrics"]}),
+        json.dumps({"current_host": "n" * 5000}),
+    ],
+    ids=lambda value: repr(value)[:50],
 )
 def test_a_bad_resource_configuration_is_the_platforms(tmp_path: Path, content: str) -> None:
     configure(tmp_path, "resourceconfig", content)

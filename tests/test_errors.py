@@ -47,4 +47,4 @@ def test_foreign_exceptions_are_our_fault(error: BaseException, text: str) -> No
 
 def test_failure_text_is_one_line() -> None:
     text = failure_text(CustomerError("'a\nb' is\r\n\tno name."))
-    assert text == "Customer Error: 'a b' is no name."
+    assert text == r"Customer Error: 'a\nb' is\r\n\tno name."

@@ -85,7 +85,11 @@ def test_other_content_types_are_refused_with_415(header: str) -> None:
     assert header in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["50", "50,60,70", "0,5", "5,5001", "a,b", "5,", "-1,5", "5.0,6"])
+@pytest.mark.parametrize(
+    "text",
+    ["50", "50,60,70", "0,5", "5,5001", "a,b", "5,", "-1,5", "5.0,6", "²,5", "5," + "9" * 5000],
+    ids=lambda value: value[:20],
+)
 def test_bad_limits_are_refused(text: str) -> None:
     with pytest.raises(CustomerError, match="two whole numbers from 1 to 5000") as caught:
         parse_content_type(f"application/json; infer_max_seqlens={text}")
@@ -115,6 +119,19 @@ def test_what_cannot_be_written_is_refused_with_406(accept: str) -> None:
     with pytest.raises(NotAcceptableError, match="application/jsonlines") as caught:
         choose_accept(accept, ContentType(JSON))
     assert caught.value.http_status == 406
+
+
+def test_headers_are_quoted_short_and_in_print() -> None:
+    for hostile in ("k" * 5000, "a\nb\x1b[2J\u2028\u202e\ud800"):
+        for ask in (
+            lambda header: parse_content_type(header),
+            lambda header: parse_content_type(f"application/json; infer_max_seqlens={header}"),
+            lambda header: choose_accept(header, ContentType(JSON)),
+        ):
+            with pytest.raises(CustomerError) as caught:
+                ask(hostile)
+            text = str(caught.value)
+            assert len(text) < 500 and text.isprintable()
 
 
 def test_json_body_keeps_order_kinds_and_ignores_other_keys() -> None:
@@ -186,7 +203,20 @@ def test_empty_bodies() -> None:
         (b'{"instances": [{"in0": ["1"]}]}', "without quotes"),
         (b'{"instances": [{"in0": [123456789012345678901234567890]}]}', "in0"),
         (b"\xff\xfe", "not valid JSON"),
+        (b'{"instances": [{"in0": [1]}, {"in0": [1], "in0": [2]}]}', '"in0" stands twice'),
+        (b'{"instances": [{"in0": [1], "\\u0069n0": [2]}]}', "(at character 29)"),
+        ('{"é": 1, "instances": [], "instances": []}'.encode(), "(at character 27)"),
+        (b'{"instances": [{"in0": %b1%b}]}' % (b"[" * 1000, b"]" * 1000), "found [[[[[[["),
+        (b'{"instances": [{"in0": %b1%b}]}' % (b"[" * 100_000, b"]" * 100_000), "not valid JSON"),
+        (b'{"instances": %b' % (b"[" * 100_000), "not valid JSON"),
+        (b'{"instances": [{"in0": [%b]}]}' % (b"9" * 5000), "not valid JSON"),
+        (b'{"instances": [{"in0": [%b]}]}' % (b"9" * 300), "integers only, found 1e+300"),
+        (b'{"%b": 1}' % (b"k" * 5000), "kkk instead of instances"),
+        (b'{"instances": [{"%b": 1}]}' % (b"k" * 5000), 'found ["kkk'),
+        (b'{"instances": [{"a\\nb\\u202e": 1}]}', r'found ["a\nb\u202e"]'),
+        (b'{"a\\nb\\u202e": 1}', r"keys a\nb\u202e instead"),
     ],
+    ids=lambda value: repr(value)[:50],
 )
 def test_bad_json_bodies_say_what_is_wrong(body: bytes, words: str) -> None:
     with pytest.raises(CustomerError) as caught:
@@ -203,12 +233,24 @@ def test_bad_json_bodies_say_what_is_wrong(body: bytes, words: str) -> None:
         (b"{}", "found [] (line 3)"),
         (b'{"in0": [1], "in1": ["a"]}', "(line 3)"),
         (b'{"in0": [1], "in1": [50]}', "vocab_size=50 (line 3)"),
+        (b'{"in0": [1], "in1": [2], "in1": [3]}', '"in1" stands twice'),
+        (b'{"in0": [1], "in\\u0030": [3], "text": "in0"}', '"in0" stands twice'),
+        (b'{"in0": %b1%b}' % (b"[" * 1000, b"]" * 1000), "found [[[[[[["),
     ],
+    ids=lambda value: repr(value)[:50],
 )
 def test_bad_lines_are_named(line: bytes, words: str) -> None:
     with pytest.raises(CustomerError) as caught:
         parse_lines([b'{"in0": [1], "in1": [2]}', b"", line], MODEL)
     assert words in str(caught.value)
+
+
+def test_other_keys_may_stand_twice_and_strings_may_look_like_keys() -> None:
+    for text in (b'"text": "in0", "text": "\\"in0\\": caf\\u00e9"', b'"a": {"in0": 1, "b": "c"}'):
+        instance = b'{"in0": [1], %b}' % text
+        assert content(parse_lines([instance], MODEL)) == [{"in0": [1]}]
+        body = b'{"instances": [%b, %b], "x": 1, "x": "instances"}' % (instance, instance)
+        assert content(parse_body(body, JSON, MODEL)) == [{"in0": [1]}] * 2
 
 
 def test_a_stream_of_any_length_comes_in_chunks_and_in_order() -> None:

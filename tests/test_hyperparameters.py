@@ -282,7 +282,7 @@ def test_bad_value_is_one_sentence(name: str, value: Any, part: str) -> None:
 
 @pytest.mark.parametrize("name", ["epochs", "enc0_layers", "learning_rate", "optimizer"])
 def test_number_too_long_to_print(name: str) -> None:
-    assert error(**{name: 10**5000}).endswith("but a number of thousands of digits was given.")
+    assert error(**{name: 10**5000}).endswith("but a number of about 5000 digits was given.")
 
 
 @pytest.mark.parametrize(
@@ -301,6 +301,36 @@ def test_unknown_name(name: str, hint: str) -> None:
     text = error(**{name: "1"})
     assert text.startswith(f"'{name}' does not match any of the regexes: ")
     assert hint in text
+
+
+def test_names_and_values_are_quoted_short_and_in_print() -> None:
+    hostile = "a\nb\x1b[2J\u2028\u202e\ud800"
+    for text in (
+        error(**{hostile: 1}),
+        error(**{"k" * 5000: 1}),
+        error(epochs=hostile),
+        error(optimizer="k" * 5000),
+        error(enc0_vocab_file="k" * 5000),
+        error(comparator_list=hostile),
+        error(_tuning_objective_metric="k" * 5000),
+    ):
+        assert len(text) < 700 and text.isprintable()
+    _, lines = parse({**REQUIRED, f"sagemaker_{'k' * 5000}": 1})
+    assert len(lines[0].text) < 200
+
+
+def test_values_of_deep_brackets() -> None:
+    value: Any = []
+    for _ in range(10_000):
+        value = [value]
+    for name in ("epochs", "comparator_list", "optimizer", "learning_rate", "enc0_layers"):
+        assert "[[[[" in error(**{name: value})
+
+
+def test_only_the_first_of_many_unknown_names_are_told() -> None:
+    text = error(**{f"unknown_{n}": 1 for n in range(10_000)})
+    assert "'unknown_19'" in text and "'unknown_20'" not in text
+    assert text.endswith("9980 more names are unknown.") and len(text) < 4000
 
 
 def test_missing_required() -> None:

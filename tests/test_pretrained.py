@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import io
 import json
 import logging
 import os
 import pickle
 import subprocess
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +174,7 @@ def test_the_width_of_a_pooled_table_is_enc_dim(tmp_path: Path) -> None:
         (b"3 3\nthe \x00\x00\x80?\x00\x00\x00@\x00\x00@@\n", "is a binary file"),
         (
             "Other 1 2 3\nwords 1 2 3\n",
-            "no vector for any of the 4 words of vocab.json; it holds 2",
+            'such as "the", "cat", "été"; it holds 2 vectors of words such as "Other", "words"',
         ),
         ("the one two three\n", "no vector for any of the 4 words"),
         (gzip.compress(TEXT.encode())[:-20], "damaged"),
@@ -258,8 +261,6 @@ def test_strings_of_every_pickle_protocol(tmp_path: Path, protocol: int) -> None
 
 
 def write_npz(path: Path, words: np.ndarray, protocol: int = 3) -> None:
-    import zipfile
-
     with zipfile.ZipFile(path, "w") as archive:
         with archive.open("idx_to_token.npy", "w") as member:
             if words.dtype == object:
@@ -315,6 +316,91 @@ def test_other_archives_are_refused(tmp_path: Path, arrays: Any, sentence: str) 
     assert sentence in sentence_of(tmp_path)
 
 
+def npy(descr: str, shape: tuple[int, ...], data: bytes = b"") -> bytes:
+    header = {"descr": descr, "fortran_order": False, "shape": shape}
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, header)
+    return stream.getvalue() + data
+
+
+def write_members(path: Path, tokens: bytes, vectors: bytes, method: int = 8) -> None:
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("idx_to_token.npy", tokens)
+        archive.writestr("idx_to_vec.npy", vectors)
+
+
+ONE_WORD, ONE_VECTOR = npy("<U3", (1,), "the".encode("utf-32-le")), npy("<f4", (1, 3), bytes(12))
+HEADER = b"\x93NUMPY\1\0%b%b"
+
+
+@pytest.mark.parametrize(
+    ("tokens", "vectors", "sentence"),
+    [
+        (b"", ONE_VECTOR, "holds no arrays as NumPy writes them"),
+        (b"\x93NUMPY\2\0\xff\xff\xff\x7f", ONE_VECTOR, "has 2147483647 bytes"),
+        (HEADER % (b"\xe8\x03", b"(" * 1000), ONE_VECTOR, 'header of an array is "((('),
+        (HEADER % (b"\x0a\0", b"{'descr': '"), ONE_VECTOR, "header of an array is"),
+        (npy("<U3", (1,)).replace(b"(1,)", b"(" + b"9" * 18 + b",)"), ONE_VECTOR, "matrix of 999"),
+        (npy("<U3", (2,), bytes(24)), npy("<f4", (2, 3), bytes(12)), "idx_to_vec ends too early"),
+        (npy("<U3", (2,), bytes(12)), npy("<f4", (2, 3), bytes(24)), "cannot hold 2 strings"),
+        (npy("<U99999999", (1,)), ONE_VECTOR, "cannot hold 1 strings"),
+        (npy("<U3", (1,), b"\xff" * 12), ONE_VECTOR, "no vector for any"),
+        (npy("|O", (1,), b"\x80\3]X\xff\xff\xff\x7f"), ONE_VECTOR, "2147483647 bytes is too large"),
+        (npy("|O", (1,), b"q\1" * 20_000), ONE_VECTOR, "idx_to_token is too large"),
+        (npy("|O", (1,), b"I" + b"9" * 5000 + b"\n"), ONE_VECTOR, "no .npz file of gluonnlp"),
+        (npy("|O", (1,), b"\x80\3]\x85"), ONE_VECTOR, "must hold 1 strings, found 0"),
+    ],
+    ids=lambda value: repr(value)[:50],
+)
+def test_damaged_arrays_are_refused(
+    tmp_path: Path, tokens: bytes, vectors: bytes, sentence: str
+) -> None:
+    channel(tmp_path)
+    write_members(tmp_path / "vectors", tokens, vectors)
+    text = sentence_of(tmp_path)
+    assert sentence in text and len(text) < 500
+
+
+def test_archives_packed_as_numpy_packs_nothing_are_refused(tmp_path: Path) -> None:
+    channel(tmp_path)
+    for method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        write_members(tmp_path / "vectors", ONE_WORD, ONE_VECTOR, method)
+        assert "packed as NumPy packs nothing" in sentence_of(tmp_path)
+    write_members(tmp_path / "vectors", ONE_WORD, ONE_VECTOR)
+    data = bytearray((tmp_path / "vectors").read_bytes())
+    data[data.rindex(b"PK\1\2") + 24 : data.rindex(b"PK\1\2") + 28] = b"\xff\xff\xff\x7f"
+    (tmp_path / "vectors").write_bytes(data)
+    assert "cannot have the size of 2147483647 bytes" in sentence_of(tmp_path)
+
+
+def test_whatever_bytes_change_the_error_is_ours(tmp_path: Path) -> None:
+    random = np.random.default_rng(11)
+    channel(tmp_path)
+    path = tmp_path / "vectors"
+    write_npz(path, np.array([*VECTORS], dtype=object))
+    sound = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        members = [archive.read("idx_to_token.npy"), archive.read("idx_to_vec.npy")]
+    for turn in range(600):
+        # Half of the changes are inside, where the archive's own sums do not betray them.
+        parts = [bytearray(part) for part in ([sound] if turn % 2 else members)]
+        part = parts[turn // 2 % len(parts)]
+        for place in random.integers(len(part), size=1 + turn % 3):
+            part[place] = random.choice([0, 1, 0x39, 0x5B, 0xFF, random.integers(256)])
+        if turn % 2:
+            path.write_bytes(part)
+        else:
+            write_members(path, bytes(parts[0]), bytes(parts[1]))
+        with contextlib.suppress(CustomerError):
+            read_auxiliary(tmp_path, settings_of())
+
+
+def test_a_line_of_text_without_end_is_refused(tmp_path: Path) -> None:
+    text = TEXT.encode() + b"word" + b" 1" * (1 << 23)
+    sentence = sentence_of(channel(tmp_path, gzip.compress(text)))
+    assert sentence.startswith("Line 4 of ") and "longer than 16 MiB" in sentence
+
+
 # ------------------------------------------------------------------------------------- vocabularies
 
 
@@ -353,6 +439,11 @@ def test_any_words_survive_as_a_vocabulary(rng: np.random.Generator) -> None:
     [
         ("{", "is broken JSON"),
         ("[" * 100000, "is broken JSON"),
+        ('{"a": ' * 1000, "is broken JSON"),
+        ('{"a": ' + "[" * 500 + "]" * 500 + "}", 'gives "a" the id [[[['),
+        ('{"a": ' + "9" * 5000 + "}", "vocabulary file"),
+        ('{"%s": 9}' % ("k" * 5000), 'gives "kkk'),
+        ('{"a\\n\\u202e": 9}', r'gives "a\n\u202e" the id 9'),
         ("[1, 2]", "must hold one JSON object"),
         ("{}", "must hold one JSON object"),
         ('{"a": 1, "b": 1}', 'gives the id 1 to both "a" and "b"'),
@@ -364,6 +455,7 @@ def test_any_words_survive_as_a_vocabulary(rng: np.random.Generator) -> None:
         ('{"a": "1"}', 'gives "a" the id "1"'),
         ('{"a": {"b": 1}}', 'gives "a" the id'),
     ],
+    ids=lambda value: repr(value)[:50],
 )
 def test_bad_vocabularies_are_refused(tmp_path: Path, text: str, sentence: str) -> None:
     found = sentence_of(channel(tmp_path, vocab=text))

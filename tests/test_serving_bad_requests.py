@@ -32,6 +32,11 @@ class Bad:
     encoding: Optional[str] = None
 
 
+DEEP: list[Any] = []
+for _ in range(899):
+    DEEP = [DEEP]
+
+
 def of(*instances: Any) -> str:
     return json.dumps({"instances": list(instances)})
 
@@ -86,7 +91,15 @@ REQUESTS = [
     Bad("bad beyond the cut", of({"in0": [1] * 400 + [99]}), 400, '"99"'),
     Bad("lone surrogate", '{"instances": ["\\ud800"]}', 400, "error"),
     Bad("hostile text", of({"in0": ["\n[PID] x\n[METRICS]y\n"]}), 400, "must hold integers only"),
+    Bad("a key of 5 MB", '{"%s": 1}' % ("k" * 5_000_000), 400, "an object with the keys kkk"),
+    Bad("an instance's key of 5 MB", of({"k" * 5_000_000: 1}), 400, 'found ["kkk'),
+    Bad("a value of 5 MB", of({"in0": ["k" * 5_000_000]}), 400, 'found "kkk'),
+    Bad("hostile key", of({"\n[PID] x\x1b[2J\u202e": 1}), 400, r"\n[PID] x\u001b[2J\u202e"),
+    Bad("900 brackets", of({"in0": DEEP}), 400, "found [[[["),
+    Bad("in0 twice", '{"instances": [{"in0": [1], "in0": [2]}]}', 400, "(at character 29)"),
+    Bad("instances twice", '{"instances": [], "instances": []}', 400, '"instances" stands twice'),
     # JSON Lines
+    Bad("in1 twice", '{"in1": [1], "in1": [1]}', 400, "in one object", JSON_LINES),
     Bad("a bad line", '{"in0": [1]}\n{"in0": [1}\n', 400, "line 2 is not valid", JSON_LINES),
     Bad("blank lines count", '\n\n{"in0": [1]}\n5', 400, "found 5 (line 4)", JSON_LINES),
     Bad("JSON sent as lines", '{\n"instances": []}', 400, "line 1 is not valid", JSON_LINES),
@@ -107,6 +120,7 @@ REQUESTS = [
         Bad(f"infer_max_seqlens={value!r}", of(), 400, LIMITS, f"{JSON}; infer_max_seqlens={value}")
         for value in ("", "5", "5,", "0,5", "5,5001", "-1,5", "1.5,2", "a,b", "1,2,3", "٣,٣")
     ),
+    Bad("5,000 digits", of(), 400, LIMITS, f"{JSON}; infer_max_seqlens={'9' * 5000}"),
     # Accept
     Bad("CSV wanted", of(), 406, "answers are application/json and", accept="text/csv"),
     Bad("nothing wanted", of(), 406, "cannot be served", accept="application/json;q=0"),
@@ -163,6 +177,8 @@ def test_each_is_refused_with_its_reason_and_does_no_harm(server: MmsServer) -> 
     assert server.workers() == before
     log = server.log.read_text(errors="replace")
     assert "Traceback" not in log
+    # The server reads its workers' lines in quadratic time.
+    assert max(map(len, log.splitlines())) < 2000
 
 
 def test_what_is_no_http_at_all_is_survived(server: MmsServer) -> None:

@@ -177,7 +177,39 @@ def test_numbers_that_are_not_finite_are_no_answer(model_dir: Path) -> None:
     for parameter in model.network.params.values():
         parameter.set_data(parameter.data() * float("inf"))
     reply = reply_to(model, BODY, {}, Settings())
-    assert reply.status == 500 and b"no finite numbers" in reply.body
+    assert reply.status == 500 and b"does not give finite numbers" in reply.body
+
+
+def test_replies_and_the_log_are_short_whatever_a_request_holds(
+    predictor: Predictor, caplog: pytest.LogCaptureFixture
+) -> None:
+    hostile = "a\nb\x1b[2J\u2028\u202e" + "k" * 5_000_000
+    key = json.dumps(hostile).encode()
+    bodies = [
+        b"{%b: 1}" % key,
+        b'{"instances": [{%b: 1}]}' % key,
+        b'{"instances": [{"in0": %b}]}' % key,
+        b'{"instances": [{"in0": [%b]}]}' % key,
+        b'{"instances": %b}' % key,
+        key,
+        b'{"instances": [{"in0": ' + b"[" * 900 + b"]" * 900 + b"}]}",
+    ]
+    requests: list[tuple[bytes, dict[str, str]]] = [(body, {}) for body in bodies]
+    requests += [(body, {"Content-Type": "application/jsonlines"}) for body in bodies[:1]]
+    requests += [
+        (BODY, {"Content-Type": hostile}),
+        (BODY, {"Content-Type": f"application/json; infer_max_seqlens={hostile}"}),
+        (BODY, {"Content-Encoding": hostile}),
+        (BODY, {"Accept": hostile}),
+    ]
+    for body, headers in requests:
+        reply = reply_to(predictor, body, headers, Settings())
+        assert 400 <= reply.status < 500
+        text = json.loads(reply.body)["error"]
+        assert len(text) < 700 and text.isprintable()
+    lines = [WorkerFormatter().format(record) for record in caplog.records]
+    assert len(lines) == len(requests)
+    assert all(len(line) < 1000 and line.isprintable() for line in lines)
 
 
 def test_an_answer_above_the_limit_is_refused_before_it_is_computed(predictor: Predictor) -> None:
@@ -194,9 +226,8 @@ def test_an_answer_above_the_limit_is_refused_before_it_is_computed(predictor: P
 
 def test_log_lines_cannot_command_the_server() -> None:
     record = logging.LogRecord("a", 30, "f", 1, "x\n[PID] 1\r[METRICS]y\u2028z", (), None)
-    first, *rest = WorkerFormatter().format(record).splitlines()
-    assert first.endswith("x") and len(rest) == 3
-    assert all(line.startswith("    ") for line in rest)
+    (line,) = WorkerFormatter().format(record).splitlines()
+    assert line.endswith(r"x\n[PID] 1\r[METRICS]y\u2028z")
 
 
 # --- settings
@@ -235,6 +266,19 @@ def test_settings_keep_the_meaning_of_sagemaker_s_variables() -> None:
     assert Settings.from_environment(more).payload_bytes == 7 * MEBIBYTE
     seconds = {"SAGEMAKER_MODEL_SERVER_TIMEOUT": "2", "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS": "9"}
     assert Settings.from_environment(seconds).timeout_seconds == 9
+
+
+def test_variables_of_thousands_of_characters_are_refused_shortened() -> None:
+    names = [
+        "SAGEMAKER_BIND_TO_PORT", "SAGEMAKER_MODEL_SERVER_WORKERS", "SAGEMAKER_SAFE_PORT_RANGE",
+        "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "INFERENCE_PREFERRED_MODE",
+    ]  # fmt: skip
+    for value in ("9" * 5000, "9" * 5000 + "-" + "9" * 5000, "²-³", "a\nb\x1b[2J"):
+        with pytest.raises(CustomerError) as caught:
+            Settings.from_environment(dict.fromkeys(names, value))
+        text = str(caught.value)
+        assert all(f"{name}=" in text for name in names) and "two ports such as" in text
+        assert len(text) < 2500 and text.isprintable()
 
 
 def test_all_wrong_variables_are_named_at_once() -> None:

@@ -336,7 +336,7 @@ def test_a_loss_that_never_leaves_the_baseline_is_warned_of(
     warnings = [record for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == 1
     assert "nothing was learnt" in warnings[0].getMessage()
-    assert "'weight_decay'" in warnings[0].getMessage()
+    assert "weight_decay=5000" in warnings[0].getMessage()
     caplog.clear()
     train(settings(**given), pairs, pairs)
     assert not [record for record in caplog.records if record.levelname == "WARNING"]

@@ -16,11 +16,13 @@ from small_jobs import arrays, settings, topic_pairs
 
 from object2vec.arrays import PairDataset
 from object2vec.artifacts import load_model
+from object2vec.baseline import Baseline
 from object2vec.early_stopping import EarlyStopping
 from object2vec.logs import logging_to
 from object2vec.metrics import METRIC_DEFINITIONS
 from object2vec.predictor import Predictor
 from object2vec.training import TrainingResult, train
+from object2vec.training_log import TrainingLog
 
 LINE = re.compile(r"\[\d\d/\d\d/\d{4} \d\d:\d\d:\d\d [A-Z]+ \d+\] (.*)")
 TIMES = {"initialize.time", "update.time", "early_stop.time", "finalize.time", "totaltime"}
@@ -213,3 +215,20 @@ def test_the_best_model_is_kept(job: Job) -> None:
     kept = arrays(job.result.predictor.network)
     for name, value in arrays(loaded.network).items():
         np.testing.assert_array_equal(kept[name], value)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adadelta"])
+def test_the_warning_that_nothing_was_learnt_says_what_was_set_and_guesses_nothing(
+    optimizer: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = TrainingLog(settings(optimizer=optimizer, epochs=3), "algo-1")
+    baseline = Baseline(np.zeros(1, np.float32), 1.0, "always predicting the mean label")
+    log.warn_of_baseline(0.98, baseline)
+    assert not caplog.records
+    log.warn_of_baseline(0.995, baseline)
+    rate = "" if optimizer == "adadelta" else "learning_rate=0.0004, "
+    assert caplog.records[0].getMessage() == (
+        "The best loss 0.9950 is not below 99 % of 1.0000, that of always predicting the mean "
+        f"label: nothing was learnt with epochs=3, optimizer={optimizer}, {rate}weight_decay=0.0, "
+        "dropout=0.0. Check these, and that the labels belong to their pairs."
+    )

@@ -13,8 +13,10 @@ import orjson
 from object2vec.arrays import TokenLists
 from object2vec.errors import AlgorithmError, CustomerError
 from object2vec.hyperparameters import Hyperparameters
-from object2vec.records import INPUTS, check_list, pack_lists, shown
+from object2vec.json_keys import may_repeat, repeated_key, repeated_sentence
+from object2vec.records import INPUTS, check_list, pack_lists
 from object2vec.serving.media_types import JSON, JSON_LINES
+from object2vec.text import names, shown
 
 if TYPE_CHECKING:
     from object2vec.serving.model import Model
@@ -118,9 +120,13 @@ def parse_lines(
         if not line.strip():
             continue
         try:
-            instances.append(orjson.loads(line))
+            instance = orjson.loads(line)
         except orjson.JSONDecodeError as error:
             raise CustomerError(f"line {number} is not valid JSON: {_reason(error)}") from None
+        repeated = _repeated_input(instance, line)
+        if repeated is not None:
+            raise CustomerError(f"{repeated_sentence(repeated)} (line {number})")
+        instances.append(instance)
         numbers.append(number)
     return group_instances(instances, hyperparameters, lambda i: f"line {numbers[i]}")
 
@@ -311,12 +317,36 @@ def _parse_json(data: bytes, hyperparameters: Hyperparameters) -> Request:
     if not isinstance(document, dict) or "instances" not in document:
         found = shown(document)
         if isinstance(document, dict):
-            found = f"an object with the keys {', '.join(sorted(document)) or '(none)'}"
+            found = f"an object with the keys {names(document) or '(none)'}"
         raise CustomerError(f"The body holds {found} instead of instances: {wanted}.")
+    _check_keys(data, document)
     instances = document["instances"]
     if not isinstance(instances, list):
         raise CustomerError(f"instances must be a list, not {shown(instances)}: {wanted}.")
     return group_instances(instances, hyperparameters)
+
+
+def _repeated_input(instance: Any, text: bytes) -> Optional[str]:
+    """The input that an instance holds twice."""
+    # Where there are no strings beside the keys, each key stands there once.
+    if type(instance) is not dict or text.count(b'"') == 2 * len(instance):
+        return None
+    if not may_repeat(text, {name: int(name in instance) for name in INPUTS}):
+        return None
+    found = repeated_key(text, INPUTS)
+    return found[0] if found else None
+
+
+def _check_keys(data: bytes, document: dict[str, Any]) -> None:
+    """Refuse a body that holds one of the keys that are read twice in one object."""
+    given = document["instances"]
+    instances = [item for item in given if type(item) is dict] if type(given) is list else []
+    expected = {name: sum(name in item for item in instances) for name in INPUTS}
+    if may_repeat(data, {"instances": 1, **expected}):
+        repeated = repeated_key(data, ("instances", *INPUTS))
+        if repeated is not None:
+            key, position = repeated
+            raise CustomerError(f"{repeated_sentence(key)} (at character {position + 1})")
 
 
 def _checked_lists(

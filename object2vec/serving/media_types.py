@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from object2vec.errors import CustomerError
+from object2vec.text import named, quoted, whole_number
 
 JSON = "application/json"
 JSON_LINES = "application/jsonlines"
@@ -72,7 +73,7 @@ def parse_content_type(header: Optional[str]) -> ContentType:
     media_type = _ALIASES.get(name)
     if media_type is None:
         raise UnsupportedMediaTypeError(
-            f"Content type {name!r} is not supported; accepted are {_ACCEPTED}."
+            f"Content type {quoted(name)} is not supported; accepted are {_ACCEPTED}."
         )
     limits = parameters.get("infer_max_seqlens")
     return ContentType(media_type, None if limits is None else _parse_limits(limits))
@@ -111,7 +112,7 @@ def choose_accept(header: Optional[str], content_type: ContentType) -> str:
             best, best_weight = media_type, weight
     if not best:
         raise NotAcceptableError(
-            f"Accept {header.strip()!r} cannot be served; answers are {_ACCEPTED}."
+            f"Accept {quoted(header.strip())} cannot be served; answers are {_ACCEPTED}."
         )
     return best
 
@@ -132,12 +133,10 @@ def _weight(text: str) -> float:
 
 def _parse_limits(text: str) -> tuple[int, int]:
     parts = [part.strip() for part in text.split(",")]
-    sound = len(parts) == 2 and all(part.isascii() and part.isdigit() for part in parts)
-    if sound:
-        first, second = int(parts[0]), int(parts[1])
-        if 1 <= first <= _MAX_SEQ_LEN and 1 <= second <= _MAX_SEQ_LEN:
-            return first, second
+    limits = [whole_number(part, 1, _MAX_SEQ_LEN) for part in parts]
+    if len(limits) == 2 and limits[0] is not None and limits[1] is not None:
+        return limits[0], limits[1]
     raise CustomerError(
-        f"infer_max_seqlens={text} is not two whole numbers from 1 to {_MAX_SEQ_LEN}, for in0 "
-        "and in1, such as infer_max_seqlens=50,60."
+        f"infer_max_seqlens={named(text)} is not two whole numbers from 1 to {_MAX_SEQ_LEN}, for "
+        "in0 and in1, such as infer_max_seqlens=50,60."
     )

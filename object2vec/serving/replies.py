@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Optional, Union
 
-import numpy as np
 import orjson
 
-from object2vec.errors import AlgorithmError, CustomerError, Object2VecError
+from object2vec.errors import CustomerError, Object2VecError
 from object2vec.logs import LOGGER_NAME
-from object2vec.serving.formats import Answer, Request, format_answer, infer, parse_body
+from object2vec.serving.formats import Request, format_answer, infer, parse_body
 from object2vec.serving.media_types import (
     JSON,
     UnsupportedMediaTypeError,
@@ -22,6 +21,7 @@ from object2vec.serving.media_types import (
 )
 from object2vec.serving.model import Model
 from object2vec.serving.settings import MEBIBYTE, Settings
+from object2vec.text import LONGEST_SENTENCE, bounded, quoted
 
 _logger = logging.getLogger(LOGGER_NAME)
 _FLOAT_BYTES = 4
@@ -87,7 +87,7 @@ def _reply(
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         raise UnsupportedMediaTypeError(
-            f"Content-Encoding {encoding!r} is not supported; send the body as it is."
+            f"Content-Encoding {quoted(encoding)} is not supported; send the body as it is."
         )
     accept = headers.get("accept", "").strip()
     default = settings.default_accept or content_type.media_type
@@ -97,7 +97,6 @@ def _reply(
     request = parse_body(body, content_type.media_type, model.hyperparameters)
     _check_size(_count_numbers(request, model) * _FLOAT_BYTES, settings)
     answer = infer(request, model, content_type.max_seq_lens)
-    _check_numbers(answer)
     text = format_answer(answer, media_type)
     _check_size(len(text), settings)
     return Reply(HTTPStatus.OK, media_type, text)
@@ -121,15 +120,6 @@ def _check_size(size: int, settings: Settings) -> None:
         )
 
 
-def _check_numbers(answer: Answer) -> None:
-    for _, key, values in answer.parts:
-        if not np.isfinite(values).all():
-            raise AlgorithmError(
-                f"The model's {key} are no finite numbers, so its weights are not sound; train it "
-                "again with a lower learning_rate."
-            )
-
-
 def _fault(error: BaseException, text: Optional[str] = None) -> Reply:
     # Which lines went wrong is for who runs the server, not for who sent the request.
     _logger.error("A request failed:", exc_info=error)
@@ -142,6 +132,4 @@ def _fault(error: BaseException, text: Optional[str] = None) -> Reply:
 def _error(status: int, text: str) -> Reply:
     if status < HTTPStatus.INTERNAL_SERVER_ERROR:
         _logger.warning("%d: %s", status, text)
-    # A body can hold lone surrogates, which no UTF-8 can say.
-    sound = text.encode("utf-8", "replace").decode("utf-8")
-    return Reply(int(status), JSON, orjson.dumps({"error": sound}))
+    return Reply(int(status), JSON, orjson.dumps({"error": bounded(text, LONGEST_SENTENCE)}))

@@ -8,6 +8,7 @@ from typing import Optional, TypeVar
 
 from object2vec.errors import CustomerError
 from object2vec.serving.media_types import ContentType, NotAcceptableError, choose_accept
+from object2vec.text import named, shown, whole_number
 
 MEBIBYTE = 1 << 20
 MODES = ("classification", "embedding")
@@ -75,9 +76,10 @@ class Settings:
             text = environment.get(name, "").strip()
             if not text:
                 return default
-            if text.isascii() and text.isdigit() and low <= int(text) <= high:
-                return int(text)
-            problems.append(f"{name}={text} should be a whole number from {low} to {high}")
+            value = whole_number(text, low, high)
+            if value is not None:
+                return value
+            problems.append(f"{name}={named(text)} should be a whole number from {low} to {high}")
             return default
 
         batch = environment.get("SAGEMAKER_BATCH", "").strip().lower() == "true"
@@ -118,7 +120,8 @@ def check_port(port: int) -> int:
     """
     if not 1 <= port <= LAST_PORT:
         raise CustomerError(
-            f"The port {port} should be from 1 to {LAST_PORT}: Multi Model Server takes no higher."
+            f"The port {shown(port)} should be from 1 to {LAST_PORT}: Multi Model Server takes no "
+            "higher."
         )
     return port
 
@@ -135,7 +138,7 @@ def _check(
     try:
         return read(text)
     except ValueError as error:
-        problems.append(f"{name}={text} should be {error}")
+        problems.append(f"{name}={named(text)} should be {error}")
         return None
 
 
@@ -153,7 +156,7 @@ def _accept(text: str) -> str:
 
 
 def _port_range(text: str) -> tuple[int, int]:
-    first, _, last = text.partition("-")
-    if not (first.isdigit() and last.isdigit() and 0 < int(first) <= int(last) < 65536):
+    first, last = (whole_number(part, 1, 65535) for part in text.partition("-")[::2])
+    if first is None or last is None or first > last:
         raise ValueError("two ports such as 1111-2222")
-    return int(first), int(last)
+    return first, last

@@ -26,10 +26,7 @@ class WorkerFormatter(LineFormatter):
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        if record.exc_info:
-            text += "\n" + self.formatException(record.exc_info)
-        return "\n    ".join(text.splitlines())
+        return "\n    ".join(super().format(record).splitlines())
 
 
 def die_with_parent() -> None:
