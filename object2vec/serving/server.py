@@ -13,10 +13,9 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Optional, Union
 
 from object2vec.errors import CustomerError, PlatformError
 from object2vec.logs import LOGGER_NAME
@@ -25,6 +24,7 @@ from object2vec.serving.java import find_java
 from object2vec.serving.preflight import Findings, check_model
 from object2vec.serving.resources import cores, memory_bytes
 from object2vec.serving.settings import MEBIBYTE, Settings, check_port
+from object2vec.serving.stopping import Stopped, StopRequest, noted_signals
 from object2vec.serving.worker import PID_FILE
 
 _logger = logging.getLogger(LOGGER_NAME)
@@ -32,8 +32,6 @@ _PathLike = Union[str, "os.PathLike[str]"]
 
 LOOPBACK = "127.0.0.1"
 ALL_ADDRESSES = "0.0.0.0"
-_POLL_SECONDS = 0.1
-_WATCH_SECONDS = 1.0
 _STOP_SECONDS = 5.0
 # What a request costs a worker while it is parsed, in bytes for each of its own: 10 and more for
 # JSON whose lists are short.
@@ -43,35 +41,13 @@ _JAVA_BYTES = 512 * MEBIBYTE
 _CACHE_BYTES = 512 * MEBIBYTE
 
 
-class _Stopped(Exception):
-    """SIGTERM came."""
-
-
-class _StopRequest:
-    """Remembers SIGTERM: an exception out of a signal handler may end where Python ignores it."""
-
-    def __init__(self) -> None:
-        self.came = False
-
-    def receive(self, _number: int, _frame: Any) -> None:
-        """The signal handler."""
-        # A second one must not break the stop itself off.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        self.came = True
-        raise _Stopped
-
-    def check(self) -> None:
-        """Raise `_Stopped` if the signal came."""
-        if self.came:
-            raise _Stopped
-
-
 def serve(
     model_dir: _PathLike,
     *,
     host: str = LOOPBACK,
     port: Optional[int] = None,
     workers: Optional[int] = None,
+    stop: Optional[StopRequest] = None,
 ) -> int:
     """Serve a model in the foreground until SIGTERM or Ctrl-C.
 
@@ -86,6 +62,8 @@ def serve(
     workers : int, optional
         Python processes. Default: ``SAGEMAKER_MODEL_SERVER_WORKERS``, or as many as cores and
         memory allow.
+    stop : StopRequest, optional
+        Where signals are noted; by default in handlers that this function sets.
 
     Returns
     -------
@@ -108,13 +86,13 @@ def serve(
         workers=settings.workers if workers is None else _check_workers(workers),
     )
     _check_free(host, settings.port)
-    java = find_java()
-    with _stopping_on_sigterm() as stop:
+    with contextlib.nullcontext(stop) if stop else noted_signals() as stop:
         try:
-            findings = check_model(model_dir, settings.preferred_mode)
+            java = find_java(stop)
+            findings = check_model(model_dir, settings.preferred_mode, stop)
             plan = _plan(Path(model_dir).resolve(), host, settings, findings)
             _run(java, plan, stop)
-        except _Stopped:
+        except Stopped:
             _logger.info("Stopped.")
     return 0
 
@@ -155,7 +133,7 @@ def _fitting_workers(available: int, settings: Settings, findings: Findings) -> 
     return max(1, min(findings.gpus or available, fitting))
 
 
-def _run(java: str, plan: mms.Plan, stop: _StopRequest) -> None:
+def _run(java: str, plan: mms.Plan, stop: StopRequest) -> None:
     home = tempfile.mkdtemp(prefix="object2vec-")
     process: Optional[subprocess.Popen] = None
     try:
@@ -178,33 +156,29 @@ def _run(java: str, plan: mms.Plan, stop: _StopRequest) -> None:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _watch(process: subprocess.Popen, pid_file: Path, stop: _StopRequest) -> str:
+def _watch(process: subprocess.Popen, pid_file: Path, stop: StopRequest) -> str:
     """Wait until the server cannot go on, and say why.
 
     The server starts dead workers again, but not the process that forks them.
     """
     forking = Path("/proc", pid_file.read_text(encoding="ascii"))
-    while forking.exists():
-        stop.check()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return _ended(process.wait(_WATCH_SECONDS))
+    while forking.exists() and process.poll() is None:
+        stop.pause()
+    stop.check()
     if process.poll() is not None:
         return _ended(process.returncode)
     return f"The process that starts the workers ({forking.name}) was killed."
 
 
-def _wait_until_healthy(process: subprocess.Popen, plan: mms.Plan, stop: _StopRequest) -> None:
+def _wait_until_healthy(process: subprocess.Popen, plan: mms.Plan, stop: StopRequest) -> None:
     end = time.monotonic() + plan.settings.startup_seconds
     host = LOOPBACK if plan.host == ALL_ADDRESSES else plan.host
     while time.monotonic() < end:
-        stop.check()
-        try:
-            code = process.wait(_POLL_SECONDS)
-        except subprocess.TimeoutExpired:
-            if _ping(host, plan.settings.port) == http.client.OK:
-                return
-        else:
-            raise PlatformError(_ended(code))
+        stop.pause()
+        if process.poll() is not None:
+            raise PlatformError(_ended(process.returncode))
+        if _ping(host, plan.settings.port) == http.client.OK:
+            return
     raise PlatformError(
         f"No worker was ready after {plan.settings.startup_seconds} seconds; the log above has the "
         "reason, and SAGEMAKER_STARTUP_TIMEOUT allows for more time."
@@ -229,8 +203,6 @@ def _ended(code: int) -> str:
 
 def _stop(process: subprocess.Popen) -> None:
     """End the server and everything that it started; all of it is in the server's group."""
-    # A second Ctrl-C must not break this off.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -238,14 +210,3 @@ def _stop(process: subprocess.Popen) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    signal.signal(signal.SIGINT, before)
-
-
-@contextlib.contextmanager
-def _stopping_on_sigterm() -> Iterator[_StopRequest]:
-    stop = _StopRequest()
-    before = signal.signal(signal.SIGTERM, stop.receive)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import runpy
-import signal
 import sys
 from pathlib import Path
 
 from object2vec.engine_type import choose_engine
 from object2vec.logs import LOGGER_NAME, LineFormatter
+from object2vec.serving.children import die_with_parent
 
 MODEL_DIR_VARIABLE = "OBJECT2VEC_MODEL_DIR"
 # In the server's home: the process that forks the workers.
 PID_FILE = "workers.pid"
-_PR_SET_PDEATHSIG = 1
 
 
 class WorkerFormatter(LineFormatter):
@@ -30,11 +28,6 @@ class WorkerFormatter(LineFormatter):
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
         return "\n    ".join(text.splitlines())
-
-
-def die_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent ends, however that ends."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def module_path() -> list[str]:
