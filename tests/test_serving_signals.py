@@ -25,10 +25,7 @@ import os, signal, subprocess, sys
 from object2vec.serving.children import run
 from object2vec.serving.stopping import Stopped, noted_signals
 
-LOCKED = {subprocess.Popen.poll.__code__, subprocess.Popen._internal_poll.__code__,
-          subprocess.Popen.wait.__code__, subprocess.Popen._wait.__code__,
-          subprocess.Popen.communicate.__code__, subprocess.Popen._communicate.__code__,
-          subprocess.Popen._try_wait.__code__}
+LOCKED = {subprocess.Popen._internal_poll.__code__, subprocess.Popen._wait.__code__}
 
 def stopped_at(step):
     seen = 0
@@ -49,7 +46,7 @@ def stopped_at(step):
     with noted_signals() as stop:
         sys.settrace(enter)
         try:
-            run(["sleep", "0.15"], stop)
+            run(["true"], stop)
         except Stopped:
             pass
         finally:
@@ -58,7 +55,7 @@ def stopped_at(step):
     return seen >= step
 
 steps = 0
-for step in range(1, 2000, int(sys.argv[1])):
+for step in range(1, 2000):
     if not stopped_at(step):
         break
     steps += 1
@@ -73,10 +70,10 @@ def model_dir(tmp_path_factory: Any) -> Path:
 
 def test_a_signal_inside_any_step_of_the_library_leaves_no_lock_held() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", _AT_EVERY_STEP, "7"], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", _AT_EVERY_STEP], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout) > 20
+    assert int(done.stdout) > 30
 
 
 def test_signals_at_random_moments_end_the_server_and_leave_nothing(
