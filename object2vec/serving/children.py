@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import IO, Optional, Union
 
 from object2vec.serving.stopping import POLL_SECONDS, StopRequest
@@ -25,19 +25,16 @@ def run(
     command: Sequence[str],
     stop: StopRequest,
     *,
-    environment: Optional[Mapping[str, str]] = None,
     stderr: Union[int, IO, None] = None,
     seconds: Optional[float] = None,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a program in a session of its own and catch its standard output.
+    """Run a program in a session of its own, in the folder ``/``, and catch its standard output.
 
     Parameters
     ----------
     command : sequence of str
     stop : StopRequest
         Looked at meanwhile; the program and what it started is then killed.
-    environment : mapping, optional
-        Default: that of this process.
     stderr : optional
         As `subprocess.Popen` takes it.
     seconds : float, optional
@@ -55,7 +52,8 @@ def run(
     end = None if seconds is None else time.monotonic() + seconds
     process = subprocess.Popen(
         command,
-        env=environment,
+        # the current folder may be gone, and is not to be searched for anything
+        cwd="/",
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=stderr,
@@ -76,3 +74,19 @@ def run(
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
+
+
+def ending(code: int) -> str:
+    """How a process ended, for a sentence.
+
+    Parameters
+    ----------
+    code : int
+        Its return code; negative after a signal.
+    """
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"ended by the signal {signal.Signals(-code).name}"
+    except ValueError:  # a real-time signal
+        return f"ended by the signal {-code}"

@@ -7,11 +7,9 @@ import errno
 import http.client
 import logging
 import os
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +18,8 @@ from typing import Optional, Union
 from object2vec.errors import CustomerError, PlatformError
 from object2vec.logs import LOGGER_NAME
 from object2vec.serving import mms
+from object2vec.serving.children import ending
+from object2vec.serving.home import server_home
 from object2vec.serving.java import find_java
 from object2vec.serving.preflight import Findings, check_model
 from object2vec.serving.resources import cores, memory_bytes
@@ -31,7 +31,8 @@ _logger = logging.getLogger(LOGGER_NAME)
 _PathLike = Union[str, "os.PathLike[str]"]
 
 LOOPBACK = "127.0.0.1"
-ALL_ADDRESSES = "0.0.0.0"
+# How a server that listens everywhere is reached from its own machine.
+_OWN_ADDRESSES = {"0.0.0.0": LOOPBACK, "::": "::1"}
 _STOP_SECONDS = 5.0
 # What a request costs a worker while it is parsed, in bytes for each of its own: 10 and more for
 # JSON whose lists are short.
@@ -89,8 +90,9 @@ def serve(
     with contextlib.nullcontext(stop) if stop else noted_signals() as stop:
         try:
             java = find_java(stop)
+            model_dir = _absolute(model_dir)
             findings = check_model(model_dir, settings.preferred_mode, stop)
-            plan = _plan(Path(model_dir).resolve(), host, settings, findings)
+            plan = _plan(model_dir, host, settings, findings)
             _run(java, plan, stop)
         except Stopped:
             _logger.info("Stopped.")
@@ -103,17 +105,30 @@ def _check_workers(workers: int) -> int:
     return workers
 
 
+def _absolute(model_dir: _PathLike) -> Path:
+    try:
+        return Path(model_dir).resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CustomerError(
+            f"The folder {os.fspath(model_dir)!r} cannot be found from here: {reason}; give its "
+            "whole path."
+        ) from None
+
+
 def _check_free(host: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                reason = "another program listens there; stop it, or take another --port"
-            else:
-                reason = str(error.strerror or error)
-            raise PlatformError(f"Port {port} of {host} cannot be used: {reason}.") from None
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, *_, address = found[0]
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except (OSError, UnicodeError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            reason = "another program listens there; stop it, or take another --port"
+        else:
+            reason = str(getattr(error, "strerror", None) or error)
+        raise PlatformError(f"Port {port} of {host} cannot be used: {reason}.") from None
 
 
 def _plan(model_dir: Path, host: str, settings: Settings, findings: Findings) -> mms.Plan:
@@ -121,7 +136,7 @@ def _plan(model_dir: Path, host: str, settings: Settings, findings: Findings) ->
     workers = settings.workers or _fitting_workers(available, settings, findings)
     if not findings.complete:
         _logger.warning("The model was saved before its first epoch ended; its answers are poor.")
-    return mms.Plan(model_dir, host, settings, workers, available, findings.gpus)
+    return mms.Plan(model_dir, host, settings, workers, available, findings.gpus, findings.digest)
 
 
 def _fitting_workers(available: int, settings: Settings, findings: Findings) -> int:
@@ -134,7 +149,11 @@ def _fitting_workers(available: int, settings: Settings, findings: Findings) -> 
 
 
 def _run(java: str, plan: mms.Plan, stop: StopRequest) -> None:
-    home = tempfile.mkdtemp(prefix="object2vec-")
+    with server_home() as home:
+        _run_in(home, java, plan, stop)
+
+
+def _run_in(home: Path, java: str, plan: mms.Plan, stop: StopRequest) -> None:
     process: Optional[subprocess.Popen] = None
     try:
         process = mms.start(java, home, plan)
@@ -143,17 +162,16 @@ def _run(java: str, plan: mms.Plan, stop: StopRequest) -> None:
             "Serving %s on http://%s:%d/invocations with %d workers; requests up to %d MB, answers "
             "up to %d MB.",
             plan.model_dir,
-            plan.host,
+            f"[{plan.host}]" if plan.is_ipv6 else plan.host,
             plan.settings.port,
             plan.workers,
             plan.settings.payload_bytes // MEBIBYTE,
             plan.settings.answer_bytes // MEBIBYTE,
         )
-        raise PlatformError(_watch(process, Path(home, PID_FILE), stop))
+        raise PlatformError(_watch(process, home / PID_FILE, stop))
     finally:
         if process is not None:
             _stop(process)
-        shutil.rmtree(home, ignore_errors=True)
 
 
 def _watch(process: subprocess.Popen, pid_file: Path, stop: StopRequest) -> str:
@@ -172,7 +190,7 @@ def _watch(process: subprocess.Popen, pid_file: Path, stop: StopRequest) -> str:
 
 def _wait_until_healthy(process: subprocess.Popen, plan: mms.Plan, stop: StopRequest) -> None:
     end = time.monotonic() + plan.settings.startup_seconds
-    host = LOOPBACK if plan.host == ALL_ADDRESSES else plan.host
+    host = _OWN_ADDRESSES.get(plan.host, plan.host)
     while time.monotonic() < end:
         stop.pause()
         if process.poll() is not None:
@@ -197,8 +215,7 @@ def _ping(host: str, port: int) -> Optional[int]:
 
 
 def _ended(code: int) -> str:
-    how = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
-    return f"Multi Model Server ended by itself with {how}; the log above has the reason."
+    return f"Multi Model Server {ending(code)} by itself; the log above has the reason."
 
 
 def _stop(process: subprocess.Popen) -> None:

@@ -12,7 +12,9 @@ from object2vec.engine_type import choose_engine
 from object2vec.logs import LOGGER_NAME, LineFormatter
 from object2vec.serving.children import die_with_parent
 
+# What a worker is told; the server in between knows neither.
 MODEL_DIR_VARIABLE = "OBJECT2VEC_MODEL_DIR"
+MODEL_DIGEST_VARIABLE = "OBJECT2VEC_MODEL_DIGEST"
 # In the server's home: the process that forks the workers.
 PID_FILE = "workers.pid"
 
@@ -30,19 +32,20 @@ class WorkerFormatter(LineFormatter):
         return "\n    ".join(text.splitlines())
 
 
-def module_path() -> list[str]:
-    """Where this process finds modules, for a process in another folder."""
-    return [os.path.abspath(entry) for entry in sys.path]
-
-
-def main(home: str) -> None:
+def main(home: str, model_dir: str, digest: str) -> None:
     """Run the model server's worker program with the arguments of this process.
 
     Parameters
     ----------
     home : path
         The server's home.
+    model_dir : path
+        The model's folder.
+    digest : str
+        Of the model that the folder has to hold; see `model_digest.model_digest`.
     """
+    os.environ[MODEL_DIR_VARIABLE] = model_dir
+    os.environ[MODEL_DIGEST_VARIABLE] = digest
     die_with_parent()
     Path(home, PID_FILE).write_text(str(os.getpid()), encoding="ascii")
     os.register_at_fork(after_in_child=die_with_parent)
