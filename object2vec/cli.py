@@ -327,6 +327,10 @@ def _predict(options: argparse.Namespace) -> int:
     accept = choose_accept(options.accept, content_type)
     # Found in no time; the model's loader would need MXNet first.
     check_files(options.model_dir, read_manifest(options.model_dir))
+    if options.input is None and sys.stdin is None:
+        raise CustomerError("Standard input is closed: name a file with --input.")
+    if options.output is None and sys.stdout is None:
+        raise CustomerError("Standard output is closed: name a file with --output.")
     streaming = content_type.media_type == accept == JSON_LINES
     with logging_to(sys.stderr, logging.WARNING), _input(options.input) as source:
         choose_engine()
