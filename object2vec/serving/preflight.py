@@ -42,7 +42,7 @@ class Findings:
     memory_bytes: int
     gpus: int
     complete: bool
-    digest: str
+    digest: str = ""
 
 
 def check_model(model_dir: _PathLike, preferred_mode: Optional[str], stop: StopRequest) -> Findings:
