@@ -17,7 +17,7 @@ import orjson
 import torch
 import uvicorn
 
-from object2vec.serving.worker import die_with_parent
+from object2vec.serving.children import die_with_parent
 
 torch.set_grad_enabled(False)
 with np.load(sys.argv[1], allow_pickle=False) as _file:

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 _EXIT_INTERRUPTED = 130  # as in cli.py, which is not imported yet
+
+
+def _leave_current_folder() -> None:
+    """Take back that for ``-m`` Python puts the current folder in front of the path."""
+    if sys.flags.isolated or getattr(sys.flags, "safe_path", False):
+        return
+    try:
+        here = os.getcwd()
+    except OSError:  # deleted
+        here = ""
+    if sys.path[0] in ("", here):
+        del sys.path[0]
 
 
 def main() -> int:
@@ -33,4 +46,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    _leave_current_folder()
+    from object2vec.cli import main
+
     sys.exit(main())

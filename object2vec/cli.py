@@ -357,16 +357,22 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from object2vec.logs import logging_to
-    from object2vec.serving.server import LOOPBACK, serve
+    from object2vec.serving.stopping import Stopped, noted_signals
 
-    with logging_to(sys.stdout):
-        return serve(
-            options.model_dir,
-            host=options.host or LOOPBACK,
-            port=options.port,
-            workers=options.workers,
-        )
+    # Before the heavier imports: from here on SIGTERM is no failure.
+    with noted_signals(until_exit=True) as stop, contextlib.suppress(Stopped):
+        from object2vec.logs import logging_to
+        from object2vec.serving.server import LOOPBACK, serve
+
+        with logging_to(sys.stdout):
+            return serve(
+                options.model_dir,
+                host=options.host or LOOPBACK,
+                port=options.port,
+                workers=options.workers,
+                stop=stop,
+            )
+    return 0
 
 
 def _describe(_options: argparse.Namespace) -> int:

@@ -162,8 +162,8 @@ def read_model(
             manifest = parse_manifest(content, folder / MANIFEST)
             if expected_digest not in (None, manifest.digest):
                 raise CustomerError(
-                    f"{folder} holds another model than before: its {MANIFEST} was replaced; give "
-                    "each training job a folder of its own."
+                    f"{folder} holds another model than before: its {MANIFEST} was replaced; train "
+                    "into a folder of its own, and start a server anew to serve another model."
                 )
             with _opened(folder, manifest) as files:
                 return use(files)

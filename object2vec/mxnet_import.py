@@ -6,8 +6,9 @@ import contextlib
 import ctypes
 import os
 import re
+import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Optional
 
@@ -19,13 +20,15 @@ import numpy.testing
 
 from object2vec.denormals import flushed
 from object2vec.engine_type import VARIABLE as ENGINE_VARIABLE
-from object2vec.errors import PlatformError
+from object2vec.errors import CustomerError, PlatformError
 
 __all__ = ["mx"]
 
 _CPU_INFO = Path("/proc/cpuinfo")
 _ENGINE_LINE = b"MXNet start using engine"
 _M_ARENA_MAX = -8  # from malloc.h
+_MOST_THREADS = 1024
+_LONGEST_VALUE = 100
 
 
 def openblas_core(cpu_info: str) -> Optional[str]:
@@ -76,6 +79,45 @@ def usable_cores(cpu_info: str) -> int:
     return max(1, allowed // (shared[0] if shared else 1))
 
 
+def openmp_threads(environment: Mapping[str, str]) -> Optional[int]:
+    """Read ``OMP_NUM_THREADS``.
+
+    OpenMP takes a list too, for loops in loops, of which MXNet has none; MXNet ends the process by
+    abort() where it finds no number.
+
+    Parameters
+    ----------
+    environment : mapping
+        Variables.
+
+    Returns
+    -------
+    int or None
+        The first number; None without the variable, or where it is empty.
+
+    Raises
+    ------
+    CustomerError
+        If it is something else.
+    """
+    text = environment.get("OMP_NUM_THREADS", "")
+    if not text.strip():
+        return None
+    if not re.fullmatch(r"\s*[0-9]{1,6}\s*(,\s*[0-9]{1,6}\s*)*", text, re.ASCII):
+        raise _wrong_threads(text)
+    first = int(text.split(",")[0])
+    if not 1 <= first <= _MOST_THREADS:
+        raise _wrong_threads(text)
+    return first
+
+
+def _wrong_threads(text: str) -> CustomerError:
+    return CustomerError(
+        f"OMP_NUM_THREADS={text[:_LONGEST_VALUE]} should be a whole number from 1 to "
+        f"{_MOST_THREADS}, or such numbers with commas between."
+    )
+
+
 def _set_environment() -> None:
     # MXNet reads these when its library is loaded. A value that the user set is left alone.
     try:
@@ -87,7 +129,7 @@ def _set_environment() -> None:
         # The wheel's OpenBLAS 0.3.13 takes newer CPUs for a Prescott: a third of the speed.
         os.environ.setdefault("OPENBLAS_CORETYPE", core)
     # MXNet alone would use half of the CPUs, taking each for one of two threads of a core.
-    os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores(cpu_info)))
+    os.environ["OMP_NUM_THREADS"] = str(openmp_threads(os.environ) or usable_cores(cpu_info))
     # Threads that spin for long cost a factor of six where another process takes a core; threads
     # that sleep at once cost a quarter where none does. These spin for some microseconds.
     if "OMP_WAIT_POLICY" not in os.environ:
@@ -102,6 +144,11 @@ def _import_mxnet() -> Any:
     if "bool" not in vars(numpy):
         # MXNet asks for numpy.bool, an alias of bool that NumPy 1.24 dropped.
         setattr(numpy, "bool", bool)  # noqa: B010 - NumPy's stubs know no such attribute
+    if sys.flags.optimize > 1:
+        raise PlatformError(
+            "MXNet 1.9.1 needs the docstrings that PYTHONOPTIMIZE=2, or python -OO, leaves out; "
+            "1 is the highest that works."
+        )
     try:
         # Its deprecation warnings tell a user nothing, and would end python -W error.
         with warnings.catch_warnings():

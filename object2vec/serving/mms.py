@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import socket
+import shlex
 import subprocess
-import sys
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Union
 
 from object2vec.errors import PlatformError
+from object2vec.serving.children import die_with_parent
+from object2vec.serving.isolation import prelude, python_command
+from object2vec.serving.mms_files import server_jar
+from object2vec.serving.native_library import library_folder
 from object2vec.serving.plugin.build import JAR
-from object2vec.serving.settings import LAST_PORT, MEBIBYTE, Settings
-from object2vec.serving.worker import MODEL_DIR_VARIABLE, die_with_parent, module_path
+from object2vec.serving.settings import MEBIBYTE, Settings
 
 # These would move or overrule the files that are written here.
 _FOREIGN_VARIABLES = ("MMS_CONFIG_FILE", "MODEL_SERVER_HOME", "LOG_LOCATION", "METRICS_LOCATION")
-_LOOPBACK = "127.0.0.1"
+# Runs the worker program; it heeds no variable that names code.
+_SHELL = "/bin/sh"
+# In the server's home.
+WORKER = "worker.py"
+# The name that Java knows the address of IPv6 by.
+_IPV6_NAME = "listen"
 _YEAR_SECONDS = 365 * 24 * 3600
 # What the head of an answer may take beside its body.
 _HEAD_BYTES = MEBIBYTE
@@ -102,6 +107,8 @@ class Plan:
         Cores that Java may use.
     gpus : int
         GPUs that workers are dealt out to.
+    digest : str
+        Of the model that was tried; workers answer from no other. Empty: from any.
     """
 
     model_dir: Path
@@ -110,6 +117,12 @@ class Plan:
     workers: int
     cores: int
     gpus: int
+    digest: str = ""
+
+    @property
+    def is_ipv6(self) -> bool:
+        """Whether `host` is an address with colons."""
+        return ":" in self.host
 
     @property
     def queue_size(self) -> int:
@@ -125,33 +138,39 @@ def write_home(home: Path, plan: Plan) -> None:
     """
     (home / "store" / "model").mkdir(parents=True)
     (home / "mms").mkdir()
-    (home / "tmp").mkdir()
+    (home / "tmp").mkdir(exist_ok=True)
     (home / "log4j2.xml").write_text(
         _LOG_CONFIGURATION.replace("NOISE", "|".join(_NOISE)), encoding="utf-8"
     )
-    # The worker has the path of this process, not the one that the server makes up.
-    path = module_path()
-    (home / "mms" / "model_service_worker.py").write_text(
-        f"import sys\n\nsys.path[:] = {path!r}\n\n"
-        f"from object2vec.serving.worker import main\n\nmain({str(home)!r})\n",
-        encoding="utf-8",
+    worker = home / WORKER
+    worker.write_text(
+        f"{prelude()}\nfrom object2vec.serving.worker import main\n\n"
+        f"main({str(home)!r}, {os.fspath(plan.model_dir)!a}, {plan.digest!r})\n",
+        encoding="ascii",
     )
+    # The server starts this file with its own PYTHONPATH; a shell hands on to an isolated Python.
+    start = shlex.join([*python_command(), str(worker)])
+    (home / "mms" / "model_service_worker.py").write_bytes(
+        b"exec " + os.fsencode(start) + b' "$@"\n'
+    )
+    for jar in _jars():
+        # Java finds no names beyond ASCII in a locale that does not know them.
+        (home / jar.name).symlink_to(jar)
+    if plan.is_ipv6:
+        (home / "hosts").write_text(f"{plan.host} {_IPV6_NAME}\n", encoding="ascii")
     lines = (f"{name}={value}\n" for name, value in _configuration(home, plan).items())
     (home / "config.properties").write_text("".join(lines), encoding="utf-8")
 
 
 def _configuration(home: Path, plan: Plan) -> dict[str, object]:
     settings = plan.settings
-    # Sockets that are files need a library, which the server unpacks into this folder and loads.
-    native = not os.statvfs(home).f_flag & os.ST_NOEXEC
-    # A file in a folder that is ours alone: nobody else can load models into this server.
-    management = f"unix:{home}/management.sock"
-    if not native:
-        management = f"http://{_LOOPBACK}:{_free_port(settings)}"
+    # Its pattern for addresses knows no colons.
+    address = _IPV6_NAME if plan.is_ipv6 else plan.host
     return {
-        "use_native_io": str(native).lower(),
-        "inference_address": f"http://{plan.host}:{settings.port}",
-        "management_address": management,
+        "use_native_io": "true",
+        "inference_address": f"http://{address}:{settings.port}",
+        # A file in a folder that is ours alone: nobody else can load models into this server.
+        "management_address": f"unix:{home}/management.sock",
         "model_store": home / "store",
         "load_models": "model=model",
         "default_service_handler": "object2vec.serving.handler",
@@ -171,36 +190,19 @@ def _configuration(home: Path, plan: Plan) -> dict[str, object]:
     }
 
 
-def _free_port(settings: Settings) -> int:
-    first, last = settings.safe_ports
-    for port in range(first, min(last, LAST_PORT) + 1):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind((_LOOPBACK, port))
-            return port
-    raise PlatformError(
-        f"No port from {first} to {last} is free for the server's management; free one, or name "
-        "others in SAGEMAKER_SAFE_PORT_RANGE."
-    )
-
-
-def command(java: str, home: Path, plan: Plan) -> list[str]:
+def command(java: str, home: Path, library: Path, plan: Plan) -> list[str]:
     """The command line of the server.
 
-    Raises
-    ------
-    PlatformError
-        If multi-model-server is not installed.
+    Parameters
+    ----------
+    java : str
+        Java's program.
+    home : Path
+        What `write_home` has filled.
+    library : Path
+        The folder of the native library.
+    plan : Plan
     """
-    spec = find_spec("mms")
-    if spec is None or spec.origin is None:
-        raise PlatformError(
-            "multi-model-server is not installed; install the package with its serving parts: "
-            "pip install 'object2vec[serve]'."
-        )
-    if not JAR.is_file():
-        # Without it /ping would always say 200.
-        raise PlatformError(f"{JAR} is missing; install object2vec again.")
-    server = Path(spec.origin).parent / "frontend" / "model-server.jar"
     options = plan.settings.jvm_options
     # Two collectors at once are an error.
     chosen = any(option.startswith("-XX:+Use") and option.endswith("GC") for option in options)
@@ -216,18 +218,27 @@ def command(java: str, home: Path, plan: Plan) -> list[str]:
         "-XX:+ExitOnOutOfMemoryError",
         "-XX:TieredStopAtLevel=1",
         f"-Djava.io.tmpdir={home / 'tmp'}",
+        f"-Djava.library.path={library}",
         f"-Dmodel_server_home={home}",
+        *((f"-Djdk.net.hosts.file={home / 'hosts'}",) if plan.is_ipv6 else ()),
         f"-Dlog4j.configurationFile={(home / 'log4j2.xml').as_uri()}",
         "-Dlog4j2.formatMsgNoLookups=true",
         *options,
         "-cp",
-        f"{server}{os.pathsep}{JAR}",
+        os.pathsep.join(str(home / jar.name) for jar in _jars()),
         "com.amazonaws.ml.mms.ModelServer",
         "--python",
-        sys.executable,
+        _SHELL,
         "-f",
         str(home / "config.properties"),
     ]
+
+
+def _jars() -> list[Path]:
+    if not JAR.is_file():
+        # Without it /ping would always say 200.
+        raise PlatformError(f"{JAR} is missing; install object2vec again.")
+    return [server_jar(), JAR]
 
 
 def _heap_bytes(plan: Plan) -> int:
@@ -241,17 +252,18 @@ def _heap_bytes(plan: Plan) -> int:
 def environment(plan: Plan) -> dict[str, str]:
     """Environment of the server and its workers."""
     values = {name: value for name, value in os.environ.items() if name not in _FOREIGN_VARIABLES}
-    values[MODEL_DIR_VARIABLE] = str(plan.model_dir)
-    values.setdefault("OMP_NUM_THREADS", str(max(1, plan.cores // plan.workers)))
+    if not values.get("OMP_NUM_THREADS", "").strip():
+        values["OMP_NUM_THREADS"] = str(max(1, plan.cores // plan.workers))
     return values
 
 
 def start(java: str, home: Union[str, Path], plan: Plan) -> subprocess.Popen:
     """Start the server in a session of its own; it dies with this process."""
     home = Path(home)
+    library = library_folder(home)
     write_home(home, plan)
     return subprocess.Popen(
-        command(java, home, plan),
+        command(java, home, library, plan),
         cwd=home,
         env=environment(plan),
         stdin=subprocess.DEVNULL,

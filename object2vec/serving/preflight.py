@@ -6,7 +6,6 @@ import json
 import os
 import resource
 import signal
-import subprocess
 import sys
 import traceback
 from dataclasses import asdict, dataclass
@@ -19,12 +18,16 @@ from object2vec.errors import (
     PlatformError,
     UnsoundModelError,
 )
-from object2vec.serving.worker import module_path
+from object2vec.serving.children import ending, run
+from object2vec.serving.isolation import prelude, python_command
+from object2vec.serving.resources import memory_bytes
+from object2vec.serving.stopping import StopRequest
 
 _ERRORS = {
     kind.__name__: kind
     for kind in (CustomerError, UnsoundModelError, AlgorithmError, PlatformError)
 }
+_PROGRAM = "from object2vec.serving.preflight import main\n\nsys.exit(main())"
 _PathLike = Union[str, "os.PathLike[str]"]
 
 
@@ -40,39 +43,49 @@ class Findings:
         GPUs that MXNet can use.
     complete : bool
         False for a model that was saved before its first epoch ended.
+    digest : str
+        Of the model; see `manifest.Manifest`.
     """
 
     memory_bytes: int
     gpus: int
     complete: bool
+    digest: str = ""
 
 
-def check_model(model_dir: _PathLike, preferred_mode: Optional[str] = None) -> Findings:
+def check_model(model_dir: _PathLike, preferred_mode: Optional[str], stop: StopRequest) -> Findings:
     """Load and run a model in a process of its own, so that none of it stays in this one.
 
     Raises
     ------
     CustomerError, AlgorithmError, PlatformError
         Why the model cannot be served.
+    Stopped, KeyboardInterrupt
+        If a signal came meanwhile.
     """
-    command = [sys.executable, "-m", "object2vec.serving.preflight", os.fspath(model_dir)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(module_path())}
-    done = subprocess.run(
-        [*command, preferred_mode or ""], env=environment, stdout=subprocess.PIPE, text=True
-    )
+    # What the program gets is the bytes of the path, whatever they mean.
+    command = [*python_command(), "-c", f"{prelude()}\n{_PROGRAM}", os.fspath(model_dir)]
+    try:
+        done = run([*command, preferred_mode or ""], stop)
+    except OSError as error:
+        raise PlatformError(f"{sys.executable} cannot be run: {error.strerror}.") from None
     try:
         answer = json.loads(done.stdout)
     except ValueError:
-        reason = f"exit code {done.returncode}"
-        if done.returncode < 0:
-            reason = f"signal {signal.Signals(-done.returncode).name}"
-        raise AlgorithmError(
-            f"The trial run of the model in {model_dir} ended with {reason}; the model does not "
-            "fit into memory, or MXNet does not fit to this machine."
-        ) from None
+        raise _unanswered(model_dir, done.returncode) from None
     if "error" in answer:
         raise _ERRORS.get(answer["kind"], AlgorithmError)(answer["error"])
     return Findings(**answer)
+
+
+def _unanswered(model_dir: _PathLike, code: int) -> Object2VecError:
+    what = f"The trial run of the model in {os.fspath(model_dir)} {ending(code)}"
+    if code == -signal.SIGKILL:
+        return PlatformError(
+            f"{what}, which the kernel sends where memory runs out: {memory_bytes() >> 20} MB are "
+            "free now; use a machine with more, or find out who else killed it."
+        )
+    return AlgorithmError(f"{what}; what it wrote before stands above.")
 
 
 def _check(model_dir: str, preferred_mode: Optional[str]) -> Findings:
@@ -85,13 +98,14 @@ def _check(model_dir: str, preferred_mode: Optional[str]) -> Findings:
     from object2vec.manifest import read_manifest
     from object2vec.serving import devices
 
-    model = devices.load(model_dir, preferred_mode)
+    manifest = read_manifest(model_dir)
+    model = devices.load(model_dir, preferred_mode, expected_digest=manifest.digest)
     lists = TokenLists.from_lists([[0], [0, 0]])
     model.scores(lists, lists)
     for side in (0, 1):
         model.embeddings(side, lists)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return Findings(peak, count_gpus(), read_manifest(model_dir).complete)
+    return Findings(peak, count_gpus(), manifest.complete, manifest.digest)
 
 
 def main() -> int:
@@ -113,7 +127,3 @@ def main() -> int:
     with answer_stream:
         json.dump(answer, answer_stream)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -7,33 +7,32 @@ import errno
 import http.client
 import logging
 import os
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Optional, Union
 
 from object2vec.errors import CustomerError, PlatformError
 from object2vec.logs import LOGGER_NAME
 from object2vec.serving import mms
+from object2vec.serving.children import ending
+from object2vec.serving.home import server_home
 from object2vec.serving.java import find_java
 from object2vec.serving.preflight import Findings, check_model
 from object2vec.serving.resources import cores, memory_bytes
 from object2vec.serving.settings import MEBIBYTE, Settings, check_port
+from object2vec.serving.stopping import Stopped, StopRequest, noted_signals
 from object2vec.serving.worker import PID_FILE
 
 _logger = logging.getLogger(LOGGER_NAME)
 _PathLike = Union[str, "os.PathLike[str]"]
 
 LOOPBACK = "127.0.0.1"
-ALL_ADDRESSES = "0.0.0.0"
-_POLL_SECONDS = 0.1
-_WATCH_SECONDS = 1.0
+# How a server that listens everywhere is reached from its own machine.
+_OWN_ADDRESSES = {"0.0.0.0": LOOPBACK, "::": "::1"}
 _STOP_SECONDS = 5.0
 # What a request costs a worker while it is parsed, in bytes for each of its own: 10 and more for
 # JSON whose lists are short.
@@ -43,35 +42,13 @@ _JAVA_BYTES = 512 * MEBIBYTE
 _CACHE_BYTES = 512 * MEBIBYTE
 
 
-class _Stopped(Exception):
-    """SIGTERM came."""
-
-
-class _StopRequest:
-    """Remembers SIGTERM: an exception out of a signal handler may end where Python ignores it."""
-
-    def __init__(self) -> None:
-        self.came = False
-
-    def receive(self, _number: int, _frame: Any) -> None:
-        """The signal handler."""
-        # A second one must not break the stop itself off.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        self.came = True
-        raise _Stopped
-
-    def check(self) -> None:
-        """Raise `_Stopped` if the signal came."""
-        if self.came:
-            raise _Stopped
-
-
 def serve(
     model_dir: _PathLike,
     *,
     host: str = LOOPBACK,
     port: Optional[int] = None,
     workers: Optional[int] = None,
+    stop: Optional[StopRequest] = None,
 ) -> int:
     """Serve a model in the foreground until SIGTERM or Ctrl-C.
 
@@ -86,6 +63,8 @@ def serve(
     workers : int, optional
         Python processes. Default: ``SAGEMAKER_MODEL_SERVER_WORKERS``, or as many as cores and
         memory allow.
+    stop : StopRequest, optional
+        Where signals are noted; by default in handlers that this function sets.
 
     Returns
     -------
@@ -108,13 +87,14 @@ def serve(
         workers=settings.workers if workers is None else _check_workers(workers),
     )
     _check_free(host, settings.port)
-    java = find_java()
-    with _stopping_on_sigterm() as stop:
+    with contextlib.nullcontext(stop) if stop else noted_signals() as stop:
         try:
-            findings = check_model(model_dir, settings.preferred_mode)
-            plan = _plan(Path(model_dir).resolve(), host, settings, findings)
+            java = find_java(stop)
+            model_dir = _absolute(model_dir)
+            findings = check_model(model_dir, settings.preferred_mode, stop)
+            plan = _plan(model_dir, host, settings, findings)
             _run(java, plan, stop)
-        except _Stopped:
+        except Stopped:
             _logger.info("Stopped.")
     return 0
 
@@ -125,17 +105,30 @@ def _check_workers(workers: int) -> int:
     return workers
 
 
+def _absolute(model_dir: _PathLike) -> Path:
+    try:
+        return Path(model_dir).resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CustomerError(
+            f"The folder {os.fspath(model_dir)!r} cannot be found from here: {reason}; give its "
+            "whole path."
+        ) from None
+
+
 def _check_free(host: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                reason = "another program listens there; stop it, or take another --port"
-            else:
-                reason = str(error.strerror or error)
-            raise PlatformError(f"Port {port} of {host} cannot be used: {reason}.") from None
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, *_, address = found[0]
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except (OSError, UnicodeError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            reason = "another program listens there; stop it, or take another --port"
+        else:
+            reason = str(getattr(error, "strerror", None) or error)
+        raise PlatformError(f"Port {port} of {host} cannot be used: {reason}.") from None
 
 
 def _plan(model_dir: Path, host: str, settings: Settings, findings: Findings) -> mms.Plan:
@@ -143,7 +136,7 @@ def _plan(model_dir: Path, host: str, settings: Settings, findings: Findings) ->
     workers = settings.workers or _fitting_workers(available, settings, findings)
     if not findings.complete:
         _logger.warning("The model was saved before its first epoch ended; its answers are poor.")
-    return mms.Plan(model_dir, host, settings, workers, available, findings.gpus)
+    return mms.Plan(model_dir, host, settings, workers, available, findings.gpus, findings.digest)
 
 
 def _fitting_workers(available: int, settings: Settings, findings: Findings) -> int:
@@ -155,8 +148,12 @@ def _fitting_workers(available: int, settings: Settings, findings: Findings) -> 
     return max(1, min(findings.gpus or available, fitting))
 
 
-def _run(java: str, plan: mms.Plan, stop: _StopRequest) -> None:
-    home = tempfile.mkdtemp(prefix="object2vec-")
+def _run(java: str, plan: mms.Plan, stop: StopRequest) -> None:
+    with server_home() as home:
+        _run_in(home, java, plan, stop)
+
+
+def _run_in(home: Path, java: str, plan: mms.Plan, stop: StopRequest) -> None:
     process: Optional[subprocess.Popen] = None
     try:
         process = mms.start(java, home, plan)
@@ -165,46 +162,41 @@ def _run(java: str, plan: mms.Plan, stop: _StopRequest) -> None:
             "Serving %s on http://%s:%d/invocations with %d workers; requests up to %d MB, answers "
             "up to %d MB.",
             plan.model_dir,
-            plan.host,
+            f"[{plan.host}]" if plan.is_ipv6 else plan.host,
             plan.settings.port,
             plan.workers,
             plan.settings.payload_bytes // MEBIBYTE,
             plan.settings.answer_bytes // MEBIBYTE,
         )
-        raise PlatformError(_watch(process, Path(home, PID_FILE), stop))
+        raise PlatformError(_watch(process, home / PID_FILE, stop))
     finally:
         if process is not None:
             _stop(process)
-        shutil.rmtree(home, ignore_errors=True)
 
 
-def _watch(process: subprocess.Popen, pid_file: Path, stop: _StopRequest) -> str:
+def _watch(process: subprocess.Popen, pid_file: Path, stop: StopRequest) -> str:
     """Wait until the server cannot go on, and say why.
 
     The server starts dead workers again, but not the process that forks them.
     """
     forking = Path("/proc", pid_file.read_text(encoding="ascii"))
-    while forking.exists():
-        stop.check()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return _ended(process.wait(_WATCH_SECONDS))
+    while forking.exists() and process.poll() is None:
+        stop.pause()
+    stop.check()
     if process.poll() is not None:
         return _ended(process.returncode)
     return f"The process that starts the workers ({forking.name}) was killed."
 
 
-def _wait_until_healthy(process: subprocess.Popen, plan: mms.Plan, stop: _StopRequest) -> None:
+def _wait_until_healthy(process: subprocess.Popen, plan: mms.Plan, stop: StopRequest) -> None:
     end = time.monotonic() + plan.settings.startup_seconds
-    host = LOOPBACK if plan.host == ALL_ADDRESSES else plan.host
+    host = _OWN_ADDRESSES.get(plan.host, plan.host)
     while time.monotonic() < end:
-        stop.check()
-        try:
-            code = process.wait(_POLL_SECONDS)
-        except subprocess.TimeoutExpired:
-            if _ping(host, plan.settings.port) == http.client.OK:
-                return
-        else:
-            raise PlatformError(_ended(code))
+        stop.pause()
+        if process.poll() is not None:
+            raise PlatformError(_ended(process.returncode))
+        if _ping(host, plan.settings.port) == http.client.OK:
+            return
     raise PlatformError(
         f"No worker was ready after {plan.settings.startup_seconds} seconds; the log above has the "
         "reason, and SAGEMAKER_STARTUP_TIMEOUT allows for more time."
@@ -223,14 +215,11 @@ def _ping(host: str, port: int) -> Optional[int]:
 
 
 def _ended(code: int) -> str:
-    how = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
-    return f"Multi Model Server ended by itself with {how}; the log above has the reason."
+    return f"Multi Model Server {ending(code)} by itself; the log above has the reason."
 
 
 def _stop(process: subprocess.Popen) -> None:
     """End the server and everything that it started; all of it is in the server's group."""
-    # A second Ctrl-C must not break this off.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -238,14 +227,3 @@ def _stop(process: subprocess.Popen) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    signal.signal(signal.SIGINT, before)
-
-
-@contextlib.contextmanager
-def _stopping_on_sigterm() -> Iterator[_StopRequest]:
-    stop = _StopRequest()
-    before = signal.signal(signal.SIGTERM, stop.receive)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGTERM, before)

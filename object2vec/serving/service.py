@@ -7,11 +7,12 @@ import logging
 import os
 from typing import Any
 
+from object2vec.errors import CustomerError
 from object2vec.logs import LOGGER_NAME
 from object2vec.serving import devices
 from object2vec.serving.replies import reply_to
 from object2vec.serving.settings import Settings
-from object2vec.serving.worker import MODEL_DIR_VARIABLE
+from object2vec.serving.worker import MODEL_DIGEST_VARIABLE, MODEL_DIR_VARIABLE
 
 _logger = logging.getLogger(LOGGER_NAME)
 # Requests hold many lists and no cycles: the usual 700 costs a third of the time of a large one.
@@ -44,8 +45,14 @@ class Object2VecService:
         try:
             self._settings = Settings.from_environment(os.environ)
             self._model = devices.load(
-                folder, self._settings.preferred_mode, context.system_properties.get("gpu_id")
+                folder,
+                self._settings.preferred_mode,
+                context.system_properties.get("gpu_id"),
+                expected_digest=os.environ.get(MODEL_DIGEST_VARIABLE),
             )
+        except CustomerError as error:
+            _logger.error("This worker cannot answer: %s", error)
+            raise SystemExit(1) from error
         except Exception as error:
             _logger.error("The model in %s cannot be loaded:", folder, exc_info=error)
             raise SystemExit(1) from error

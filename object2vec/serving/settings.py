@@ -44,8 +44,8 @@ class Settings:
     preferred_mode : str, optional
         ``INFERENCE_PREFERRED_MODE``: which network goes to the GPU, the other to the CPU.
     safe_ports : tuple of int
-        ``SAGEMAKER_SAFE_PORT_RANGE``, first and last: where a port for the server's management is
-        taken from if it cannot listen on a file.
+        ``SAGEMAKER_SAFE_PORT_RANGE``, first and last: checked, and not needed, because the server
+        opens no port but `port`.
     jvm_options : tuple of str
         ``SAGEMAKER_MODEL_SERVER_VMARGS``.
     """

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import runpy
-import signal
 import sys
 from pathlib import Path
 
 from object2vec.engine_type import choose_engine
 from object2vec.logs import LOGGER_NAME, LineFormatter
+from object2vec.serving.children import die_with_parent
 
+# What a worker is told; the server in between knows neither.
 MODEL_DIR_VARIABLE = "OBJECT2VEC_MODEL_DIR"
+MODEL_DIGEST_VARIABLE = "OBJECT2VEC_MODEL_DIGEST"
 # In the server's home: the process that forks the workers.
 PID_FILE = "workers.pid"
-_PR_SET_PDEATHSIG = 1
 
 
 class WorkerFormatter(LineFormatter):
@@ -29,24 +29,20 @@ class WorkerFormatter(LineFormatter):
         return "\n    ".join(super().format(record).splitlines())
 
 
-def die_with_parent() -> None:
-    """Ask the kernel to kill this process when its parent ends, however that ends."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-
-
-def module_path() -> list[str]:
-    """Where this process finds modules, for a process in another folder."""
-    return [os.path.abspath(entry) for entry in sys.path]
-
-
-def main(home: str) -> None:
+def main(home: str, model_dir: str, digest: str) -> None:
     """Run the model server's worker program with the arguments of this process.
 
     Parameters
     ----------
     home : path
         The server's home.
+    model_dir : path
+        The model's folder.
+    digest : str
+        Of the model that the folder has to hold; see `manifest.Manifest`.
     """
+    os.environ[MODEL_DIR_VARIABLE] = model_dir
+    os.environ[MODEL_DIGEST_VARIABLE] = digest
     die_with_parent()
     Path(home, PID_FILE).write_text(str(os.getpid()), encoding="ascii")
     os.register_at_fork(after_in_child=die_with_parent)
