@@ -83,6 +83,49 @@ def test_the_gpu_image_differs_in_mxnet_only() -> None:
     assert names and all(re.fullmatch(r"nvidia-[a-z-]+-cu11", name) for name in names)
 
 
+def locked(name: str) -> dict[str, tuple[str, int]]:
+    """Version and number of hashes by name, of a file of hashes."""
+    text = (TOP / "requirements" / name).read_text(encoding="utf-8")
+    # Nothing but versions and hashes: no index, no address, no option that would switch them off.
+    lines = [line for line in text.replace("\\\n", "").splitlines() if not line.startswith("#")]
+    found = {}
+    for line in lines:
+        match = re.fullmatch(r"([a-z0-9-]+)==(\S+)((?: +--hash=sha256:[0-9a-f]{64})+) *", line)
+        assert match, line
+        found[match[1]] = (match[2], match[3].count("sha256:"))
+    return found
+
+
+@pytest.mark.parametrize("part", ["", "-cpu", "-gpu"])
+def test_all_that_the_image_takes_has_hashes(part: str) -> None:
+    text = (CONTAINER / f"requirements{part}.txt").read_text(encoding="utf-8")
+    wanted = [line.partition("#")[0].strip() for line in text.splitlines()]
+    found = locked(f"image{part}.txt")
+    # requirements/lock.sh writes them anew.
+    assert sorted(f"{name}=={version}" for name, (version, _) in found.items()) == sorted(
+        line for line in wanted if line
+    )
+
+
+def test_packages_from_source_are_built_with_hashed_tools() -> None:
+    from packaging.requirements import Requirement
+
+    text = (TOP / "requirements" / "build-constraints.txt").read_text(encoding="utf-8")
+    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
+    bounds = [Requirement(line) for line in lines if line]
+    found = locked("image-build.txt")
+    assert set(found) == {bound.name for bound in bounds}
+    assert all(bound.specifier.contains(found[bound.name][0]) for bound in bounds)
+    # The one that stays in the image, so that it is not replaced.
+    assert found["setuptools"][0] == pins()["setuptools"]
+    dockerfile = (CONTAINER / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", "")
+    installs = [line for line in dockerfile.splitlines() if "pip --python" in line]
+    assert len(installs) == 3
+    for line in installs:
+        assert "--require-hashes" in line or line.endswith("--prefix /package /source"), line
+        assert "--no-build-isolation" in line or "--only-binary :all: -r" in line, line
+
+
 def run_train_script(tmp_path: Path, ending: str) -> subprocess.CompletedProcess:
     """container/train with a command object2vec that ends as the shell command `ending` says."""
     command = tmp_path / "bin" / "object2vec"
