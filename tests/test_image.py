@@ -122,7 +122,7 @@ def test_packages_from_source_are_built_with_hashed_tools() -> None:
     installs = [line for line in dockerfile.splitlines() if "pip --python" in line]
     assert len(installs) == 3
     for line in installs:
-        assert "--require-hashes" in line or "--prefix /package /source " in line, line
+        assert "--require-hashes" in line or line.endswith("--prefix /package /source"), line
         assert "--no-build-isolation" in line or "--only-binary :all: -r" in line, line
 
 
