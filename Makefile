@@ -5,6 +5,8 @@ PYTHON ?=
 VENV ?= .venv
 # The device of the image: cpu or gpu.
 DEVICE ?= cpu
+# The image that the image is made from; a release names one by its digest.
+BASE ?= debian:bookworm-slim
 # More options for pytest, for example ARGS='-k early_stopping -x'.
 ARGS ?=
 
@@ -13,7 +15,7 @@ STAMP := $(VENV)/.installed
 VERSION_OF := -c 'import sys; print(sys.version_info[:2])' 2>&1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-fast test-full image test-image lint types format clean FORCE
+.PHONY: help venv demo test test-fast test-full image test-image lock lint types format clean FORCE
 
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,11 +35,15 @@ test-full: lint types ## Everything but the container images: the long grids too
 	$(BIN)/python -m pytest -m "not image" $(ARGS)
 
 image: ## The container image object2vec; DEVICE=gpu makes object2vec:gpu
-	DOCKER_BUILDKIT=1 docker build -f container/Dockerfile --build-arg DEVICE=$(DEVICE) \
+	DOCKER_BUILDKIT=1 docker build -f container/Dockerfile \
+	    --build-arg DEVICE=$(DEVICE) --build-arg BASE=$(BASE) \
 	    -t object2vec$(if $(filter gpu,$(DEVICE)),:gpu) .
 
 test-image: $(STAMP) ## Build the image and drive it with a Docker engine (under eight minutes)
 	.ci/image
+
+lock: ## The hashes of all that the image takes from PyPI, written anew
+	requirements/lock.sh
 
 lint: $(STAMP) ## Style and layout of the code (ruff)
 	$(BIN)/ruff check .
@@ -61,6 +67,6 @@ $(STAMP): FORCE
 endif
 endif
 
-$(STAMP): setup.py object2vec/version.py $(wildcard object2vec/*.[ch] requirements/*)
+$(STAMP): setup.py object2vec/version.py $(wildcard object2vec/*.[ch] requirements/build* requirements/venv.sh)
 	requirements/venv.sh $(VENV) $(PYTHON)
 	@touch $(STAMP)

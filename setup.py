@@ -13,7 +13,8 @@ INSTALL_REQUIRES = [
     "mxnet==1.9.1",  # the last release; the CPU build
     "gluonnlp==0.10.0",  # the last release for MXNet 1: vocabularies and embedding files
     "numpy>=1.23,<2",  # MXNet declares < 2; 1.23 is the first that was tried
-    "orjson>=3.9,<4",  # reads JSON Lines at twice the speed of json; 3.9 has wheels for Python 3.12
+    # reads JSON Lines at twice the speed of json; older ones die of deep nesting (CVE-2024-27454)
+    "orjson>=3.9.15,<4",
     "tqdm>=4.60,<5",  # the progress bar of training
     "setuptools<82; python_version >= '3.12'",  # MXNet imports distutils, which Python 3.12 dropped
 ]

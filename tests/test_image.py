@@ -83,23 +83,86 @@ def test_the_gpu_image_differs_in_mxnet_only() -> None:
     assert names and all(re.fullmatch(r"nvidia-[a-z-]+-cu11", name) for name in names)
 
 
+def locked(name: str) -> dict[str, tuple[str, int]]:
+    """Version and number of hashes by name, of a file of hashes."""
+    text = (TOP / "requirements" / name).read_text(encoding="utf-8")
+    # Nothing but versions and hashes: no index, no address, no option that would switch them off.
+    lines = [line for line in text.replace("\\\n", "").splitlines() if not line.startswith("#")]
+    found = {}
+    for line in lines:
+        match = re.fullmatch(r"([a-z0-9-]+)==(\S+)((?: +--hash=sha256:[0-9a-f]{64})+) *", line)
+        assert match, line
+        found[match[1]] = (match[2], match[3].count("sha256:"))
+    return found
+
+
+@pytest.mark.parametrize("part", ["", "-cpu", "-gpu"])
+def test_all_that_the_image_takes_has_hashes(part: str) -> None:
+    text = (CONTAINER / f"requirements{part}.txt").read_text(encoding="utf-8")
+    wanted = [line.partition("#")[0].strip() for line in text.splitlines()]
+    found = locked(f"image{part}.txt")
+    # requirements/lock.sh writes them anew.
+    assert sorted(f"{name}=={version}" for name, (version, _) in found.items()) == sorted(
+        line for line in wanted if line
+    )
+
+
+def test_packages_from_source_are_built_with_hashed_tools() -> None:
+    from packaging.requirements import Requirement
+
+    text = (TOP / "requirements" / "build-constraints.txt").read_text(encoding="utf-8")
+    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
+    bounds = [Requirement(line) for line in lines if line]
+    found = locked("image-build.txt")
+    assert set(found) == {bound.name for bound in bounds}
+    assert all(bound.specifier.contains(found[bound.name][0]) for bound in bounds)
+    # The one that stays in the image, so that it is not replaced.
+    assert found["setuptools"][0] == pins()["setuptools"]
+    dockerfile = (CONTAINER / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", "")
+    installs = [line for line in dockerfile.splitlines() if "pip --python" in line]
+    assert len(installs) == 3
+    for line in installs:
+        assert "--require-hashes" in line or line.endswith("--prefix /package /source"), line
+        assert "--no-build-isolation" in line or "--only-binary :all: -r" in line, line
+
+
+class TrainScript:
+    """container/train in the background, with a command object2vec that is a shell script."""
+
+    def __init__(self, tmp_path: Path, script: str) -> None:
+        command = tmp_path / "bin" / "object2vec"
+        command.parent.mkdir()
+        command.write_text(f"#!/bin/sh\n{script}\n", encoding="ascii")
+        command.chmod(0o755)
+        self.base = tmp_path / "ml"
+        self.base.mkdir(exist_ok=True)
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", str(CONTAINER / "train")],
+            env={
+                "PATH": f"{command.parent}:{os.environ['PATH']}",
+                "OBJECT2VEC_BASE": str(self.base),
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # As the image's first process leaves it.
+            preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM}),
+        )
+
+    def end(self) -> subprocess.CompletedProcess:
+        """Wait for it."""
+        output = self.process.communicate(timeout=30)
+        return subprocess.CompletedProcess([], self.process.returncode, *output)
+
+    def line(self) -> str:
+        """The next line that it prints."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+
 def run_train_script(tmp_path: Path, ending: str) -> subprocess.CompletedProcess:
     """container/train with a command object2vec that ends as the shell command `ending` says."""
-    command = tmp_path / "bin" / "object2vec"
-    command.parent.mkdir()
-    command.write_text(f"#!/bin/sh\n{ending}\n", encoding="ascii")
-    command.chmod(0o755)
-    (tmp_path / "ml").mkdir(exist_ok=True)
-    return subprocess.run(
-        [str(CONTAINER / "train")],
-        env={
-            "PATH": f"{command.parent}:{os.environ['PATH']}",
-            "OBJECT2VEC_BASE": str(tmp_path / "ml"),
-        },
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
+    return TrainScript(tmp_path, ending).end()
 
 
 @pytest.mark.parametrize(
@@ -125,6 +188,56 @@ def test_other_endings_are_left_alone(tmp_path: Path, code: int) -> None:
     done = run_train_script(tmp_path, f"exit {code}")
     assert (done.returncode, done.stderr) == (code, "")
     assert not (tmp_path / "ml" / "output").exists()
+
+
+@pytest.mark.parametrize("milliseconds", [0, 5, 20, 50])
+def test_sigterm_before_python_is_ready_is_a_clean_stop(tmp_path: Path, milliseconds: int) -> None:
+    script = TrainScript(tmp_path, "exec sleep 60")
+    time.sleep(milliseconds / 1000)
+    script.process.terminate()
+    done = script.end()
+    assert done.stdout == "Stopped by SIGTERM before the training began: nothing was saved.\n"
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not list(script.base.iterdir())
+
+
+def test_sigterm_after_the_model_is_not_told_as_a_loss(tmp_path: Path) -> None:
+    script = TrainScript(
+        tmp_path, "mkdir $OBJECT2VEC_BASE/model && echo 1 >$OBJECT2VEC_BASE/model/model.json\n"
+        "echo saved; exec sleep 60"
+    )  # fmt: skip
+    assert script.line() == "saved"
+    script.process.terminate()
+    done = script.end()
+    assert done.returncode == 0
+    assert done.stdout == f"Stopped by SIGTERM; the model is saved in {script.base / 'model'}.\n"
+    assert not (script.base / "output").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_training_hears_each_signal_once(tmp_path: Path, number: signal.Signals) -> None:
+    script = TrainScript(
+        tmp_path,
+        f"trap 'echo heard; n=x$n' {number.name[3:]}\necho ready\n"
+        'while [ -z "$n" ]; do sleep 0.05; done\nsleep 0.5; exit 7',
+    )
+    assert script.line() == "ready"
+    script.process.send_signal(number)
+    done = script.end()
+    assert (done.returncode, done.stdout, done.stderr) == (7, "heard\n", "")
+
+
+def test_a_server_that_is_stopped_at_once_ends_cleanly(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-I", str(CONTAINER / "serve"), "--model-dir", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM}),
+    ) as process:
+        process.terminate()
+        output, _ = process.communicate(timeout=30)
+    assert output == "Stopped by SIGTERM before the server started.\n"
+    assert process.returncode == 0
 
 
 def test_an_earlier_reason_is_kept(tmp_path: Path) -> None:
@@ -322,13 +435,42 @@ def test_sigterm_saves_the_model(image: dict[str, Any], tmp_path: Path) -> None:
         early_stopping_patience="5",
         early_stopping_tolerance="0.000001",
     )
-    with Container(*LOCKED, *job.mount, IMAGE, "train") as container:
+    options = (*LOCKED, "--health-interval", "1s")
+    with Container(*options, *job.mount, IMAGE, "train") as container:
         container.wait_for("epoch=1, validation accuracy")
+        # Nothing listens; the work is done.
+        container.wait_until_healthy()
         container.stop()
         assert container.exit_code() == 0
         assert "Stopped by SIGTERM; the model is saved in /opt/ml/model." in container.logs()
     assert not job.failure.exists()
     assert Predictor.load(job.model).hyperparameters.enc_dim == 16
+
+
+@pytest.mark.image
+@pytest.mark.parametrize("seconds", [0, 0.1, 0.3])
+def test_sigterm_at_the_start_is_a_clean_stop(
+    image: dict[str, Any], tmp_path: Path, seconds: float
+) -> None:
+    job = Job(tmp_path / "ml", records=20000, epochs="100")
+    with Container(*LOCKED, *job.mount, IMAGE, "train") as container:
+        # The kernel drops what comes before the first program blocks the signal.
+        container.wait_until_started()
+        time.sleep(seconds)
+        docker("kill", "--signal", "TERM", container.name)
+        assert container.exit_code() == 0
+        assert "Stopped by SIGTERM before the training began: nothing was saved." in (
+            container.logs()
+        )
+    assert not job.failure.exists() and not list(job.model.iterdir())
+
+
+@pytest.mark.image
+@pytest.mark.parametrize(("command", "code"), [("serve", 1), ("train", 0)])
+def test_health_is_asked_of_servers_only(image: dict[str, Any], command: str, code: int) -> None:
+    # The container's whole command line counts, and here nobody serves.
+    done = docker("run", "--rm", *LOCKED, IMAGE, "healthcheck", command, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
 
 
 class Container:
@@ -365,10 +507,36 @@ class Container:
             assert self.running() and time.monotonic() < end, self.logs()
             time.sleep(0.2)
 
+    def wait_until_started(self, seconds: float = 30) -> None:
+        """Wait until the container's own program runs."""
+        end = time.monotonic() + seconds
+        while not re.search(r"tini|/bin/entry", docker("top", self.name, "-o", "pid,args").stdout):
+            assert time.monotonic() < end, self.logs()
+
+    def wait_until_healthy(self, seconds: float = 60) -> None:
+        end = time.monotonic() + seconds
+        template = "{{.State.Health.Status}}"
+        while docker("inspect", "--format", template, self.name).stdout.strip() != "healthy":
+            assert self.running() and time.monotonic() < end, self.logs()
+            time.sleep(0.2)
+
+    def processes(self) -> list[dict[str, str]]:
+        """What the kernel says of the container's processes (/proc/PID/status)."""
+        program = "for file in /proc/[0-9]*/status; do cat $file; echo; done"
+        texts = docker("exec", self.name, "sh", "-c", program).stdout.split("\n\n")
+        found = [dict(line.split(":\t", 1) for line in text.splitlines()) for text in texts if text]
+        # What the engine itself puts in, the check of health too, has no parent there.
+        return [status for status in found if status["Pid"] == "1" or status["PPid"] != "0"]
+
     def users(self) -> set[str]:
-        """Owners of all processes but the first."""
-        lines = docker("top", self.name, "-o", "uid,pid,args").stdout.splitlines()[1:]
-        return {line.split()[0] for line in lines if " tini " not in line}
+        """Owners of all processes: real, effective, saved and of files."""
+        return {user for process in self.processes() for user in process["Uid"].split()}
+
+    def listening(self) -> set[int]:
+        """All TCP ports that somebody listens on."""
+        tables = docker("exec", self.name, "sh", "-c", "cat /proc/net/tcp /proc/net/tcp6").stdout
+        rows = [line.split() for line in tables.splitlines()]
+        return {int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == "0A"}
 
     def ask(self, path: str, body: Optional[dict[str, Any]] = None) -> Any:
         """Request from within, so that the container needs no network."""
@@ -391,7 +559,7 @@ class Container:
 def serving(model: Path, *options: str) -> Container:
     """Start the server of a model, and wait until it answers."""
     container = Container(*options, "--volume", f"{model}:/opt/ml/model:ro", IMAGE, "serve")
-    container.wait_for("Serving /opt/ml/model on ")
+    container.wait_for("Serving /")
     return container
 
 
@@ -420,14 +588,62 @@ def assert_answers(container: Container, model: Path) -> None:
 
 @pytest.mark.image
 def test_serving_behind_locked_doors(trained: Job) -> None:
-    # The server unpacks a native library into /tmp and loads it from there.
-    with serving(trained.model, *LOCKED, "--tmpfs", "/tmp:exec") as container:
+    # No program can be run from this /tmp: it is mounted noexec.
+    options = (*LOCKED, "--tmpfs", "/tmp", "--health-interval", "1s")
+    with serving(trained.model, *options) as container:
         assert container.ask("/ping") == {"status": "Healthy"}
         assert container.ask("/execution-parameters")["BatchStrategy"] == "MULTI_RECORD"
         assert_answers(container, trained.model)
-        assert "0" not in container.users()
+        container.wait_until_healthy()
+        # The management and the workers listen on files.
+        assert container.listening() == {PORT}
+        assert_no_rights(container)
         container.stop()
         assert container.exit_code() == 0
+
+
+def assert_no_rights(container: Container) -> None:
+    """No process is root's, has a capability or can get one; the first one too."""
+    processes = container.processes()
+    # tini, Java, the command, and at least the process that forks workers and a worker.
+    assert len(processes) >= 5
+    for process in processes:
+        assert "0" not in process["Uid"].split() + process["Gid"].split(), process
+        assert process["Groups"].strip() == "" and process["NoNewPrivs"] == "1", process
+        for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+            assert int(process[kind], 16) == 0, (kind, process)
+
+
+@pytest.mark.image
+def test_given_up_rights_do_not_come_back(image: dict[str, Any]) -> None:
+    attempts = """
+import ctypes, os, subprocess, sys
+def attempt(name, call):
+    try:
+        call()
+    except OSError:
+        return
+    print("came back:", name)
+attempt("user", lambda: os.setuid(0))
+attempt("users", lambda: os.setresuid(0, 0, 0))
+attempt("group", lambda: os.setgid(0))
+attempt("groups", lambda: os.setgroups([0]))
+attempt("owner", lambda: os.chown("/tmp/become", os.getuid(), -1))
+# A program that belongs to root and runs as its owner.
+print("user", subprocess.run(["/tmp/become", "-u"], capture_output=True, text=True).stdout.strip())
+"""
+    program = f"""
+import os, shutil
+from object2vec.serving.privileges import without_rights
+shutil.copy("/usr/bin/id", "/tmp/become")
+os.chmod("/tmp/become", 0o4755)
+drop, _ = without_rights(["--model-dir", "/nowhere"])
+os.execvp(drop[0], [*drop, "/opt/object2vec/bin/python", "-I", "-c", {attempts!r}])
+"""
+    done = docker("run", "--rm", "--network", "none", IMAGE, "python", "-I", "-c", program)
+    (line,) = done.stdout.splitlines()
+    word, user = line.split()
+    assert word == "user" and user != "0"
 
 
 @pytest.mark.image
@@ -449,12 +665,28 @@ def test_serving_over_the_network(trained: Job) -> None:
 def test_serving_a_model_that_root_alone_can_read(trained: Job, tmp_path: Path) -> None:
     model = tmp_path / "model"
     shutil.copytree(trained.model, model)
-    model.chmod(stat.S_IRWXU)
-    os.chown(model, 0, 0)
+    for path in [model, *model.iterdir()]:
+        path.chmod(stat.S_IRWXU)
+        os.chown(path, 0, 0)
     with serving(model) as container:
-        assert "Only root can read all of /opt/ml/model" in container.logs()
-        assert container.users() == {"0"}
+        assert "Only root can read all of /opt/ml/model: the server reads a copy" in (
+            container.logs()
+        )
+        assert_no_rights(container)
         assert_answers(container, trained.model)
+    # Without space for the copy it is refused.
+    options = (*LOCKED, "--tmpfs", "/tmp:size=8k", "--volume", f"{model}:/opt/ml/model:ro")
+    done = docker("run", "--rm", *options, IMAGE, "serve", check=False)
+    assert done.returncode == 3
+    assert done.stderr.startswith("Platform Error: Only root can read all of /opt/ml/model, and")
+
+
+@pytest.mark.image
+def test_a_root_that_cannot_become_another_user_does_not_serve(trained: Job) -> None:
+    options = (*LOCKED, "--cap-drop", "ALL", "--volume", f"{trained.model}:/opt/ml/model:ro")
+    done = docker("run", "--rm", *options, IMAGE, "serve", check=False)
+    assert done.returncode == 3
+    assert done.stderr.startswith("Platform Error: The container started as root without the")
 
 
 @pytest.mark.image
