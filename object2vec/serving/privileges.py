@@ -84,7 +84,7 @@ def readable(model_dir: Path, uid: int, gid: int) -> Path:
     """
     if _can_read(model_dir, uid, gid):
         return model_dir
-    names = [MANIFEST, *read_manifest(model_dir)["files"]]
+    names = [MANIFEST, *read_manifest(model_dir).files]
     try:
         _remove_copies()
         copy = Path(tempfile.mkdtemp(prefix=_COPY_PREFIX))
@@ -134,7 +134,7 @@ def _can_read(model_dir: Path, uid: int, gid: int) -> bool:
         # What else is wrong with the model is for the server to say.
         with contextlib.suppress(CustomerError, FileNotFoundError):
             os.close(os.open(model_dir / MANIFEST, os.O_RDONLY | os.O_NONBLOCK))
-            for name in read_manifest(model_dir)["files"]:
+            for name in read_manifest(model_dir).files:
                 os.close(os.open(model_dir / name, os.O_RDONLY | os.O_NONBLOCK))
         status = 0
     except PermissionError:
