@@ -9,7 +9,6 @@ import logging
 import os
 import shutil
 import struct
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
@@ -356,12 +355,15 @@ def test_java_gets_the_limits_that_were_counted(tmp_path: Path) -> None:
     assert Plan(tmp_path, "", Settings(), 2, 3, 0).queue_size == 85
 
 
-def test_the_jar_names_its_endpoints() -> None:
-    with zipfile.ZipFile(build.JAR) as jar:
-        names = jar.namelist()
-        service = jar.read(build._SERVICE).decode().split()
-    assert service == [f"object2vec.{name}" for name in build.ENDPOINTS]
-    assert {f"object2vec/{path.stem}.class" for path in build.SOURCES} <= set(names)
+def test_the_jar_holds_a_class_of_each_source() -> None:
+    names = {Path(name).name for name in build.jar_entries()}
+    assert {f"{path.stem}.class" for path in build.SOURCES} <= names
+
+
+def test_the_jar_comes_before_the_server_s_own(tmp_path: Path) -> None:
+    arguments = command("java", tmp_path, Plan(tmp_path, "", Settings(), 1, 1, 0))
+    first, second = arguments[arguments.index("-cp") + 1].split(os.pathsep)
+    assert first == str(build.JAR) and Path(second).name == "model-server.jar"
 
 
 @pytest.mark.skipif(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Union
 
 from object2vec.errors import PlatformError
+from object2vec.serving.media_types import ACCEPTED, ALIASES
 from object2vec.serving.plugin.build import JAR
 from object2vec.serving.settings import LAST_PORT, MEBIBYTE, Settings
 from object2vec.serving.worker import MODEL_DIR_VARIABLE, die_with_parent, module_path
@@ -25,6 +26,9 @@ _YEAR_SECONDS = 365 * 24 * 3600
 _HEAD_BYTES = MEBIBYTE
 _JVM_BYTES = 192 * MEBIBYTE
 _QUEUE_BYTES = 512 * MEBIBYTE
+_RECEIVING_BYTES = 256 * MEBIBYTE
+# More than those are closed, the one first on which nothing has come for longest.
+_CONNECTIONS = 1000
 
 # Starts of lines that tell of the server's insides only.
 _NOISE = (
@@ -54,7 +58,7 @@ _LOG_CONFIGURATION = """\
       <PatternLayout pattern="%m%n"/>
     </Console>
     <Console name="access" target="SYSTEM_OUT">
-      <RegexFilter regex=".*GET /ping .*" onMatch="DENY" onMismatch="NEUTRAL"/>
+      <RegexFilter regex=".*(GET|HEAD) /ping .*" onMatch="DENY" onMismatch="NEUTRAL"/>
       <PatternLayout pattern="[%d{MM/dd/yyyy HH:mm:ss} INFO %tid] %m%n"/>
     </Console>
   </Appenders>
@@ -116,6 +120,11 @@ class Plan:
         """Requests that may wait; the next one is answered by 503."""
         return max(2 * self.workers, min(100, _QUEUE_BYTES // self.settings.payload_bytes))
 
+    @property
+    def receiving_bytes(self) -> int:
+        """Memory of the bodies that are on their way in; the next one is answered by 503."""
+        return max((self.workers + 2) * self.settings.payload_bytes, _RECEIVING_BYTES)
+
 
 def write_home(home: Path, plan: Plan) -> None:
     """Fill the folder that the server takes for its home and its model.
@@ -168,6 +177,13 @@ def _configuration(home: Path, plan: Plan) -> dict[str, object]:
         "enable_envvars_config": "false",
         # Each measurement would start a Python process.
         "metric_time_interval": _YEAR_SECONDS,
+        # What our own classes read.
+        "object2vec_media_types": ",".join(ALIASES),
+        "object2vec_accepted": ACCEPTED,
+        "object2vec_idle_seconds": settings.idle_seconds,
+        "object2vec_read_seconds": settings.read_seconds,
+        "object2vec_connections": _CONNECTIONS,
+        "object2vec_receiving_bytes": plan.receiving_bytes,
     }
 
 
@@ -198,7 +214,7 @@ def command(java: str, home: Path, plan: Plan) -> list[str]:
             "pip install 'object2vec[serve]'."
         )
     if not JAR.is_file():
-        # Without it /ping would always say 200.
+        # Without it requests would go to the server's own code.
         raise PlatformError(f"{JAR} is missing; install object2vec again.")
     server = Path(spec.origin).parent / "frontend" / "model-server.jar"
     options = plan.settings.jvm_options
@@ -221,7 +237,8 @@ def command(java: str, home: Path, plan: Plan) -> list[str]:
         "-Dlog4j2.formatMsgNoLookups=true",
         *options,
         "-cp",
-        f"{server}{os.pathsep}{JAR}",
+        # In this order, for one of our classes stands in for one of the server's.
+        f"{JAR}{os.pathsep}{server}",
         "com.amazonaws.ml.mms.ModelServer",
         "--python",
         sys.executable,
@@ -233,7 +250,7 @@ def command(java: str, home: Path, plan: Plan) -> list[str]:
 def _heap_bytes(plan: Plan) -> int:
     settings = plan.settings
     # A waiting request is held once; one at work, and its answer, a few times on their way.
-    waiting = plan.queue_size * settings.payload_bytes
+    waiting = plan.queue_size * settings.payload_bytes + plan.receiving_bytes
     working = (plan.workers + 1) * 3 * (settings.payload_bytes + settings.answer_bytes)
     return _JVM_BYTES + waiting + working
 
@@ -247,14 +264,18 @@ def environment(plan: Plan) -> dict[str, str]:
 
 
 def start(java: str, home: Union[str, Path], plan: Plan) -> subprocess.Popen:
-    """Start the server in a session of its own; it dies with this process."""
+    """Start the server in a session of its own; it dies with this process.
+
+    It obeys one line on its standard input: after ``drain`` it takes no more requests, and ends
+    when those at work are answered.
+    """
     home = Path(home)
     write_home(home, plan)
     return subprocess.Popen(
         command(java, home, plan),
         cwd=home,
         env=environment(plan),
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         start_new_session=True,
         preexec_fn=die_with_parent,
     )

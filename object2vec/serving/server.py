@@ -51,18 +51,18 @@ class _StopRequest:
     """Remembers SIGTERM: an exception out of a signal handler may end where Python ignores it."""
 
     def __init__(self) -> None:
-        self.came = False
+        self.count = 0
 
     def receive(self, _number: int, _frame: Any) -> None:
         """The signal handler."""
+        self.count += 1
         # A second one must not break the stop itself off.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        self.came = True
-        raise _Stopped
+        if self.count == 1:
+            raise _Stopped
 
     def check(self) -> None:
         """Raise `_Stopped` if the signal came."""
-        if self.came:
+        if self.count:
             raise _Stopped
 
 
@@ -172,6 +172,10 @@ def _run(java: str, plan: mms.Plan, stop: _StopRequest) -> None:
             plan.settings.answer_bytes // MEBIBYTE,
         )
         raise PlatformError(_watch(process, Path(home, PID_FILE), stop))
+    except _Stopped:
+        if process is not None:
+            _drain(process, plan.settings.drain_seconds, stop)
+        raise
     finally:
         if process is not None:
             _stop(process)
@@ -225,6 +229,20 @@ def _ping(host: str, port: int) -> Optional[int]:
 def _ended(code: int) -> str:
     how = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
     return f"Multi Model Server ended by itself with {how}; the log above has the reason."
+
+
+def _drain(process: subprocess.Popen, seconds: float, stop: _StopRequest) -> None:
+    """Let the server end by itself, when the requests that it has are answered.
+
+    A second signal ends the wait.
+    """
+    assert process.stdin is not None
+    with contextlib.suppress(OSError):
+        process.stdin.write(b"drain\n")
+        process.stdin.flush()
+    end = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < end and stop.count < 2:
+        time.sleep(_POLL_SECONDS)
 
 
 def _stop(process: subprocess.Popen) -> None:
