@@ -205,6 +205,7 @@ def test_settings_without_variables() -> None:
     settings = Settings.from_environment({"SAGEMAKER_BIND_TO_PORT": ""})
     assert settings == Settings()
     assert (settings.port, settings.payload_bytes) == (8080, 6 * MEBIBYTE)
+    assert (settings.timeout_seconds, settings.drain_seconds) == (60, 20)
 
 
 def test_settings_keep_the_meaning_of_sagemaker_s_variables() -> None:
@@ -232,8 +233,12 @@ def test_settings_keep_the_meaning_of_sagemaker_s_variables() -> None:
     )
     more = {"SAGEMAKER_BATCH": "true", "SAGEMAKER_MAX_PAYLOAD_IN_MB": "7"}
     assert Settings.from_environment(more).payload_bytes == 7 * MEBIBYTE
+    assert Settings.from_environment(more).timeout_seconds == 3600
     seconds = {"SAGEMAKER_MODEL_SERVER_TIMEOUT": "2", "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS": "9"}
     assert Settings.from_environment(seconds).timeout_seconds == 9
+    own = {"OBJECT2VEC_IDLE_SECONDS": "7", "OBJECT2VEC_READ_SECONDS": "8"}
+    settings = Settings.from_environment({**own, "OBJECT2VEC_DRAIN_SECONDS": "0"})
+    assert (settings.idle_seconds, settings.read_seconds, settings.drain_seconds) == (7, 8, 0)
 
 
 def test_all_wrong_variables_are_named_at_once() -> None:

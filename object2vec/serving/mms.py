@@ -22,6 +22,7 @@ from object2vec.serving.worker import MODEL_DIR_VARIABLE, die_with_parent, modul
 _FOREIGN_VARIABLES = ("MMS_CONFIG_FILE", "MODEL_SERVER_HOME", "LOG_LOCATION", "METRICS_LOCATION")
 _LOOPBACK = "127.0.0.1"
 _YEAR_SECONDS = 365 * 24 * 3600
+_GRACE_SECONDS = 60
 # What the head of an answer may take beside its body.
 _HEAD_BYTES = MEBIBYTE
 _JVM_BYTES = 192 * MEBIBYTE
@@ -165,7 +166,9 @@ def _configuration(home: Path, plan: Plan) -> dict[str, object]:
         "load_models": "model=model",
         "default_service_handler": "object2vec.serving.handler",
         "default_workers_per_model": plan.workers,
-        "default_response_timeout_seconds": settings.timeout_seconds,
+        # The server uses it for the loading of the model too; ours is for answers alone.
+        "default_response_timeout_seconds": max(settings.startup_seconds, settings.timeout_seconds)
+        + _GRACE_SECONDS,
         "max_request_size": settings.payload_bytes,
         "max_response_size": settings.answer_bytes + _HEAD_BYTES,
         "job_queue_size": plan.queue_size,
@@ -180,6 +183,7 @@ def _configuration(home: Path, plan: Plan) -> dict[str, object]:
         # What our own classes read.
         "object2vec_media_types": ",".join(ALIASES),
         "object2vec_accepted": ACCEPTED,
+        "object2vec_timeout_seconds": settings.timeout_seconds,
         "object2vec_idle_seconds": settings.idle_seconds,
         "object2vec_read_seconds": settings.read_seconds,
         "object2vec_connections": _CONNECTIONS,

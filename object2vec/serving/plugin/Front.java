@@ -34,7 +34,7 @@ public final class Front {
     private static Front instance;
 
     final int bodyLimit;
-    final int timeoutSeconds;
+    final long timeoutNanos;
     final long idleNanos;
     final long readNanos;
 
@@ -45,12 +45,13 @@ public final class Front {
     private final String accepted;
     private final Set<Guard> connections = ConcurrentHashMap.newKeySet();
     private final AtomicLong bodies = new AtomicLong();
+    private final Set<Invocation> started = ConcurrentHashMap.newKeySet();
     private final AtomicInteger atWork = new AtomicInteger();
     private volatile boolean draining;
 
     private Front(ConfigManager settings) {
         bodyLimit = settings.getMaxRequestSize();
-        timeoutSeconds = settings.getDefaultResponseTimeoutSeconds();
+        timeoutNanos = TimeUnit.SECONDS.toNanos(number(settings, "timeout_seconds"));
         workers = settings.getDefaultWorkers();
         idleNanos = TimeUnit.SECONDS.toNanos(number(settings, "idle_seconds"));
         readNanos = TimeUnit.SECONDS.toNanos(number(settings, "read_seconds"));
@@ -208,6 +209,20 @@ public final class Front {
         return 1024 * TimeUnit.NANOSECONDS.toSeconds(readNanos);
     }
 
+    long timeoutSeconds() {
+        return TimeUnit.NANOSECONDS.toSeconds(timeoutNanos);
+    }
+
+    /** A worker has this one from now on. */
+    void started(Invocation invocation) {
+        started.add(invocation);
+    }
+
+    /** It is answered, or will never be. */
+    void left(Invocation invocation) {
+        started.remove(invocation);
+    }
+
     private void sweep() {
         while (true) {
             try {
@@ -218,6 +233,7 @@ public final class Front {
                         guard.callCheck();
                     }
                 }
+                started.forEach(Invocation::check);
                 Workers.endAbandoned();
             } catch (InterruptedException error) {
                 return;

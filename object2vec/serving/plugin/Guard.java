@@ -40,8 +40,6 @@ public final class Guard extends ChannelInboundHandlerAdapter {
     private static final int HEAD_BYTES = 16 << 10;
     private static final int LOGGED_SIGNS = 200;
     private static final long LINGER_NANOS = TimeUnit.SECONDS.toNanos(10);
-    /** Beyond the time that the server itself gives a worker. */
-    private static final long GRACE_SECONDS = 10;
 
     private enum State {
         IDLE,
@@ -394,7 +392,7 @@ public final class Guard extends ChannelInboundHandlerAdapter {
             case LINGERING:
                 return LINGER_NANOS;
             case WAITING:
-                return front.timeoutSeconds * 1_000_000_000L;
+                return front.timeoutNanos;
             default:
                 return front.readNanos;
         }
@@ -422,11 +420,9 @@ public final class Guard extends ChannelInboundHandlerAdapter {
                     refuse(
                             Refusal.unavailable(
                                     "No worker was free for this request in "
-                                            + front.timeoutSeconds
+                                            + front.timeoutSeconds()
                                             + " seconds; send it again later."),
                             true);
-                } else if (invocation.isOverdue(GRACE_SECONDS)) {
-                    refuse(invocation.tooSlow(), true);
                 }
                 break;
             case ANSWERING:

@@ -6,14 +6,16 @@ import com.amazonaws.ml.mms.wlm.Job;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.handler.codec.http.HttpResponseStatus;
 import java.util.Map;
-import java.util.concurrent.TimeUnit;
 
 /** A request on its way through the server's queue and a worker. */
 final class Invocation extends Job {
 
     private final Guard guard;
     private final Front front;
-    private volatile long started;
+    private volatile boolean isStarted;
+    private long started;
+    private Thread thread;
+    private boolean ended;
 
     Invocation(ChannelHandlerContext ctx, RequestInput input, Guard guard, Front front) {
         super(ctx, Workers.MODEL, WorkerCommands.PREDICT, input);
@@ -21,57 +23,71 @@ final class Invocation extends Job {
         this.front = front;
     }
 
+    /** The server calls this on the worker's thread, before it sends the request to the worker. */
     @Override
-    public void setScheduled() {
+    public synchronized void setScheduled() {
         super.setScheduled();
         started = System.nanoTime();
+        thread = Thread.currentThread();
+        isStarted = true;
+        front.started(this);
     }
 
-    /** Whether a worker has it. */
+    /** Whether a worker has had it. */
     boolean isStarted() {
-        return started != 0;
+        return isStarted;
     }
 
-    /** Whether a worker has had it longer than it may, by `grace` seconds. */
-    boolean isOverdue(long grace) {
-        long limit = TimeUnit.SECONDS.toNanos(front.timeoutSeconds + grace);
-        return isStarted() && System.nanoTime() - started >= limit;
+    /** Answer it with an error if it takes too long, and give its worker up. */
+    synchronized void check() {
+        if (!ended && System.nanoTime() - started > front.timeoutNanos) {
+            end(tooSlow());
+            // What the server does itself when it loses the connection to a worker.
+            thread.interrupt();
+        }
     }
 
     @Override
-    public void response(
+    public synchronized void response(
             byte[] body,
             CharSequence type,
             int status,
             String phrase,
             Map<String, String> headers) {
+        ended = true;
+        front.left(this);
         guard.finish(this, Answer.of(HttpResponseStatus.valueOf(status), type, body));
     }
 
     @Override
-    public void sendError(HttpResponseStatus status, String error) {
-        Refusal refusal;
-        if (isOverdue(0)) {
-            refusal = tooSlow();
-        } else if (error != null && error.startsWith("Worker ")) {
-            refusal =
+    public synchronized void sendError(HttpResponseStatus status, String error) {
+        if (ended) {
+            return;
+        }
+        if (error != null && error.startsWith("Worker ")) {
+            end(
                     Refusal.unavailable(
                             "The worker that had this request ended before it answered; send the "
-                                    + "request again.");
+                                    + "request again."));
         } else {
-            refusal =
+            end(
                     new Refusal(
                             HttpResponseStatus.INTERNAL_SERVER_ERROR,
-                            "object2vec failed on this request; the server's log has the reason.");
+                            "object2vec failed on this request; the server's log has the reason."));
         }
+    }
+
+    private void end(Refusal refusal) {
+        ended = true;
+        front.left(this);
         guard.finish(this, refusal);
     }
 
-    Refusal tooSlow() {
+    private Refusal tooSlow() {
         return new Refusal(
                 HttpResponseStatus.GATEWAY_TIMEOUT,
                 "The answer took longer than "
-                        + front.timeoutSeconds
+                        + front.timeoutSeconds()
                         + " seconds; send fewer instances at once, or raise "
                         + "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS where the server starts.");
     }
