@@ -357,6 +357,9 @@ def test_java_gets_the_limits_that_were_counted(tmp_path: Path) -> None:
     g1 = Plan(tmp_path, "", Settings(jvm_options=("-XX:+UseG1GC",)), workers=2, cores=3, gpus=0)
     assert "-XX:+UseSerialGC" not in command("java", tmp_path, g1)
     assert plan.queue_size == 5
+    # all that may wait, that may come in and that may be at work, with its answer
+    megabytes = 192 + 500 + 400 + 3 * 3 * (100 + 256)
+    assert plan.receiving_bytes == 400 * MEBIBYTE and f"-Xmx{megabytes}m" in arguments
     assert Plan(tmp_path, "", Settings(), 2, 3, 0).queue_size == 85
 
 

@@ -171,11 +171,11 @@ def _run(java: str, plan: mms.Plan, stop: _StopRequest) -> None:
             plan.settings.payload_bytes // MEBIBYTE,
             plan.settings.answer_bytes // MEBIBYTE,
         )
-        raise PlatformError(_watch(process, Path(home, PID_FILE), stop))
-    except _Stopped:
-        if process is not None:
+        try:
+            raise PlatformError(_watch(process, Path(home, PID_FILE), stop))
+        except _Stopped:
             _drain(process, plan.settings.drain_seconds, stop)
-        raise
+            raise
     finally:
         if process is not None:
             _stop(process)
