@@ -71,7 +71,7 @@ setup(
     packages=find_packages(include=["object2vec", "object2vec.*"]),
     package_data={
         "object2vec": ["py.typed"],
-        "object2vec.serving.plugin": ["*.java", "endpoints.jar"],
+        "object2vec.serving.plugin": ["*.java", "front.jar"],
     },
     ext_modules=[CPU_KERNELS],
     python_requires=">=3.9,<3.13",

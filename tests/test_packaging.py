@@ -219,7 +219,7 @@ def test_wheel_has_licence_and_command(wheel: zipfile.ZipFile) -> None:
         for name in wheel.namelist()
     )
     entry_points = wheel.read(f"{info}/entry_points.txt").decode()
-    assert "object2vec = object2vec.cli:main" in entry_points
+    assert "object2vec = object2vec.__main__:main" in entry_points
 
 
 @pytest.fixture(scope="module")

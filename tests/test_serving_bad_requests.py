@@ -193,12 +193,14 @@ def test_what_is_no_http_at_all_is_survived(server: MmsServer) -> None:
 
 def test_the_server_s_own_refusals_are_json_without_a_traceback(server: MmsServer) -> None:
     for path, method, status in (
-        ("/", "GET", 405),
+        ("/", "GET", 404),
         ("/nowhere", "GET", 404),
         ("/models", "GET", 404),
         ("/models/model", "DELETE", 404),
         ("/predictions/other", "POST", 404),
-        ("/invocations?model_name=other", "POST", 404),
+        ("/models/model/invoke", "POST", 404),
+        ("/predictions/model", "POST", 404),
+        ("/invocations?model_name=other", "POST", 400),
         ("/ping", "POST", 405),
         ("/execution-parameters", "DELETE", 405),
     ):

@@ -9,7 +9,6 @@ import logging
 import os
 import shutil
 import struct
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
@@ -238,6 +237,7 @@ def test_settings_without_variables() -> None:
     settings = Settings.from_environment({"SAGEMAKER_BIND_TO_PORT": ""})
     assert settings == Settings()
     assert (settings.port, settings.payload_bytes) == (8080, 6 * MEBIBYTE)
+    assert (settings.timeout_seconds, settings.drain_seconds) == (60, 20)
 
 
 def test_settings_keep_the_meaning_of_sagemaker_s_variables() -> None:
@@ -265,8 +265,12 @@ def test_settings_keep_the_meaning_of_sagemaker_s_variables() -> None:
     )
     more = {"SAGEMAKER_BATCH": "true", "SAGEMAKER_MAX_PAYLOAD_IN_MB": "7"}
     assert Settings.from_environment(more).payload_bytes == 7 * MEBIBYTE
+    assert Settings.from_environment(more).timeout_seconds == 3600
     seconds = {"SAGEMAKER_MODEL_SERVER_TIMEOUT": "2", "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS": "9"}
     assert Settings.from_environment(seconds).timeout_seconds == 9
+    own = {"OBJECT2VEC_IDLE_SECONDS": "7", "OBJECT2VEC_READ_SECONDS": "8"}
+    settings = Settings.from_environment({**own, "OBJECT2VEC_DRAIN_SECONDS": "0"})
+    assert (settings.idle_seconds, settings.read_seconds, settings.drain_seconds) == (7, 8, 0)
 
 
 def test_variables_of_thousands_of_characters_are_refused_shortened() -> None:
@@ -402,15 +406,21 @@ def test_java_gets_the_limits_that_were_counted(tmp_path: Path) -> None:
     g1 = Plan(tmp_path, "", Settings(jvm_options=("-XX:+UseG1GC",)), workers=2, cores=3, gpus=0)
     assert "-XX:+UseSerialGC" not in command("java", tmp_path, tmp_path, g1)
     assert plan.queue_size == 5
+    # all that may wait, that may come in and that may be at work, with its answer
+    megabytes = 192 + 500 + 400 + 3 * 3 * (100 + 256)
+    assert plan.receiving_bytes == 400 * MEBIBYTE and f"-Xmx{megabytes}m" in arguments
     assert Plan(tmp_path, "", Settings(), 2, 3, 0).queue_size == 85
 
 
-def test_the_jar_names_its_endpoints() -> None:
-    with zipfile.ZipFile(build.JAR) as jar:
-        names = jar.namelist()
-        service = jar.read(build._SERVICE).decode().split()
-    assert service == [f"object2vec.{name}" for name in build.ENDPOINTS]
-    assert {f"object2vec/{path.stem}.class" for path in build.SOURCES} <= set(names)
+def test_the_jar_holds_a_class_of_each_source() -> None:
+    names = {Path(name).name for name in build.jar_entries()}
+    assert {f"{path.stem}.class" for path in build.SOURCES} <= names
+
+
+def test_the_jar_comes_before_the_server_s_own(tmp_path: Path) -> None:
+    arguments = command("java", tmp_path, Plan(tmp_path, "", Settings(), 1, 1, 0))
+    first, second = arguments[arguments.index("-cp") + 1].split(os.pathsep)
+    assert first == str(build.JAR) and Path(second).name == "model-server.jar"
 
 
 @pytest.mark.skipif(

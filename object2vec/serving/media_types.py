@@ -12,7 +12,7 @@ from object2vec.text import named, quoted, whole_number
 JSON = "application/json"
 JSON_LINES = "application/jsonlines"
 
-_ALIASES = {
+ALIASES = {
     JSON: JSON,
     JSON_LINES: JSON_LINES,
     "application/json-lines": JSON_LINES,
@@ -20,7 +20,7 @@ _ALIASES = {
     "application/x-jsonlines": JSON_LINES,
     "application/x-ndjson": JSON_LINES,
 }
-_ACCEPTED = f"{JSON} and {JSON_LINES}"
+ACCEPTED = f"{JSON} and {JSON_LINES}"
 _MAX_SEQ_LEN = 5000
 
 
@@ -70,10 +70,10 @@ def parse_content_type(header: Optional[str]) -> ContentType:
     if header is None or not header.strip():
         return ContentType(JSON)
     name, parameters = _split_header(header)
-    media_type = _ALIASES.get(name)
+    media_type = ALIASES.get(name)
     if media_type is None:
         raise UnsupportedMediaTypeError(
-            f"Content type {quoted(name)} is not supported; accepted are {_ACCEPTED}."
+            f"Content type {quoted(name)} is not supported; accepted are {ACCEPTED}."
         )
     limits = parameters.get("infer_max_seqlens")
     return ContentType(media_type, None if limits is None else _parse_limits(limits))
@@ -106,13 +106,13 @@ def choose_accept(header: Optional[str], content_type: ContentType) -> str:
     for item in header.split(","):
         name, parameters = _split_header(item)
         own = name in ("*/*", "application/*")
-        media_type = content_type.media_type if own else _ALIASES.get(name)
+        media_type = content_type.media_type if own else ALIASES.get(name)
         weight = _weight(parameters.get("q", "1"))
         if media_type is not None and weight > best_weight:
             best, best_weight = media_type, weight
     if not best:
         raise NotAcceptableError(
-            f"Accept {quoted(header.strip())} cannot be served; answers are {_ACCEPTED}."
+            f"Accept {quoted(header.strip())} cannot be served; answers are {ACCEPTED}."
         )
     return best
 

@@ -12,6 +12,7 @@ from typing import Union
 from object2vec.errors import PlatformError
 from object2vec.serving.children import die_with_parent
 from object2vec.serving.isolation import prelude, python_command
+from object2vec.serving.media_types import ACCEPTED, ALIASES
 from object2vec.serving.mms_files import server_jar
 from object2vec.serving.native_library import library_folder
 from object2vec.serving.plugin.build import JAR
@@ -26,10 +27,14 @@ WORKER = "worker.py"
 # The name that Java knows the address of IPv6 by.
 _IPV6_NAME = "listen"
 _YEAR_SECONDS = 365 * 24 * 3600
+_GRACE_SECONDS = 60
 # What the head of an answer may take beside its body.
 _HEAD_BYTES = MEBIBYTE
 _JVM_BYTES = 192 * MEBIBYTE
 _QUEUE_BYTES = 512 * MEBIBYTE
+_RECEIVING_BYTES = 256 * MEBIBYTE
+# More than those are closed, the one first on which nothing has come for longest.
+_CONNECTIONS = 1000
 
 # Starts of lines that tell of the server's insides only.
 _NOISE = (
@@ -59,7 +64,7 @@ _LOG_CONFIGURATION = """\
       <PatternLayout pattern="%m%n"/>
     </Console>
     <Console name="access" target="SYSTEM_OUT">
-      <RegexFilter regex=".*GET /ping .*" onMatch="DENY" onMismatch="NEUTRAL"/>
+      <RegexFilter regex=".*(GET|HEAD) /ping .*" onMatch="DENY" onMismatch="NEUTRAL"/>
       <PatternLayout pattern="[%d{MM/dd/yyyy HH:mm:ss} INFO %tid] %m%n"/>
     </Console>
   </Appenders>
@@ -129,6 +134,11 @@ class Plan:
         """Requests that may wait; the next one is answered by 503."""
         return max(2 * self.workers, min(100, _QUEUE_BYTES // self.settings.payload_bytes))
 
+    @property
+    def receiving_bytes(self) -> int:
+        """Memory of the bodies that are on their way in; the next one is answered by 503."""
+        return max((self.workers + 2) * self.settings.payload_bytes, _RECEIVING_BYTES)
+
 
 def write_home(home: Path, plan: Plan) -> None:
     """Fill the folder that the server takes for its home and its model.
@@ -175,7 +185,9 @@ def _configuration(home: Path, plan: Plan) -> dict[str, object]:
         "load_models": "model=model",
         "default_service_handler": "object2vec.serving.handler",
         "default_workers_per_model": plan.workers,
-        "default_response_timeout_seconds": settings.timeout_seconds,
+        # The server uses it for the loading of the model too; ours is for answers alone.
+        "default_response_timeout_seconds": max(settings.startup_seconds, settings.timeout_seconds)
+        + _GRACE_SECONDS,
         "max_request_size": settings.payload_bytes,
         "max_response_size": settings.answer_bytes + _HEAD_BYTES,
         "job_queue_size": plan.queue_size,
@@ -187,6 +199,14 @@ def _configuration(home: Path, plan: Plan) -> dict[str, object]:
         "enable_envvars_config": "false",
         # Each measurement would start a Python process.
         "metric_time_interval": _YEAR_SECONDS,
+        # What our own classes read.
+        "object2vec_media_types": ",".join(ALIASES),
+        "object2vec_accepted": ACCEPTED,
+        "object2vec_timeout_seconds": settings.timeout_seconds,
+        "object2vec_idle_seconds": settings.idle_seconds,
+        "object2vec_read_seconds": settings.read_seconds,
+        "object2vec_connections": _CONNECTIONS,
+        "object2vec_receiving_bytes": plan.receiving_bytes,
     }
 
 
@@ -225,6 +245,7 @@ def command(java: str, home: Path, library: Path, plan: Plan) -> list[str]:
         "-Dlog4j2.formatMsgNoLookups=true",
         *options,
         "-cp",
+        # In this order, for one of our classes stands in for one of the server's.
         os.pathsep.join(str(home / jar.name) for jar in _jars()),
         "com.amazonaws.ml.mms.ModelServer",
         "--python",
@@ -236,15 +257,15 @@ def command(java: str, home: Path, library: Path, plan: Plan) -> list[str]:
 
 def _jars() -> list[Path]:
     if not JAR.is_file():
-        # Without it /ping would always say 200.
+        # Without it requests would go to the server's own code.
         raise PlatformError(f"{JAR} is missing; install object2vec again.")
-    return [server_jar(), JAR]
+    return [JAR, server_jar()]
 
 
 def _heap_bytes(plan: Plan) -> int:
     settings = plan.settings
     # A waiting request is held once; one at work, and its answer, a few times on their way.
-    waiting = plan.queue_size * settings.payload_bytes
+    waiting = plan.queue_size * settings.payload_bytes + plan.receiving_bytes
     working = (plan.workers + 1) * 3 * (settings.payload_bytes + settings.answer_bytes)
     return _JVM_BYTES + waiting + working
 
@@ -258,7 +279,11 @@ def environment(plan: Plan) -> dict[str, str]:
 
 
 def start(java: str, home: Union[str, Path], plan: Plan) -> subprocess.Popen:
-    """Start the server in a session of its own; it dies with this process."""
+    """Start the server in a session of its own; it dies with this process.
+
+    It obeys one line on its standard input: after ``drain`` it takes no more requests, and ends
+    when those at work are answered.
+    """
     home = Path(home)
     library = library_folder(home)
     write_home(home, plan)
@@ -266,7 +291,7 @@ def start(java: str, home: Union[str, Path], plan: Plan) -> subprocess.Popen:
         command(java, home, library, plan),
         cwd=home,
         env=environment(plan),
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         start_new_session=True,
         preexec_fn=die_with_parent,
     )

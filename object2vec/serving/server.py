@@ -24,7 +24,7 @@ from object2vec.serving.java import find_java
 from object2vec.serving.preflight import Findings, check_model
 from object2vec.serving.resources import cores, memory_bytes
 from object2vec.serving.settings import MEBIBYTE, Settings, check_port
-from object2vec.serving.stopping import Stopped, StopRequest, noted_signals
+from object2vec.serving.stopping import POLL_SECONDS, Stopped, StopRequest, noted_signals
 from object2vec.serving.worker import PID_FILE
 
 _logger = logging.getLogger(LOGGER_NAME)
@@ -168,7 +168,11 @@ def _run_in(home: Path, java: str, plan: mms.Plan, stop: StopRequest) -> None:
             plan.settings.payload_bytes // MEBIBYTE,
             plan.settings.answer_bytes // MEBIBYTE,
         )
-        raise PlatformError(_watch(process, home / PID_FILE, stop))
+        try:
+            raise PlatformError(_watch(process, home / PID_FILE, stop))
+        except Stopped:
+            _drain(process, plan.settings.drain_seconds, stop)
+            raise
     finally:
         if process is not None:
             _stop(process)
@@ -216,6 +220,20 @@ def _ping(host: str, port: int) -> Optional[int]:
 
 def _ended(code: int) -> str:
     return f"Multi Model Server {ending(code)} by itself; the log above has the reason."
+
+
+def _drain(process: subprocess.Popen, seconds: float, stop: StopRequest) -> None:
+    """Let the server end by itself, when the requests that it has are answered.
+
+    A second signal ends the wait.
+    """
+    assert process.stdin is not None
+    with contextlib.suppress(OSError):
+        process.stdin.write(b"drain\n")
+        process.stdin.flush()
+    end = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < end and stop.count < 2:
+        time.sleep(POLL_SECONDS)
 
 
 def _stop(process: subprocess.Popen) -> None:

@@ -35,9 +35,17 @@ class Settings:
         ``OBJECT2VEC_MAX_ANSWER_IN_MB``; 256 MB.
     timeout_seconds : int
         ``SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS``, or ``SAGEMAKER_MODEL_SERVER_TIMEOUT``, which is
-        in minutes; a worker that answers later is started again. An hour.
+        in minutes; a worker that answers later is started again, and its request gets 504. A
+        minute, and an hour where ``SAGEMAKER_BATCH`` is true.
     startup_seconds : int
         ``SAGEMAKER_STARTUP_TIMEOUT``: the start is given up after that. Ten minutes.
+    idle_seconds : int
+        ``OBJECT2VEC_IDLE_SECONDS``: a connection without a request is closed after that. 120.
+    read_seconds : int
+        ``OBJECT2VEC_READ_SECONDS``: what a request's head may take to come in, and in which at
+        least 1 kB for each second must come of its body. 20.
+    drain_seconds : int
+        ``OBJECT2VEC_DRAIN_SECONDS``: how long requests at work may take after SIGTERM. 20.
     default_accept : str, optional
         ``SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT``: format of answers to requests that do not say
         theirs; by default that of the request.
@@ -54,8 +62,11 @@ class Settings:
     workers: Optional[int] = None
     payload_bytes: int = 6 * MEBIBYTE
     answer_bytes: int = 256 * MEBIBYTE
-    timeout_seconds: int = 3600
+    timeout_seconds: int = 60
     startup_seconds: int = 600
+    idle_seconds: int = 120
+    read_seconds: int = 20
+    drain_seconds: int = 20
     default_accept: Optional[str] = None
     preferred_mode: Optional[str] = None
     safe_ports: tuple[int, int] = (20000, 32000)
@@ -83,19 +94,23 @@ class Settings:
             return default
 
         batch = environment.get("SAGEMAKER_BATCH", "").strip().lower() == "true"
-        minutes = number("SAGEMAKER_MODEL_SERVER_TIMEOUT", 60, 1, 1440)
+        minutes = number("SAGEMAKER_MODEL_SERVER_TIMEOUT", 60 if batch else 1, 1, 1440)
         seconds = number("SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS", None, 1, 86400)
         payload = number("SAGEMAKER_MAX_PAYLOAD_IN_MB", 100 if batch else 6, 1, _LARGEST_MB)
         answer = number("OBJECT2VEC_MAX_ANSWER_IN_MB", 256, 1, _LARGEST_MB)
         port = number("SAGEMAKER_BIND_TO_PORT", 8080, 1, LAST_PORT)
         startup = number("SAGEMAKER_STARTUP_TIMEOUT", 600, 1, 86400)
+        idle = number("OBJECT2VEC_IDLE_SECONDS", cls.idle_seconds, 1, 86400)
+        read = number("OBJECT2VEC_READ_SECONDS", cls.read_seconds, 1, 86400)
+        drain = number("OBJECT2VEC_DRAIN_SECONDS", cls.drain_seconds, 0, 86400)
         workers = number("SAGEMAKER_MODEL_SERVER_WORKERS", None, 1, 256)
         ports = _check(problems, environment, "SAGEMAKER_SAFE_PORT_RANGE", _port_range)
         accept = _check(problems, environment, "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", _accept)
         mode = _check(problems, environment, "INFERENCE_PREFERRED_MODE", _mode)
         if problems:
             raise CustomerError("; ".join(problems) + ".")
-        assert minutes and payload and answer and port and startup
+        assert minutes and payload and answer and port and startup and idle and read
+        assert drain is not None
         return cls(
             port=port,
             workers=workers,
@@ -103,6 +118,9 @@ class Settings:
             answer_bytes=answer * MEBIBYTE,
             timeout_seconds=seconds or minutes * 60,
             startup_seconds=startup,
+            idle_seconds=idle,
+            read_seconds=read,
+            drain_seconds=drain,
             default_accept=accept,
             preferred_mode=mode,
             safe_ports=ports or cls.safe_ports,

@@ -1,1 +1,1 @@
-"""The endpoints that the model server is given: Java source, the jar built from it, its builder."""
+"""What stands before the model server's Python workers: Java source, its jar and its builder."""

@@ -1,7 +1,7 @@
-"""Build endpoints.jar from the Java source beside it, or check that it is what the source gives.
+"""Build front.jar from the Java source beside it, or check that it is what the source gives.
 
 ``python -m object2vec.serving.plugin.build [--check]``; needs a Java compiler (``javac`` on the
-PATH or in JAVA_HOME) and multi-model-server, whose jar holds the interface.
+PATH or in JAVA_HOME) and multi-model-server, whose jar holds the classes that these build on.
 """
 
 from __future__ import annotations
@@ -16,10 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-JAR = HERE / "endpoints.jar"
+JAR = HERE / "front.jar"
 SOURCES = tuple(sorted(HERE.glob("*.java")))
-ENDPOINTS = ("ExecutionParameters", "Ping")
-_SERVICE = "META-INF/services/software.amazon.ai.mms.servingsdk.ModelServerEndpoint"
 # Class files of Java 8, the oldest that the model server runs on.
 _RELEASE = "8"
 # The jar's bytes must not depend on the day.
@@ -48,19 +46,17 @@ def compile_classes() -> dict[str, bytes]:
     server = find_spec("mms")
     if server is None or server.origin is None:
         raise FileNotFoundError("multi-model-server is not installed")
-    interface = Path(server.origin).parent / "frontend" / "model-server.jar"
+    library = Path(server.origin).parent / "frontend" / "model-server.jar"
     with tempfile.TemporaryDirectory() as target:
         options = ["-nowarn", "-Xlint:-options", "-g:none", "--release", _RELEASE, "-d", target]
         subprocess.run(
-            [javac, *options, "-cp", str(interface), *map(str, SOURCES)],
+            [javac, *options, "-cp", str(library), *map(str, SOURCES)],
             check=True,
             capture_output=True,
             text=True,
         )
         classes = sorted(Path(target).rglob("*.class"))
-        entries = {str(path.relative_to(target)): path.read_bytes() for path in classes}
-    names = "".join(f"object2vec.{name}\n" for name in ENDPOINTS)
-    return {_SERVICE: names.encode(), **entries}
+        return {str(path.relative_to(target)): path.read_bytes() for path in classes}
 
 
 def jar_entries() -> dict[str, bytes]:

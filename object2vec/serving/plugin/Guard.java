@@ -1,0 +1,474 @@
+package object2vec;
+
+import com.amazonaws.ml.mms.archive.ModelNotFoundException;
+import com.amazonaws.ml.mms.util.messages.InputParameter;
+import com.amazonaws.ml.mms.util.messages.RequestInput;
+import com.amazonaws.ml.mms.wlm.ModelManager;
+import io.netty.buffer.ByteBuf;
+import io.netty.buffer.Unpooled;
+import io.netty.channel.AdaptiveRecvByteBufAllocator;
+import io.netty.channel.ChannelFutureListener;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.channel.ChannelOption;
+import io.netty.channel.ChannelOutboundBuffer;
+import io.netty.channel.socket.DuplexChannel;
+import io.netty.handler.codec.http.DefaultFullHttpResponse;
+import io.netty.handler.codec.http.FullHttpResponse;
+import io.netty.handler.codec.http.HttpHeaderNames;
+import io.netty.handler.codec.http.HttpHeaderValues;
+import io.netty.handler.codec.http.HttpResponseStatus;
+import io.netty.handler.codec.http.HttpUtil;
+import io.netty.handler.codec.http.HttpVersion;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.UUID;
+import java.util.concurrent.TimeUnit;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * One connection: reads its requests, answers them or hands them on, one after the other.
+ *
+ * <p>All but `finish`, `isOverdue`, `rank` and `evict` runs in the connection's event loop.
+ */
+public final class Guard extends ChannelInboundHandlerAdapter {
+
+    private static final Logger LOG = LoggerFactory.getLogger("object2vec");
+    private static final Logger ACCESS_LOG = LoggerFactory.getLogger("ACCESS_LOG");
+    private static final int HEAD_BYTES = 16 << 10;
+    private static final int LOGGED_SIGNS = 200;
+    private static final long LINGER_NANOS = TimeUnit.SECONDS.toNanos(10);
+
+    private enum State {
+        IDLE,
+        HEAD,
+        BODY,
+        /** The request is complete and waits for its answer. */
+        WAITING,
+        ANSWERING,
+        /** All is said; what still comes in is thrown away, so that the answer is not lost. */
+        LINGERING
+    }
+
+    private final Front front;
+    private ChannelHandlerContext context;
+    private volatile State state = State.IDLE;
+    /** When the state began, or the last check of progress within it. */
+    private volatile long since = System.nanoTime();
+    /** When something came in. */
+    private volatile long moved = since;
+    /** What had moved at the last check of progress. */
+    private long mark;
+
+    private ByteBuf rest = Unpooled.EMPTY_BUFFER;
+    private LineReader lines;
+    private List<String> headLines;
+    private Head head;
+    private Body body;
+    private Invocation invocation;
+    private String requestId;
+    private long begin;
+    private boolean counted;
+
+    public Guard(Front front) {
+        this.front = front;
+    }
+
+    @Override
+    public void channelActive(ChannelHandlerContext ctx) {
+        context = ctx;
+        // The server would have answers thrown away that a client has not fetched yet.
+        ctx.channel().config().setOption(ChannelOption.SO_LINGER, -1);
+        ctx.channel()
+                .config()
+                .setRecvByteBufAllocator(new AdaptiveRecvByteBufAllocator(1024, 4096, 64 << 10));
+        front.opened(this);
+    }
+
+    @Override
+    public void channelInactive(ChannelHandlerContext ctx) {
+        front.closed(this);
+        endRequest();
+        rest.release();
+        rest = Unpooled.EMPTY_BUFFER;
+        enter(State.LINGERING);
+    }
+
+    @Override
+    public void exceptionCaught(ChannelHandlerContext ctx, Throwable cause) {
+        if (!(cause instanceof java.io.IOException)) {
+            LOG.error("A connection failed:", cause);
+        }
+        ctx.close();
+    }
+
+    private void enter(State next) {
+        state = next;
+        since = System.nanoTime();
+        mark = 0;
+    }
+
+    // --- what comes in
+
+    @Override
+    public void channelRead(ChannelHandlerContext ctx, Object message) {
+        ByteBuf in = (ByteBuf) message;
+        if (state == State.LINGERING) {
+            in.release();
+            return;
+        }
+        moved = System.nanoTime();
+        rest = rest.isReadable() ? Unpooled.wrappedBuffer(rest, in) : replaced(in);
+        advance();
+    }
+
+    private ByteBuf replaced(ByteBuf in) {
+        rest.release();
+        return in;
+    }
+
+    /** Read on, until a request is complete or more has to come. */
+    private void advance() {
+        try {
+            while (rest.isReadable() && read()) {
+                continue;
+            }
+        } catch (Refusal refusal) {
+            refuse(refusal, false);
+        }
+        if (!rest.isReadable()) {
+            rest = replaced(Unpooled.EMPTY_BUFFER);
+        }
+    }
+
+    /** Take one step; false where the step needs more, or another one's answer, first. */
+    private boolean read() throws Refusal {
+        switch (state) {
+            case IDLE:
+                headLines = new ArrayList<>();
+                lines =
+                        new LineReader(
+                                HEAD_BYTES, HttpResponseStatus.REQUEST_HEADER_FIELDS_TOO_LARGE);
+                head = null;
+                begin = System.currentTimeMillis();
+                enter(State.HEAD);
+                return true;
+            case HEAD:
+                String line = lines.read(rest);
+                if (line == null) {
+                    return false;
+                }
+                if (!line.isEmpty()) {
+                    headLines.add(line);
+                } else if (!headLines.isEmpty()) {
+                    head = new Head(headLines);
+                    route();
+                }
+                return true;
+            case BODY:
+                if (!body.take(rest)) {
+                    return false;
+                }
+                invoke(body.content());
+                return true;
+            default:
+                return false;
+        }
+    }
+
+    private void route() throws Refusal {
+        requestId = UUID.randomUUID().toString();
+        if (front.isDraining()) {
+            throw Refusal.unavailable("The server is stopping; send the request to another one.");
+        }
+        boolean expected = head.expectsContinue();
+        String path = head.path();
+        String allowed = front.methods(path);
+        if (allowed == null) {
+            if (head.method.equals("OPTIONS") && path.equals("*")) {
+                answer(Answer.allow("GET, HEAD, POST, OPTIONS"), !head.hasBody());
+                return;
+            }
+            throw new Refusal(
+                    HttpResponseStatus.NOT_FOUND,
+                    "Nothing is here; requests go to /invocations, and there are /ping and "
+                            + "/execution-parameters.");
+        }
+        if (head.method.equals("OPTIONS")) {
+            answer(Answer.allow(allowed), !head.hasBody());
+        } else if (!(", " + allowed + ",").contains(", " + head.method + ",")) {
+            throw new Refusal(
+                    HttpResponseStatus.METHOD_NOT_ALLOWED,
+                    "This method is not answered here; the header Allow names those that are.",
+                    "Allow",
+                    allowed);
+        } else if (path.equals(Front.INVOCATIONS)) {
+            accept(expected);
+        } else {
+            answer(front.information(path), !head.hasBody());
+        }
+    }
+
+    /** Check what can be checked before the body, and get ready for that. */
+    private void accept(boolean expected) throws Refusal {
+        if (head.hasQuery()) {
+            throw new Refusal(
+                    HttpResponseStatus.BAD_REQUEST,
+                    "/invocations takes no query; infer_max_seqlens belongs into Content-Type.");
+        }
+        front.checkContentType(head.headers.get("content-type"));
+        if (head.length > front.bodyLimit) {
+            throw front.tooLarge(Long.toString(head.length));
+        }
+        counted = true;
+        front.began();
+        if (!head.hasBody()) {
+            invoke(new byte[0]);
+            return;
+        }
+        body = new Body(front, this, head.length);
+        enter(State.BODY);
+        if (expected) {
+            context.writeAndFlush(
+                    new DefaultFullHttpResponse(
+                            HttpVersion.HTTP_1_1,
+                            HttpResponseStatus.CONTINUE,
+                            Unpooled.EMPTY_BUFFER));
+        }
+    }
+
+    private void invoke(byte[] content) throws Refusal {
+        body = null;
+        enter(State.WAITING);
+        // Whatever follows waits in the client's own buffers.
+        context.channel().config().setAutoRead(false);
+        RequestInput input = new RequestInput(requestId);
+        for (Map.Entry<String, String> header : head.headers.entrySet()) {
+            input.updateHeaders(header.getKey(), header.getValue());
+        }
+        String type = head.headers.get("content-type");
+        CharSequence plainType = type == null ? null : HttpUtil.getMimeType(type);
+        input.addParameter(new InputParameter("body", content, plainType));
+        invocation = new Invocation(context, input, this, front);
+        boolean queued;
+        try {
+            queued = ModelManager.getInstance().addJob(invocation);
+        } catch (ModelNotFoundException error) {
+            queued = false;
+        }
+        if (!queued) {
+            throw Refusal.unavailable(
+                    "All workers are busy and no more requests can wait; send it again later.");
+        }
+    }
+
+    // --- what goes out
+
+    /** Answer an invocation, unless it has been answered or its connection has gone. */
+    void finish(Invocation done, FullHttpResponse answer) {
+        context.executor()
+                .execute(
+                        () -> {
+                            if (done == invocation && state == State.WAITING) {
+                                answer(answer, true);
+                            }
+                        });
+    }
+
+    void finish(Invocation done, Refusal refusal) {
+        context.executor()
+                .execute(
+                        () -> {
+                            if (done == invocation && state == State.WAITING) {
+                                refuse(refusal, true);
+                            }
+                        });
+    }
+
+    /** Answer with an error; the connection goes on if all of the request has been read. */
+    private void refuse(Refusal refusal, boolean complete) {
+        LOG.warn("{}: {}", refusal.status.code(), refusal.getMessage());
+        boolean whole = complete || head != null && !head.hasBody() && state != State.BODY;
+        answer(Answer.error(refusal), whole);
+    }
+
+    private void answer(FullHttpResponse answer, boolean complete) {
+        boolean goesOn = complete && head != null && head.keepsAlive() && !front.isDraining();
+        int length = answer.content().readableBytes();
+        if (!answer.status().equals(HttpResponseStatus.NO_CONTENT)) {
+            answer.headers().set(HttpHeaderNames.CONTENT_LENGTH, length);
+        }
+        answer.headers().set(HttpHeaderNames.CACHE_CONTROL, "no-cache, no-store");
+        if (requestId != null) {
+            answer.headers().set("x-request-id", requestId);
+        }
+        answer.headers()
+                .set(
+                        HttpHeaderNames.CONNECTION,
+                        goesOn ? HttpHeaderValues.KEEP_ALIVE : HttpHeaderValues.CLOSE);
+        if (head != null && head.method.equals("HEAD")) {
+            answer.content().clear();
+        }
+        log(answer.status());
+        invocation = null;
+        dropBody();
+        enter(State.ANSWERING);
+        context.writeAndFlush(answer)
+                .addListener(
+                        (ChannelFutureListener)
+                                written -> {
+                                    endRequest();
+                                    if (!written.isSuccess()) {
+                                        context.close();
+                                    } else if (goesOn) {
+                                        goOn();
+                                    } else {
+                                        linger();
+                                    }
+                                });
+    }
+
+    private void log(HttpResponseStatus status) {
+        String request = head == null ? "-" : head.method + " " + head.target;
+        if (request.length() > LOGGED_SIGNS) {
+            request = request.substring(0, LOGGED_SIGNS) + "...";
+        }
+        ACCESS_LOG.info(
+                "{} \"{}{}\" {} {}",
+                context.channel().remoteAddress(),
+                request,
+                head == null ? "" : " " + head.protocol,
+                status.code(),
+                System.currentTimeMillis() - begin);
+    }
+
+    private void goOn() {
+        enter(State.IDLE);
+        requestId = null;
+        head = null;
+        context.channel().config().setAutoRead(true);
+        // Another event, so that a thousand requests in one packet are no thousand nested calls.
+        if (rest.isReadable()) {
+            context.executor().execute(this::advance);
+        }
+    }
+
+    private void linger() {
+        enter(State.LINGERING);
+        rest = replaced(Unpooled.EMPTY_BUFFER);
+        ((DuplexChannel) context.channel()).shutdownOutput();
+        context.channel().config().setAutoRead(true);
+    }
+
+    private void dropBody() {
+        if (body != null) {
+            body.release();
+            body = null;
+        }
+    }
+
+    private void endRequest() {
+        invocation = null;
+        dropBody();
+        if (counted) {
+            counted = false;
+            front.ended();
+        }
+    }
+
+    // --- time and room
+
+    /** Whether this state has lasted long enough to be looked at; from any thread. */
+    boolean isOverdue(long now) {
+        return now - since > limit(state);
+    }
+
+    private long limit(State state) {
+        switch (state) {
+            case IDLE:
+                return front.idleNanos;
+            case LINGERING:
+                return LINGER_NANOS;
+            case WAITING:
+                return front.timeoutNanos;
+            default:
+                return front.readNanos;
+        }
+    }
+
+    /** End what has taken too long. */
+    void check() {
+        if (!isOverdue(System.nanoTime())) {
+            return;
+        }
+        switch (state) {
+            case HEAD:
+                refuse(tooSlow("head"), false);
+                break;
+            case BODY:
+                if (body.received() - mark < front.progressBytes()) {
+                    refuse(tooSlow("body"), false);
+                } else {
+                    mark = body.received();
+                    since = System.nanoTime();
+                }
+                break;
+            case WAITING:
+                if (!invocation.isStarted()) {
+                    refuse(
+                            Refusal.unavailable(
+                                    "No worker was free for this request in "
+                                            + front.timeoutSeconds()
+                                            + " seconds; send it again later."),
+                            true);
+                }
+                break;
+            case ANSWERING:
+                checkWriting();
+                break;
+            default:
+                context.close();
+        }
+    }
+
+    private void checkWriting() {
+        ChannelOutboundBuffer out = context.channel().unsafe().outboundBuffer();
+        long now = out == null ? 0 : out.totalPendingWriteBytes() - out.currentProgress();
+        if (now == mark || now == 0) {
+            LOG.warn("A client did not fetch its answer; the connection is closed.");
+            context.close();
+        } else {
+            mark = now;
+            since = System.nanoTime();
+        }
+    }
+
+    private Refusal tooSlow(String what) {
+        return new Refusal(
+                HttpResponseStatus.REQUEST_TIMEOUT,
+                "The " + what + " of the request came too slowly.");
+    }
+
+    /** When something last came in, for one that may be closed to make room; else the end of time. */
+    long rank() {
+        State now = state;
+        return now == State.WAITING || now == State.ANSWERING ? Long.MAX_VALUE : moved;
+    }
+
+    boolean isReceiving() {
+        return state == State.BODY;
+    }
+
+    /** Close it for others' sake; from any thread. */
+    void evict() {
+        moved = Long.MAX_VALUE;
+        context.close();
+    }
+
+    /** Have `check` run; from any thread. */
+    void callCheck() {
+        context.executor().execute(this::check);
+    }
+}
