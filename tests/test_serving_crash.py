@@ -70,14 +70,17 @@ class Client(threading.Thread):
         assert not self.is_alive(), "a request hangs"
 
 
-def test_a_killed_worker_costs_the_requests_that_it_had_and_comes_back(server: MmsServer) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_worker_costs_the_requests_that_it_had_and_comes_back(
+    server: MmsServer, number: int
+) -> None:
     clients = [Client(server) for _ in range(4)]
     for client in clients:
         client.start()
     mms_server.wait_for(lambda: all(len(client.statuses) > 5 for client in clients), 60, "load")
     (worker,) = server.workers()
     killed = time.monotonic()
-    os.kill(worker, signal.SIGKILL)
+    os.kill(worker, number)
     mms_server.wait_for(lambda: server.ping() == 503, 10, "/ping tells that no worker is left")
     mms_server.wait_for(lambda: server.ping() == 200, HEALTHY_AGAIN_SECONDS, "health")
     healthy = time.monotonic()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
 from typing import Any
 
 from object2vec.errors import CustomerError
@@ -41,6 +42,8 @@ class Object2VecService:
             If the model cannot be loaded. The server swallows every other exception and would call
             this worker healthy.
         """
+        # The server's own handler would delete the socket that all workers are started through.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         folder = os.environ.get(MODEL_DIR_VARIABLE) or model_dir
         try:
             self._settings = Settings.from_environment(os.environ)

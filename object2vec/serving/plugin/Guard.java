@@ -213,11 +213,6 @@ public final class Guard extends ChannelInboundHandlerAdapter {
 
     /** Check what can be checked before the body, and get ready for that. */
     private void accept(boolean expected) throws Refusal {
-        if (head.hasQuery()) {
-            throw new Refusal(
-                    HttpResponseStatus.BAD_REQUEST,
-                    "/invocations takes no query; infer_max_seqlens belongs into Content-Type.");
-        }
         front.checkContentType(head.headers.get("content-type"));
         if (head.length > front.bodyLimit) {
             throw front.tooLarge(Long.toString(head.length));

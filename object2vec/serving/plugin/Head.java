@@ -86,14 +86,10 @@ final class Head {
         return length != 0;
     }
 
-    /** The target without its query. */
+    /** The target without its query, which is heeded nowhere. */
     String path() {
         int mark = target.indexOf('?');
         return mark < 0 ? target : target.substring(0, mark);
-    }
-
-    boolean hasQuery() {
-        return target.indexOf('?') >= 0;
     }
 
     /** Whether the client waits for a go-ahead before it sends the body. */
