@@ -5,6 +5,9 @@ PYTHON ?=
 VENV ?= .venv
 # The device of the image: cpu or gpu.
 DEVICE ?= cpu
+# How long `make fuzz` runs, and what decides its inputs.
+SECONDS ?= 120
+SEED ?= 1
 # More options for pytest, for example ARGS='-k early_stopping -x'.
 ARGS ?=
 
@@ -13,7 +16,7 @@ STAMP := $(VENV)/.installed
 VERSION_OF := -c 'import sys; print(sys.version_info[:2])' 2>&1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-fast test-full image test-image lint types format clean FORCE
+.PHONY: help venv demo test test-fast test-full fuzz image test-image lint types format clean FORCE
 
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +34,9 @@ test-fast: $(STAMP) ## The tests that are not marked slow (under two minutes)
 
 test-full: lint types ## Everything but the container images: the long grids too
 	$(BIN)/python -m pytest -m "not image" $(ARGS)
+
+fuzz: $(STAMP) ## Wrong input of every kind, with a fixed seed, for SECONDS=120
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) --seed $(SEED) $(ARGS)
 
 image: ## The container image object2vec; DEVICE=gpu makes object2vec:gpu
 	DOCKER_BUILDKIT=1 docker build -f container/Dockerfile --build-arg DEVICE=$(DEVICE) \
