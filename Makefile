@@ -16,7 +16,7 @@ STAMP := $(VENV)/.installed
 VERSION_OF := -c 'import sys; print(sys.version_info[:2])' 2>&1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-fast test-full fuzz image test-image lint types format clean FORCE
+.PHONY: help venv demo test test-fast test-full fuzz soak image test-image lint types format clean FORCE
 
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ test-full: lint types ## Everything but the container images: the long grids too
 
 fuzz: $(STAMP) ## Wrong input of every kind, with a fixed seed, for SECONDS=120
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) --seed $(SEED) $(ARGS)
+
+soak: $(STAMP) ## 100,000 requests to a server whose workers are killed, each answer checked
+	$(BIN)/python -m tests.soak $(ARGS)
 
 image: ## The container image object2vec; DEVICE=gpu makes object2vec:gpu
 	DOCKER_BUILDKIT=1 docker build -f container/Dockerfile --build-arg DEVICE=$(DEVICE) \
