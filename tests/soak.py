@@ -379,4 +379,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    # So that the server is ended, too.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     sys.exit(main())
