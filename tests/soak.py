@@ -46,7 +46,7 @@ _RETRY_SECONDS = 60.0
 _PAUSE_SECONDS = 0.1
 _TIMEOUT_SECONDS = 30.0
 _SAMPLE_SECONDS = 0.5
-_SHOWN_FAILURES = 20
+_SHOWN_FAILURES = 3
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Report:
     failures : collections.Counter
         What must not be, by its kind.
     details : list of str
-        The first failures in full.
+        The first failures of each kind.
     latencies : list of float
         Seconds of each answer.
     retried : list of float
@@ -156,8 +156,8 @@ class Report:
     def fail(self, kind: str, detail: str) -> None:
         """Count a failure."""
         self.failures[kind] += 1
-        if len(self.details) < _SHOWN_FAILURES:
-            self.details.append(f"{kind}: {detail[:500]}")
+        if self.failures[kind] <= _SHOWN_FAILURES:
+            self.details.append(f"{kind}: {' '.join(detail.split())[:500]}")
 
     def text(self) -> str:
         """All of it, to be read."""
