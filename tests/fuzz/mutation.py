@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -38,7 +39,8 @@ def hypothesis_values(strategy: st.SearchStrategy[Any], rng: random.Random) -> I
         values = _draw(strategy, rng.getrandbits(32))
         for _ in range(40):
             rng.shuffle(values)
-            yield from values
+            # Who takes one may change it.
+            yield from map(deepcopy, values)
 
 
 def _draw(strategy: st.SearchStrategy[Any], number: int) -> list[Any]:
