@@ -81,7 +81,7 @@ def _compare(pairs: PairDataset, data: bytes, job: Hyperparameters) -> None:
     if data.startswith(b"\x1f\x8b"):
         data = gzip.decompress(data)
     lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    records = [json.loads(line) for line in lines if line.strip()]
+    records = [json.loads(line.strip()) for line in lines if line.strip()]
     if len(records) != len(pairs):
         raise Wrong("another number of pairs than of lines", f"{len(pairs)}, {len(records)}")
     for side, encoder in enumerate(job.encoders):
