@@ -112,7 +112,10 @@ class Child:
     def _start(self) -> None:
         context = get_context("spawn")
         self._connection, there = context.Pipe()
-        self._process = context.Process(target=_work, args=(self._target, there), daemon=True)
+        # Of this process, which is there to remove it when the child is not.
+        self._folder = tempfile.TemporaryDirectory(prefix="object2vec-fuzz-")
+        arguments = (self._target, Path(self._folder.name), there)
+        self._process = context.Process(target=_work, args=arguments, daemon=True)
         self._process.start()
         there.close()
         if not self._connection.poll(_PREPARE_SECONDS):
@@ -124,21 +127,22 @@ class Child:
         self._connection.close()
         self._process.kill()
         self._process.join()
+        self._folder.cleanup()
 
 
-def _work(target: Target, connection: Connection) -> None:
+def _work(target: Target, folder: Path, connection: Connection) -> None:
     # The parent ends this process; Ctrl-C reaches both.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     logging.disable(logging.INFO)
     logging.getLogger().addHandler(logging.NullHandler())
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with tempfile.TemporaryDirectory(prefix="object2vec-fuzz-") as folder:
-        target.prepare(Path(folder))
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-        connection.send("ready")
-        while True:
-            try:
-                data = connection.recv_bytes()
-            except EOFError:
-                return
-            connection.send(outcome_of(target, data))
+    target.prepare(folder)
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    connection.send("ready")
+    while True:
+        try:
+            data = connection.recv_bytes()
+        except EOFError:
+            return
+        connection.send(outcome_of(target, data))
