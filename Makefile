@@ -7,6 +7,9 @@ VENV ?= .venv
 DEVICE ?= cpu
 # The image that the image is made from; a release names one by its digest.
 BASE ?= debian:bookworm-slim
+# How long `make fuzz` runs, and what decides its inputs.
+SECONDS ?= 120
+SEED ?= 1
 # More options for pytest, for example ARGS='-k early_stopping -x'.
 ARGS ?=
 
@@ -15,7 +18,7 @@ STAMP := $(VENV)/.installed
 VERSION_OF := -c 'import sys; print(sys.version_info[:2])' 2>&1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-fast test-full image test-image lock lint types format clean FORCE
+.PHONY: help venv demo test test-fast test-full fuzz soak image test-image lock lint types format clean FORCE
 
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +36,12 @@ test-fast: $(STAMP) ## The tests that are not marked slow (under two minutes)
 
 test-full: lint types ## Everything but the container images: the long grids too
 	$(BIN)/python -m pytest -m "not image" $(ARGS)
+
+fuzz: $(STAMP) ## Wrong input of every kind, with a fixed seed, for SECONDS=120
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) --seed $(SEED) $(ARGS)
+
+soak: $(STAMP) ## 100,000 requests to a server whose workers are killed, each answer checked
+	$(BIN)/python -m tests.soak $(ARGS)
 
 image: ## The container image object2vec; DEVICE=gpu makes object2vec:gpu
 	DOCKER_BUILDKIT=1 docker build -f container/Dockerfile \

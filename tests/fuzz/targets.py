@@ -1,0 +1,23 @@
+"""All targets by name, in the order of their runs."""
+
+from __future__ import annotations
+
+from .hyperparameters import HyperparameterTarget
+from .json_lines import JsonLinesTarget
+from .model_directories import ModelDirectoryTarget
+from .over_http import HttpTarget
+from .service import ServiceTarget
+from .target import Target
+from .vector_files import VectorFileTarget
+
+TARGETS: dict[str, type[Target]] = {
+    target.name: target
+    for target in (
+        HyperparameterTarget,
+        JsonLinesTarget,
+        VectorFileTarget,
+        ServiceTarget,
+        ModelDirectoryTarget,
+        HttpTarget,
+    )
+}
