@@ -144,7 +144,7 @@ def test_catching_up_finds_its_arrays_when_it_runs(rng: np.random.Generator) -> 
     expected[ROWS] -= a * mean[ROWS] / (np.sqrt(h * variance[ROWS]) + 1e-8)
     moments = b1 * mean[ROWS], b2 * variance[ROWS]
     engine.run()
-    np.testing.assert_allclose(weight, expected, rtol=1e-5)
+    np.testing.assert_allclose(weight, expected, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose((mean[ROWS], variance[ROWS]), moments, rtol=1e-6)
 
 
@@ -188,7 +188,7 @@ def test_a_step_finds_its_arrays_when_it_runs(rng: np.random.Generator) -> None:
         weight[rows] -= 0.1 * mean[rows] / (np.sqrt(variance[rows]) + 1e-8)
     engine.run()
     for now, then in zip(arrays, expected):
-        np.testing.assert_allclose(now, then, rtol=1e-5)
+        np.testing.assert_allclose(now, then, rtol=1e-5, atol=1e-5)
 
 
 def test_an_array_in_a_layout_of_onednn_is_refused(rng: np.random.Generator) -> None:
