@@ -13,7 +13,7 @@ STAMP := $(VENV)/.installed
 VERSION_OF := -c 'import sys; print(sys.version_info[:2])' 2>&1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-fast test-full image test-image lint types format clean FORCE
+.PHONY: help venv demo test test-fast test-full sanitize image test-image lint types format clean FORCE
 
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test-fast: $(STAMP) ## The tests that are not marked slow (under two minutes)
 
 test-full: lint types ## Everything but the container images: the long grids too
 	$(BIN)/python -m pytest -m "not image" $(ARGS)
+
+sanitize: $(STAMP) ## The C part under AddressSanitizer and UndefinedBehaviorSanitizer (one minute)
+	PYTHON=$(BIN)/python .ci/sanitize $(ARGS)
 
 image: ## The container image object2vec; DEVICE=gpu makes object2vec:gpu
 	DOCKER_BUILDKIT=1 docker build -f container/Dockerfile --build-arg DEVICE=$(DEVICE) \
