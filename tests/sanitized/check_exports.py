@@ -15,7 +15,9 @@ def test_every_exported_function_is_called() -> None:
     names = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     exported = set(re.findall(r" T object2vec_(\w+)", names))
     checks = "".join(path.read_text() for path in Path(__file__).parent.glob("check_*.py"))
-    assert exported == {"kind_of_cpu"} | set(re.findall(r'call\(\s*"(\w+)"', checks))
+    assert exported == {"kind_of_cpu", "group_tokens"} | set(
+        re.findall(r'call\(\s*"(\w+)"', checks)
+    )
 
 
 def test_kinds_of_cpu() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -25,3 +26,13 @@ def no_leak() -> Iterator[None]:
     before = allocations_live.value
     yield
     assert allocations_live.value == before, "the compiled part did not free all of its memory"
+
+
+@pytest.fixture
+def engine() -> Iterator[Any]:
+    """An engine that stands in for MXNet's; nothing is held at the end."""
+    from sanitized_library import Engine
+
+    engine = Engine()
+    yield engine
+    engine.check_that_nothing_is_held()

@@ -164,9 +164,33 @@ def pointer(array: np.ndarray) -> ctypes.c_void_p:
     return P(array.ctypes.data)
 
 
-def call(name: str, *arguments: Any) -> int:
-    """Call an exported function: integers are int64, truth values int, floats float."""
-    return int(getattr(library, f"object2vec_{name}")(*map(_argument, arguments)))
+class CallFailed(Exception):
+    """An exported function returned a code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def call(name: str, *arguments: Any) -> None:
+    """Call an exported function: integers are int64, truth values int, floats float.
+
+    Raises
+    ------
+    CallFailed
+    """
+    code = getattr(library, f"object2vec_{name}")(*map(_argument, arguments))
+    if code != 0:
+        raise CallFailed(code)
+
+
+def group_tokens(
+    tokens: np.ndarray, rows: np.ndarray, starts: np.ndarray, places: np.ndarray
+) -> int:
+    """The one exported function that returns a number."""
+    arrays = map(pointer, (rows, starts, places))
+    count = ctypes.c_int64(len(tokens))
+    return int(library.object2vec_group_tokens(pointer(tokens), count, *arrays))
 
 
 def _argument(value: Any) -> Any:
