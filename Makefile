@@ -18,7 +18,8 @@ STAMP := $(VENV)/.installed
 VERSION_OF := -c 'import sys; print(sys.version_info[:2])' 2>&1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-fast test-full fuzz soak image test-image lock lint types format clean FORCE
+.PHONY: help venv demo test test-fast test-full sanitize fuzz soak image test-image lock lint types format \
+    clean FORCE
 
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +37,9 @@ test-fast: $(STAMP) ## The tests that are not marked slow (under two minutes)
 
 test-full: lint types ## Everything but the container images: the long grids too
 	$(BIN)/python -m pytest -m "not image" $(ARGS)
+
+sanitize: $(STAMP) ## The C part under AddressSanitizer and UndefinedBehaviorSanitizer (one minute)
+	PYTHON=$(BIN)/python .ci/sanitize $(ARGS)
 
 fuzz: $(STAMP) ## Wrong input of every kind, with a fixed seed, for SECONDS=120
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) --seed $(SEED) $(ARGS)

@@ -208,9 +208,10 @@ int object2vec_lstm_forward(const Layer *layer) {
         const int64_t inputs = layer->inputs;
         const int64_t units = spaces[0].units > spaces[1].units ? spaces[0].units : spaces[1].units;
         const size_t size = inputs * PANEL + CHUNK * inputs + CHUNK * PANEL + units;
-        float *panel = memory_of_thread(size, &code), *turned = panel + inputs * PANEL;
-        float *products = turned + CHUNK * inputs, *highest = products + CHUNK * PANEL;
+        float *panel = memory_of_thread(size, &code);
         if (code == 0) {
+            float *turned = panel + inputs * PANEL, *products = turned + CHUNK * inputs;
+            float *highest = products + CHUNK * PANEL;
             for (int d = 0; d < 2; d++) {
                 const Direction *own = &layer->directions[d];
                 const Space *s = &spaces[d];

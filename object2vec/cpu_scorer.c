@@ -179,7 +179,7 @@ int object2vec_score(const Api *api, const Scorer *scorer, const float *vector0,
     job->count = count;
     job->is_softmax = is_softmax;
     int code = fill_layers(api, job);
-    if (code == 0) code = run_job(job);
+    if (code == 0 && count > 0) code = run_job(job);
     free(job);
     return code;
 }

@@ -18,8 +18,8 @@ from object2vec.operator_inference import OperatorInference
 from object2vec.predictor import Predictor
 
 CPU = mx.cpu(0)
-# within one reading of the weights, just that, more; with weights in panels, in several chunks
-COUNTS = [1, 2, 3, 4, 5, 31, 32, 97, 300]
+# none; within one reading of the weights, just that, more; weights in panels, several chunks
+COUNTS = [0, 1, 2, 3, 4, 5, 31, 32, 97, 300]
 ENCODERS = ["pooled_embedding", "hcnn", "bilstm"]
 
 

@@ -1,0 +1,190 @@
+"""A step of adam, and the catching up of rows that earlier steps left alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from sanitized_library import (
+    WIDTHS,
+    Arrays,
+    Constants,
+    Engine,
+    P,
+    Parameter,
+    Table,
+    call,
+    exact,
+    pointer,
+)  # fmt: skip
+
+BLOCK, PART = 16384, 512  # as in cpu_kernels.c
+SIZES = (0, *WIDTHS, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5)
+RATE, BETA1, BETA2, EPSILON, RESCALE = 0.1, 0.9, 0.99, 1e-3, 0.5
+
+
+def moments(rng: np.random.Generator, *shape: int) -> list[np.ndarray]:
+    """Weight, mean and variance, and what they should become."""
+    return [exact(rng.normal(size=shape)), exact(rng.normal(size=shape)),
+            exact(rng.uniform(0.5, 2, shape))]  # fmt: skip
+
+
+def move(arrays: list[np.ndarray], rows: object, gradient: np.ndarray, decay: float) -> None:
+    weight, mean, variance = arrays
+    g = RESCALE * gradient.astype(float) + decay * weight[rows]
+    mean[rows] = BETA1 * mean[rows] + (1 - BETA1) * g
+    variance[rows] = BETA2 * variance[rows] + (1 - BETA2) * g**2
+    weight[rows] -= RATE * mean[rows] / (np.sqrt(variance[rows]) + EPSILON)
+
+
+@dataclass
+class Lookup:
+    """Random vectors that were looked up in a table, and what a step gets told of them."""
+
+    rows: np.ndarray
+    starts: np.ndarray
+    vectors: np.ndarray
+    shares: np.ndarray
+    gradients: list[np.ndarray]
+
+    @classmethod
+    def random(
+        cls, rng: np.random.Generator, vocab: int, width: int, counts: list[int], order: str
+    ) -> Lookup:
+        """The first `counts[0]` vectors are of in0, the others of in1."""
+        vectors = sum(counts)
+        rows = rng.permutation(vocab)[: max(1, vocab // 2)] if vectors else np.zeros(0)
+        if order == "ascending":
+            rows = np.sort(rows)
+        if order == "descending":
+            rows = np.sort(rows)[::-1]
+        # most rows are part of one vector, the first of all of them, some even twice
+        used = [rng.integers(0, vectors, 1 if k else 2 * vectors) for k in range(len(rows))]
+        starts = np.concatenate([[0], np.cumsum([len(places) for places in used])])
+        return cls(
+            exact(rows, np.int32),
+            exact(starts, np.int32),
+            exact(np.concatenate([*used, []]), np.int32),
+            exact(rng.uniform(0.1, 1, vectors)),
+            [exact(rng.normal(size=(count, width))) for count in counts],
+        )
+
+    def gradient(self) -> np.ndarray:
+        """The gradient of each row."""
+        of_vectors = np.concatenate(self.gradients).astype(float) * self.shares[:, None]
+        parts = zip(self.starts[:-1], self.starts[1:])
+        rows = [of_vectors[self.vectors[start:end]].sum(0) for start, end in parts]
+        return np.array(rows).reshape(len(self.rows), of_vectors.shape[1])
+
+    def table(self, engine: Engine, arrays: list[np.ndarray], decay: float) -> Table:
+        """As the C function takes it."""
+        some = [(k, array) for k, array in enumerate(self.gradients) if len(array)]
+        gradients = (P * 2)()
+        for k, array in some:
+            gradients[k] = engine.array(array)
+        sizes = [len(array) for array in self.gradients] + [0]
+        lists = map(pointer, (self.rows, self.starts, self.vectors, self.shares))
+        return Table(
+            Arrays(*engine.arrays(arrays)), gradients, tuple(sizes[:2]), arrays[0].shape[1],
+            decay, len(self.rows), len(self.vectors), *(place.value for place in lists),
+        )  # fmt: skip
+
+
+def step(
+    engine: Engine,
+    rng: np.random.Generator,
+    sizes: tuple[int, ...],
+    tables: list[tuple[int, int, list[int], str]],
+) -> None:
+    """A step with parameters of these sizes, and tables as `Lookup.random` takes them."""
+    decay = 0.01
+    own = [(moments(rng, size), exact(rng.normal(size=size))) for size in sizes]
+    looked_up = [
+        (moments(rng, vocab, width), Lookup.random(rng, vocab, width, counts, order))
+        for vocab, width, counts, order in tables
+    ]
+    expected = [[array.astype(float) for array in arrays] for arrays, _ in (*own, *looked_up)]
+    for arrays, (_, gradient) in zip(expected, own):
+        move(arrays, slice(None), gradient, decay)
+    for arrays, (_, lookup) in zip(expected[len(own) :], looked_up):
+        move(arrays, lookup.rows, lookup.gradient(), decay)
+    parameters = (Parameter * len(own))(
+        *(
+            Parameter(Arrays(*engine.arrays(arrays)), engine.array(gradient), gradient.size, decay)
+            for arrays, gradient in own
+        )
+    )
+    of_tables = (Table * len(looked_up))(
+        *(lookup.table(engine, arrays, decay) for arrays, lookup in looked_up)
+    )
+    constants = Constants(RATE, BETA1, BETA2, EPSILON, RESCALE)
+    call("adam_step", engine.api, None, parameters, len(own), of_tables, len(looked_up), constants)
+    assert len(set(engine.written)) == 3 * (len(own) + len(looked_up))
+    assert not set(engine.read) & set(engine.written)
+    for _, lookup in looked_up:  # freed: what is queued has copies
+        del lookup.rows, lookup.starts, lookup.vectors, lookup.shares
+    engine.run()
+    for (arrays, _), then in zip((*own, *looked_up), expected):
+        np.testing.assert_allclose(arrays, then, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_parameter(size: int, engine: Engine, rng: np.random.Generator) -> None:
+    step(engine, rng, (size,), [])
+
+
+def test_many_parameters(engine: Engine, rng: np.random.Generator) -> None:
+    step(engine, rng, SIZES, [])
+
+
+@pytest.mark.parametrize("order", ["ascending", "descending", "any"])
+@pytest.mark.parametrize("width", (*WIDTHS, PART - 1, PART, PART + 1, 2 * PART + 1))
+def test_a_table(width: int, order: str, engine: Engine, rng: np.random.Generator) -> None:
+    for counts in ([3], [1, 1], [40, 2], [0, 5], [5, 0]):
+        step(engine, rng, (), [(9, width, counts, order)])
+
+
+@pytest.mark.parametrize("width", [1, 33, 600])
+def test_tables_that_several_threads_move(
+    width: int, engine: Engine, rng: np.random.Generator
+) -> None:
+    many = BLOCK // width * 3
+    step(engine, rng, (BLOCK + 1, 7), [(many, width, [20, 30], "ascending"), (2, 5, [0, 0], "any"),
+                               (many, width, [1], "any")])  # fmt: skip
+
+
+def test_nothing_to_move(engine: Engine, rng: np.random.Generator) -> None:
+    step(engine, rng, (), [])
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_catching_up(width: int, engine: Engine, rng: np.random.Generator) -> None:
+    for vocab, order in ((1, "ascending"), (9, "any"), (BLOCK // width * 3, "descending")):
+        late(engine, rng, vocab, width, order)
+
+
+def late(engine: Engine, rng: np.random.Generator, vocab: int, width: int, order: str) -> None:
+    arrays = moments(rng, vocab, width)
+    rows = rng.permutation(vocab)[: (vocab + 1) // 2 if order != "none" else 0]
+    if order == "descending":
+        rows = np.sort(rows)[::-1]
+    given = exact(rows, np.int32)
+    factors = exact(rng.uniform(0.1, 1, (4, len(rows))))
+    weight, mean, variance = expected = [array.astype(float) for array in arrays]
+    total, shrinking, first, second = factors.astype(float)[..., None]
+    weight[rows] -= total * mean[rows] / (np.sqrt(shrinking * variance[rows]) + EPSILON)
+    mean[rows] *= first
+    variance[rows] *= second
+    handles = Arrays(*engine.arrays(arrays))
+    sizes = width, len(rows), given, factors, EPSILON
+    call("catch_up", engine.api, None, handles, *sizes)
+    assert engine.read == []
+    assert engine.written == [handles.weight, handles.mean, handles.variance]
+    del given, factors, sizes  # freed: what is queued has copies
+    engine.run()
+    np.testing.assert_allclose(arrays, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_no_row_catches_up(engine: Engine, rng: np.random.Generator) -> None:
+    late(engine, rng, 5, 7, "none")

@@ -1,0 +1,330 @@
+"""The sanitized compiled part, its structures, and an engine that stands in for MXNet's.
+
+MXNet is not loaded: its library knows nothing of the sanitizers, and is slow under them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from object2vec.arrays import TokenLists
+
+P = ctypes.c_void_p
+NO_MEMORY = 1
+FAILED = -1  # what a function of MXNet's returns
+
+if "SANITIZED_LIBRARY" not in os.environ:
+    raise RuntimeError("SANITIZED_LIBRARY is not set: run these checks by `make sanitize`")
+library = ctypes.CDLL(os.environ["SANITIZED_LIBRARY"])
+library.object2vec_group_tokens.restype = ctypes.c_int64
+kinds_passed_over = ctypes.c_int.in_dll(library, "object2vec_kinds_passed_over")
+refused = ctypes.c_int.in_dll(library, "object2vec_refused")
+allocations_live = ctypes.c_long.in_dll(library, "allocations_live")
+allocations_left = ctypes.c_long.in_dll(library, "allocations_left")
+
+_libc = ctypes.CDLL(None)
+_libc.malloc.restype = P
+_libc.malloc.argtypes = (ctypes.c_size_t,)
+_libc.free.argtypes = (P,)
+_libc.free.restype = None
+
+# Widths around every vector, cache line, panel and block of columns.
+WIDTHS = (
+    1,
+    2,
+    3,
+    4,
+    5,
+    7,
+    8,
+    9,
+    15,
+    16,
+    17,
+    31,
+    32,
+    33,
+    63,
+    64,
+    65,
+    95,
+    96,
+    97,
+    191,
+    192,
+    193,
+    1000,
+)
+
+
+class Arrays(ctypes.Structure):
+    """The NDArrays of a parameter."""
+
+    _fields_ = (("weight", P), ("mean", P), ("variance", P))
+
+
+class Parameter(ctypes.Structure):
+    """A parameter with a gradient of its own."""
+
+    _fields_ = (("arrays", Arrays), ("gradient", P), ("size", ctypes.c_int64),
+                ("decay", ctypes.c_float))  # fmt: skip
+
+
+class Table(ctypes.Structure):
+    """A token table of which a step moves some rows."""
+
+    _fields_ = (
+        ("arrays", Arrays),
+        ("gradients", P * 2),
+        ("sizes", ctypes.c_int64 * 2),
+        ("width", ctypes.c_int64),
+        ("decay", ctypes.c_float),
+        ("count", ctypes.c_int64),
+        ("places", ctypes.c_int64),
+        *((name, P) for name in ("rows", "starts", "vectors", "shares")),
+    )
+
+
+class Constants(ctypes.Structure):
+    """The constants of adam."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_float) for name in ("rate", "beta1", "beta2", "epsilon", "rescale")
+    )
+
+
+class Dense(ctypes.Structure):
+    """A layer of the scorer."""
+
+    _fields_ = (
+        ("weight", P),
+        ("bias", P),
+        *((name, ctypes.c_int64) for name in ("inputs", "outputs", "activation")),
+    )
+
+
+class Scorer(ctypes.Structure):
+    """Comparators, MLP and output layer."""
+
+    _fields_ = (
+        ("enc_dim", ctypes.c_int64),
+        ("comparator_count", ctypes.c_int64),
+        ("comparators", ctypes.c_int64 * 3),
+        ("layer_count", ctypes.c_int64),
+        ("layers", ctypes.POINTER(Dense)),
+    )
+
+
+class Direction(ctypes.Structure):
+    """One direction of an LSTM layer."""
+
+    _fields_ = (
+        ("half", ctypes.c_int64),
+        *((name, P) for name in ("i2h", "h2h", "i2h_bias", "h2h_bias")),
+        *((name, P) for name in ("gates", "cells", "outputs", "highest")),
+        *((name, P) for name in ("d_i2h", "d_h2h", "d_bias")),
+    )
+
+
+class LSTMLayer(ctypes.Structure):
+    """An LSTM layer in both directions."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("lists", "rows", "steps", "inputs", "is_maximum")),
+        *((name, P) for name in ("order", "counts", "turned")),
+        *((name, P) for name in ("x", "dx", "answer", "d_answer")),
+        ("directions", Direction * 2),
+    )
+
+
+def exact(array: Any, dtype: type = np.float32) -> np.ndarray:
+    """A copy in a block of its own that ends with the last number; it goes when the array goes."""
+    array = np.ascontiguousarray(array, dtype)
+    address = _libc.malloc(array.nbytes)
+    memory = (ctypes.c_char * array.nbytes).from_address(address)
+    weakref.finalize(memory, _libc.free, address)
+    copy: np.ndarray = np.ndarray(array.shape, dtype, buffer=memory)
+    copy[...] = array
+    return copy
+
+
+def unwritten(*shape: int) -> np.ndarray:
+    """Memory for an answer, NaN so far."""
+    return exact(np.full(shape, np.nan))
+
+
+def pointer(array: np.ndarray) -> ctypes.c_void_p:
+    """Where an array's numbers stand."""
+    return P(array.ctypes.data)
+
+
+class CallFailed(Exception):
+    """An exported function returned a code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def call(name: str, *arguments: Any) -> None:
+    """Call an exported function: integers are int64, truth values int, floats float.
+
+    Raises
+    ------
+    CallFailed
+    """
+    code = getattr(library, f"object2vec_{name}")(*map(_argument, arguments))
+    if code != 0:
+        raise CallFailed(code)
+
+
+def group_tokens(
+    tokens: np.ndarray, rows: np.ndarray, starts: np.ndarray, places: np.ndarray
+) -> int:
+    """The one exported function that returns a number."""
+    arrays = map(pointer, (rows, starts, places))
+    count = ctypes.c_int64(len(tokens))
+    return int(library.object2vec_group_tokens(pointer(tokens), count, *arrays))
+
+
+def _argument(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return pointer(value)
+    for kind, of_c in ((bool, ctypes.c_int), (int, ctypes.c_int64), (float, ctypes.c_float)):
+        if isinstance(value, kind):
+            return of_c(value)
+    return value
+
+
+_ARRAY = ctypes.CFUNCTYPE(ctypes.c_int, P)
+_FIND = ctypes.CFUNCTYPE(ctypes.c_int, P, ctypes.POINTER(P))
+_RUN = ctypes.CFUNCTYPE(None, P, P)
+_DELETE = ctypes.CFUNCTYPE(None, P)
+_PUSH = ctypes.CFUNCTYPE(
+    ctypes.c_int, _RUN, P, _DELETE, P, ctypes.POINTER(P), ctypes.c_int, ctypes.POINTER(P),
+    ctypes.c_int, P, ctypes.c_int, ctypes.c_char_p,
+)  # fmt: skip
+
+
+class _Api(ctypes.Structure):
+    _fields_ = (
+        ("wait", _ARRAY),
+        ("get_data", _FIND),
+        ("share", _FIND),
+        ("free", _ARRAY),
+        ("to_dlpack", _FIND),
+        ("free_dlpack", _ARRAY),
+        ("push", _PUSH),
+    )
+
+
+class Engine:
+    """What the compiled part asks of MXNet; handles are numbers, operations run when told to.
+
+    Attributes
+    ----------
+    fails : dict of str to int
+        After how many calls a function fails, once.
+    written, read : list of int
+        The handles that the last operation declared.
+    """
+
+    def __init__(self) -> None:
+        self._arrays: dict[int, np.ndarray] = {}
+        self._shared: dict[int, int] = {}
+        self._tensors: dict[int, Any] = {}
+        self._queued: list[Callable[[], None]] = []
+        self._handles = iter(range(1, 1 << 30))
+        self.fails: dict[str, int] = {}
+        self.read: list[int] = []
+        self.written: list[int] = []
+        self._api = _Api(
+            _ARRAY(lambda array: self._returns("wait", lambda: self._arrays[array])),
+            _FIND(lambda array, data: self._returns("get_data", lambda: self._find(array, data))),
+            _FIND(lambda array, other: self._returns("share", lambda: self._share(array, other))),
+            _ARRAY(lambda array: self._returns("free", lambda: self._shared.pop(array))),
+            _FIND(lambda array, to: self._returns("to_dlpack", lambda: self._to_dlpack(array, to))),
+            _ARRAY(lambda tensor: self._returns("free_dlpack", lambda: self._tensors.pop(tensor))),
+            _PUSH(self._push),
+        )
+        self.api = ctypes.byref(self._api)
+
+    def array(self, numbers: np.ndarray) -> int:
+        """A handle."""
+        handle = next(self._handles)
+        self._arrays[handle] = numbers
+        return handle
+
+    def arrays(self, numbers: Iterable[np.ndarray]) -> list[int]:
+        """Handles."""
+        return [self.array(array) for array in numbers]
+
+    def run(self) -> None:
+        """Run what was queued; all that it held must be free afterwards."""
+        for operation in self._queued:
+            operation()
+        self._queued.clear()
+        self.check_that_nothing_is_held()
+
+    def check_that_nothing_is_held(self) -> None:
+        """Nothing shared, nothing lent."""
+        assert not self._queued
+        assert not self._shared
+        assert not self._tensors
+
+    def _returns(self, name: str, does: Callable[[], object]) -> int:
+        self.fails[name] = self.fails.get(name, -1) - 1
+        if self.fails[name] == -1:
+            return FAILED
+        does()
+        return 0
+
+    def _find(self, array: int, data: Any) -> None:
+        data[0] = self._arrays[array].ctypes.data
+
+    def _share(self, array: int, other: Any) -> None:
+        other[0] = handle = next(self._handles)
+        self._shared[handle] = array
+
+    def _to_dlpack(self, array: int, tensor: Any) -> None:
+        data = pointer(self._arrays[self._shared[array]])
+        tensor[0] = address = ctypes.addressof(data)
+        self._tensors[address] = data
+
+    def _push(
+        self, run: Any, argument: int, deleter: Any, _context: Any, read: Any, reads: int,
+        written: Any, writes: int, *_others: Any,
+    ) -> int:  # fmt: skip
+        self.read, self.written = read[:reads], written[:writes]
+
+        def queue() -> None:
+            self._queued.append(lambda: (run(None, argument), deleter(argument)))
+
+        code = self._returns("push", queue)
+        if code != 0:  # MXNet is the owner then as well
+            deleter(argument)
+        return code
+
+
+def random_lists(rng: np.random.Generator, lengths: Sequence[int], vocab: int) -> TokenLists:
+    """Token lists whose ids stand in any order, some twice."""
+    tokens = rng.integers(0, vocab, int(np.sum(lengths))).astype(np.int32)
+    return TokenLists.from_lengths(tokens, np.array(lengths, np.int64))
+
+
+def numbers_of(lists: TokenLists) -> tuple[np.ndarray, np.ndarray]:
+    """Offsets and tokens, in exact blocks."""
+    return exact(lists.offsets, np.int64), exact(lists.tokens, np.int32)
+
+
+def table_of(rng: np.random.Generator, lists: TokenLists, vocab: int, width: int) -> np.ndarray:
+    """A token table, NaN in all rows that the lists do not use."""
+    table = np.full((vocab, width), np.nan)
+    table[lists.tokens] = rng.normal(size=(len(lists.tokens), width))
+    return exact(table)
