@@ -47,6 +47,4 @@ def main() -> int:
 
 if __name__ == "__main__":
     _leave_current_folder()
-    from object2vec.cli import main
-
     sys.exit(main())

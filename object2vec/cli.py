@@ -296,6 +296,7 @@ def _train(options: argparse.Namespace) -> int:
                 raise CustomerError("--model-dir is missing: it says where the model is written.")
             return run(lambda: _direct_job(options), _say, progress=progress, stop=options.stop)
         environment = Environment(_base(options))
+        environment.clear_failure()
 
         def report(text: str) -> None:
             logging.getLogger(LOGGER_NAME).error("%s", text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -156,6 +157,11 @@ class Environment:
                 f'{named(path)} must hold "hosts", a list of names, and "current_host", one of them'
             )
         return host, tuple(sorted(hosts))
+
+    def clear_failure(self) -> None:
+        """Remove what an earlier job in the same folder has left, as a new one begins."""
+        with contextlib.suppress(OSError):
+            self.failure_file.unlink()
 
     def write_failure(self, text: str) -> None:
         """Leave the reason of a failure where the service looks for it.

@@ -213,9 +213,14 @@ class Object2Vec:
         for line in self._lines:
             _logger.log(line.level, "%s", line.text)
         hyperparameters = self._hyperparameters
-        datasets = [
+        if train is None:
+            raise CustomerError(
+                "There is nothing to train on: give a file, dicts or a data frame as 'train'."
+            )
+        pairs = _read(train, hyperparameters, "train")
+        others = [
             None if data is None else _read(data, hyperparameters, channel)
-            for channel, data in (("train", train), ("validation", validation), ("test", test))
+            for channel, data in (("validation", validation), ("test", test))
         ]
         choose_engine(hyperparameters)
         vectors = None
@@ -225,12 +230,10 @@ class Object2Vec:
             vectors = read_auxiliary(auxiliary, hyperparameters)
         from object2vec.training import train as run_training
 
-        assert datasets[0] is not None
         result = run_training(
             hyperparameters,
-            datasets[0],
-            datasets[1],
-            datasets[2],
+            pairs,
+            *others,
             auxiliary=vectors,
             progress=sys.stderr.isatty() if progress is None else progress,
         )

@@ -172,7 +172,7 @@ def test_a_worker_of_the_model_server_answers_without_other_threads(tmp_path: Pa
     program = (
         "import runpy\nfrom object2vec.serving import worker\n"
         f"def run(*_, **__): exec({PROBE!r}, {{}})\n"
-        f"runpy.run_module = run\nworker.main({str(tmp_path)!r})"
+        f"runpy.run_module = run\nworker.main({str(tmp_path)!r}, 'model', 'digest')"
     )
     done = run_python(program)
     assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")

@@ -261,6 +261,16 @@ def test_a_stream_of_any_length_comes_in_chunks_and_in_order() -> None:
     assert [row for request in requests for row in content(request)] == instances
 
 
+def test_the_lines_before_a_wrong_one_are_handed_on() -> None:
+    good = b'{"in0": [1]}\n' * 2500
+    requests = read_requests(io.BytesIO(good + b"{bad\n" + good), MODEL)
+    found = 0
+    with pytest.raises(CustomerError, match="line 2501"):
+        for request in requests:
+            found += request.count
+    assert found == 2500
+
+
 def test_a_stream_may_end_without_a_line_end_and_names_its_lines() -> None:
     good = b'{"in0": [1]}\n' * 3000
     assert sum(r.count for r in read_requests(io.BytesIO(good + b'{"in0": [2]}'), MODEL)) == 3001

@@ -418,9 +418,9 @@ def test_the_jar_holds_a_class_of_each_source() -> None:
 
 
 def test_the_jar_comes_before_the_server_s_own(tmp_path: Path) -> None:
-    arguments = command("java", tmp_path, Plan(tmp_path, "", Settings(), 1, 1, 0))
+    arguments = command("java", tmp_path, tmp_path, Plan(tmp_path, "", Settings(), 1, 1, 0))
     first, second = arguments[arguments.index("-cp") + 1].split(os.pathsep)
-    assert first == str(build.JAR) and Path(second).name == "model-server.jar"
+    assert Path(first).name == build.JAR.name and Path(second).name == "model-server.jar"
 
 
 @pytest.mark.skipif(

@@ -181,9 +181,21 @@ def test_a_loss_that_is_not_finite_is_the_users_to_mend(
         epochs="20",
     )
     data = tmp_path / "input/data/train/part-0.jsonl"
-    data.write_text(data.read_text().replace('"label": 1', '"label": 1e30'))
+    sound = data.read_text()
+    data.write_text(sound.replace('"label": 1', '"label": 1e30'))
+    assert main(["train", "--base", str(tmp_path)]) == 1
+    assert "a label or a pretrained vector" in (tmp_path / "output/failure").read_text()
+    data.write_text(sound.replace('"label": 1', '"label": 1e9'))
     assert main(["train", "--base", str(tmp_path)]) == 1
     assert "learning_rate" in (tmp_path / "output/failure").read_text()
+
+
+def test_a_failure_does_not_outlive_the_next_job(tmp_path: Path, rng: np.random.Generator) -> None:
+    build(tmp_path, rng, channels=("train",), epochs="1")
+    (tmp_path / "output").mkdir(exist_ok=True)
+    (tmp_path / "output/failure").write_text("Customer Error: what an earlier job left.")
+    assert main(["train", "--base", str(tmp_path)]) == 0
+    assert not (tmp_path / "output/failure").exists()
 
 
 def test_a_fault_of_ours_says_so_and_leaves_the_traceback_to_the_log(

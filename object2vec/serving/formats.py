@@ -134,7 +134,8 @@ def parse_lines(
 def read_requests(stream: BinaryIO, hyperparameters: Hyperparameters) -> Iterator[Request]:
     """Parse a stream of JSON Lines in chunks of bounded size, in order.
 
-    Lines are handed on as they arrive, so that a slow writer is answered at once.
+    Lines are handed on as they arrive, so that a slow writer is answered at once, and those before
+    a wrong one are handed on before its error.
 
     Parameters
     ----------
@@ -147,10 +148,25 @@ def read_requests(stream: BinaryIO, hyperparameters: Hyperparameters) -> Iterato
     for lines in _arriving_lines(stream):
         for start in range(0, len(lines), _CHUNK_LINES):
             part = lines[start : start + _CHUNK_LINES]
-            request = parse_lines(part, hyperparameters, first_line)
+            try:
+                request = parse_lines(part, hyperparameters, first_line)
+            except CustomerError as error:
+                right = _right_lines(part, hyperparameters)
+                yield parse_lines(right, hyperparameters, first_line)
+                raise error
             first_line += len(part)
             if request.count:
                 yield request
+
+
+def _right_lines(lines: list[bytes], hyperparameters: Hyperparameters) -> list[bytes]:
+    """The lines before the first wrong one."""
+    for position, line in enumerate(lines):
+        try:
+            parse_lines([line], hyperparameters)
+        except CustomerError:
+            return lines[:position]
+    return lines
 
 
 def _arriving_lines(stream: BinaryIO) -> Iterator[list[bytes]]:
