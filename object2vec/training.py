@@ -184,7 +184,8 @@ class _Training:
             logger.info("Drew the seed %d; set '_seed' to it to repeat this run.", self._seed)
         else:
             self._seed = hyperparameters.seed
-        self._build()
+        with one_at_a_time:
+            self._build()
 
     def _build(self) -> None:
         settings, contexts = self._settings, self._contexts
@@ -232,7 +233,8 @@ class _Training:
         self._log.buckets(batches.buckets())
         negatives = settings.negative_sampling_rate * int(np.count_nonzero(train.labels))
         start = baseline_of(train.labels, settings, negatives)
-        self._network.set_output_bias(start.output)
+        with one_at_a_time:
+            self._network.set_output_bias(start.output)
         stopped_early = interrupted = False
         for epoch in range(settings.epochs):
             begun = time.time()
