@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
 
+from object2vec.engine import one_at_a_time
 from object2vec.errors import CustomerError
 from object2vec.files import atomic_write, locked_folder
 from object2vec.hyperparameters import Hyperparameters
@@ -231,9 +232,10 @@ def load_model(
         metrics, vocabularies = files.metrics(), files.vocabularies()
         files.check_others()
         network = Object2VecNetwork(hyperparameters)
-        for parameter in network.params.values():
-            parameter.grad_req = "null"
-            parameter.initialize(mx.init.Zero(), ctx=context or mx.cpu(0), force_reinit=True)
+        with one_at_a_time:
+            for parameter in network.params.values():
+                parameter.grad_req = "null"
+                parameter.initialize(mx.init.Zero(), ctx=context or mx.cpu(0), force_reinit=True)
         arrays = {name: parameter.data() for name, parameter in network.params.items()}
         _fill(arrays, parameters, files.manifest)
         return LoadedModel(
@@ -270,19 +272,23 @@ def restore_parameters(
 
     def read(files: ModelFiles) -> dict[str, Any]:
         parameters = files.parameters(parameter_shapes(network.hyperparameters))
-        arrays = {name: mx.nd.zeros(value.shape) for name, value in network.params.items()}
+        with one_at_a_time:
+            arrays = {name: mx.nd.zeros(value.shape) for name, value in network.params.items()}
         _fill(arrays, parameters, files.manifest)
         return arrays
 
-    for name, array in read_model(folder, read, expected_digest).items():
-        network.params[name].set_data(array)
+    arrays = read_model(folder, read, expected_digest)
+    with one_at_a_time:
+        for name, array in arrays.items():
+            network.params[name].set_data(array)
 
 
 def _fill(arrays: Mapping[str, Any], parameters: ParameterFile, manifest: Manifest) -> None:
     """Copy a file's numbers block by block, so that no second copy of a table exists."""
     for name, begin, numbers in parameters.blocks(manifest.files[manifest.parameters].sha256):
-        part = arrays[name].reshape((-1,))[begin : begin + len(numbers)]
-        part[:] = numbers  # waits until it is copied
+        with one_at_a_time:
+            part = arrays[name].reshape((-1,))[begin : begin + len(numbers)]
+            part[:] = numbers  # waits until it is copied
 
 
 def _vocabulary(text: Optional[str], folder: _PathLike) -> Any:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from object2vec.arrays import TokenLists
-from object2vec.engine import engine_context
+from object2vec.engine import engine_context, raise_failures
 from object2vec.errors import AlgorithmError, PlatformError
 from object2vec.mxnet_import import mx
 
@@ -349,7 +349,9 @@ def check_queued() -> None:
     Raises
     ------
     AlgorithmError
+    mxnet.MXNetError
     """
+    raise_failures()
     if _refused.value:
         _refused.value = 0
         raise AlgorithmError("MXNet keeps an array of the compiled part in a layout of its own")

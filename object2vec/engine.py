@@ -7,6 +7,7 @@ import ctypes
 import functools
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,11 +23,14 @@ _KEPT = 1 << 30  # bytes of freed memory, while training runs
 # Afterwards what glibc adjusts itself to at most; it no longer does so once it has been told.
 _MMAP_MAX, _MMAP_THRESHOLD, _TRIM_THRESHOLD = 65_536, 32 << 20, 64 << 20
 _OMP_PAUSE_HARD = 2  # from omp.h
+_LONGEST_DRAIN = 0.1  # seconds before a fork
 _FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
 
 # Operators of two threads may share temporary memory, and only the engine's own threads keep them
-# apart. Whoever runs others than copies holds this.
+# apart; what is queued while another thread forks is lost. Whoever runs operators holds this, but
+# for the copies of the thread that prepares batches for several devices.
 one_at_a_time = threading.RLock()
+_failures: list[Exception] = []
 
 
 class _Context(ctypes.Structure):
@@ -122,8 +126,9 @@ def _run_in_engine(call: Callable[[], Any]) -> None:
     function = _FUNCTION(lambda _context, _argument: call())
     cpu = engine_context(mx.cpu(0))
     arguments = (None, None, ctypes.byref(cpu), None, 0, None, 0, None, 0, b"object2vec")
-    mx.base.check_call(mx.base._LIB.MXEnginePushSync(function, *arguments))
-    mx.nd.waitall()
+    with one_at_a_time:
+        mx.base.check_call(mx.base._LIB.MXEnginePushSync(function, *arguments))
+        mx.nd.waitall()
 
 
 @contextlib.contextmanager
@@ -156,10 +161,40 @@ def _kept_memory() -> Iterator[None]:
 
 
 def _before_fork() -> None:
-    # The child has no thread but this one, and would wait forever for OpenMP's others.
     one_at_a_time.acquire()
+    _drain()
+    # The child has no thread but this one, and would wait forever for OpenMP's others.
     with contextlib.suppress(AttributeError):  # another OpenMP, or GCC before 9
         _gomp().omp_pause_resource_all(_OMP_PAUSE_HARD)
+
+
+def raise_failures() -> None:
+    """Raise the error of an operator that a fork has waited for, in the place of who asked for it.
+
+    Raises
+    ------
+    mxnet.MXNetError
+    """
+    if _failures:
+        raise _failures.pop()
+
+
+def _drain() -> None:
+    """Wait until the engine has nothing left to do that takes Python.
+
+    At a fork MXNet waits for its threads, while this one keeps Python's lock from them.
+    """
+    try:
+        mx.nd.waitall()
+    except mx.MXNetError as error:
+        _failures.append(error)  # MXNet tells of it once
+    # the engine's thread frees what an operator held only after that has counted as done
+    _run_in_engine(lambda: None)
+    functions = mx.autograd.Function._registry.ref_holder
+    end = time.monotonic() + _LONGEST_DRAIN
+    # so do the threads of functions in Python, some of which a graph may keep for longer
+    while functions and time.monotonic() < end:
+        time.sleep(0.001)
 
 
 os.register_at_fork(

@@ -178,13 +178,15 @@ class _Training:
             hyperparameters.early_stopping_patience, hyperparameters.early_stopping_tolerance
         )
         self._history: list[dict[str, float]] = []
+        self._largest_label = 0.0
         self._saved: Optional[str] = None  # the digest of the model in the folder
         if hyperparameters.seed is None:
             self._seed = secrets.randbits(31)
             logger.info("Drew the seed %d; set '_seed' to it to repeat this run.", self._seed)
         else:
             self._seed = hyperparameters.seed
-        self._build()
+        with one_at_a_time:
+            self._build()
 
     def _build(self) -> None:
         settings, contexts = self._settings, self._contexts
@@ -231,8 +233,10 @@ class _Training:
         )
         self._log.buckets(batches.buckets())
         negatives = settings.negative_sampling_rate * int(np.count_nonzero(train.labels))
+        self._largest_label = float(np.abs(train.labels).max())
         start = baseline_of(train.labels, settings, negatives)
-        self._network.set_output_bias(start.output)
+        with one_at_a_time:
+            self._network.set_output_bias(start.output)
         stopped_early = interrupted = False
         for epoch in range(settings.epochs):
             begun = time.time()
@@ -423,7 +427,21 @@ class _Training:
                 f"The loss of the first batch, before anything was learnt, is {became}: a label or "
                 "a pretrained vector is too large for the squares of 32-bit numbers."
             )
+        settings = self._settings
+        if self._is_too_large(settings):
+            return CustomerError(
+                f"The {which} loss became {became} in epoch {epoch}: a label or a pretrained "
+                "vector is too large for the squares of 32-bit numbers."
+            )
         # finite until the parameters moved, and adadelta alone has no learning rate
-        has_rate = self._settings.optimizer != "adadelta"
+        has_rate = settings.optimizer != "adadelta"
         advice = "; a lower 'learning_rate' usually mends this" if has_rate else ""
         return CustomerError(f"The {which} loss became {became} in epoch {epoch}{advice}.")
+
+    def _is_too_large(self, settings: Hyperparameters) -> bool:
+        """Whether a step may meet an infinite number whatever the learning rate."""
+        vectors = [given.matrix[given.known] for given in self._auxiliary.vectors if given]
+        largest = max((float(np.abs(matrix).max(initial=0.0)) for matrix in vectors), default=0.0)
+        # vectors are multiplied with each other, and the product may be squared
+        squares = [largest**4, self._largest_label**2 if settings.is_regression else 0.0]
+        return settings.mini_batch_size * max(squares) > float(np.finfo(np.float32).max)

@@ -190,3 +190,70 @@ def test_threads_that_ask_at_once_get_their_own_answers() -> None:
         "print('done')"
     )
     assert run_naive(program) == "done\n"
+
+
+FORKING = """
+import logging, os, sys, tempfile, threading, time
+logging.disable(logging.CRITICAL)
+sys.path.insert(0, sys.argv[2])
+import numpy as np
+from small_jobs import random_pairs, settings
+from object2vec.artifacts import save_model
+from object2vec.predictor import Predictor
+from object2vec.training import train
+
+pairs = random_pairs(np.random.default_rng(1), 120)
+given = settings(enc0_network="bilstm", mini_batch_size=8, epochs=1)
+predictor = train(given, pairs).predictor
+expected = predictor.scores(pairs.in0, pairs.in1)
+with tempfile.TemporaryDirectory() as folder:
+    save_model(folder, predictor.network)
+    works = {"train": lambda: train(given, pairs).predictor, "load": lambda: Predictor.load(folder)}
+    stop = threading.Event()
+    wrong = []
+
+    def work():
+        while not stop.is_set():
+            other = works[sys.argv[1]]()
+            if not np.array_equal(other.scores(pairs.in0, pairs.in1), expected):
+                wrong.append(other)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    for _ in range(int(sys.argv[3])):
+        child = os.fork()
+        if not child:
+            os._exit(int(not np.array_equal(predictor.scores(pairs.in0, pairs.in1), expected)))
+        assert os.waitpid(child, 0)[1] == 0
+        time.sleep(0.001)
+    stop.set()
+    thread.join()
+    assert not wrong
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("work", "forks"), [("train", 20), ("load", 100)])
+def test_a_process_may_fork_while_another_thread_works(work: str, forks: int) -> None:
+    # the backward pass of an LSTM is a function in Python; loading runs many short operators
+    command = [sys.executable, "-c", FORKING, work, str(Path(__file__).parent), str(forks)]
+    environment = {**os.environ, "MXNET_ENGINE_TYPE": "ThreadedEnginePerDevice"}
+    subprocess.run(command, env=environment, check=True, timeout=240)
+
+
+def test_a_fork_hides_no_error_of_an_operator() -> None:
+    program = (
+        "import os\nfrom object2vec.cpu_kernels import check_queued\n"
+        "from object2vec.mxnet_import import mx\n"
+        "mx.nd.random.normal(scale=-1, shape=(2,))\n"
+        "if not os.fork(): os._exit(0)\nos.wait()\ncheck_queued()"
+    )
+    environment = {**os.environ, "MXNET_ENGINE_TYPE": "ThreadedEnginePerDevice"}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert "MXNetError" in done.stderr and "scale parameter" in done.stderr, done.stderr
