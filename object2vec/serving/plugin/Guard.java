@@ -307,7 +307,7 @@ public final class Guard extends ChannelInboundHandlerAdapter {
             answer.content().clear();
         }
         log(answer.status());
-        invocation = null;
+        forget();
         dropBody();
         enter(State.ANSWERING);
         context.writeAndFlush(answer)
@@ -364,8 +364,15 @@ public final class Guard extends ChannelInboundHandlerAdapter {
         }
     }
 
+    private void forget() {
+        if (invocation != null) {
+            invocation.forget();
+            invocation = null;
+        }
+    }
+
     private void endRequest() {
-        invocation = null;
+        forget();
         dropBody();
         if (counted) {
             counted = false;
