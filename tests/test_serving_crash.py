@@ -118,7 +118,7 @@ def test_a_worker_that_is_killed_while_it_loads_comes_back_again_and_again(
     before = mms_server.wait_for(pipes, 10, "the pipes of a worker's output")
     (loaded,) = killed = server.loading_workers()
     os.kill(loaded, signal.SIGKILL)
-    for _ in range(7):
+    for _ in range(8):
         # A pause that grows with each failure would be 21 seconds in the end.
         (loading,) = mms_server.wait_for(
             lambda: [pid for pid in server.loading_workers() if pid not in killed],
