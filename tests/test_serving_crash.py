@@ -31,7 +31,7 @@ from object2vec.serving import native_library
 pytestmark = pytest.mark.slow
 
 BODY = json.dumps({"instances": [{"in0": [1, 2], "in1": [3]}] * 200})
-# A worker is started again after a second, and then imports MXNet and loads the model.
+# A worker is started again at once, and then loads the model.
 HEALTHY_AGAIN_SECONDS = 60
 
 
@@ -103,6 +103,34 @@ def test_a_killed_worker_costs_the_requests_that_it_had_and_comes_back(
     for when, status, text in failed:
         assert status == 503 and "send the request again" in text and when - killed < 5
     assert server.workers() != [worker] and len(server.workers()) == 1
+
+
+def test_a_worker_that_is_killed_while_it_loads_comes_back_again_and_again(
+    server: MmsServer,
+) -> None:
+    def pipes() -> list[str]:
+        java = server.java()
+        folders = [Path(java.cwd(), "tmp"), Path("/proc", str(java.pid), "fd")]
+        links = [os.readlink(link) for link in folders[1].iterdir() if link.is_symlink()]
+        names = [path.name for path in folders[0].iterdir()] + [Path(link).name for link in links]
+        return sorted(name[-7:] for name in names if name.endswith(("-stdout", "-stderr")))
+
+    before = mms_server.wait_for(pipes, 10, "the pipes of a worker's output")
+    (loaded,) = killed = server.loading_workers()
+    os.kill(loaded, signal.SIGKILL)
+    for _ in range(8):
+        # A pause that grows with each failure would be 21 seconds in the end.
+        (loading,) = mms_server.wait_for(
+            lambda: [pid for pid in server.loading_workers() if pid not in killed],
+            15,
+            f"another worker after {len(killed)} were killed",
+        )
+        os.kill(loading, signal.SIGKILL)
+        killed.append(loading)
+    assert server.ping() == 503
+    assert server.invoke(BODY, timeout=HEALTHY_AGAIN_SECONDS + 60).status == 200
+    # Nothing is kept of those that ended.
+    mms_server.wait_for(lambda: pipes() == before, 10, "as many pipes as before")
 
 
 def test_a_hanging_worker_is_given_up_after_the_timeout(model_dir: Path, tmp_path: Path) -> None:

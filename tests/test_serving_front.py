@@ -355,6 +355,21 @@ def test_half_sent_requests_are_ended_and_stop_nobody(server: MmsServer) -> None
     assert server.invoke(GOOD).status == 200
 
 
+def test_refused_connections_make_room_before_one_that_is_kept_open(server: MmsServer) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4096)), hard))
+    ping = b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        kept = stack.enter_context(connect(server, ping))
+        assert kept.recv(4096).startswith(b"HTTP/1.1 200 ")
+        for _ in range(1100):
+            refused = stack.enter_context(connect(server, b"rubbish\r\n\r\n"))
+            # answered, and held open by its client
+            assert refused.recv(4096).startswith(b"HTTP/1.1 400 ")
+        kept.sendall(ping)
+        assert kept.recv(4096).startswith(b"HTTP/1.1 200 ")
+
+
 def test_a_slow_upload_that_comes_on_is_waited_for(server: MmsServer) -> None:
     body = GOOD.encode().ljust(100_000)
     started = time.monotonic()

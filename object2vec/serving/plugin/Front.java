@@ -234,10 +234,9 @@ public final class Front {
                     }
                 }
                 started.forEach(Invocation::check);
-                Workers.endAbandoned();
             } catch (InterruptedException error) {
                 return;
-            } catch (IOException | RuntimeException error) {
+            } catch (RuntimeException error) {
                 LOG.error("A check of the connections failed:", error);
             }
         }

@@ -40,6 +40,7 @@ public final class Guard extends ChannelInboundHandlerAdapter {
     private static final int HEAD_BYTES = 16 << 10;
     private static final int LOGGED_SIGNS = 200;
     private static final long LINGER_NANOS = TimeUnit.SECONDS.toNanos(10);
+    private static final long LINGERED_NANOS = TimeUnit.DAYS.toNanos(365);
 
     private enum State {
         IDLE,
@@ -307,7 +308,7 @@ public final class Guard extends ChannelInboundHandlerAdapter {
             answer.content().clear();
         }
         log(answer.status());
-        invocation = null;
+        forget();
         dropBody();
         enter(State.ANSWERING);
         context.writeAndFlush(answer)
@@ -364,8 +365,15 @@ public final class Guard extends ChannelInboundHandlerAdapter {
         }
     }
 
+    private void forget() {
+        if (invocation != null) {
+            invocation.forget();
+            invocation = null;
+        }
+    }
+
     private void endRequest() {
-        invocation = null;
+        forget();
         dropBody();
         if (counted) {
             counted = false;
@@ -448,8 +456,16 @@ public final class Guard extends ChannelInboundHandlerAdapter {
 
     /** When something last came in, for one that may be closed to make room; else the end of time. */
     long rank() {
-        State now = state;
-        return now == State.WAITING || now == State.ANSWERING ? Long.MAX_VALUE : moved;
+        switch (state) {
+            case WAITING:
+            case ANSWERING:
+                return Long.MAX_VALUE;
+            case LINGERING:
+                // It has its answer; sooner than a connection that waits for another request.
+                return moved - LINGERED_NANOS;
+            default:
+                return moved;
+        }
     }
 
     boolean isReceiving() {

@@ -8,7 +8,7 @@ import io.netty.handler.codec.http.HttpResponseStatus;
 import java.util.Map;
 
 /** A request on its way through the server's queue and a worker. */
-final class Invocation extends Job {
+public final class Invocation extends Job {
 
     private final Guard guard;
     private final Front front;
@@ -23,14 +23,24 @@ final class Invocation extends Job {
         this.front = front;
     }
 
-    /** The server calls this on the worker's thread, before it sends the request to the worker. */
-    @Override
-    public synchronized void setScheduled() {
-        super.setScheduled();
+    /** Begin with it, on the worker's thread; false if nobody waits for it any more. */
+    public synchronized boolean begin() {
+        if (ended) {
+            return false;
+        }
+        setScheduled();
         started = System.nanoTime();
         thread = Thread.currentThread();
         isStarted = true;
         front.started(this);
+        return true;
+    }
+
+    /** Have no worker begin with it. */
+    synchronized void forget() {
+        if (!isStarted) {
+            ended = true;
+        }
     }
 
     /** Whether a worker has had it. */
@@ -42,7 +52,7 @@ final class Invocation extends Job {
     synchronized void check() {
         if (!ended && System.nanoTime() - started > front.timeoutNanos) {
             end(tooSlow());
-            // What the server does itself when it loses the connection to a worker.
+            // As when the connection to the worker is lost.
             thread.interrupt();
         }
     }

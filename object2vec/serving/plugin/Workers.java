@@ -7,9 +7,16 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Paths;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /** What the Python workers are doing, as the server and the kernel tell. */
-final class Workers {
+public final class Workers {
+
+    private static final Logger LOG = LoggerFactory.getLogger("object2vec");
+
+    private static final int DYING_TURNS = 100;
+    private static final long DYING_MILLIS = 20;
 
     /** The name that the model is loaded by. */
     static final String MODEL = "model";
@@ -27,25 +34,29 @@ final class Workers {
     }
 
     /**
-     * End the processes that the server has given up, because they answered too late.
+     * End a process whose connection is closed: it may be at work for nothing, or stopped for ever.
      *
-     * <p>The server starts another one in their place and leaves them as they are: at work for
-     * nothing, or stopped for ever.
+     * <p>Its parent buries it when it forks the next one, so that this waits until it is dead.
+     *
+     * @param parent of which it is a child, if its number is not another process's by now
      */
-    static void endAbandoned() throws IOException {
-        ModelManager manager = ModelManager.getInstance();
-        for (WorkerThread worker : manager.getWorkers(MODEL)) {
-            int pid = worker.getPid();
-            if (worker.getState() != WorkerState.WORKER_STOPPED || pid <= 0) {
-                continue;
-            }
-            int parent = manager.getModels().get(MODEL).getServerThread().getPid();
-            String[] fields = status(pid);
-            // The number may be another process's by now.
-            if (fields != null && !fields[0].equals("Z") && fields[1].equals("" + parent)) {
-                new ProcessBuilder("/bin/sh", "-c", "kill -KILL " + pid).start();
-            }
+    public static void end(int pid, int parent) {
+        if (!lives(pid, parent)) {
+            return;
         }
+        try {
+            new ProcessBuilder("/bin/sh", "-c", "kill -KILL " + pid).start().waitFor();
+            for (int turn = 0; turn < DYING_TURNS && lives(pid, parent); turn++) {
+                Thread.sleep(DYING_MILLIS);
+            }
+        } catch (IOException | InterruptedException error) {
+            LOG.error("A worker cannot be ended:", error);
+        }
+    }
+
+    private static boolean lives(int pid, int parent) {
+        String[] fields = pid > 0 ? status(pid) : null;
+        return fields != null && !fields[0].equals("Z") && fields[1].equals("" + parent);
     }
 
     private static boolean runs(int pid) {
