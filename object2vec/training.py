@@ -307,6 +307,8 @@ class _Training:
     def _settle(self) -> None:
         with one_at_a_time:
             self._updates.settle()
+            mx.nd.waitall()
+        check_queued()
 
     def _prepared(self, batches: Iterator[Batch]) -> Iterator[_Prepared]:
         # runs in a thread of its own: it may copy to devices, but must run no other operators

@@ -162,7 +162,7 @@ class MmsServer:
         return []
 
     def java(self) -> psutil.Process:
-        return next(process for process in self.processes() if "ModelServer" in _command(process))
+        return next(process for process in self.processes() if "ModelServer" in command_of(process))
 
     def loading_workers(self) -> list[int]:
         """Process ids of the Python workers that answer, or will."""
@@ -229,11 +229,11 @@ def serving(
             server.stop()
 
 
-def _command(process: psutil.Process) -> str:
+def command_of(process: psutil.Process) -> str:
     with contextlib.suppress(psutil.Error):
         return " ".join(process.cmdline())
     return ""
 
 
 def _is_worker(process: psutil.Process) -> bool:
-    return "/worker.py --sock-type" in _command(process)
+    return "/worker.py --sock-type" in command_of(process)

@@ -153,7 +153,7 @@ def test_a_killed_trial_run_is_told_as_what_was_seen(model_dir: Path, tmp_path: 
     server = MmsServer(model_dir, tmp_path / "log")
 
     def trial() -> Any:
-        found = [p for p in server.processes() if "serving.preflight" in " ".join(p.cmdline())]
+        found = [p for p in server.processes() if "serving.preflight" in mms_server.command_of(p)]
         return found[0] if found else None
 
     mms_server.wait_for(trial, 60, "the trial run").kill()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sagemaker_inference.default_handler_service import DefaultHandlerService
 
 from object2vec.serving.service import Object2VecService
@@ -15,3 +17,12 @@ class Object2VecHandler(DefaultHandlerService):
 
     def __init__(self) -> None:
         super().__init__(transformer=Object2VecService())
+
+    def initialize(self, context: Any) -> None:
+        """Load the model.
+
+        The toolkit's own puts the model's folder and, by an empty entry, the current one onto
+        PYTHONPATH, where every Python that this process starts would look for modules.
+        """
+        model_dir = context.system_properties.get("model_dir")
+        self._service.validate_and_initialize(model_dir=model_dir, context=context)
