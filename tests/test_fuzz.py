@@ -68,8 +68,8 @@ def test_failures_are_counted_kept_and_replayed(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", IN_PROCESS)
 def test_inputs_come_past_the_first_check(name: str, tmp_path: Path) -> None:
-    result = runner.fuzz(TARGETS[name](), seed=1, folder=tmp_path, inputs=60)
-    assert result.inputs == 60
+    result = runner.fuzz(TARGETS[name](), seed=1, folder=tmp_path, inputs=120)
+    assert result.inputs == 120
     assert result.counts[ACCEPTED] >= 6
     assert result.counts[REFUSED] >= 6
 

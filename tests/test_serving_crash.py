@@ -105,6 +105,7 @@ def test_a_killed_worker_costs_the_requests_that_it_had_and_comes_back(
     assert server.workers() != [worker] and len(server.workers()) == 1
 
 
+@pytest.mark.full
 def test_a_worker_that_is_killed_while_it_loads_comes_back_again_and_again(
     server: MmsServer,
 ) -> None:
@@ -150,7 +151,9 @@ def test_a_hanging_worker_is_given_up_after_the_timeout(model_dir: Path, tmp_pat
         assert response.status == 504
         assert "took longer than 3 seconds" in response.json()["error"]
         assert 2.5 < time.monotonic() - started < 20
-        mms_server.wait_for(lambda: not psutil.pid_exists(worker), 10, "the stopped worker's end")
+        mms_server.wait_for(
+            lambda: worker not in server.loading_workers(), 10, "the stopped worker's end"
+        )
         mms_server.wait_for(lambda: server.ping() == 200, HEALTHY_AGAIN_SECONDS, "health")
         assert server.invoke(BODY).status == 200
 

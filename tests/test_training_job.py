@@ -21,6 +21,7 @@ import pytest
 
 from object2vec import training_job
 from object2vec.cli import main
+from object2vec.environment import Environment
 from object2vec.errors import AlgorithmError, CustomerError, PlatformError, failure_text
 from object2vec.metrics import METRIC_DEFINITIONS
 from object2vec.stop_request import StopRequest
@@ -154,17 +155,11 @@ def test_the_log_has_the_lines_of_the_original(
     assert text.index("Final configuration") < text.index("Creating data iterator")
 
 
-def test_a_failure_keeps_the_first_reason(
-    tmp_path: Path, rng: np.random.Generator, capsys: pytest.CaptureFixture[str]
-) -> None:
-    build(tmp_path, rng, channels=("train",), epochs="0")
-    assert main(["train", "--base", str(tmp_path)]) == 1
-    failure = (tmp_path / "output/failure").read_text()
-    assert "'epochs'" in failure
-    build(tmp_path, rng, channels=("train",), mlp_dim="0")
-    assert main(["train", "--base", str(tmp_path)]) == 1
-    assert (tmp_path / "output/failure").read_text() == failure
-    assert "'mlp_dim'" in capsys.readouterr().err
+def test_a_failure_keeps_the_first_reason_of_a_job(tmp_path: Path) -> None:
+    environment = Environment(tmp_path)
+    environment.write_failure("The cause.")
+    environment.write_failure("What came of it.")
+    assert environment.failure_file.read_text() == "The cause."
 
 
 def test_a_loss_that_is_not_finite_is_the_users_to_mend(
