@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from service_rules import broken_rules
 
 from object2vec.algorithm import describe, render
 from object2vec.hyperparameters import HYPERPARAMETERS
@@ -145,6 +146,16 @@ def test_limits_of_the_service() -> None:
     assert len(describe()["AlgorithmDescription"]) <= 1024
 
 
+def test_the_service_would_take_it() -> None:
+    described = describe("repo/object2vec:1")
+    assert broken_rules("CreateAlgorithm", described) == []
+    # The check sees what a request may not hold.
+    described["TrainingSpecification"]["SupportedTrainingInstanceTypes"] += ["ml.p9.large"]
+    described["InferenceSpecification"]["SupportedRealtimeInferenceInstanceTypes"] += ["p3"]
+    described["AlgorithmName"] = "-"
+    assert len(broken_rules("CreateAlgorithm", described)) == 3
+
+
 def test_channels() -> None:
     channels = {channel["Name"]: channel for channel in TRAINING["TrainingChannels"]}
     assert list(channels) == ["train", "validation", "test", "auxiliary"]
@@ -176,7 +187,8 @@ def test_instances() -> None:
         INFERENCE["SupportedRealtimeInferenceInstanceTypes"],
     ):
         families = {name.split(".")[1] for name in types}
-        assert families == {"m4", "m5", "c4", "c5", "p2", "p3", "g4dn", "g5"}
+        # No family of ARM, and no card without MXNet's machine code: P2 (3.7), P5 (9.0).
+        assert families == {"m4", "m5", "c4", "c5", "p3", "g4dn", "g5"}
         assert len(set(types)) == len(types)
     assert TRAINING["SupportsDistributedTraining"] is False
 

@@ -1,0 +1,225 @@
+"""Describes a tuning job in the shape of SageMaker's CreateHyperParameterTuningJob."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from object2vec.algorithm import metric_definitions
+from object2vec.errors import CustomerError
+from object2vec.hyperparameter_table import (
+    BY_NAME,
+    HYPERPARAMETERS,
+    OUTPUT_METRICS,
+    Hyperparameter,
+    TuningRange,
+    number_text,
+    value_text,
+)
+from object2vec.hyperparameter_values import read_value, words
+from object2vec.hyperparameters import (
+    LARGEST_ARRAY,
+    ROW_SPARSE_OPTIMIZERS,
+    Hyperparameters,
+    LogLine,
+    parse,
+)
+from object2vec.metrics import METRIC_DEFINITIONS
+
+#: What the job may cost; plain numbers to begin with.
+RESOURCE_LIMITS = {"MaxNumberOfTrainingJobs": 20, "MaxParallelTrainingJobs": 2}
+#: SageMaker's own default: a day.
+STOPPING_CONDITION = {"MaxRuntimeInSeconds": 86400}
+
+_OBJECTIVE = "_tuning_objective_metric"  # SageMaker gives it to each job by itself
+_KINDS = {"integer": "Integer", "auto_integer": "Integer", "continuous": "Continuous"}
+#: What of an encoder can be searched, by its network; hcnn has all of it.
+_COUNTING: dict[str, tuple[str, ...]] = {
+    "hcnn": ("layers", "cnn_filter_width", "token_embedding_dim"),
+    "bilstm": ("layers", "token_embedding_dim"),
+    "pooled_embedding": (),
+}
+
+
+def describe(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The arguments of CreateHyperParameterTuningJob that follow from the hyperparameters.
+
+    Parameters
+    ----------
+    given : Mapping
+        Hyperparameters that all jobs share, as `hyperparameters.parse` takes them; what is given
+        is not searched. ``_tuning_objective_metric`` names the objective; without it that is the
+        validation loss.
+
+    Returns
+    -------
+    dict
+        HyperParameterTuningJobConfig and TrainingJobDefinition, without what only the user's
+        account knows: the names of job and image, the role, the places of data and model, the
+        instances.
+    list of str
+        What the user should know of the hyperparameters, a sentence each.
+
+    Raises
+    ------
+    CustomerError
+        Holds one sentence for each error in the hyperparameters; or a tuning job cannot follow
+        the objective, or has nothing to search.
+    """
+    given = {name: value for name, value in given.items() if value is not None}
+    missing = [item for item in HYPERPARAMETERS if item.required and item.name not in given]
+    # The smallest values are in nobody's way.
+    resolved, logged = _resolve(given, {item.name: int(item.minimum) for item in missing})
+    notes = [line.text for line in logged if line.level >= logging.WARNING]
+    if missing:
+        names = " and ".join(item.name for item in missing)
+        notes.append(f"StaticHyperParameters lacks {names}, which each job needs.")
+    static = {
+        name: value_text(value).strip()
+        for name, value in given.items()
+        if name in BY_NAME and name != _OBJECTIVE
+    }
+    config = {
+        "Strategy": "Bayesian",
+        "HyperParameterTuningJobObjective": _objective(resolved),
+        "ResourceLimits": dict(RESOURCE_LIMITS),
+        "ParameterRanges": _parameter_ranges(_searched(given, resolved)),
+    }
+    definition = {
+        "StaticHyperParameters": static,
+        "AlgorithmSpecification": {
+            "TrainingInputMode": "File",
+            "MetricDefinitions": metric_definitions(),
+        },
+        "StoppingCondition": dict(STOPPING_CONDITION),
+    }
+    return {"HyperParameterTuningJobConfig": config, "TrainingJobDefinition": definition}, notes
+
+
+def _resolve(
+    given: Mapping[str, Any], filled: Mapping[str, Any]
+) -> tuple[Hyperparameters, list[LogLine]]:
+    try:
+        return parse({**filled, **given})
+    except CustomerError as error:
+        # The default may be too wide for the tables, where the search takes what is not.
+        narrow = {**filled, "enc_dim": int(BY_NAME["enc_dim"].minimum)}
+        with contextlib.suppress(CustomerError):
+            resolved, logged = parse({**narrow, **given})
+            if "enc_dim" in _searched(given, resolved):
+                return resolved, logged
+        raise error
+
+
+def _objective(resolved: Hyperparameters) -> dict[str, str]:
+    metrics = OUTPUT_METRICS[resolved.output_layer]
+    directions = {
+        metric.name: metric.direction
+        for metric in METRIC_DEFINITIONS
+        if metric.objective and metric.name.split(":")[1] in metrics
+    }
+    name = resolved.tuning_objective_metric or f"validation:{metrics[0]}"
+    if name not in directions:
+        raise CustomerError(
+            f"'{_OBJECTIVE}' is '{name}', but with output_layer={resolved.output_layer} a tuning "
+            f"job can follow {words(directions)}."
+        )
+    return {"Type": directions[name], "MetricName": name}
+
+
+def _searched(given: Mapping[str, Any], resolved: Hyperparameters) -> dict[str, TuningRange]:
+    """The ranges of all that is neither given nor pointless, by name."""
+    left_out = {*given, *_without_effect(given, resolved), *_tied_to_others(given, resolved)}
+    ranges = {
+        item.name: item.tunable
+        for item in HYPERPARAMETERS
+        if item.tunable is not None and item.name not in left_out
+    }
+    if "enc_dim" in ranges:
+        ranges["enc_dim"] = TuningRange(
+            ranges["enc_dim"].minimum, min(ranges["enc_dim"].maximum, _widest(resolved))
+        )
+    if "optimizer" in ranges and resolved.token_embedding_storage_type == "row_sparse":
+        # A sparse adagrad has no weight decay.
+        decays = "weight_decay" in ranges or resolved.weight_decay > 0
+        ranges["optimizer"] = TuningRange(
+            choices=tuple(
+                name for name in ROW_SPARSE_OPTIMIZERS if not (decays and name == "adagrad")
+            )
+        )
+    if not ranges:
+        raise CustomerError(
+            "Every hyperparameter that a tuning job could search is given: leave one out, such "
+            "as 'learning_rate'."
+        )
+    return ranges
+
+
+def _without_effect(given: Mapping[str, Any], resolved: Hyperparameters) -> set[str]:
+    """Names whose values change nothing beside the given ones."""
+    names = set()
+    for side, encoder in enumerate(resolved.encoders):
+        counting = _COUNTING[encoder.network]
+        if side == 1 and _follows_enc0(given):
+            counting = ()
+        names |= {f"enc{side}_{name}" for name in _COUNTING["hcnn"] if name not in counting}
+    if resolved.mlp_layers == 0:
+        names |= {"mlp_dim", "mlp_activation"}
+    if resolved.optimizer == "adadelta" and "optimizer" in given:
+        names.add("learning_rate")
+    return names
+
+
+def _tied_to_others(given: Mapping[str, Any], resolved: Hyperparameters) -> set[str]:
+    """Names whose other values would be refused beside the given ones."""
+    names = set()
+    tied = resolved.tied_token_embedding_weight
+    networks = {encoder.network for encoder in resolved.encoders}
+    any_file = any(encoder.pretrained_embedding_file for encoder in resolved.encoders)
+    for side, encoder in enumerate(resolved.encoders):
+        # The width of a token table, which a file of vectors or the other side decides.
+        pooled = encoder.network == "pooled_embedding"
+        from_file = encoder.pretrained_embedding_file or (tied and any_file)
+        from_other_side = tied and not _follows_enc0(given) and networks != {"pooled_embedding"}
+        if from_file or from_other_side:
+            names.add("enc_dim" if pooled else f"enc{side}_token_embedding_dim")
+    if resolved.token_embedding_storage_type == "row_sparse" and resolved.optimizer == "adagrad":
+        names.add("weight_decay")
+    return names
+
+
+def _follows_enc0(given: Mapping[str, Any]) -> bool:
+    item = BY_NAME["enc1_network"]
+    return bool(read_value(item, given.get(item.name, item.default)) == "enc0")
+
+
+def _widest(resolved: Hyperparameters) -> float:
+    """The largest enc_dim with which no token table is larger than an array may be."""
+    rows = [e.vocab_size for e in resolved.encoders if e.network == "pooled_embedding"]
+    return LARGEST_ARRAY // max(rows, default=1)
+
+
+def _parameter_ranges(ranges: Mapping[str, TuningRange]) -> dict[str, list[dict[str, Any]]]:
+    """ParameterRanges: all names under one of three kinds."""
+    result: dict[str, list[dict[str, Any]]] = {
+        f"{kind}ParameterRanges": [] for kind in ("Integer", "Continuous", "Categorical")
+    }
+    for name, found in ranges.items():
+        result[f"{_kind(BY_NAME[name])}ParameterRanges"].append({"Name": name, **_ends(found)})
+    return result
+
+
+def _kind(item: Hyperparameter) -> str:
+    return _KINDS.get(item.kind, "Categorical")
+
+
+def _ends(found: TuningRange) -> dict[str, Any]:
+    if found.choices:
+        return {"Values": list(found.choices)}
+    return {
+        "MinValue": number_text(found.minimum),
+        "MaxValue": number_text(found.maximum),
+        "ScalingType": found.scale,
+    }
