@@ -34,7 +34,7 @@ class FakeAws:
     requests : list of (str, dict)
         Operation and arguments, in the order of their coming.
     environment : dict
-        Variables that lead boto3 to the server.
+        Variables that lead boto3 to the server, and all else that asks AWS to a closed port.
     """
 
     def __init__(self) -> None:
@@ -49,6 +49,8 @@ class FakeAws:
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_CONFIG_FILE": "/dev/null",
             "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+            **dict.fromkeys(("HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9"),
+            **dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1"),
         }
 
     def __enter__(self) -> FakeAws:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import re
+import subprocess
+import sys
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from object2vec.errors import CustomerError
 from object2vec.hyperparameters import BY_NAME, parse
 from object2vec.tuning_job import describe
 
+TOP = Path(__file__).resolve().parents[1]
 SIZES = {"enc0_max_seq_len": "5", "enc0_vocab_size": "40"}
 # What the user's account knows.
 YOURS: dict[str, Any] = {
@@ -265,6 +268,19 @@ def test_the_objective(given: dict[str, str], objective: tuple[str, str]) -> Non
 def test_mistakes(given: dict[str, Any], words: str) -> None:
     with pytest.raises(CustomerError, match=re.escape(words)):
         describe({**SIZES, **given})
+
+
+def test_the_command_needs_nothing_but_python() -> None:
+    # As the example runs it, beside SageMaker's SDK: -S leaves all installed packages out.
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "object2vec", "describe", "--tuning-job"]
+        + [f"-p{name}={value}" for name, value in SIZES.items()],
+        cwd=TOP,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == describe(SIZES)[0]
 
 
 def test_the_command_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
