@@ -77,14 +77,15 @@ examples:
 
 """
 _DESCRIBE_EXAMPLES = """\
-With --tuning-job, hyperparameters that are given are the same in all jobs, the others are searched.
-The objective is the validation loss, or what -p _tuning_objective_metric names.
+With --tuning-job, hyperparameters that are given are the same in all jobs; what --search names, or
+else all that is not given, is searched. The objective is the validation loss, or what
+-p _tuning_objective_metric names.
 
 examples:
   object2vec describe >hyperparams.json
   object2vec describe --metric-definitions >metrics.json
   object2vec describe --tuning-job --hyperparameters hyperparameters.json \\
-      -p _tuning_objective_metric=validation:accuracy >tuning.json
+      --search learning_rate --search enc_dim >tuning.json
 
 """
 
@@ -251,6 +252,13 @@ def _parser() -> _Parser:
         "them",
     )
     _add_hyperparameter_options(describe)
+    describe.add_argument(
+        "--search",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a hyperparameter that the tuning job searches, given or not; may be repeated",
+    )
     describe.set_defaults(run=_describe)
 
     demo = _add(commands, "demo", "train on film ratings and show what was learned", "")
@@ -410,7 +418,7 @@ def _serve(options: argparse.Namespace) -> int:
 def _describe(options: argparse.Namespace) -> int:
     from object2vec.algorithm import json_text, metric_definitions, render
 
-    given = _hyperparameter_options(options)
+    given = _hyperparameter_options(options) + (["--search"] if options.search else [])
     if given and not options.tuning_job:
         raise CustomerError(f"{' and '.join(given)} can only be used together with --tuning-job.")
     if options.metric_definitions:
@@ -418,7 +426,7 @@ def _describe(options: argparse.Namespace) -> int:
     elif options.tuning_job:
         from object2vec.tuning_job import describe
 
-        described, notes = describe(_configuration(options))
+        described, notes = describe(_configuration(options), options.search)
         for note in notes:
             _say(note)
         sys.stdout.write(json_text(described))

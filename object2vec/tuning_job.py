@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from object2vec.algorithm import metric_definitions
@@ -18,7 +18,7 @@ from object2vec.hyperparameter_table import (
     number_text,
     value_text,
 )
-from object2vec.hyperparameter_values import read_value, words
+from object2vec.hyperparameter_values import nearest, read_value, words
 from object2vec.hyperparameters import (
     LARGEST_ARRAY,
     ROW_SPARSE_OPTIMIZERS,
@@ -27,6 +27,7 @@ from object2vec.hyperparameters import (
     parse,
 )
 from object2vec.metrics import METRIC_DEFINITIONS
+from object2vec.text import quoted
 
 #: What the job may cost; plain numbers to begin with.
 RESOURCE_LIMITS = {"MaxNumberOfTrainingJobs": 20, "MaxParallelTrainingJobs": 2}
@@ -43,15 +44,18 @@ _COUNTING: dict[str, tuple[str, ...]] = {
 }
 
 
-def describe(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def describe(
+    given: Mapping[str, Any], search: Sequence[str] = ()
+) -> tuple[dict[str, Any], list[str]]:
     """The arguments of CreateHyperParameterTuningJob that follow from the hyperparameters.
 
     Parameters
     ----------
     given : Mapping
-        Hyperparameters that all jobs share, as `hyperparameters.parse` takes them; what is given
-        is not searched. ``_tuning_objective_metric`` names the objective; without it that is the
-        validation loss.
+        Hyperparameters that all jobs share, as `hyperparameters.parse` takes them.
+        ``_tuning_objective_metric`` names the objective; without it that is the validation loss.
+    search : sequence of str
+        Names of what is searched, given or not; empty: all that has a range and is not given.
 
     Returns
     -------
@@ -66,12 +70,16 @@ def describe(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     ------
     CustomerError
         Holds one sentence for each error in the hyperparameters; or a tuning job cannot follow
-        the objective, or has nothing to search.
+        the objective, or cannot search what it should, or has nothing to search.
     """
-    given = {name: value for name, value in given.items() if value is not None}
+    _check_tunable(search)
+    given = {
+        name: value for name, value in given.items() if value is not None and name not in search
+    }
     missing = [item for item in HYPERPARAMETERS if item.required and item.name not in given]
     # The smallest values are in nobody's way.
-    resolved, logged = _resolve(given, {item.name: int(item.minimum) for item in missing})
+    filled = {item.name: int(item.minimum) for item in missing}
+    resolved, logged = _resolve(given, filled, search)
     notes = [line.text for line in logged if line.level >= logging.WARNING]
     if missing:
         names = " and ".join(item.name for item in missing)
@@ -85,7 +93,7 @@ def describe(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         "Strategy": "Bayesian",
         "HyperParameterTuningJobObjective": _objective(resolved),
         "ResourceLimits": dict(RESOURCE_LIMITS),
-        "ParameterRanges": _parameter_ranges(_searched(given, resolved)),
+        "ParameterRanges": _parameter_ranges(_searched(given, resolved, search)),
     }
     definition = {
         "StaticHyperParameters": static,
@@ -98,8 +106,17 @@ def describe(given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     return {"HyperParameterTuningJobConfig": config, "TrainingJobDefinition": definition}, notes
 
 
+def _check_tunable(search: Sequence[str]) -> None:
+    tunable = [item.name for item in HYPERPARAMETERS if item.tunable is not None]
+    for name in search:
+        if name not in tunable:
+            hint = "" if name in BY_NAME else nearest(name, tunable)
+            hint = hint or f"; those that have are {', '.join(tunable)}"
+            raise CustomerError(f"{quoted(name)} has no range for a tuning job{hint}.")
+
+
 def _resolve(
-    given: Mapping[str, Any], filled: Mapping[str, Any]
+    given: Mapping[str, Any], filled: Mapping[str, Any], search: Sequence[str]
 ) -> tuple[Hyperparameters, list[LogLine]]:
     try:
         return parse({**filled, **given})
@@ -108,7 +125,7 @@ def _resolve(
         narrow = {**filled, "enc_dim": int(BY_NAME["enc_dim"].minimum)}
         with contextlib.suppress(CustomerError):
             resolved, logged = parse({**narrow, **given})
-            if "enc_dim" in _searched(given, resolved):
+            if "enc_dim" in _searched(given, resolved, search):
                 return resolved, logged
         raise error
 
@@ -129,13 +146,23 @@ def _objective(resolved: Hyperparameters) -> dict[str, str]:
     return {"Type": directions[name], "MetricName": name}
 
 
-def _searched(given: Mapping[str, Any], resolved: Hyperparameters) -> dict[str, TuningRange]:
-    """The ranges of all that is neither given nor pointless, by name."""
-    left_out = {*given, *_without_effect(given, resolved), *_tied_to_others(given, resolved)}
+def _searched(
+    given: Mapping[str, Any], resolved: Hyperparameters, search: Sequence[str]
+) -> dict[str, TuningRange]:
+    """The ranges of all that is to be searched, by name."""
+    left_out = _without_effect(given, resolved) | _tied_to_others(given, resolved)
+    in_vain = [name for name in search if name in left_out]
+    if in_vain:
+        raise CustomerError(
+            f"Beside the other hyperparameters a search of {', '.join(in_vain)} would have no "
+            "effect or be refused."
+        )
     ranges = {
         item.name: item.tunable
         for item in HYPERPARAMETERS
-        if item.tunable is not None and item.name not in left_out
+        if item.tunable is not None
+        and item.name not in (left_out | set(given))
+        and (not search or item.name in search)
     }
     if "enc_dim" in ranges:
         ranges["enc_dim"] = TuningRange(
@@ -151,8 +178,8 @@ def _searched(given: Mapping[str, Any], resolved: Hyperparameters) -> dict[str, 
         )
     if not ranges:
         raise CustomerError(
-            "Every hyperparameter that a tuning job could search is given: leave one out, such "
-            "as 'learning_rate'."
+            "Every hyperparameter that a tuning job could search is given: name those that it "
+            "should search, as in --search learning_rate."
         )
     return ranges
 

@@ -165,9 +165,11 @@ def test_the_tuning_example(aws: FakeAws, folder: Path) -> None:
         for kind, items in config["ParameterRanges"].items()
         if items
     } == {
-        "IntegerParameterRanges": ["enc_dim", "mlp_layers", "mlp_dim"],
-        "ContinuousParameterRanges": ["dropout", "learning_rate", "weight_decay"],
+        "IntegerParameterRanges": ["enc_dim", "mlp_dim"],
+        "ContinuousParameterRanges": ["dropout", "learning_rate"],
     }
+    static = shown["TrainingJobDefinition"]["StaticHyperParameters"]
+    assert len(static) == 12 and static["mlp_layers"] == "1" and "learning_rate" not in static
     algorithm = shown["TrainingJobDefinition"]["AlgorithmSpecification"]
     assert algorithm["MetricDefinitions"] == metric_definitions()
     # Nothing was sent but by --send.

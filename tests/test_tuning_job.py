@@ -7,6 +7,7 @@ import logging
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,9 @@ YOURS: dict[str, Any] = {
 }
 
 
-def ranges_of(given: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def ranges_of(given: dict[str, Any], search: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
     """All ranges by name."""
-    job, _ = describe({**SIZES, **given})
+    job, _ = describe({**SIZES, **given}, search)
     kinds = job["HyperParameterTuningJobConfig"]["ParameterRanges"].values()
     return {item["Name"]: item for kind in kinds for item in kind}
 
@@ -261,13 +262,45 @@ def test_the_objective(given: dict[str, str], objective: tuple[str, str]) -> Non
                 if item.tunable and item.name != "enc0_layers"
             }
             | {"enc0_layers": "4"},
-            "leave one out",
+            "as in --search learning_rate.",
         ),
     ],
 )
 def test_mistakes(given: dict[str, Any], words: str) -> None:
     with pytest.raises(CustomerError, match=re.escape(words)):
         describe({**SIZES, **given})
+
+
+def test_only_what_is_named_is_searched() -> None:
+    # A whole set, as published jobs have it: nothing is left that is not given.
+    given = {**SIZES, **{name: item.default for name, item in BY_NAME.items() if item.tunable}}
+    search = ["learning_rate", "enc0_layers"]
+    assert set(ranges_of(given, search)) == set(search)
+    static = describe(given, search)[0]["TrainingJobDefinition"]["StaticHyperParameters"]
+    assert set(static) == set(given) - set(search)
+    # What is neither named nor given keeps its default, so that weights do not decay.
+    found = ranges_of({"token_embedding_storage_type": "row_sparse"}, ["optimizer"])
+    assert found == {"optimizer": {"Name": "optimizer", "Values": ["adam", "adagrad", "sgd"]}}
+
+
+@pytest.mark.parametrize(
+    ("given", "search", "words"),
+    [
+        ({}, ["enc_dims"], "'enc_dims' has no range for a tuning job (did you mean"),
+        ({}, ["enc0_network"], "those that have are enc0_layers, "),
+        ({}, ["enc_dim", "\x1b" * 1000], "has no range"),
+        ({}, ["mlp_dim", "enc1_layers"], "a search of enc1_layers would have no effect"),
+        (
+            {"enc0_pretrained_embedding_file": "v.txt"},
+            ["enc0_token_embedding_dim"],
+            "a search of enc0_token_embedding_dim would have no effect or be refused.",
+        ),
+    ],
+)
+def test_what_cannot_be_searched(given: dict[str, str], search: list[str], words: str) -> None:
+    with pytest.raises(CustomerError, match=re.escape(words)) as caught:
+        ranges_of(given, search)
+    assert len(str(caught.value)) < 500 and str(caught.value).isprintable()
 
 
 def test_the_command_needs_nothing_but_python() -> None:
@@ -294,17 +327,22 @@ def test_the_command_says_what_is_missing(capsys: pytest.CaptureFixture[str]) ->
 def test_the_command_reads_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "hyperparameters.json"
     file.write_text(json.dumps({**SIZES, "epochs": 7, "mlp_layers": "3"}))
-    options = ["--hyperparameters", str(file), "-p", "mlp_layers=2"]
+    options = ["--hyperparameters", str(file), "-p", "mlp_layers=2", "--search", "dropout"]
     assert main(["describe", "--tuning-job", *options]) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
-    static = json.loads(printed.out)["TrainingJobDefinition"]["StaticHyperParameters"]
+    job = json.loads(printed.out)
+    static = job["TrainingJobDefinition"]["StaticHyperParameters"]
     assert static == {**SIZES, "epochs": "7", "mlp_layers": "2"}
+    ranges = job["HyperParameterTuningJobConfig"]["ParameterRanges"]
+    assert [item["Name"] for item in ranges["ContinuousParameterRanges"]] == ["dropout"]
+    assert ranges["IntegerParameterRanges"] == ranges["CategoricalParameterRanges"] == []
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        (["--search", "epochs"], "--search can only be used together with --tuning-job"),
         (["-p", "epochs=5"], "-p can only be used together with --tuning-job"),
         (
             ["--metric-definitions", "-p", "epochs=5", "--hyperparameters", "x"],
