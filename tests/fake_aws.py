@@ -33,12 +33,15 @@ class FakeAws:
     ----------
     requests : list of (str, dict)
         Operation and arguments, in the order of their coming.
+    answers : dict
+        What is answered to some operations, by their names.
     environment : dict
         Variables that lead boto3 to the server, and all else that asks AWS to a closed port.
     """
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, dict[str, Any]]] = []
+        self.answers: dict[str, dict[str, Any]] = {}
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self.environment = {
@@ -74,6 +77,8 @@ class FakeAws:
     def answer(self, operation: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """What AWS would say if every job were done as soon as it is created."""
         self.requests.append((operation, arguments))
+        if operation in self.answers:
+            return self.answers[operation]
         if not operation.startswith(("Describe", "Get")):
             return {f"{operation.replace('Create', '')}Arn": ARN}
         # A description repeats what the creation said.

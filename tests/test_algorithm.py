@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -154,6 +155,22 @@ def test_the_service_would_take_it() -> None:
     described["InferenceSpecification"]["SupportedRealtimeInferenceInstanceTypes"] += ["p3"]
     described["AlgorithmName"] = "-"
     assert len(broken_rules("CreateAlgorithm", described)) == 3
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+def test_the_lines_that_create_an_algorithm(tmp_path: Path) -> None:
+    text = (ROOT / "container" / "README.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"^```sh\n(jq .*?)^```$", text, re.DOTALL | re.MULTILINE)
+    shutil.copy(ROOT / "hyperparams.json", tmp_path)
+    # Nothing is sent; what would be sent is in the file that the command names.
+    yours = 'image=repo/object2vec:1 region=us-east-1\naws() { echo aws "$*"; }\n'
+    done = subprocess.run(
+        ["sh", "-ec", yours + lines], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("aws sagemaker create-algorithm --region us-east-1 ")
+    sent = json.loads((tmp_path / done.stdout.split("file://")[1].strip()).read_text())
+    assert sent == describe("repo/object2vec:1")
+    assert broken_rules("CreateAlgorithm", sent) == []
 
 
 def test_channels() -> None:

@@ -15,7 +15,7 @@ import pytest
 from fake_aws import FakeAws
 from service_rules import broken_rules
 
-from object2vec.algorithm import metric_definitions
+from object2vec.algorithm import describe, metric_definitions
 from object2vec.cli import main
 
 TOP = Path(__file__).resolve().parents[1]
@@ -41,7 +41,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 
-BEFORE, AFTER, SDK, BOTO3, SDK_TUNING, BOTO3_TUNING = blocks("python")
+BEFORE, AFTER, SDK, BOTO3, SDK_TUNING, BOTO3_TUNING, SDK_ALGORITHM = blocks("python")
 
 
 @pytest.fixture
@@ -109,7 +109,8 @@ def test_the_lines_with_boto3(aws: FakeAws, folder: Path) -> None:
 def test_the_lines_with_the_sdk(aws: FakeAws, folder: Path) -> None:
     new = '    metric_definitions=json.loads(Path("metrics.json").read_text()),  # new\n'
     assert new in SDK
-    before, after = BEFORE + SDK.replace(new, ""), AFTER + SDK + SDK_TUNING
+    before, after = BEFORE + SDK.replace(new, ""), AFTER + SDK + SDK_TUNING + SDK_ALGORITHM
+    aws.answers["DescribeAlgorithm"] = describe("repo/object2vec:1")
     program = NO_WAITING + YOURS + before + after
     run_python(aws, folder, "-c", program, python=SDK_PYTHON)
     jobs = (
@@ -120,10 +121,15 @@ def test_the_lines_with_the_sdk(aws: FakeAws, folder: Path) -> None:
         "CreateModel",
         "CreateTransformJob",
     )
-    check_requests(aws, *jobs, *jobs, "CreateHyperParameterTuningJob")
+    check_requests(
+        aws, *jobs, *jobs, "CreateHyperParameterTuningJob", "CreateHyperParameterTuningJob"
+    )
     for training, metrics in zip(aws.of("CreateTrainingJob"), ([], metric_definitions())):
         assert training["AlgorithmSpecification"].get("MetricDefinitions", []) == metrics
-    (tuning,) = aws.of("CreateHyperParameterTuningJob")
+    tuning, of_algorithm = aws.of("CreateHyperParameterTuningJob")
+    algorithm = of_algorithm["TrainingJobDefinition"]["AlgorithmSpecification"]
+    assert algorithm["AlgorithmName"].endswith("111111111111:algorithm/object2vec")
+    assert not {"MetricDefinitions", "TrainingImage"} & set(algorithm)
     algorithm = tuning["TrainingJobDefinition"]["AlgorithmSpecification"]
     assert algorithm["MetricDefinitions"] == metric_definitions()
     # Nothing changes but the image and the metrics.
