@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from object2vec.errors import AlgorithmError, CustomerError
 from object2vec.files import PathLike
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.json_lines import read_file
+from object2vec.logs import LOGGER_NAME
 from object2vec.records import (
     EXAMPLE,
     FIELDS,
@@ -26,7 +29,7 @@ from object2vec.records import (
     plain,
     vocab_sentence,
 )
-from object2vec.text import named, names, quoted
+from object2vec.text import counted, named, names, quoted
 
 __all__ = [
     "CONTENT_TYPES",
@@ -42,6 +45,29 @@ __all__ = [
 
 CONTENT_TYPES = ("application/jsonlines", "application/json-lines", "application/x-jsonlines")
 _RECORDS_AT_ONCE = 4096
+# What Spark leaves beside its data: _SUCCESS, _committed_77, .part-00000.crc. A folder such as
+# _year=2024 is a partition by a column of that name.
+_PASSED_OVER = re.compile(r"\.|_[^=]*$")
+_PAIRS_FILE = re.compile(r".*\.jsonl?(\.gz)?", re.IGNORECASE)
+_logger = logging.getLogger(LOGGER_NAME)
+
+
+class ChannelFiles(NamedTuple):
+    """What lies in a channel.
+
+    Attributes
+    ----------
+    files : list of Path
+        Those to read, in the order of reading.
+    empty : list of str
+        Names of files without a byte.
+    passed_over : list of str
+        Names that begin with ``_`` or ``.``; of such a folder its own only.
+    """
+
+    files: list[Path]
+    empty: list[str]
+    passed_over: list[str]
 
 
 def read_channel(
@@ -56,8 +82,8 @@ def read_channel(
     Parameters
     ----------
     path : path-like
-        A file, or a folder whose files, also those of sub-folders, are read in sorted order;
-        hidden and empty ones are skipped.
+        A file, or a folder whose files, also those of sub-folders, are read in sorted order but
+        for empty ones; what has a name that begins with ``_`` or ``.`` is passed over.
     hyperparameters : Hyperparameters
         Vocabulary sizes, maximum lengths, and kind of the label.
     content_type : str, optional
@@ -78,15 +104,46 @@ def read_channel(
     """
     check_content_type(content_type, channel)
     rules = Rules.of(hyperparameters)
-    files = channel_files(path, channel)
-    pairs = PairDataset.concatenate(block for file in files for block in read_file(file, rules))
+    found = channel_files(path, channel)
+    _log_passed_over(found.passed_over, channel)
+    pairs = PairDataset.concatenate(
+        block for file in found.files for block in read_file(file, rules)
+    )
     if not len(pairs):
-        found = f"{len(files)} file(s) without a line" if files else "no file that is not empty"
         raise CustomerError(
-            f"The {channel} channel holds no pair: {named(path)} has {found}; "
-            f"each line of its files must hold one pair such as {EXAMPLE}"
+            f"The {channel} channel holds no pair: {named(path)} {_without_pair(Path(path), found)}"
+            f"; each line of its files must hold one pair such as {EXAMPLE}"
         )
     return pairs
+
+
+def _log_passed_over(passed_over: list[str], channel: str) -> None:
+    if passed_over:
+        # Such a name may be an accident.
+        accident = any(_PAIRS_FILE.fullmatch(name) for name in passed_over)
+        _logger.log(
+            logging.WARNING if accident else logging.INFO,
+            "Passing over %s in the %s channel, beginning with '_' or '.': %s",
+            counted(len(passed_over), "name"), channel, names(passed_over),
+        )  # fmt: skip
+
+
+def _without_pair(path: Path, found: ChannelFiles) -> str:
+    """What a channel holds that has no pair, to follow its name."""
+    if not path.is_dir():
+        return "holds blank lines only" if found.files else "is empty"
+    parts = []
+    if found.files:
+        blank = names(file.relative_to(path) for file in found.files)
+        parts.append(f"{counted(len(found.files), 'file')} of blank lines ({blank})")
+    if found.empty:
+        parts.append(f"{counted(len(found.empty), 'empty file')} ({names(found.empty)})")
+    if found.passed_over:
+        parts.append(
+            f"{counted(len(found.passed_over), 'name')} beginning with '_' or '.' and so passed "
+            f"over ({names(found.passed_over)})"
+        )
+    return f"holds {' and '.join(parts) or 'no file'}"
 
 
 def from_records(
@@ -178,8 +235,8 @@ def check_content_type(content_type: Optional[str], channel: str) -> None:
         )
 
 
-def channel_files(path: PathLike, channel: str) -> list[Path]:
-    """The files of a channel in the order of reading.
+def channel_files(path: PathLike, channel: str) -> ChannelFiles:
+    """What lies in a channel; of a channel that is a file the name does not matter.
 
     Raises
     ------
@@ -187,11 +244,13 @@ def channel_files(path: PathLike, channel: str) -> list[Path]:
         Nothing is there, or it cannot be listed.
     """
     root = Path(path)
+    found = ChannelFiles([], [], [])
     try:
         if root.is_dir():
-            return list(_files_below(root, set()))
+            _look_below(root, root, found, set())
+            return found
         if root.is_file():
-            return [root] if root.stat().st_size else []
+            return found._replace(files=[root]) if root.stat().st_size else found
     except OSError as error:
         raise CustomerError(
             f"Cannot list the {channel} channel, {named(error.filename)}: {error.strerror}"
@@ -203,19 +262,22 @@ def channel_files(path: PathLike, channel: str) -> list[Path]:
     )
 
 
-def _files_below(folder: Path, seen: set[str]) -> Iterator[Path]:
+def _look_below(folder: Path, root: Path, found: ChannelFiles, seen: set[str]) -> None:
     real = os.path.realpath(folder)
     # A link that leads back to a folder above would never end.
     if real in seen:
         return
     seen.add(real)
     for entry in sorted(folder.iterdir()):
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield from _files_below(entry, seen)
-        elif entry.is_file() and entry.stat().st_size:
-            yield entry
+        if _PASSED_OVER.match(entry.name):
+            found.passed_over.append(str(entry.relative_to(root)))
+        elif entry.is_dir():
+            _look_below(entry, root, found, seen)
+        elif entry.is_file():
+            if entry.stat().st_size:
+                found.files.append(entry)
+            else:
+                found.empty.append(str(entry.relative_to(root)))
 
 
 def _rows(records: Any, channel: str) -> Iterator[Any]:
