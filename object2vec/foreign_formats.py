@@ -12,6 +12,8 @@ from typing import NamedTuple, Optional
 
 LOOKED_AT_BYTES = 1 << 16
 _COMPARED_ROWS = 10
+# Blank lines; a tab may be an empty cell.
+_BLANK = re.compile(r"\A(\s*\n)? *")
 
 
 class ForeignFormat(NamedTuple):
@@ -48,7 +50,7 @@ def recognise(head: bytes) -> Optional[ForeignFormat]:
     for magic, found in _BINARY:
         if magic.match(head):
             return found
-    text = head.decode("utf-8-sig", errors="replace").lstrip()
+    text = _BLANK.sub("", head.decode("utf-8-sig", errors="replace"), count=1)
     return next((found for resembles, found in _TEXT if resembles(text)), None)
 
 
@@ -132,6 +134,7 @@ _BINARY = tuple(
 _TEXT = tuple(
     (resembles, ForeignFormat(name, advice))
     for resembles, name, advice in (
+        (_beginning(r"\[?\s*\{\s*'"), "dicts as Python prints them", "write them by json.dumps"),
         (
             _beginning(r"\[\s*\{"),
             "a JSON array of objects",
@@ -152,11 +155,6 @@ _TEXT = tuple(
             _after_object(r"[ \t]*\{"),
             "several JSON objects on one line",
             "write each object on a line of its own, as jq -c . does",
-        ),
-        (
-            _beginning(r"\{\s*'"),
-            "a dict as Python prints it",
-            "write it by json.dumps",
         ),
         (_beginning(r"<(\?xml|!|[A-Za-z])"), "XML or HTML", _ROWS),
         (_beginning(r"__label__"), "a file for fastText", _ROWS),

@@ -315,9 +315,21 @@ DATA = [
     line("broken JSON", '{"label": 1, "in0": [1', "JSON"),
     line("CSV", "1,2,3", "JSON"),
     line("a list", "[1, 2, 3]", "object"),
-    Case("CSV from its first line", "CSV", "train.jsonl, line 1", change=put(TRAIN, "1,2,3\n")),
-    Case("Parquet", "Parquet", "train.jsonl, line 1", change=put(TRAIN, b"PAR1\x15\x04")),
-    Case("a JSON array", "JSON array", "train.jsonl, line 1", change=put(TRAIN, f"[{PAIR}]")),
+    Case(
+        "CSV from its first line",
+        "looks like CSV",
+        "train.jsonl, line 1",
+        change=put(TRAIN, "1,2,3\n"),
+    ),
+    Case(
+        "Parquet", "looks like Parquet", "train.jsonl, line 1", change=put(TRAIN, b"PAR1\x15\x04")
+    ),
+    Case(
+        "a JSON array",
+        "looks like a JSON array",
+        "train.jsonl, line 1",
+        change=put(TRAIN, f"[{PAIR}]"),
+    ),
     line("no in0", '{"label": 1, "in1": [1]}', "in0 is missing"),
     line("no in1", '{"label": 1, "in0": [1]}', "in1 is missing"),
     line("no label", '{"in0": [1], "in1": [1]}', "label is missing"),
