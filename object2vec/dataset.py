@@ -112,7 +112,7 @@ def read_channel(
     if not len(pairs):
         raise CustomerError(
             f"The {channel} channel holds no pair: {named(path)} {_without_pair(Path(path), found)}"
-            f"; each line of its files must hold one pair such as {EXAMPLE}"
+            f"; each line must hold one pair such as {EXAMPLE}"
         )
     return pairs
 

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import NamedTuple, Optional
 
 LOOKED_AT_BYTES = 1 << 16
-_COMPARED_ROWS = 10
+_ROWS_LOOKED_AT = 10
 # Blank lines; a tab may be an empty cell.
 _BLANK = re.compile(r"\A(\s*\n)? *")
 
@@ -84,7 +84,7 @@ def _beginning(pattern: str) -> Callable[[str], bool]:
 
 
 def _columns(mark: str) -> Callable[[str], bool]:
-    """Whether the first rows have equally many columns, two or more, with a mark between them."""
+    """Whether the first rows all have two columns or more, with a mark between them."""
 
     def resembles(text: str) -> bool:
         first = text.split("\n", 1)[0]
@@ -92,10 +92,9 @@ def _columns(mark: str) -> Callable[[str], bool]:
             return False
         try:
             rows = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
-            widths = {len(row) for row in islice(rows, _COMPARED_ROWS) if row}
+            return all(len(row) > 1 for row in islice(rows, _ROWS_LOOKED_AT) if row)
         except csv.Error:
             return False
-        return len(widths) == 1 and max(widths) > 1
 
     return resembles
 

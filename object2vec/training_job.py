@@ -296,8 +296,9 @@ def _check_channels(job: Job) -> None:
         refuse_original_model(channel_given.path)
     if "train" not in job.channels:
         there = names((*job.channels, *job.ignored_channels)) or "none"
-        likely = names(name for name, channel in meant.items() if channel == "train")
-        hint = f": name it train instead of {likely}" if likely else ""
+        likely = [name for name, channel in meant.items() if channel == "train"]
+        one_of = "one of " if len(likely) > 1 else ""
+        hint = f" (rename {one_of}{names(likely)} to train)" if likely else ""
         raise CustomerError(
             "The channel 'train' is missing, which holds the training pairs as JSON Lines; "
             f"channels of the job: {there}{hint}."

@@ -254,7 +254,7 @@ HYPERPARAMETERS = [
 
 CHANNELS = [
     Case("no train channel", "train", "validation", change=config(validation={})),
-    Case("a channel training", "train instead of training", change=config(training={})),
+    Case("a channel training", "rename training to train", change=config(training={})),
     Case("train folder missing", "train", change=no_train_folder),
     Case("nothing but empty and hidden files", "train", "holds no pair", change=only_empty_files),
     Case(

@@ -380,7 +380,7 @@ def test_a_channel_without_a_pair_is_refused(
     for name, content in files.items():
         write(tmp_path / name, content)
     assert sentence_of(tmp_path, SOFTMAX).startswith(
-        f"The train channel holds no pair: {tmp_path} {found}; each line of its "
+        f"The train channel holds no pair: {tmp_path} {found}; each line must "
     )
 
 

@@ -83,6 +83,7 @@ FORMATS: list[tuple[str, bytes, str]] = [
     ("CSV", table(",", header=False), "write each row"),
     ("CSV", b"label,in0,in1\r\n1,6 17,16 21\r\n", "write each row"),
     ("CSV", b"1,2,3", "write each row"),
+    ("CSV", b"1,6,17,16\n0,1,2\n", "write each row"),
     ("CSV", b"\n \n1,2,3\n4,5,6\n", "write each row"),
     ("CSV with semicolons", table(";"), "write each row"),
     ("TSV", table("\t"), "write each row"),
@@ -185,9 +186,9 @@ def test_only_the_beginning_is_looked_at() -> None:
     row = b"1,2,3\n"
     within = row * (LOOKED_AT_BYTES // len(row))
     assert recognise(within + b"4,5\n" * 9) == recognise(row)
-    # What is cut off in the middle of a row is no row of another width.
-    wide = b",".join([b"1"] * 9000) + b"\n"
-    found = recognise(wide * 9)
+    # What is cut off in the middle of a row is no row of one column.
+    wide = b",".join([b"1" * 60_000] * 9) + b"\n"
+    found = recognise(b"1,2\n" + wide * 9)
     assert found is not None and found.name == "CSV"
 
 

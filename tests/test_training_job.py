@@ -207,9 +207,12 @@ def test_channels_of_other_names_are_told_with_the_right_one(
 @pytest.mark.parametrize(
     ("channels", "told"),
     [
-        (("training", "validation"), "validation, training: name it train instead of training."),
-        (("Train",), "Train: name it train instead of Train."),
-        (("train_data", "training"), "name it train instead of train_data, training."),
+        (("training", "validation"), "validation, training (rename training to train)."),
+        (("Train",), "Train (rename Train to train)."),
+        (
+            ("train_data", "training"),
+            "train_data, training (rename one of train_data, training to train).",
+        ),
         (("val", "sm_drivers"), "channels of the job: sm_drivers, val."),
         ((), "channels of the job: none."),
     ],
