@@ -104,7 +104,7 @@ class GivenHyperparameters:
             except ValueError as error:
                 self.value_errors[name] = f"'{name}' {error}."
         if as_json:
-            self.log(logging.INFO, f"Read from JSON in a string: {names(as_json, 40)}.")
+            self.log(logging.INFO, f"Unpacked from JSON: {names(as_json, 40)}.")
 
     def log(self, level: int, text: str) -> None:
         """Note a line for the log, once."""

@@ -22,8 +22,9 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9._-]{0,255}")
 def without_json(item: Hyperparameter, raw: Any) -> tuple[Any, bool]:
     """A value, and whether it came as JSON in a string, as some of SageMaker's estimators send it.
 
-    One JSON string is unwrapped, ``'"hcnn"'``; a JSON list serves comparators, and ``null``, but
-    for the name of a file, is no value. What JSON writes without quotes is read as it is anyway.
+    One JSON string is unwrapped, ``'"hcnn"'``; a list of JSON or of Python's ``str`` serves
+    comparators, and ``null``, but for the name of a file, is no value. What JSON writes without
+    quotes is read as it is anyway.
 
     Raises
     ------
@@ -44,8 +45,12 @@ def without_json(item: Hyperparameter, raw: Any) -> tuple[Any, bool]:
 
 def _decoded(item: Hyperparameter, text: str) -> Optional[Union[str, list[Any]]]:
     """The string or the list that a text is in JSON, or None."""
-    if not text.startswith(('"', "[") if item.kind == "comparators" else '"'):
+    is_list = item.kind == "comparators" and text.startswith("[")
+    if not (is_list or text.startswith('"')):
         return None
+    if is_list:
+        # No comparator has an apostrophe in its name.
+        text = text.replace("'", '"')
     try:
         return cast(Union[str, list[Any]], json.loads(text))
     except (ValueError, RecursionError):

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from object2vec import Object2Vec
 from object2vec.cli import main
@@ -49,7 +51,7 @@ def test_every_hyperparameter_is_read_from_json(item: Hyperparameter) -> None:
         assert values == expected, raw
         told = [line.text for line in lines if "JSON" in line.text]
         unquoted = str(raw).strip() == once and once[0] not in '"['
-        assert told == ([] if unquoted else [f"Read from JSON in a string: {item.name}."])
+        assert told == ([] if unquoted else [f"Unpacked from JSON: {item.name}."])
 
 
 def test_one_line_tells_of_all() -> None:
@@ -63,16 +65,45 @@ def test_one_line_tells_of_all() -> None:
     assert (values.enc0.vocab_file, values.learning_rate) == ("", 0.001)
     assert values.tied_token_embedding_weight is True
     assert [line.text for line in lines if "JSON" in line.text] == [
-        "Read from JSON in a string: enc1_network, enc0_network, learning_rate, optimizer, "
+        "Unpacked from JSON: enc1_network, enc0_network, learning_rate, optimizer, "
         "comparator_list, tied_token_embedding_weight, enc0_vocab_file, enc1_layers."
     ]
     assert sum("Ignoring the hyperparameter" in line.text for line in lines) == 3
 
 
+def test_a_list_may_be_one_that_python_wrote() -> None:
+    # As the SDK's plain Estimator sends a list.
+    for given_list in (["concat"], ["concat", "abs_diff"]):
+        values, lines = parse({**REQUIRED, "comparator_list": str(given_list)})
+        assert values.comparator_list == tuple(given_list)
+        assert lines[-1].text == "Unpacked from JSON: comparator_list."
+
+
+TEXTS = st.one_of(
+    st.sampled_from(["null", '"', "[", '"3"', '["concat"]', '"hcnn"', '"\\"a\\""', '"null"', "''"]),
+    st.text(alphabet="\"\\[],'3au t", max_size=12),
+    st.recursive(
+        st.one_of(st.none(), st.booleans(), st.integers(0, 9), st.text(max_size=3)),
+        lambda inner: st.lists(inner, max_size=2),
+    ).map(json.dumps),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(st.sampled_from(sorted(BY_NAME)), TEXTS, max_size=4))
+def test_any_text_is_read_or_refused_in_words(raw: dict[str, str]) -> None:
+    try:
+        values, _ = parse({**REQUIRED, **raw})
+    except CustomerError as caught:
+        assert str(caught).endswith(".") and str(caught).isprintable()
+    else:
+        assert parse(values.to_dict())[0] == values
+
+
 def test_null_is_no_value_but_may_be_a_file() -> None:
     values, lines = parse({**REQUIRED, "epochs": "null", "comparator_list": "null"})
     assert values == parse(REQUIRED)[0]
-    assert lines[-1].text == "Read from JSON in a string: epochs, comparator_list."
+    assert lines[-1].text == "Unpacked from JSON: epochs, comparator_list."
     assert "'enc0_vocab_size' which are required" in error(enc0_vocab_size="null")
     for raw in ("null", '"null"'):
         named = parse({**REQUIRED, "enc0_vocab_file": raw})[0]
