@@ -78,10 +78,10 @@ def whole_lines(stream: BinaryIO, path: Path) -> Iterator[bytes]:
         if data and not end:
             pending.append(data)
             if len(pending) * BLOCK_BYTES > LONGEST_LINE:
-                found = recognise(pending[0])
+                found = recognise(b"".join(pending[:2]))
                 raise CustomerError(
                     f"{named(path)} holds a line of more than {LONGEST_LINE >> 20} MiB"
-                    f"{f' and looks like {found.name}: {found.advice}' if found else ''}; "
+                    f"{f', which looks like {found.name}: {found.advice}' if found else ''}; "
                     f"each line must hold one pair such as {EXAMPLE}"
                 )
             continue

@@ -207,9 +207,10 @@ def test_an_endless_line_is_named_by_its_format(
 ) -> None:
     monkeypatch.setattr(json_lines, "LONGEST_LINE", 1 << 20)
     path = tmp_path / "f"
-    path.write_text(json.dumps(PAIRS * 20_000))
-    with pytest.raises(CustomerError, match=r"more than 1 MiB and looks like a JSON array of obj"):
-        read_channel(path, HYPERPARAMETERS)
+    for before in (b"", LINES, LINES * 2000):
+        path.write_bytes(before + json.dumps(PAIRS * 20_000).encode())
+        with pytest.raises(CustomerError, match=r"1 MiB, which looks like a JSON array of objects"):
+            read_channel(path, HYPERPARAMETERS)
 
 
 def test_sound_files_are_read_without_a_look_at_their_format(
