@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import count, islice
-from pathlib import Path
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable, Optional
 
 import numpy as np
 
 from object2vec.arrays import PairDataset, TokenLists
+from object2vec.channel_files import channel_files, log_passed_over, without_pair
 from object2vec.errors import AlgorithmError, CustomerError
 from object2vec.files import PathLike
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.json_lines import read_file
-from object2vec.logs import LOGGER_NAME
 from object2vec.records import (
     EXAMPLE,
     FIELDS,
@@ -29,13 +25,12 @@ from object2vec.records import (
     plain,
     vocab_sentence,
 )
-from object2vec.text import counted, named, names, quoted
+from object2vec.text import named, names, quoted
 
 __all__ = [
     "CONTENT_TYPES",
     "PairDataset",
     "TokenLists",
-    "channel_files",
     "check_content_type",
     "check_ids",
     "from_records",
@@ -45,29 +40,6 @@ __all__ = [
 
 CONTENT_TYPES = ("application/jsonlines", "application/json-lines", "application/x-jsonlines")
 _RECORDS_AT_ONCE = 4096
-# What Spark leaves beside its data: _SUCCESS, _committed_77, .part-00000.crc. A folder such as
-# _year=2024 is a partition by a column of that name.
-_PASSED_OVER = re.compile(r"\.|_[^=]*$")
-_PAIRS_FILE = re.compile(r".*\.jsonl?(\.gz)?", re.IGNORECASE)
-_logger = logging.getLogger(LOGGER_NAME)
-
-
-class ChannelFiles(NamedTuple):
-    """What lies in a channel.
-
-    Attributes
-    ----------
-    files : list of Path
-        Those to read, in the order of reading.
-    empty : list of str
-        Names of files without a byte.
-    passed_over : list of str
-        Names that begin with ``_`` or ``.``; of such a folder its own only.
-    """
-
-    files: list[Path]
-    empty: list[str]
-    passed_over: list[str]
 
 
 def read_channel(
@@ -105,45 +77,16 @@ def read_channel(
     check_content_type(content_type, channel)
     rules = Rules.of(hyperparameters)
     found = channel_files(path, channel)
-    _log_passed_over(found.passed_over, channel)
+    log_passed_over(found, channel)
     pairs = PairDataset.concatenate(
         block for file in found.files for block in read_file(file, rules)
     )
     if not len(pairs):
         raise CustomerError(
-            f"The {channel} channel holds no pair: {named(path)} {_without_pair(Path(path), found)}"
+            f"The {channel} channel holds no pair: {named(path)} {without_pair(path, found)}"
             f"; each line must hold one pair such as {EXAMPLE}"
         )
     return pairs
-
-
-def _log_passed_over(passed_over: list[str], channel: str) -> None:
-    if passed_over:
-        # Such a name may be an accident.
-        accident = any(_PAIRS_FILE.fullmatch(name) for name in passed_over)
-        _logger.log(
-            logging.WARNING if accident else logging.INFO,
-            "Passing over %s in the %s channel, beginning with '_' or '.': %s",
-            counted(len(passed_over), "name"), channel, names(passed_over),
-        )  # fmt: skip
-
-
-def _without_pair(path: Path, found: ChannelFiles) -> str:
-    """What a channel holds that has no pair, to follow its name."""
-    if not path.is_dir():
-        return "holds blank lines only" if found.files else "is empty"
-    parts = []
-    if found.files:
-        blank = names(file.relative_to(path) for file in found.files)
-        parts.append(f"{counted(len(found.files), 'file')} of blank lines ({blank})")
-    if found.empty:
-        parts.append(f"{counted(len(found.empty), 'empty file')} ({names(found.empty)})")
-    if found.passed_over:
-        parts.append(
-            f"{counted(len(found.passed_over), 'name')} beginning with '_' or '.' and so passed "
-            f"over ({names(found.passed_over)})"
-        )
-    return f"holds {' and '.join(parts) or 'no file'}"
 
 
 def from_records(
@@ -233,51 +176,6 @@ def check_content_type(content_type: Optional[str], channel: str) -> None:
             f"The {channel} channel has the content type {quoted(content_type)}; "
             f"it must be {CONTENT_TYPES[0]}"
         )
-
-
-def channel_files(path: PathLike, channel: str) -> ChannelFiles:
-    """What lies in a channel; of a channel that is a file the name does not matter.
-
-    Raises
-    ------
-    CustomerError
-        Nothing is there, or it cannot be listed.
-    """
-    root = Path(path)
-    found = ChannelFiles([], [], [])
-    try:
-        if root.is_dir():
-            _look_below(root, root, found, set())
-            return found
-        if root.is_file():
-            return found._replace(files=[root]) if root.stat().st_size else found
-    except OSError as error:
-        raise CustomerError(
-            f"Cannot list the {channel} channel, {named(error.filename)}: {error.strerror}"
-        ) from None
-    if root.exists():
-        raise CustomerError(f"The {channel} channel is neither a file nor a folder: {named(root)}")
-    raise CustomerError(
-        f"The {channel} channel does not exist: there is no file or folder {named(root)}"
-    )
-
-
-def _look_below(folder: Path, root: Path, found: ChannelFiles, seen: set[str]) -> None:
-    real = os.path.realpath(folder)
-    # A link that leads back to a folder above would never end.
-    if real in seen:
-        return
-    seen.add(real)
-    for entry in sorted(folder.iterdir()):
-        if _PASSED_OVER.match(entry.name):
-            found.passed_over.append(str(entry.relative_to(root)))
-        elif entry.is_dir():
-            _look_below(entry, root, found, seen)
-        elif entry.is_file():
-            if entry.stat().st_size:
-                found.files.append(entry)
-            else:
-                found.empty.append(str(entry.relative_to(root)))
 
 
 def _rows(records: Any, channel: str) -> Iterator[Any]:

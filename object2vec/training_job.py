@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Optional
 import numpy as np
 
 from object2vec.arrays import PairDataset
-from object2vec.dataset import channel_files, check_content_type, read_channel
+from object2vec.channel_files import channel_files
+from object2vec.dataset import check_content_type, read_channel
 from object2vec.engine_type import choose_engine
 from object2vec.environment import Channel, Environment, meant_channel
 from object2vec.errors import (
