@@ -93,7 +93,7 @@ def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--image",
-        default="111111111111.dkr.ecr.us-east-1.amazonaws.com/object2vec:0.1.0",
+        default="111111111111.dkr.ecr.us-east-1.amazonaws.com/object2vec:latest",
         help="in ECR, of the job's region; default: %(default)s",
     )
     parser.add_argument(

@@ -9,6 +9,7 @@ from typing import Any
 
 from object2vec.algorithm import metric_definitions
 from object2vec.errors import CustomerError
+from object2vec.given_hyperparameters import GivenHyperparameters, LogLine
 from object2vec.hyperparameter_table import (
     BY_NAME,
     HYPERPARAMETERS,
@@ -18,12 +19,11 @@ from object2vec.hyperparameter_table import (
     number_text,
     value_text,
 )
-from object2vec.hyperparameter_values import nearest, read_value, words
+from object2vec.hyperparameter_values import nearest, words
 from object2vec.hyperparameters import (
     LARGEST_ARRAY,
     ROW_SPARSE_OPTIMIZERS,
     Hyperparameters,
-    LogLine,
     parse,
 )
 from object2vec.metrics import METRIC_DEFINITIONS
@@ -73,27 +73,24 @@ def describe(
         the objective, or cannot search what it should, or has nothing to search.
     """
     _check_tunable(search)
-    given = {
-        name: value for name, value in given.items() if value is not None and name not in search
-    }
-    missing = [item for item in HYPERPARAMETERS if item.required and item.name not in given]
+    raw = {name: value for name, value in given.items() if name not in search}
+    known = GivenHyperparameters(raw)
+    missing = [item for item in HYPERPARAMETERS if item.required and item.name not in known.given]
     # The smallest values are in nobody's way.
     filled = {item.name: int(item.minimum) for item in missing}
-    resolved, logged = _resolve(given, filled, search)
+    resolved, logged = _resolve({**raw, **filled}, known, search)
     notes = [line.text for line in logged if line.level >= logging.WARNING]
     if missing:
         names = " and ".join(item.name for item in missing)
         notes.append(f"StaticHyperParameters lacks {names}, which each job needs.")
     static = {
-        name: value_text(value).strip()
-        for name, value in given.items()
-        if name in BY_NAME and name != _OBJECTIVE
+        name: value_text(value).strip() for name, value in known.given.items() if name != _OBJECTIVE
     }
     config = {
         "Strategy": "Bayesian",
         "HyperParameterTuningJobObjective": _objective(resolved),
         "ResourceLimits": dict(RESOURCE_LIMITS),
-        "ParameterRanges": _parameter_ranges(_searched(given, resolved, search)),
+        "ParameterRanges": _parameter_ranges(_searched(known, resolved, search)),
     }
     definition = {
         "StaticHyperParameters": static,
@@ -116,17 +113,17 @@ def _check_tunable(search: Sequence[str]) -> None:
 
 
 def _resolve(
-    given: Mapping[str, Any], filled: Mapping[str, Any], search: Sequence[str]
+    raw: Mapping[str, Any], known: GivenHyperparameters, search: Sequence[str]
 ) -> tuple[Hyperparameters, list[LogLine]]:
     try:
-        return parse({**filled, **given})
+        return parse(raw)
     except CustomerError as error:
         # The default may be too wide for the tables, where the search takes what is not.
-        narrow = {**filled, "enc_dim": int(BY_NAME["enc_dim"].minimum)}
-        with contextlib.suppress(CustomerError):
-            resolved, logged = parse({**narrow, **given})
-            if "enc_dim" in _searched(given, resolved, search):
-                return resolved, logged
+        if "enc_dim" not in known.given:
+            with contextlib.suppress(CustomerError):
+                resolved, logged = parse({**raw, "enc_dim": int(BY_NAME["enc_dim"].minimum)})
+                if "enc_dim" in _searched(known, resolved, search):
+                    return resolved, logged
         raise error
 
 
@@ -147,10 +144,10 @@ def _objective(resolved: Hyperparameters) -> dict[str, str]:
 
 
 def _searched(
-    given: Mapping[str, Any], resolved: Hyperparameters, search: Sequence[str]
+    known: GivenHyperparameters, resolved: Hyperparameters, search: Sequence[str]
 ) -> dict[str, TuningRange]:
     """The ranges of all that is to be searched, by name."""
-    left_out = _without_effect(given, resolved) | _tied_to_others(given, resolved)
+    left_out = _without_effect(known, resolved) | _tied_to_others(known, resolved)
     in_vain = [name for name in search if name in left_out]
     if in_vain:
         raise CustomerError(
@@ -161,7 +158,7 @@ def _searched(
         item.name: item.tunable
         for item in HYPERPARAMETERS
         if item.tunable is not None
-        and item.name not in (left_out | set(given))
+        and item.name not in (left_out | set(known.given))
         and (not search or item.name in search)
     }
     if "enc_dim" in ranges:
@@ -184,42 +181,36 @@ def _searched(
     return ranges
 
 
-def _without_effect(given: Mapping[str, Any], resolved: Hyperparameters) -> set[str]:
+def _without_effect(known: GivenHyperparameters, resolved: Hyperparameters) -> set[str]:
     """Names whose values change nothing beside the given ones."""
     names = set()
     for side, encoder in enumerate(resolved.encoders):
         counting = _COUNTING[encoder.network]
-        if side == 1 and _follows_enc0(given):
+        if side == 1 and known.values["enc1_network"] == "enc0":
             counting = ()
         names |= {f"enc{side}_{name}" for name in _COUNTING["hcnn"] if name not in counting}
     if resolved.mlp_layers == 0:
         names |= {"mlp_dim", "mlp_activation"}
-    if resolved.optimizer == "adadelta" and "optimizer" in given:
+    if resolved.optimizer == "adadelta" and "optimizer" in known.given:
         names.add("learning_rate")
     return names
 
 
-def _tied_to_others(given: Mapping[str, Any], resolved: Hyperparameters) -> set[str]:
+def _tied_to_others(known: GivenHyperparameters, resolved: Hyperparameters) -> set[str]:
     """Names whose other values would be refused beside the given ones."""
     names = set()
     tied = resolved.tied_token_embedding_weight
-    networks = {encoder.network for encoder in resolved.encoders}
     any_file = any(encoder.pretrained_embedding_file for encoder in resolved.encoders)
+    pooled = [encoder.network == "pooled_embedding" for encoder in resolved.encoders]
+    # Both widths move together where they are one hyperparameter.
+    equal_anyway = all(pooled) or known.values["enc1_network"] == "enc0"
     for side, encoder in enumerate(resolved.encoders):
-        # The width of a token table, which a file of vectors or the other side decides.
-        pooled = encoder.network == "pooled_embedding"
         from_file = encoder.pretrained_embedding_file or (tied and any_file)
-        from_other_side = tied and not _follows_enc0(given) and networks != {"pooled_embedding"}
-        if from_file or from_other_side:
-            names.add("enc_dim" if pooled else f"enc{side}_token_embedding_dim")
+        if from_file or (tied and not equal_anyway):
+            names.add("enc_dim" if pooled[side] else f"enc{side}_token_embedding_dim")
     if resolved.token_embedding_storage_type == "row_sparse" and resolved.optimizer == "adagrad":
         names.add("weight_decay")
     return names
-
-
-def _follows_enc0(given: Mapping[str, Any]) -> bool:
-    item = BY_NAME["enc1_network"]
-    return bool(read_value(item, given.get(item.name, item.default)) == "enc0")
 
 
 def _widest(resolved: Hyperparameters) -> float:

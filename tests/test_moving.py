@@ -24,7 +24,7 @@ EXAMPLE = TOP / "examples" / "sagemaker_tuning.py"
 #: A Python with SageMaker's SDK.
 SDK_PYTHON = os.environ.get("OBJECT2VEC_SDK_PYTHON", sys.executable)
 YOURS = """\
-account, region, bucket = "111111111111", "us-east-1", "my-bucket"
+account, region, bucket, version = "111111111111", "us-east-1", "my-bucket", "1.2.3"
 role = "arn:aws:iam::111111111111:role/sagemaker"
 """
 BUILT_IN_IMAGE = "382416733822.dkr.ecr.us-east-1.amazonaws.com/object2vec:1"
@@ -95,7 +95,7 @@ def test_the_lines_with_boto3(aws: FakeAws, folder: Path) -> None:
     check_requests(aws, "CreateTrainingJob", "CreateModel", "CreateHyperParameterTuningJob")
     (training,) = aws.of("CreateTrainingJob")
     image = training["AlgorithmSpecification"]["TrainingImage"]
-    assert image.endswith(".dkr.ecr.us-east-1.amazonaws.com/object2vec:0.1.0")
+    assert image.endswith(".dkr.ecr.us-east-1.amazonaws.com/object2vec:1.2.3")
     assert training["AlgorithmSpecification"]["MetricDefinitions"] == metric_definitions()
     (model,) = aws.of("CreateModel")
     assert model["PrimaryContainer"]["Image"] == image

@@ -99,6 +99,8 @@ def test_what_is_given_is_the_same_in_all_jobs() -> None:
         "learning_rate": " 1e-3 ",
         "comparator_list": ["concat", "hadamard"],
         "tied_token_embedding_weight": True,
+        "enc1_network": '"enc0"',
+        "mlp_activation": "null",
         "mlp_dim": None,
         "feature_dim": "7",
         "_tuning_objective_metric": "validation:accuracy",
@@ -111,9 +113,10 @@ def test_what_is_given_is_the_same_in_all_jobs() -> None:
         "learning_rate": "1e-3",
         "comparator_list": "concat, hadamard",
         "tied_token_embedding_weight": "True",
+        "enc1_network": "enc0",
     }
-    assert "mlp_dim" in ranges_of(given)
-    assert not {"epochs", "learning_rate"} & set(ranges_of(given))
+    assert {"mlp_activation", "mlp_dim"} <= set(ranges_of(given))
+    assert not {"epochs", "learning_rate", "enc1_layers"} & set(ranges_of(given))
 
 
 @pytest.mark.parametrize(
