@@ -160,7 +160,9 @@ def _hyperparameter(item: Hyperparameter) -> dict[str, Any]:
     elif item.kind in ("categorical", "boolean"):
         words = item.choices or _BOOLEAN_SPELLINGS
         result["Range"] = {"CategoricalParameterRangeSpecification": {"Values": list(words)}}
-    if item.default is not None:
+    # SageMaker itself names the objective to each job; the SDK's AlgorithmEstimator sends all
+    # defaults, and shall not send an empty one beside it.
+    if item.default is not None and item.kind != "metric_name":
         result["DefaultValue"] = value_text(item.default)
     return result
 

@@ -130,6 +130,9 @@ def test_the_lines_with_the_sdk(aws: FakeAws, folder: Path) -> None:
     algorithm = of_algorithm["TrainingJobDefinition"]["AlgorithmSpecification"]
     assert algorithm["AlgorithmName"].endswith("111111111111:algorithm/object2vec")
     assert not {"MetricDefinitions", "TrainingImage"} & set(algorithm)
+    # SageMaker adds it to each job.
+    static = of_algorithm["TrainingJobDefinition"]["StaticHyperParameters"]
+    assert len(static) > 30 and "_tuning_objective_metric" not in static
     algorithm = tuning["TrainingJobDefinition"]["AlgorithmSpecification"]
     assert algorithm["MetricDefinitions"] == metric_definitions()
     # Nothing changes but the image and the metrics.
