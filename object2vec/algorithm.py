@@ -27,7 +27,7 @@ _API_TYPES = {
 # A category is compared letter by letter, so the usual spellings are all listed.
 _BOOLEAN_SPELLINGS = ("True", "False", "true", "false", "TRUE", "FALSE")
 
-# The original's list without P2: MXNet 1.9.1 has no machine code for its card, the K80. All are
+# The original's families without P2: MXNet 1.9.1 has no machine code for its card, the K80. All are
 # x86-64, as the image is.
 _SIZES = {
     "m4": ("xlarge", "2xlarge", "4xlarge", "10xlarge", "16xlarge"),
