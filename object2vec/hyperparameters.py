@@ -36,7 +36,7 @@ __all__ = [
 
 _AUTO_LAYERS = {"hcnn": 4, "bilstm": 1}
 LARGEST_ARRAY = (1 << 31) - 2  # numbers in an array of MXNet; of a sparse one, places for them
-_ROW_SPARSE_OPTIMIZERS = ("adam", "adagrad", "sgd")
+ROW_SPARSE_OPTIMIZERS = ("adam", "adagrad", "sgd")
 
 
 @dataclass(frozen=True)
@@ -268,10 +268,10 @@ class _Job(GivenHyperparameters):
             return
         if self._sound("optimizer"):
             optimizer = self.values["optimizer"]
-            if optimizer not in _ROW_SPARSE_OPTIMIZERS:
+            if optimizer not in ROW_SPARSE_OPTIMIZERS:
                 self.rule_errors.append(
                     "'token_embedding_storage_type' can be 'row_sparse' only with optimizer "
-                    f"{words(_ROW_SPARSE_OPTIMIZERS)}, but 'optimizer' is '{optimizer}'."
+                    f"{words(ROW_SPARSE_OPTIMIZERS)}, but 'optimizer' is '{optimizer}'."
                 )
             elif optimizer == "adagrad" and self.values["weight_decay"] > 0:
                 self.rule_errors.append(
