@@ -20,7 +20,13 @@ from small_jobs import random_network, settings
 
 from object2vec import Object2Vec, artifacts
 from object2vec.arrays import TokenLists
-from object2vec.errors import CustomerError
+from object2vec.errors import (
+    AlgorithmError,
+    CustomerError,
+    Object2VecError,
+    PlatformError,
+    UnsoundModelError,
+)
 from object2vec.parameter_files import write_parameters
 from object2vec.pickled_models import restored
 from object2vec.predictor import Predictor
@@ -348,3 +354,25 @@ def test_memory_that_pickling_takes() -> None:
     assert done.returncode == 0, done.stderr
     writing, reading = map(float, done.stdout.split())
     assert writing < 2.6 and reading < 2.3, done.stdout
+
+
+@pytest.mark.parametrize("kind", [CustomerError, UnsoundModelError, PlatformError, AlgorithmError])
+def test_errors_travel(kind: type[Object2VecError]) -> None:
+    """A pool of processes hands them back to who asked."""
+    error = through(kind("The model\x1b is not sound."))
+    assert type(error) is kind and str(error) == "The model\\x1b is not sound."
+
+
+@pytest.mark.slow
+def test_joblib(tmp_path: Path) -> None:
+    joblib = pytest.importorskip("joblib")
+    plain = Object2Vec(**SMALL).fit(PAIRS)
+    expected = plain.predict(PAIRS).tobytes()
+    # processes of joblib's own, which get the model by cloudpickle
+    scores = joblib.Parallel(n_jobs=2)(joblib.delayed(plain.predict)(PAIRS) for _ in range(3))
+    assert [value.tobytes() for value in scores] == [expected] * 3
+    for options in ({}, {"compress": 3}, {"protocol": 2}):
+        joblib.dump(plain, tmp_path / "model.joblib", **options)
+        assert joblib.load(tmp_path / "model.joblib").predict(PAIRS).tobytes() == expected
+    with pytest.raises(CustomerError, match="instance 0"):
+        joblib.Parallel(n_jobs=2)([joblib.delayed(plain.embed)(in0=[[99]])])
