@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from object2vec.errors import CustomerError
-from object2vec.hyperparameter_values import nearest
+from object2vec.hyperparameter_values import as_python, nearest
 from object2vec.hyperparameters import Hyperparameters, LogLine, parse
 from object2vec.text import quoted
 
@@ -80,7 +80,7 @@ class Parameterized:
 
     def _take(self, given: Mapping[str, Any]) -> None:
         values = {
-            "_seed" if name == "seed" else name: _plain(value)
+            "_seed" if name == "seed" else name: as_python(value)
             for name, value in given.items()
             if value is not None and not self._is_default(name, value)
         }
@@ -106,7 +106,3 @@ class Parameterized:
         }
         takes_more = inspect.Parameter.VAR_KEYWORD in kinds
         return {**cls._defaults, **named} if takes_more else named
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray) and value.ndim else value
