@@ -31,7 +31,7 @@ from object2vec.version import __version__
 _STEM = r"(parameters|hyperparameters|metrics|scores|enc[01]|vocabulary[01])"
 _OWN_FILE = re.compile(
     rf"{_STEM}-[0-9a-f]{{12}}\.(params|json)"
-    # what a kill leaves of `_add_file` and of `atomic_write`
+    # what a kill leaves of `_Folder.add` and of `atomic_write`
     rf"|\.\.?{_STEM}(\.[0-9a-f]{{12}})?\.part(\.[0-9a-f]{{12}}\.tmp)?"
     r"|\.model\.json\.[0-9a-f]{12}\.tmp"
 )
