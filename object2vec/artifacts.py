@@ -217,8 +217,9 @@ def _write_model(
     def add_text(stem: str, text: str) -> str:
         return target.add(stem, "json", lambda stream: stream.write(text.encode()), _sha256)
 
-    # a block that is traced is in a state of its own, which two threads would share
-    with one_at_a_time:
+    # a block that is traced is in a state of its own, which two threads would share; and one model
+    # is to give the same bytes each time, so that nodes are not to count on from model to model
+    with one_at_a_time, mx.name.NameManager():
         symbols = {
             "scores": (network.scoring_symbol(), [*INPUT_NAMES[0], *INPUT_NAMES[1]]),
             "enc0": (network.encoder_symbol(0), list(INPUT_NAMES[0])),

@@ -192,6 +192,16 @@ def test_what_a_pickle_holds_is_what_saving_writes(model: Object2Vec, tmp_path: 
             assert (tmp_path / name).read_bytes() == files[name]
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind["enc0_network"])
+def test_one_model_gives_the_same_pickle_each_time(
+    kind: dict[str, Any], rng: np.random.Generator
+) -> None:
+    """Caches tell models apart by it."""
+    predictor = predictor_of(kind, rng)
+    first = pickle.dumps(predictor)
+    assert pickle.dumps(predictor) == first == pickle.dumps(pickle.loads(first))
+
+
 @pytest.mark.parametrize("damage", ["bit", "cut", "gone", "none", "type"])
 def test_damaged_contents_are_refused(damage: str, rng: np.random.Generator) -> None:
     _, (files, device, _), _ = predictor_of({}, rng).__reduce__()
