@@ -26,7 +26,7 @@ help: ## This list
 
 venv: $(STAMP) ## The virtual environment .venv, with the package, its serving parts and test tools
 
-demo: $(STAMP) ## Train on MovieLens 100K and show the result (under three minutes)
+demo: $(STAMP) ## Train on MovieLens 100K and show the result (with the setup under three minutes)
 	$(BIN)/object2vec demo
 
 test: lint types ## Lint, types and all tests of the usual tier

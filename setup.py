@@ -32,6 +32,7 @@ EXTRAS_REQUIRE = {
         "pytest-timeout==2.4.0",
         "hypothesis==6.141.1",  # the last for Python 3.9
         "pandas==2.3.3",  # the last for Python 3.9; fit() takes data frames
+        "scikit-learn==1.6.1",  # the last for Python 3.9; its clone() copies estimators
         "ruff==0.17.6",
         "mypy==1.19.1",  # the last for Python 3.9
         "setuptools>=70.1,<82",  # the tests build a wheel with it

@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, BinaryIO, Optional, Protocol, Union
+
+import numpy as np
 
 from object2vec.engine import one_at_a_time
 from object2vec.errors import CustomerError
 from object2vec.files import atomic_write, locked_folder
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.manifest import FORMAT, FORMAT_VERSION, MANIFEST, Manifest
-from object2vec.model_files import ModelFiles, read_model
+from object2vec.model_files import PACKED, ModelFiles, read_model, read_packed
 from object2vec.mxnet_import import mx
 from object2vec.network import INPUT_NAMES, Object2VecNetwork
-from object2vec.parameter_files import ParameterFile
+from object2vec.parameter_files import BLOCK, ParameterFile, Stream, write_parameters
 from object2vec.parameter_shapes import parameter_shapes
 from object2vec.version import __version__
 
 _STEM = r"(parameters|hyperparameters|metrics|scores|enc[01]|vocabulary[01])"
 _OWN_FILE = re.compile(
     rf"{_STEM}-[0-9a-f]{{12}}\.(params|json)"
-    # what a kill leaves of `_add_file` and of `atomic_write`
+    # what a kill leaves of `_Folder.add` and of `atomic_write`
     rf"|\.\.?{_STEM}(\.[0-9a-f]{{12}})?\.part(\.[0-9a-f]{{12}}\.tmp)?"
     r"|\.model\.json\.[0-9a-f]{12}\.tmp"
 )
@@ -104,26 +107,125 @@ def save_model(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with locked_folder(folder):
-        return _write_model(folder, network, metrics or {}, vocabularies, complete)
+        target = _Folder(folder)
+        content = _write_model(target, network, metrics or {}, vocabularies, complete)
+        with atomic_write(folder / MANIFEST) as stream:
+            stream.write(content)
+        for path in folder.iterdir():
+            if _OWN_FILE.fullmatch(path.name) and path.name not in target.files:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+    return hashlib.sha256(content).hexdigest()
+
+
+def pack_model(
+    network: Object2VecNetwork,
+    *,
+    metrics: Optional[dict[str, Any]] = None,
+    vocabularies: tuple[Any, Any] = (None, None),
+    complete: bool = True,
+) -> dict[str, bytes]:
+    """The files that `save_model` writes, in memory, by their names; for its parameters see there.
+
+    Raises
+    ------
+    CustomerError
+        If a parameter is not finite.
+    """
+    target = _Memory()
+    content = _write_model(target, network, metrics or {}, vocabularies, complete)
+    return {MANIFEST: content, **target.contents}
+
+
+class _Target(Protocol):
+    """Where a model's files go; `files` is what the manifest says of them."""
+
+    files: dict[str, dict[str, Any]]
+    place: Path
+
+    def add(
+        self,
+        stem: str,
+        ending: str,
+        write: Callable[[BinaryIO], Any],
+        digest_of: Callable[[Stream], str],
+    ) -> str:
+        """Take a file and give its name, which its content decides."""
+
+
+class _Folder:
+    """A folder: each file comes there whole."""
+
+    def __init__(self, folder: Path) -> None:
+        self.files: dict[str, dict[str, Any]] = {}
+        self.place = folder
+
+    def add(
+        self,
+        stem: str,
+        ending: str,
+        write: Callable[[BinaryIO], Any],
+        digest_of: Callable[[Stream], str],
+    ) -> str:
+        # a name of its own, for file systems without locks
+        part = self.place / f".{stem}.{secrets.token_hex(6)}.part"
+        with atomic_write(part) as stream:
+            write(stream)
+        # what could not be loaded is not to replace what can
+        with part.open("rb") as reader:
+            digest = digest_of(reader)
+        name = f"{stem}-{digest[:12]}.{ending}"
+        os.replace(part, self.place / name)
+        self.files[name] = {"bytes": (self.place / name).stat().st_size, "sha256": digest}
+        return name
+
+
+class _Memory:
+    """The memory of this process, so that no temporary folder is needed."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, dict[str, Any]] = {}
+        self.contents: dict[str, bytes] = {}
+        self.place = PACKED
+
+    def add(
+        self,
+        stem: str,
+        ending: str,
+        write: Callable[[BinaryIO], Any],
+        digest_of: Callable[[Stream], str],
+    ) -> str:
+        stream = io.BytesIO()
+        write(stream)
+        stream.seek(0)
+        digest = digest_of(stream)
+        name = f"{stem}-{digest[:12]}.{ending}"
+        self.contents[name] = stream.getvalue()
+        self.files[name] = {"bytes": len(self.contents[name]), "sha256": digest}
+        return name
 
 
 def _write_model(
-    folder: Path,
+    target: _Target,
     network: Object2VecNetwork,
     metrics: dict[str, Any],
     vocabularies: tuple[Any, Any],
     complete: bool,
-) -> str:
-    files: dict[str, dict[str, Any]] = {}
+) -> bytes:
+    """Write all files but the manifest, and give its content."""
 
     def add_text(stem: str, text: str) -> str:
-        return _add_file(folder, stem, "json", lambda stream: stream.write(text.encode()), files)
+        return target.add(stem, "json", lambda stream: stream.write(text.encode()), _sha256)
 
-    symbols = {
-        "scores": (network.scoring_symbol(), [*INPUT_NAMES[0], *INPUT_NAMES[1]]),
-        "enc0": (network.encoder_symbol(0), list(INPUT_NAMES[0])),
-        "enc1": (network.encoder_symbol(1), list(INPUT_NAMES[1])),
-    }
+    # a block that is traced is in a state of its own, which two threads would share; and one model
+    # is to give the same bytes each time, so that nodes are not to count on from model to model
+    with one_at_a_time, mx.name.NameManager():
+        symbols = {
+            "scores": (network.scoring_symbol(), [*INPUT_NAMES[0], *INPUT_NAMES[1]]),
+            "enc0": (network.encoder_symbol(0), list(INPUT_NAMES[0])),
+            "enc1": (network.encoder_symbol(1), list(INPUT_NAMES[1])),
+        }
+        texts = {name: symbol.tojson() for name, (symbol, _) in symbols.items()}
     manifest = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -134,74 +236,51 @@ def _write_model(
         ),
         "metrics": add_text("metrics", json.dumps(metrics, indent=1)),
         "networks": {
-            name: {"symbol": add_text(name, symbol.tojson()), "inputs": inputs}
-            for name, (symbol, inputs) in symbols.items()
+            name: {"symbol": add_text(name, texts[name]), "inputs": inputs}
+            for name, (_, inputs) in symbols.items()
         },
-        "parameters": _add_parameters(folder, network, files),
+        "parameters": _add_parameters(target, network),
         "vocabularies": {
             f"in{side}": add_text(f"vocabulary{side}", vocabulary.to_json())
             if vocabulary is not None
             else None
             for side, vocabulary in enumerate(vocabularies)
         },
-        "files": files,
+        "files": target.files,
     }
-    content = json.dumps(manifest, indent=1).encode()
-    with atomic_write(folder / MANIFEST) as stream:
-        stream.write(content)
-    for path in folder.iterdir():
-        if _OWN_FILE.fullmatch(path.name) and path.name not in files:
-            with contextlib.suppress(OSError):
-                path.unlink()
-    return hashlib.sha256(content).hexdigest()
+    return json.dumps(manifest, indent=1).encode()
 
 
-def _add_parameters(
-    folder: Path, network: Object2VecNetwork, files: dict[str, dict[str, Any]]
-) -> str:
-    arrays = {
-        f"arg:{name}": parameter.data(parameter.list_ctx()[0])
-        for name, parameter in network.params.items()
-    }
+def _add_parameters(target: _Target, network: Object2VecNetwork) -> str:
+    def write(stream: BinaryIO) -> None:
+        arrays = {
+            name: parameter.data(parameter.list_ctx()[0])
+            for name, parameter in network.params.items()
+        }
+        write_parameters(
+            stream, {name: (array.shape, _blocks(array)) for name, array in arrays.items()}
+        )
 
-    def write(stream: Any) -> None:
-        # MXNet writes to names only, and only to those in UTF-8
-        mx.nd.save(f"/proc/self/fd/{stream.fileno()}", arrays)
+    def digest_of(stream: Stream) -> str:
+        shapes = parameter_shapes(network.hyperparameters)
+        return ParameterFile(stream, target.place, shapes).sha256()
 
-    def digest_of(part: Path) -> str:
-        # what could not be loaded is not to replace what can
-        with part.open("rb") as stream:
-            shapes = parameter_shapes(network.hyperparameters)
-            return ParameterFile(stream, folder, shapes).sha256()
-
-    return _add_file(folder, "parameters", "params", write, files, digest_of)
+    return target.add("parameters", "params", write, digest_of)
 
 
-def _sha256(path: Path) -> str:
+def _blocks(array: Any) -> Iterator[np.ndarray]:
+    """An array's numbers in blocks, so that no second copy of a table exists."""
+    for begin in range(0, array.size, BLOCK):
+        with one_at_a_time:
+            numbers = array.reshape((-1,))[begin : begin + BLOCK].asnumpy()
+        yield numbers
+
+
+def _sha256(stream: Stream) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
+    while block := stream.read(1 << 20):
+        digest.update(block)
     return digest.hexdigest()
-
-
-def _add_file(
-    folder: Path,
-    stem: str,
-    ending: str,
-    write: Callable[[Any], Any],
-    files: dict[str, dict[str, Any]],
-    digest_of: Callable[[Path], str] = _sha256,
-) -> str:
-    # a name of its own, for file systems without locks
-    part = folder / f".{stem}.{secrets.token_hex(6)}.part"
-    with atomic_write(part) as stream:
-        write(stream)
-    digest = digest_of(part)
-    name = f"{stem}-{digest[:12]}.{ending}"
-    os.replace(part, folder / name)
-    files[name] = {"bytes": (folder / name).stat().st_size, "sha256": digest}
-    return name
 
 
 def load_model(
@@ -225,29 +304,41 @@ def load_model(
         version, a damaged file, or another model than the expected one.
     """
 
-    def load(files: ModelFiles) -> LoadedModel:
-        hyperparameters = files.hyperparameters()
-        # before the network takes memory for what the hyperparameters say
-        parameters = files.parameters(parameter_shapes(hyperparameters))
-        metrics, vocabularies = files.metrics(), files.vocabularies()
-        files.check_others()
-        network = Object2VecNetwork(hyperparameters)
-        with one_at_a_time:
-            for parameter in network.params.values():
-                parameter.grad_req = "null"
-                parameter.initialize(mx.init.Zero(), ctx=context or mx.cpu(0), force_reinit=True)
-        arrays = {name: parameter.data() for name, parameter in network.params.items()}
-        _fill(arrays, parameters, files.manifest)
-        return LoadedModel(
-            hyperparameters,
-            network,
-            metrics,
-            (_vocabulary(vocabularies[0], folder), _vocabulary(vocabularies[1], folder)),
-            files.manifest.complete,
-            files.manifest.digest,
-        )
+    return read_model(folder, lambda files: _loaded(files, context), expected_digest)
 
-    return read_model(folder, load, expected_digest)
+
+def unpack_model(files: Mapping[str, bytes], context: Optional[Any] = None) -> LoadedModel:
+    """Read what `pack_model` gave, as strictly as a model directory.
+
+    Raises
+    ------
+    CustomerError
+        If it is not sound.
+    """
+    return read_packed(files, lambda opened: _loaded(opened, context))
+
+
+def _loaded(files: ModelFiles, context: Optional[Any]) -> LoadedModel:
+    hyperparameters = files.hyperparameters()
+    # before the network takes memory for what the hyperparameters say
+    parameters = files.parameters(parameter_shapes(hyperparameters))
+    metrics, vocabularies = files.metrics(), files.vocabularies()
+    files.check_others()
+    with one_at_a_time:
+        network = Object2VecNetwork(hyperparameters)
+        for parameter in network.params.values():
+            parameter.grad_req = "null"
+            parameter.initialize(mx.init.Zero(), ctx=context or mx.cpu(0), force_reinit=True)
+    arrays = {name: parameter.data() for name, parameter in network.params.items()}
+    _fill(arrays, parameters, files.manifest)
+    return LoadedModel(
+        hyperparameters,
+        network,
+        metrics,
+        (_vocabulary(vocabularies[0], files.place), _vocabulary(vocabularies[1], files.place)),
+        files.manifest.complete,
+        files.manifest.digest,
+    )
 
 
 def restore_parameters(
@@ -291,7 +382,7 @@ def _fill(arrays: Mapping[str, Any], parameters: ParameterFile, manifest: Manife
             part[:] = numbers  # waits until it is copied
 
 
-def _vocabulary(text: Optional[str], folder: _PathLike) -> Any:
+def _vocabulary(text: Optional[str], folder: Path) -> Any:
     if text is None:
         return None
     import gluonnlp  # only here, because most models have no vocabulary

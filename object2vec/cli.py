@@ -24,6 +24,7 @@ BASE_VARIABLE = "OBJECT2VEC_BASE"
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 
+_MODEL_HELP = "a trained model: the folder that training wrote, or a model.tar.gz of it"
 _DATA_OPTIONS = ("train", "validation", "test", "auxiliary")
 _EXIT_CODES = """\
 exit codes:
@@ -32,9 +33,16 @@ exit codes:
 """
 _MAIN_EXAMPLES = """\
 examples:
-  object2vec demo                                        a first look, in less than a minute
-  object2vec train --train ratings.jsonl --model-dir model -p enc0_max_seq_len=1 \\
-      -p enc0_vocab_size=944                             train on your own pairs
+  object2vec demo                                        # a first look, in less than a minute
+
+  # your own ratings, a line each: {"in0": [1], "in1": [50], "label": 5}
+  # says that person 1 gave film 50 five stars; numbers of people end at 943, of films at 1683
+  object2vec train --train ratings.jsonl --model-dir model \\
+      -p enc0_network=pooled_embedding -p enc0_max_seq_len=1 -p enc0_vocab_size=944 \\
+      -p enc1_network=pooled_embedding -p enc1_max_seq_len=1 -p enc1_vocab_size=1684 \\
+      -p enc_dim=64 -p comparator_list=hadamard -p mlp_layers=0 \\
+      -p output_layer=mean_squared_error -p learning_rate=0.003 -p weight_decay=0.0003 \\
+      -p mini_batch_size=256
   echo '{"in0": [1], "in1": [50]}' | object2vec predict --model-dir model
 
 """
@@ -43,6 +51,8 @@ With --train the files are named directly; without it the job follows SageMaker'
 --base: input/config/hyperparameters.json, input/data/train, …, model, output/failure.
 
 A data file holds one pair a line: {"label": 1, "in0": [6, 17], "in1": [16, 21]}
+A file of hyperparameters is an object: {"enc0_max_seq_len": 50, "enc0_vocab_size": 40000}
+Training starts anew each time; its first epoch's model replaces an older one in the folder.
 
 examples:
   object2vec train --train train.jsonl --validation dev.jsonl --model-dir model \\
@@ -198,7 +208,7 @@ def _parser() -> _Parser:
     validate.set_defaults(run=_validate)
 
     predict = _add(commands, "predict", "scores of pairs, or embeddings", _PREDICT_EXAMPLES)
-    predict.add_argument("--model-dir", required=True, metavar="DIR", help="a trained model")
+    predict.add_argument("--model-dir", required=True, metavar="DIR", help=_MODEL_HELP)
     predict.add_argument("--input", metavar="FILE", help="default: standard input")
     predict.add_argument("--output", metavar="FILE", help="default: standard output")
     predict.add_argument(
@@ -212,7 +222,7 @@ def _parser() -> _Parser:
     predict.set_defaults(run=_predict)
 
     serve = _add(commands, "serve", "answer requests over HTTP", _SERVE_EXAMPLES)
-    serve.add_argument("--model-dir", required=True, metavar="DIR", help="a trained model")
+    serve.add_argument("--model-dir", required=True, metavar="DIR", help=_MODEL_HELP)
     serve.add_argument(
         "--port",
         type=_whole_number,
@@ -367,14 +377,16 @@ def _validate(options: argparse.Namespace) -> int:
 def _predict(options: argparse.Namespace) -> int:
     from object2vec.engine_type import choose_engine
     from object2vec.logs import logging_to
+    from object2vec.model_archives import is_archive
     from object2vec.model_files import check_model
     from object2vec.serving.formats import format_answer, infer, parse_body, read_requests
     from object2vec.serving.media_types import JSON_LINES, choose_accept, parse_content_type
 
     content_type = parse_content_type(options.content_type)
     accept = choose_accept(options.accept, content_type)
-    # Found in no time; the model's loader would need MXNet first.
-    check_model(options.model_dir)
+    # Found in no time; the model's loader would need MXNet first. An archive is unpacked once.
+    if not is_archive(options.model_dir):
+        check_model(options.model_dir)
     streaming = content_type.media_type == accept == JSON_LINES
     with logging_to(sys.stderr, logging.WARNING), _input(options.input) as source:
         choose_engine()

@@ -15,8 +15,8 @@ from object2vec.arrays import PairDataset, TokenLists
 from object2vec.dataset import from_records, read_channel, token_lists
 from object2vec.engine_type import choose_engine
 from object2vec.errors import CustomerError
-from object2vec.hyperparameter_values import as_python
-from object2vec.hyperparameters import Hyperparameters, LogLine, parse
+from object2vec.estimator_parameters import Parameterized
+from object2vec.hyperparameters import Hyperparameters
 from object2vec.logs import LOGGER_NAME
 from object2vec.metrics import MetricAccumulator
 from object2vec.records import INPUTS
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(LOGGER_NAME)
 
 
-class Object2Vec:
+class Object2Vec(Parameterized):
     """Learns embeddings of pairs of objects, each a list of token ids, from a label of the pair.
 
     All hyperparameters of the training job are parameters here, under the same names; what the
@@ -91,6 +91,11 @@ class Object2Vec:
     CustomerError
         Says of each wrong value what would be right.
 
+    Notes
+    -----
+    An Object2Vec, fitted or not, can be pickled, copied and cloned by scikit-learn. A fitted one is
+    pickled as the files of its model directory, which are read back as strictly as a directory is.
+
     Examples
     --------
     >>> from object2vec import Object2Vec
@@ -145,31 +150,19 @@ class Object2Vec:
         negative_sampling_rate: int = 0,
         seed: Optional[int] = None,
     ) -> None:
-        values = {name: as_python(value) for name, value in locals().items() if name != "self"}
-        values["_seed"] = values.pop("seed")
-        # A default is not handed on: a value counts as given when a rule replaces or ignores it.
-        given = {
-            name: value
-            for name, value in values.items()
-            if value is not None and value != _DEFAULTS.get(name)
-        }
-        self._set(*parse(given))
+        values = dict(locals())
+        del values["self"]
+        self._set(values)
 
-    def _set(
-        self,
-        hyperparameters: Hyperparameters,
-        lines: Sequence[LogLine] = (),
-        predictor: Optional[Predictor] = None,
-    ) -> None:
-        self._hyperparameters = hyperparameters
-        self._lines = list(lines)
+    def _set(self, given: dict[str, Any], predictor: Optional[Predictor] = None) -> None:
+        self._take(given)
         self._predictor = predictor
         self._metrics: dict[str, Any] = {}
         self.history: list[dict[str, Any]] = []
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
-        """Every hyperparameter by its public name, resolved and typed."""
+        """Every hyperparameter by its public name, resolved and typed, as `fit` takes it."""
         return self._hyperparameters.to_dict()
 
     def __repr__(self) -> str:
@@ -190,6 +183,9 @@ class Object2Vec:
         progress: Optional[bool] = None,
     ) -> Object2Vec:
         """Train from scratch and keep the best epoch's model.
+
+        A second call starts anew: it goes on from nothing that an earlier one has learnt. After an
+        error the earlier model stays.
 
         Parameters
         ----------
@@ -306,8 +302,8 @@ class Object2Vec:
             ``mean_absolute_error``; means over the pairs.
         """
         predictor = self._fitted()
-        data = _read(pairs, self._hyperparameters, "evaluated")
-        accumulator = MetricAccumulator(self._hyperparameters.is_regression)
+        data = _read(pairs, predictor.hyperparameters, "evaluated")
+        accumulator = MetricAccumulator(predictor.hyperparameters.is_regression)
         loss, score = predictor.loss_sums(data)
         accumulator.update(loss, score, len(data))
         return accumulator.values()
@@ -322,23 +318,33 @@ class Object2Vec:
             predictor.network,
             metrics=self._metrics,
             vocabularies=predictor.vocabularies,
+            complete=predictor.complete,
         )
 
     @classmethod
     def load(cls, folder: PathLike) -> Object2Vec:
         """Load a model directory that `save` or a training job has written.
 
+        Parameters
+        ----------
+        folder : path
+            The directory, or a ``model.tar.gz`` of it as SageMaker makes them.
+
         Raises
         ------
         CustomerError
-            The folder holds no model, or a damaged one.
+            There is no model, or a damaged one.
+        PlatformError
+            An archive cannot be unpacked for lack of room.
         """
         choose_engine()
         from object2vec.predictor import Predictor
 
         predictor = Predictor.load(folder)
         model = cls.__new__(cls)
-        model._set(predictor.hyperparameters, predictor=predictor)
+        given = predictor.hyperparameters.to_dict()
+        seed = given.pop("_seed", None)
+        model._set({**given, "seed": seed}, predictor)
         model._metrics = predictor.metrics
         model.history = list(predictor.metrics.get("history", []))
         return model
@@ -349,7 +355,7 @@ class Object2Vec:
         return self._predictor
 
     def _token_lists(self, values: Any, side: int) -> TokenLists:
-        encoder = self._hyperparameters.encoders[side]
+        encoder = self._fitted().hyperparameters.encoders[side]
         return token_lists(values, INPUTS[side], encoder.vocab_size, encoder.max_seq_len)
 
 
@@ -386,7 +392,6 @@ def _two_columns(pairs: Any) -> tuple[list[Any], list[Any]]:
     return columns
 
 
-_DEFAULTS = {
-    name: parameter.default
-    for name, parameter in inspect.signature(Object2Vec.__init__).parameters.items()
+Object2Vec._defaults = {
+    name: parameter.default for name, parameter in inspect.signature(Object2Vec).parameters.items()
 }

@@ -18,8 +18,9 @@ from object2vec.version import __version__
 FORMAT = "object2vec"
 FORMAT_VERSION = 1
 MANIFEST = "model.json"
+ARCHIVE = "model.tar.gz"
 DAMAGED = "the model directory is damaged: copy or train it again"
-_ORIGINAL_MODEL = "model_algo-1"
+ORIGINAL_MODEL = "model_algo-1"
 _NETWORKS = ("scores", "enc0", "enc1")
 _INPUTS = ("in0", "in1")
 _KEYS = (
@@ -101,14 +102,21 @@ def manifest_bytes(folder: PathLike) -> bytes:
             content = stream.read(_LARGEST_MANIFEST + 1)
     except (FileNotFoundError, NotADirectoryError):
         refuse_original_model(folder)
-        raise CustomerError(
-            f"{folder} holds no model: {MANIFEST} is missing; give the folder that training wrote."
-        ) from None
+        raise _no_model(Path(folder)) from None
     except OSError as error:
         raise CustomerError(f"{path} cannot be read: {error.strerror}.") from None
     if len(content) > _LARGEST_MANIFEST:
         raise CustomerError(f"{path} has more than {_LARGEST_MANIFEST} bytes; {DAMAGED}.")
     return content
+
+
+def _no_model(folder: Path) -> CustomerError:
+    archive = folder / ARCHIVE
+    if archive.is_file():
+        return CustomerError(f"{folder} holds a model only as an archive: give {archive} instead.")
+    return CustomerError(
+        f"{folder} holds no model: {MANIFEST} is missing; give the folder that training wrote."
+    )
 
 
 def parse_manifest(content: bytes, path: Path) -> Manifest:
@@ -244,12 +252,17 @@ def refuse_original_model(folder: PathLike) -> None:
     CustomerError
         If the folder holds a file ``model_algo-1``.
     """
-    path = Path(folder) / _ORIGINAL_MODEL
+    path = Path(folder) / ORIGINAL_MODEL
     if path.is_file():
-        raise CustomerError(
-            f"{path} is a model of Amazon SageMaker's built-in Object2Vec, whose format is not "
-            "published, so it cannot be read here: train again with object2vec."
-        )
+        raise original_model(path)
+
+
+def original_model(path: Path) -> CustomerError:
+    """The error about a model of Amazon's Object2Vec."""
+    return CustomerError(
+        f"{path} is a model of Amazon SageMaker's built-in Object2Vec, whose format is not "
+        "published, so it cannot be read here: train again with object2vec."
+    )
 
 
 def parse_json(content: bytes, path: Path) -> Any:

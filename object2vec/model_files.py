@@ -1,11 +1,11 @@
-"""Opens the files of a model directory once, so that what is checked is what is read."""
+"""Opens a model's files once, wherever they are, so that what is checked is what is read."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Optional, TypeVar
 
@@ -20,11 +20,16 @@ from object2vec.manifest import (
     manifest_bytes,
     parse_json,
     parse_manifest,
+    read_manifest,
 )
-from object2vec.parameter_files import ParameterFile, changed, file_size
+from object2vec.model_archives import ModelArchive, is_archive
+from object2vec.parameter_files import ParameterFile, Stream, changed, file_size
 from object2vec.parameter_shapes import Shapes, parameter_shapes
 from object2vec.text import bounded
 from object2vec.vocabulary_files import check_vocabulary
+
+#: What stands in sentences for the folder of a model that came as bytes.
+PACKED = Path("the pickled model")
 
 _T = TypeVar("_T")
 _BLOCK = 1 << 20
@@ -42,15 +47,13 @@ class ModelFiles:
         For errors.
     manifest : Manifest
         What belongs to the model.
-    streams : dict of str to io.BufferedReader
+    streams : mapping of str to file
         All files by name, of the listed sizes.
     """
 
-    def __init__(
-        self, folder: Path, manifest: Manifest, streams: dict[str, io.BufferedReader]
-    ) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, streams: Mapping[str, Stream]) -> None:
         self.manifest = manifest
-        self._folder = folder
+        self.place = folder
         self._streams = streams
 
     def hyperparameters(self) -> Hyperparameters:
@@ -129,7 +132,7 @@ class ModelFiles:
         return content
 
     def _path(self, name: str) -> Path:
-        return self._folder / name
+        return self.place / name
 
 
 def read_model(
@@ -140,7 +143,7 @@ def read_model(
     Parameters
     ----------
     folder : path-like
-        A model directory.
+        A model directory, or an archive of one; see `model_archives`.
     use : callable
         Takes the open files; called anew where the model was replaced while it was opened or read.
     expected_digest : str, optional
@@ -156,21 +159,86 @@ def read_model(
         If the folder holds no sound model, or another one than the expected.
     """
     folder = Path(folder)
+    if is_archive(folder):
+        return _read_archive(folder, use, expected_digest)
     for start in range(_MOST_STARTS):
         content = manifest_bytes(folder)
         try:
             manifest = parse_manifest(content, folder / MANIFEST)
-            if expected_digest not in (None, manifest.digest):
-                raise CustomerError(
-                    f"{folder} holds another model than before: its {MANIFEST} was replaced; train "
-                    "into a folder of its own, and start a server anew to serve another model."
-                )
+            _check_expected(folder, manifest, expected_digest)
             with _opened(folder, manifest) as files:
                 return use(files)
         except CustomerError:
             if start == _MOST_STARTS - 1 or manifest_bytes(folder) == content:
                 raise
     raise AssertionError  # not reached
+
+
+def read_packed(contents: Mapping[str, bytes], use: Callable[[ModelFiles], _T]) -> _T:
+    """Give the files of a model that came as bytes to a function.
+
+    Parameters
+    ----------
+    contents : mapping of str to bytes
+        All files by name, ``model.json`` too.
+    use : callable
+        Takes the files.
+
+    Raises
+    ------
+    CustomerError
+        If they are no sound model.
+    """
+    manifest = parse_manifest(contents.get(MANIFEST, b""), PACKED / MANIFEST)
+    streams = {}
+    for name, listed in manifest.files.items():
+        content = contents.get(name)
+        if not isinstance(content, bytes):
+            raise _missing(PACKED / name)
+        _check_size(PACKED / name, len(content), listed)
+        streams[name] = io.BytesIO(content)  # shares the memory
+    return use(ModelFiles(PACKED, manifest, streams))
+
+
+def model_manifest(folder: PathLike) -> Manifest:
+    """As `manifest.read_manifest`, and of an archive too."""
+    folder = Path(folder)
+    if not is_archive(folder):
+        return read_manifest(folder)
+    with ModelArchive(folder) as archive:
+        return parse_manifest(archive.kept[MANIFEST], folder / MANIFEST)
+
+
+def _read_archive(
+    path: Path, use: Callable[[ModelFiles], _T], expected_digest: Optional[str]
+) -> _T:
+    with ModelArchive(path) as archive:
+        manifest = parse_manifest(archive.kept[MANIFEST], path / MANIFEST)
+        _check_expected(path, manifest, expected_digest)
+        for name, listed in manifest.files.items():
+            if name not in archive.sizes:
+                raise _missing(path / name)
+            _check_size(path / name, archive.sizes[name], listed)
+        _check_room(path, manifest, archive)
+        with archive.unpacked(manifest.files) as streams:
+            return use(ModelFiles(path, manifest, streams))
+
+
+def _check_room(path: Path, manifest: Manifest, archive: ModelArchive) -> None:
+    """See that no more is unpacked than the hyperparameters ask for."""
+    name = manifest.hyperparameters
+    if name not in archive.kept:
+        raise CustomerError(
+            f"{path / name} is named in another way than training names hyperparameters; {DAMAGED}."
+        )
+    files = ModelFiles(path, manifest, {name: io.BytesIO(archive.kept[name])})
+    wanted = file_size(parameter_shapes(files.hyperparameters()))
+    found = manifest.files[manifest.parameters].size
+    if found > wanted:
+        raise CustomerError(
+            f"{path / manifest.parameters} has {found} bytes, but the hyperparameters ask for "
+            f"{wanted}; {DAMAGED}."
+        )
 
 
 def check_model(folder: PathLike) -> None:
@@ -212,16 +280,34 @@ def _open(path: Path, listed: ListedFile) -> io.BufferedReader:
     try:
         stream = open_regular(path)
     except FileNotFoundError:
-        raise CustomerError(
-            f"{path} is missing, though {MANIFEST} lists it; copy the whole model directory."
-        ) from None
+        raise _missing(path) from None
     except OSError as error:
         raise CustomerError(f"{path} cannot be read: {error.strerror}.") from None
-    size = stream.seek(0, io.SEEK_END)
-    if size != listed.size:
+    try:
+        _check_size(path, stream.seek(0, io.SEEK_END), listed)
+    except CustomerError:
         stream.close()
+        raise
+    return stream
+
+
+def _missing(path: Path) -> CustomerError:
+    return CustomerError(
+        f"{path} is missing, though {MANIFEST} lists it; copy the whole model directory."
+    )
+
+
+def _check_size(path: Path, size: int, listed: ListedFile) -> None:
+    if size != listed.size:
         raise CustomerError(
             f"{path} has {size} bytes instead of {listed.size}; the file is cut off or damaged: "
             "copy or train the model again."
         )
-    return stream
+
+
+def _check_expected(place: Path, manifest: Manifest, expected_digest: Optional[str]) -> None:
+    if expected_digest not in (None, manifest.digest):
+        raise CustomerError(
+            f"{place} holds another model than before: its {MANIFEST} was replaced; train into a "
+            "folder of its own, and start a server anew to serve another model."
+        )

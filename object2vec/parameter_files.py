@@ -1,7 +1,7 @@
-"""A strict reader of MXNet's parameter files: nothing in a file decides what memory is taken.
+"""MXNet's parameter files, written and strictly read: no file decides what memory is taken.
 
-MXNet's own reader trusts its file: a wrong number of axes overwrites its stack. A file of dense
-float32 arrays is, little-endian::
+MXNet's own reader trusts its file: a wrong number of axes overwrites its stack. Its writer takes
+names of files only. A file of dense float32 arrays is, little-endian::
 
     uint64 0x112, uint64 0, uint64 count
     count times   uint32 0xF993FAC9, int32 storage type (0), uint32 axes, int64 for each axis,
@@ -17,21 +17,24 @@ import io
 import math
 import os
 import struct
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple, NoReturn, Optional
+from typing import BinaryIO, NamedTuple, NoReturn, Optional, Union
 
 import numpy as np
 
 from object2vec.errors import CustomerError
 from object2vec.text import quoted
 
+Stream = Union[io.BufferedReader, io.BytesIO]
+
 _FILE_MAGIC, _ARRAY_MAGIC = 0x112, 0xF993FAC9
 _DENSE, _FLOAT32 = 0, 0
+_CPU = 1, 0  # type and number of a device
 _DEVICES = (1, 2, 3, 5)  # cpu, gpu, pinned, shared: where an array was does not matter
 _PREFIX = "arg:"
 _ITEM = 4  # bytes of a float32
-_BLOCK = 1 << 20  # numbers read at a time
+BLOCK = 1 << 20  # numbers read or written at a time
 _SAVE_ANEW = "the file is damaged or of another model: copy or train the model again"
 
 
@@ -53,12 +56,36 @@ def file_size(shapes: Mapping[str, tuple[int, ...]]) -> int:
     )  # fmt: skip
 
 
+def write_parameters(
+    stream: BinaryIO, parameters: Mapping[str, tuple[tuple[int, ...], Iterable[np.ndarray]]]
+) -> None:
+    """Write a parameter file, of the very bytes that ``mx.nd.save`` writes.
+
+    Parameters
+    ----------
+    stream : binary file
+        Open for writing.
+    parameters : mapping of str to (tuple of int, iterable of numpy.ndarray)
+        For each parameter its shape, and its numbers, float32, in blocks of any size.
+    """
+    stream.write(struct.pack("<QQQ", _FILE_MAGIC, 0, len(parameters)))
+    for shape, blocks in parameters.values():
+        head = _ARRAY_MAGIC, _DENSE, len(shape), *shape, *_CPU, _FLOAT32
+        stream.write(struct.pack(f"<IiI{len(shape)}q3i", *head))
+        for numbers in blocks:
+            stream.write(np.ascontiguousarray(numbers, "<f4").data)
+    stream.write(struct.pack("<Q", len(parameters)))
+    for name in parameters:
+        text = f"{_PREFIX}{name}".encode("ascii")
+        stream.write(struct.pack("<Q", len(text)) + text)
+
+
 class ParameterFile:
     """The parameters of a file whose every length, name and shape is as expected.
 
     Parameters
     ----------
-    stream : io.BufferedReader
+    stream : io.BufferedReader or io.BytesIO
         Read again by `blocks`.
     path : Path
         Its name, for errors.
@@ -71,9 +98,7 @@ class ParameterFile:
         If it holds anything else. Only a few hundred bytes an array have been read then.
     """
 
-    def __init__(
-        self, stream: io.BufferedReader, path: Path, shapes: Mapping[str, tuple[int, ...]]
-    ) -> None:
+    def __init__(self, stream: Stream, path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
         self._stream, self._path = stream, path
         self._position, self._size = 0, stream.seek(0, os.SEEK_END)
         self._taken: list[bytes] = []
@@ -143,14 +168,14 @@ class ParameterFile:
     ) -> Generator[tuple[str, int, np.ndarray], None, Optional[str]]:
         """As `blocks`; returns the name of a parameter that is not finite."""
         digest.update(self._start)
-        buffer = np.empty(_BLOCK, "<f4")
+        buffer = np.empty(BLOCK, "<f4")
         unsound = None
         for name, array in self._arrays.items():
             digest.update(array.head)
             self._stream.seek(array.offset)
             total = math.prod(array.shape)
-            for begin in range(0, total, _BLOCK):
-                numbers = buffer[: min(_BLOCK, total - begin)]
+            for begin in range(0, total, BLOCK):
+                numbers = buffer[: min(BLOCK, total - begin)]
                 if self._stream.readinto(numbers.data.cast("B")) != numbers.nbytes:
                     self._refuse("became shorter while it was read")
                 digest.update(numbers.data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping
 from typing import Any, Optional, Union
 
 import numpy as np
@@ -15,9 +16,14 @@ from object2vec.cpu_inference import CpuInference
 from object2vec.engine import answering
 from object2vec.errors import UnsoundModelError
 from object2vec.hyperparameters import Hyperparameters
+from object2vec.kvstore import count_gpus
 from object2vec.mxnet_import import mx
 from object2vec.network import Object2VecNetwork
 from object2vec.operator_inference import OperatorInference
+from object2vec.pickled_models import restored
+
+# What a pickle holds as files.
+_OWN = ("network", "vocabularies", "metrics", "complete", "_context", "_inference")
 
 
 class Predictor:
@@ -35,6 +41,12 @@ class Predictor:
         The gluonnlp vocabularies of in0 and in1, None where none was given.
     metrics : dict, optional
         What training reported of the model.
+    complete : bool
+        False for a model saved before its first epoch ended.
+
+    Notes
+    -----
+    It can be pickled and deep-copied, also while other threads ask it: see `pickled_models`.
     """
 
     def __init__(
@@ -43,10 +55,12 @@ class Predictor:
         context: Optional[Any] = None,
         vocabularies: tuple[Any, Any] = (None, None),
         metrics: Optional[dict[str, Any]] = None,
+        complete: bool = True,
     ) -> None:
         self.network = network
         self.vocabularies = vocabularies
         self.metrics = metrics or {}
+        self.complete = complete
         self._context = context or mx.cpu(0)
         kind = CpuInference if self._context.device_type == "cpu" else OperatorInference
         self._inference = kind(network, self._context)
@@ -63,7 +77,7 @@ class Predictor:
         Parameters
         ----------
         model_dir : path
-            A model directory.
+            A model directory, or a ``model.tar.gz`` of one.
         context : mxnet.Context, optional
             The device; the CPU by default.
         expected_digest : str, optional
@@ -72,13 +86,43 @@ class Predictor:
         Raises
         ------
         CustomerError
-            If the folder holds no model, a damaged one, one of an unknown format, or another one
-            than the expected.
+            If there is no model, a damaged one, one of an unknown format, or another one than the
+            expected.
+        PlatformError
+            If an archive cannot be unpacked for lack of room.
         """
         context = context or mx.cpu(0)
-        loaded = artifacts.load_model(model_dir, context, expected_digest)
+        predictor = cls.__new__(cls)
+        predictor._take(artifacts.load_model(model_dir, context, expected_digest), context)
+        return predictor
+
+    @classmethod
+    def unpacked(cls, files: Mapping[str, bytes], device: tuple[str, int]) -> Predictor:
+        """What a pickle holds as a Predictor again; see `pickled_models.restored`."""
+        kind, number = device
+        gpus = count_gpus() if kind == "gpu" else 0
+        context = mx.gpu(number % gpus) if gpus else mx.cpu(0)
+        predictor = cls.__new__(cls)
+        predictor._take(artifacts.unpack_model(files, context), context)
+        return predictor
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        files = artifacts.pack_model(
+            self.network,
+            metrics=self.metrics,
+            vocabularies=self.vocabularies,
+            complete=self.complete,
+        )
+        device = self._context.device_type, self._context.device_id
+        kind = None if type(self) is Predictor else type(self)
+        others = {name: value for name, value in vars(self).items() if name not in _OWN}
+        return restored, (files, device, kind), others or None
+
+    def _take(self, loaded: artifacts.LoadedModel, context: Any) -> None:
         loaded.network.hybridize()
-        return cls(loaded.network, context, loaded.vocabularies, loaded.metrics)
+        Predictor.__init__(
+            self, loaded.network, context, loaded.vocabularies, loaded.metrics, loaded.complete
+        )
 
     @property
     def hyperparameters(self) -> Hyperparameters:

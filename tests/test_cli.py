@@ -314,6 +314,28 @@ def test_a_bad_line_is_named_and_no_half_output_is_left(
     assert not target.exists()
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"in0,in1\n1,50\n1,71\n", "this looks like CSV: write each row as one JSON object a line"),
+        (b"PAR1\x15\x04", "this looks like Parquet: "),
+        (b"{'in0': [1]}\n", "this looks like dicts as Python prints them: "),
+    ],
+    ids=["csv", "parquet", "dicts"],
+)
+def test_an_input_of_another_format_is_named(
+    content: bytes,
+    words: str,
+    trained: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    source = tmp_path / "input"
+    source.write_bytes(content)
+    assert main(["predict", "--model-dir", str(trained), "--input", str(source)]) == 1
+    assert words in one_sentence(capsys.readouterr().err)
+
+
 @pytest.mark.parametrize("damage", ["cut", "broken", "sum"])
 def test_a_damaged_gzip_input_is_told_in_one_sentence(
     trained: Path, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]

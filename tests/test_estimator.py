@@ -228,3 +228,87 @@ def test_mistakes_are_explained(ask: Any, words: str, model: Object2Vec) -> None
     with pytest.raises(CustomerError) as caught:
         ask(model)
     assert words in str(caught.value)
+
+
+class Narrow(Object2Vec):
+    """A subclass that takes one of the parameters, and one of its own."""
+
+    def __init__(self, *, enc_dim: int = 8, stars: int = 5) -> None:
+        super().__init__(**{**SMALL, "enc_dim": enc_dim})
+        self.stars = stars
+
+
+def test_scikit_learn_clones_estimators(model: Object2Vec) -> None:
+    base = pytest.importorskip("sklearn.base")
+    given = {**SMALL, "enc_dim": np.int64(16), "comparator_list": ["hadamard", "concat"]}
+    for estimator in (Object2Vec(**given), model, Narrow(enc_dim=16, stars=4)):
+        twin = base.clone(estimator)
+        assert type(twin) is type(estimator) and "not fitted" in repr(twin)
+        assert twin.get_params() == estimator.get_params()
+        assert twin.hyperparameters == estimator.hyperparameters
+    assert base.clone(Narrow(stars=4)).stars == 4
+    selection = pytest.importorskip("sklearn.model_selection")
+    tried = [
+        base.clone(model).set_params(**values).hyperparameters["enc_dim"]
+        for values in selection.ParameterGrid({"enc_dim": np.array([4, 8]), "dropout": [0.0, 0.5]})
+    ]
+    assert sorted(tried) == [4, 4, 8, 8]
+
+
+def test_parameters_are_those_that_were_given() -> None:
+    names = list(inspect.signature(Object2Vec).parameters)
+    comparators = ["concat"]
+    estimator = Object2Vec(**SMALL, comparator_list=comparators)
+    assert list(estimator.get_params()) == names
+    assert estimator.get_params(deep=False)["comparator_list"] is comparators
+    assert Narrow(stars=2).get_params() == {"enc_dim": 8, "stars": 2}
+
+
+def test_parameters_of_a_loaded_model_make_its_like(model: Object2Vec, tmp_path: Path) -> None:
+    model.save(tmp_path)
+    loaded = Object2Vec.load(tmp_path)
+    assert Object2Vec(**loaded.get_params()).hyperparameters == model.hyperparameters
+    assert loaded.set_params(seed=8).hyperparameters["_seed"] == 8
+
+
+def test_changed_parameters_hold_for_the_next_fit() -> None:
+    rows = pairs(60)
+    fitted = Object2Vec(**{**SMALL, "epochs": 1}).fit(rows)
+    before = fitted.predict(rows)
+    assert fitted.set_params(enc0_vocab_size=10, enc_dim=4, output_layer="mean_squared_error")
+    assert fitted.hyperparameters["enc_dim"] == 4
+    np.testing.assert_array_equal(fitted.predict(rows), before)
+    assert set(fitted.evaluate(rows)) == {"perplexity", "cross_entropy", "accuracy"}
+    few = [{**row, "in0": [row["in0"][0] % 10]} for row in rows]
+    assert fitted.fit(few).embed(in0=[[1]]).shape == (1, 4)
+    with pytest.raises(CustomerError, match="vocab_size=10"):
+        fitted.embed(in0=[[15]])
+
+
+def test_wrong_parameters_change_nothing() -> None:
+    estimator = Narrow()
+    before = (estimator.get_params(), estimator.hyperparameters)
+    for wrong, words in (
+        ({"enc_dim": 1, "stars": 3}, "'enc_dim' should be"),
+        ({"enc_dmi": 8}, r"'enc_dmi' is no parameter of Narrow \(did you mean 'enc_dim'\?\)"),
+        ({"epochs": 3, "enc_dim": 4}, "'epochs' is no parameter of Narrow"),
+    ):
+        with pytest.raises(CustomerError, match=words):
+            estimator.set_params(**wrong)
+        assert (estimator.get_params(), estimator.hyperparameters) == before
+    assert estimator.set_params(stars=1, enc_dim=4).stars == 1
+    assert estimator.hyperparameters["enc_dim"] == 4
+
+
+def test_parameters_may_be_numbers_and_lists_of_numpy() -> None:
+    plain = Object2Vec(**SMALL, comparator_list=["hadamard", "concat"], dropout=0.5)
+    given = {
+        name: np.array(value)[()] if isinstance(value, (int, float, str)) else value
+        for name, value in plain.get_params().items()
+    }
+    given["comparator_list"] = np.array(given["comparator_list"])
+    assert Object2Vec(**given).hyperparameters == plain.hyperparameters
+    with pytest.raises(CustomerError, match="'epochs' should be an integer"):
+        Object2Vec(**{**SMALL, "epochs": np.array([1, 2])})
+    with pytest.raises(CustomerError, match="'epochs' should be an integer"):
+        Object2Vec(**{**SMALL, "epochs": pd.NA})

@@ -96,6 +96,21 @@ def test_what_only_root_can_read_is_copied(model: Path, open_folder: Path, close
     Predictor.load(copy)
 
 
+def test_an_archive_that_only_root_can_read_is_copied(model: Path, open_folder: Path) -> None:
+    archive = open_folder / "model.tar.gz"
+    subprocess.run(["tar", "czf", archive, "--exclude=*.gz", "-C", model, "."], check=True)
+    archive.chmod(0o644)
+    assert ask(archive, open_folder) == [str(archive)]
+    archive.chmod(0o600)
+    _, answer = ask(archive, open_folder)
+    assert answer != str(archive) and can_read(Path(answer))
+    Predictor.load(answer)
+    archive.unlink()
+    archive.symlink_to("/etc/shadow")
+    (line,) = ask(archive, open_folder)
+    assert line.startswith("CustomerError ")
+
+
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
 def test_root_is_not_led_elsewhere(model: Path, open_folder: Path, kind: str) -> None:
     (parameters,) = model.glob("*.params")

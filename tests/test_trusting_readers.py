@@ -14,7 +14,7 @@ FOLDERS = ("object2vec", "container", "examples")
 TRUSTING = {
     "imports", "load_checkpoint", "load_dict", "load_frombuffer", "load_json",
     "load_optimizer_states", "load_parameters", "load_params", "load_states",
-    "eval", "exec", "Unpickler",
+    "eval", "exec", "Unpickler", "extract", "extractall", "unpack_archive",
 }  # fmt: skip
 # By the last two, since others are called load too.
 TRUSTING_LOADS = {
@@ -81,6 +81,8 @@ def test_no_file_is_given_to_a_reader_that_trusts_it() -> None:
         "np.load(path)",
         "pickle.loads(data)",
         "eval(text)",
+        "tar.extractall(folder)",
+        "shutil.unpack_archive(path)",
         "import pickle",
         "from pickle import loads",
         "from mxnet.ndarray import load",

@@ -12,6 +12,7 @@ import orjson
 
 from object2vec.arrays import TokenLists
 from object2vec.errors import AlgorithmError, CustomerError
+from object2vec.foreign_formats import recognise
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.json_keys import may_repeat, repeated_key, repeated_sentence
 from object2vec.records import INPUTS, check_list, pack_lists
@@ -113,7 +114,8 @@ def parse_lines(
     CustomerError
         Names the line.
     """
-    instances, numbers = [], []
+    instances: list[Any] = []
+    numbers: list[int] = []
     for number, line in enumerate(lines, first_line):
         if number == 1:
             line = line[len(_BYTE_ORDER_MARK) :] if line.startswith(_BYTE_ORDER_MARK) else line
@@ -122,13 +124,22 @@ def parse_lines(
         try:
             instance = orjson.loads(line)
         except orjson.JSONDecodeError as error:
-            raise CustomerError(f"line {number} is not valid JSON: {_reason(error)}") from None
+            like = _likeness(lines) if first_line == 1 and not instances else ""
+            raise CustomerError(
+                f"line {number} is not valid JSON: {_reason(error)}{like}"
+            ) from None
         repeated = _repeated_input(instance, line)
         if repeated is not None:
             raise CustomerError(f"{repeated_sentence(repeated)} (line {number})")
         instances.append(instance)
         numbers.append(number)
     return group_instances(instances, hyperparameters, lambda i: f"line {numbers[i]}")
+
+
+def _likeness(lines: Sequence[bytes]) -> str:
+    """What an input is that is no JSON Lines from its beginning on."""
+    found = recognise(b"\n".join(lines[:_CHUNK_LINES]))
+    return "" if found is None else f"; this looks like {found.name}: {found.advice}"
 
 
 def read_requests(stream: BinaryIO, hyperparameters: Hyperparameters) -> Iterator[Request]:

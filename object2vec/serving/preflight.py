@@ -95,10 +95,10 @@ def _check(model_dir: str, preferred_mode: Optional[str]) -> Findings:
 
     choose_engine()
     from object2vec.kvstore import count_gpus
-    from object2vec.manifest import read_manifest
+    from object2vec.model_files import model_manifest
     from object2vec.serving import devices
 
-    manifest = read_manifest(model_dir)
+    manifest = model_manifest(model_dir)
     model = devices.load(model_dir, preferred_mode, expected_digest=manifest.digest)
     lists = TokenLists.from_lists([[0], [0, 0]])
     model.scores(lists, lists)

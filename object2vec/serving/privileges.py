@@ -84,12 +84,13 @@ def readable(model_dir: Path, uid: int, gid: int) -> Path:
     """
     if _can_read(model_dir, uid, gid):
         return model_dir
-    names = [MANIFEST, *read_manifest(model_dir).files]
+    is_archive = model_dir.is_file()
+    names = [model_dir.name] if is_archive else [MANIFEST, *read_manifest(model_dir).files]
     try:
         _remove_copies()
         copy = Path(tempfile.mkdtemp(prefix=_COPY_PREFIX))
         try:
-            _copy(model_dir, names, copy)
+            _copy(model_dir.parent if is_archive else model_dir, names, copy)
         except BaseException:
             shutil.rmtree(copy)
             raise
@@ -102,7 +103,7 @@ def readable(model_dir: Path, uid: int, gid: int) -> Path:
     # It stays root's: the server can read it, and not change it.
     copy.chmod(0o755)
     print(f"Only root can read all of {model_dir}: the server reads a copy in {copy}.", flush=True)
-    return copy
+    return copy / model_dir.name if is_archive else copy
 
 
 def _capabilities() -> set[int]:
@@ -132,6 +133,9 @@ def _can_read(model_dir: Path, uid: int, gid: int) -> bool:
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)
         # What else is wrong with the model is for the server to say.
+        if model_dir.is_file():
+            os.close(os.open(model_dir, os.O_RDONLY | os.O_NONBLOCK))
+            os._exit(0)
         with contextlib.suppress(CustomerError, FileNotFoundError):
             os.close(os.open(model_dir / MANIFEST, os.O_RDONLY | os.O_NONBLOCK))
             for name in read_manifest(model_dir).files:

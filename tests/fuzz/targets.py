@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .hyperparameters import HyperparameterTarget
 from .json_lines import JsonLinesTarget
+from .model_archives import ModelArchiveTarget
 from .model_directories import ModelDirectoryTarget
 from .over_http import HttpTarget
 from .service import ServiceTarget
@@ -18,6 +19,7 @@ TARGETS: dict[str, type[Target]] = {
         VectorFileTarget,
         ServiceTarget,
         ModelDirectoryTarget,
+        ModelArchiveTarget,
         HttpTarget,
     )
 }

@@ -1,0 +1,108 @@
+"""The parameters of the Python API as they were given, in the way of scikit-learn."""
+
+from __future__ import annotations
+
+import inspect
+import numbers
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+
+from object2vec.errors import CustomerError
+from object2vec.hyperparameter_values import as_python, nearest
+from object2vec.hyperparameters import Hyperparameters, LogLine, parse
+from object2vec.text import quoted
+
+_Self = TypeVar("_Self", bound="Parameterized")
+
+
+class Parameterized:
+    """What takes hyperparameters by name, in the way of scikit-learn's estimators.
+
+    They are kept as the objects that were given, since ``sklearn.base.clone`` compares identities.
+    """
+
+    #: Of `Object2Vec` itself: subclasses may take fewer, or others.
+    _defaults: ClassVar[Mapping[str, Any]]
+    _given: Mapping[str, Any]
+    _hyperparameters: Hyperparameters
+    _lines: Sequence[LogLine]
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The parameters as they were given, as scikit-learn asks for them.
+
+        Parameters
+        ----------
+        deep : bool
+            Without meaning here: no parameter has parameters of its own.
+
+        Returns
+        -------
+        dict
+            What the class takes to make an estimator of the same parameters, not fitted.
+        """
+        return {
+            name: self._given[name] if name in self._given else getattr(self, name, default)
+            for name, default in self._parameters().items()
+        }
+
+    def set_params(self: _Self, **params: Any) -> _Self:
+        """Change parameters for the next `fit`; a fitted model answers as before until then.
+
+        Parameters
+        ----------
+        **params
+            Some of those of the class.
+
+        Returns
+        -------
+        Object2Vec
+            Itself.
+
+        Raises
+        ------
+        CustomerError
+            Says what would be right; nothing is changed then.
+        """
+        known = self._parameters()
+        for name in params:
+            if name not in known:
+                raise CustomerError(
+                    f"{quoted(name)} is no parameter of {type(self).__name__}"
+                    f"{nearest(name, known) or ' (get_params gives them all)'}."
+                )
+        own = {name: value for name, value in params.items() if name in self._defaults}
+        self._take({**self._given, **own})
+        for name in params.keys() - own.keys():
+            setattr(self, name, params[name])
+        return self
+
+    def _take(self, given: Mapping[str, Any]) -> None:
+        values = {
+            "_seed" if name == "seed" else name: as_python(value)
+            for name, value in given.items()
+            if value is not None and not self._is_default(name, value)
+        }
+        self._hyperparameters, self._lines = parse(values)
+        self._given = given
+
+    def _is_default(self, name: str, value: Any) -> bool:
+        # a default is not handed on: what is given counts when a rule replaces or ignores it
+        default = self._defaults.get(name)
+        # other types may compare element by element, or answer with something that is no bool
+        is_plain = isinstance(value, (str, numbers.Number, np.generic))
+        return value is default or (is_plain and bool(value == default))
+
+    @classmethod
+    def _parameters(cls) -> dict[str, Any]:
+        """Names and defaults of what the class takes, which may be a subclass."""
+        parameters = inspect.signature(cls).parameters.values()
+        kinds = {parameter.kind for parameter in parameters}
+        named = {
+            parameter.name: parameter.default
+            for parameter in parameters
+            if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        }
+        takes_more = inspect.Parameter.VAR_KEYWORD in kinds
+        return {**cls._defaults, **named} if takes_more else named

@@ -1,0 +1,251 @@
+"""Every example in the texts runs as it stands there, on data of the kind that it names."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mms_server import clean_environment, free_port, wait_for
+from shell_examples import ROOT, blocks, examples
+
+from object2vec.arrays import PairDataset
+from object2vec.dataset import from_records
+from object2vec.demo.ratings import Ratings, generate, load_ratings
+from object2vec.demo.report import baseline_errors
+from object2vec.hyperparameters import parse
+
+EXAMPLES = examples()
+# What cannot be run by a test of this kind: how it begins, and why.
+NOT_RUN = {
+    "make ": "the targets take minutes; CI runs them (.ci/run)",
+    "object2vec demo": "downloads; tests/test_demo.py runs it without",
+    "pip install": "changes the environment; tests/test_packaging.py installs",
+    "python3 -m venv sdk": "installs the SageMaker SDK; tests/test_image.py does",
+    "sdk/bin/python": "needs a Docker engine; tests/test_image.py runs it",
+    "apt install": "changes the machine",
+    "export ": "is for the pip install that follows",
+    "docker ": "needs a Docker engine; tests/test_image.py builds and runs the image",
+    "base=": "needs a Docker engine",
+    "account=": "needs an AWS account",
+    "registry=": "needs an AWS account",
+    "image=": "needs an AWS account",
+    "region=": "needs an AWS account",
+    "aws ": "needs an AWS account",
+    "ml/": "a list of files",
+}
+RUN = ("object2vec ", "echo ", "curl ", "jq ")
+SERVES = "object2vec serve"
+RATINGS = generate(people=943, films=1682, ratings=3000)
+
+
+def reason_not_to_run(command: str) -> str:
+    """Why an example is not run; empty for one that is."""
+    return next((why for begin, why in NOT_RUN.items() if command.startswith(begin)), "")
+
+
+def is_data(command: str) -> bool:
+    return command.startswith("{")
+
+
+def to_run(source: str) -> list[str]:
+    return [c for c in EXAMPLES[source] if not reason_not_to_run(c) and not is_data(c)]
+
+
+def test_every_example_is_run_or_named() -> None:
+    everything = [command for commands in EXAMPLES.values() for command in commands]
+    unknown = [
+        command
+        for command in everything
+        if not (is_data(command) or reason_not_to_run(command) or command.startswith(RUN))
+    ]
+    assert unknown == []
+    unused = [begin for begin in NOT_RUN if not any(c.startswith(begin) for c in everything)]
+    assert unused == []
+    assert all(EXAMPLES[name] for name in EXAMPLES if name.endswith(("README.md", "BUTING.md")))
+    for command in ("", "train ", "validate ", "predict ", "serve "):
+        assert EXAMPLES[f"object2vec {command}--help"], command
+
+
+def write_pairs(path: Path, table: np.ndarray) -> None:
+    with path.open("w", encoding="utf-8") as stream:
+        for person, film, stars in table.tolist():
+            pair = {"in0": [person], "in1": [film], "label": stars}
+            stream.write(json.dumps(pair) + "\n")
+
+
+def fill(folder: Path, ratings: Ratings) -> None:
+    """Write the files that the examples name."""
+    for name in ("ratings", "train"):
+        write_pairs(folder / f"{name}.jsonl", ratings.train)
+    for name in ("dev", "validation", "test", "pairs"):
+        write_pairs(folder / f"{name}.jsonl", ratings.validation)
+    (text,) = blocks((ROOT / "container/README.md").read_text(encoding="utf-8"), "json")
+    (folder / "hyperparameters.json").write_text(text, encoding="utf-8")
+    shutil.copy(ROOT / "hyperparams.json", folder)
+    (folder / "request.json").write_text('{"instances": [{"in0": [1], "in1": [50]}]}')
+    for name in ("model", "output", "input/config", "input/data/train", "input/data/validation"):
+        (folder / "ml" / name).mkdir(parents=True)
+    for name in ("train", "validation"):
+        target = folder / f"ml/input/data/{name}/ratings.jsonl"
+        shutil.copy(folder / f"{name}.jsonl", target)
+    # so that the published width and epochs do not take minutes
+    job = {**json.loads(text), "epochs": "1", "enc_dim": "32"}
+    (folder / "ml/input/config/hyperparameters.json").write_text(json.dumps(job))
+
+
+class Shell:
+    """A folder of a newcomer, in which examples are typed one after the other."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self._servers: list[subprocess.Popen[bytes]] = []
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        self._environment = clean_environment(
+            {"PATH": path, "SAGEMAKER_BIND_TO_PORT": str(self.port), "image": "registry/name:1"}
+        )
+
+    def run(self, command: str) -> str:
+        """Run an example; what is changed in it are a port and the place of SageMaker's folder."""
+        command = re.sub(r"\b8080\b", str(self.port), command).replace("/opt/ml", "ml")
+        if command.startswith(SERVES):
+            self._serve(command)
+            return ""
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", command],
+            cwd=self.folder, env=self._environment, capture_output=True, timeout=600, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{command}\n{done.stderr.decode()}\n{done.stdout.decode()}"
+        return done.stdout.decode()
+
+    def _serve(self, command: str) -> None:
+        self.close()
+        with (self.folder / "log").open("wb") as log:
+            self._servers.append(
+                subprocess.Popen(
+                    ["bash", "-c", f"exec {command} --workers 1"],
+                    cwd=self.folder, env=self._environment, stdout=log, stderr=log,
+                )
+            )  # fmt: skip
+        wait_for(self._is_up, 90, "the server's start")
+
+    def _is_up(self) -> bool:
+        assert self._servers[-1].poll() is None, (self.folder / "log").read_text()
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/ping", timeout=5):
+                return True
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        for server in self._servers:
+            server.terminate()
+            server.wait(60)
+        self._servers.clear()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model of the first example: the one that the others ask."""
+    folder = tmp_path_factory.mktemp("trained")
+    fill(folder, RATINGS)
+    (command,) = (c for c in EXAMPLES["object2vec --help"] if c.startswith("object2vec train"))
+    Shell(folder).run(command)
+    return folder / "model"
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    fill(tmp_path, RATINGS)
+    shell = Shell(tmp_path)
+    try:
+        yield shell
+    finally:
+        shell.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("source", [name for name in EXAMPLES if to_run(name)])
+def test_the_examples_for_a_shell_run(source: str, shell: Shell, trained: Path) -> None:
+    commands = to_run(source)
+    if not commands[0].startswith("object2vec train"):
+        shutil.copytree(trained, shell.folder / "model")
+    for command in commands:
+        program = command.split()[0]
+        if shutil.which(program) is None and program in ("curl", "jq"):
+            pytest.skip(f"{program} is not installed")
+        if program == "curl" and not shell._servers:
+            shell.run(f"{SERVES} --model-dir model")
+        answer = shell.run(command)
+        if program == "curl":
+            scores = json.loads(answer)["predictions"][0]["scores"]
+            assert 0 < scores[0] < 6
+        if command.startswith("echo"):
+            assert 0 < json.loads(answer)["scores"][0] < 6
+
+
+def test_lines_of_data_are_sound() -> None:
+    found = [command for commands in EXAMPLES.values() for command in commands if is_data(command)]
+    assert len(found) >= 2
+    settings, _ = parse({"enc0_max_seq_len": 9, "enc0_vocab_size": 1000, "num_classes": 9})
+    pairs = from_records(map(json.loads, found), settings, channel="train")
+    assert isinstance(pairs, PairDataset) and len(pairs) == len(found)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_the_examples_that_train_are_good(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each that names ratings predicts those of MovieLens better than each person's mean does."""
+    monkeypatch.setenv("OBJECT2VEC_DATA", str(data_dir))
+    ratings = load_ratings(print)
+    fill(tmp_path, ratings)
+    shell, best = Shell(tmp_path), min(baseline_errors(ratings).values())
+    found = [
+        command
+        for source in ("README.md", "object2vec --help")
+        for command in EXAMPLES[source]
+        if command.startswith("object2vec train --train")
+    ]
+    assert len(found) == 2
+    truth = ratings.validation[:, 2]
+    for command in found:
+        shell.run(command)
+        lines = shell.run("object2vec predict --model-dir model --input dev.jsonl").splitlines()
+        scores = np.array([json.loads(line)["scores"][0] for line in lines])
+        error = float(np.mean((scores - truth) ** 2))
+        assert error < 0.9 * best, command
+    api = blocks((ROOT / "README.md").read_text(encoding="utf-8"), "python")[0]
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(api, names)  # the README's own text
+    metrics = names["model"].evaluate("test.jsonl")  # type: ignore[attr-defined]
+    assert metrics["mean_squared_error"] < 0.9 * best
+
+
+def modules_with_examples() -> list[str]:
+    return [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in sorted((ROOT / "object2vec").rglob("*.py"))
+        if ">>> " in path.read_text(encoding="utf-8")
+    ]
+
+
+@pytest.mark.parametrize("name", modules_with_examples())
+def test_the_examples_in_docstrings_run(name: str) -> None:
+    found = doctest.testmod(importlib.import_module(name))
+    assert found.attempted > 0
+    assert found.failed == 0
