@@ -6,6 +6,7 @@ import inspect
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Optional, Union
 
@@ -19,6 +20,7 @@ from object2vec.hyperparameters import Hyperparameters, LogLine, parse
 from object2vec.logs import LOGGER_NAME
 from object2vec.metrics import MetricAccumulator
 from object2vec.records import INPUTS
+from object2vec.training_log import JobStart
 
 if TYPE_CHECKING:
     import pandas
@@ -210,6 +212,7 @@ class Object2Vec:
         CustomerError
             The data do not fit the hyperparameters, or the loss is no longer finite.
         """
+        begun = time.time()
         for line in self._lines:
             _logger.log(line.level, "%s", line.text)
         hyperparameters = self._hyperparameters
@@ -217,6 +220,7 @@ class Object2Vec:
             raise CustomerError(
                 "There is nothing to train on: give a file, dicts or a data frame as 'train'."
             )
+        start = JobStart(begun, time.time() - begun)
         pairs = _read(train, hyperparameters, "train")
         others = [
             None if data is None else _read(data, hyperparameters, channel)
@@ -236,6 +240,7 @@ class Object2Vec:
             *others,
             auxiliary=vectors,
             progress=sys.stderr.isatty() if progress is None else progress,
+            start=start,
         )
         self._predictor = result.predictor
         self._metrics = {
