@@ -18,6 +18,7 @@ from object2vec.engine_type import choose_engine
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters import Hyperparameters, LogLine, parse
 from object2vec.logs import LOGGER_NAME
+from object2vec.memory_estimate import estimate_memory
 from object2vec.metrics import MetricAccumulator
 from object2vec.records import INPUTS
 from object2vec.training_log import JobStart
@@ -211,6 +212,8 @@ class Object2Vec:
         ------
         CustomerError
             The data do not fit the hyperparameters, or the loss is no longer finite.
+        PlatformError
+            The training cannot fit into the memory.
         """
         begun = time.time()
         for line in self._lines:
@@ -220,6 +223,7 @@ class Object2Vec:
             raise CustomerError(
                 "There is nothing to train on: give a file, dicts or a data frame as 'train'."
             )
+        estimate_memory(hyperparameters).check()
         start = JobStart(begun, time.time() - begun)
         pairs = _read(train, hyperparameters, "train")
         others = [
@@ -232,6 +236,8 @@ class Object2Vec:
             from object2vec.pretrained import read_auxiliary
 
             vectors = read_auxiliary(auxiliary, hyperparameters)
+        known = [pairs, *(data for data in others if data is not None)]
+        estimate_memory(hyperparameters, known).check()
         from object2vec.training import train as run_training
 
         result = run_training(

@@ -29,6 +29,7 @@ from object2vec.errors import (
 from object2vec.hyperparameters import HYPERPARAMETERS, Hyperparameters, parse
 from object2vec.logs import LOGGER_NAME
 from object2vec.manifest import refuse_original_model
+from object2vec.memory_estimate import estimate_memory
 from object2vec.stop_request import StoppedBeforeTraining, StopRequest
 from object2vec.training_log import JobStart
 from object2vec.version import __version__
@@ -123,11 +124,15 @@ def read_inputs(job: Job, begun: Optional[float] = None) -> Inputs:
     ------
     CustomerError
         The first thing that is not right, and for hyperparameters all of them.
+    PlatformError
+        The training cannot fit into the memory.
     """
     begun = begun or time.time()
     hyperparameters = _read_hyperparameters(job)
     _check_machines(job)
     _check_channels(job)
+    # before hours are spent on data for which there is no room
+    estimate_memory(hyperparameters).check()
     start = JobStart(begun, time.time() - begun)
     datasets = {
         name: _read_dataset(name, job.channels[name], hyperparameters)
@@ -137,6 +142,7 @@ def read_inputs(job: Job, begun: Optional[float] = None) -> Inputs:
     # the auxiliary channel may need MXNet
     choose_engine(hyperparameters)
     auxiliary = _read_auxiliary(job, hyperparameters)
+    estimate_memory(hyperparameters, list(datasets.values())).check()
     return Inputs(hyperparameters, datasets, auxiliary, start)
 
 
@@ -234,6 +240,7 @@ def summary(inputs: Inputs) -> str:
             f"{name}: {len(data):,} pairs, {len(data.in0.tokens):,} and "
             f"{len(data.in1.tokens):,} tokens{cut}, {_labels(inputs.hyperparameters, data)}"
         )
+    lines.append(estimate_memory(inputs.hyperparameters, list(inputs.datasets.values())).line())
     return "\n".join([*lines, "Hyperparameters and data are sound."])
 
 
