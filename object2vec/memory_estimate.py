@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -138,6 +139,9 @@ class _Job:
             for name, shape in parameter_shapes(hyperparameters).items()
         }
         self._largest = max(sizes.values())
+        # the parameters up to one that is drawn, and what it is copied from
+        stages = zip(itertools.accumulate(sizes.values()), sizes.values())
+        self._standing, self._drawn = max(stages, key=sum)
         tables = [size for name, size in sizes.items() if name.startswith("embed_")]
         self._tables = sum(tables)
         self._others = sum(sizes.values()) - self._tables
@@ -176,16 +180,19 @@ class _Job:
                 "'enc_dim', 'mlp_dim' or 'mlp_layers'",
             ),
         ]
+        copies = 3 if self._pretrained() else 1
         drawing = [replace(part, least=0) for part in common]
-        drawing.append(
+        drawing += [
+            Part("token tables", 0, self._standing, self._table_advice),
             Part(
                 "a parameter that is drawn",
-                (3 if self._vector_files() else 1) * self._largest,
-                2 * self._largest,
+                copies * self._largest,
+                self._drawn,
                 self._table_advice,
-            )
-        )
-        restoring = Part("the best epoch's parameters", self._tables + self._others)
+            ),
+        ]
+        again = self._tables + self._others if self._settings.epochs > 1 else 0
+        restoring = Part("the best epoch's parameters", again)
         return Estimate(
             (
                 tuple(drawing),
@@ -226,15 +233,16 @@ class _Job:
             )
         ]
 
-    def _vector_files(self) -> set[str]:
-        return {e.pretrained_embedding_file for e in self._settings.encoders} - {""}
-
     def _pretrained(self) -> list[Part]:
-        files = self._vector_files()
-        if not files:
-            return []
-        size = self._tables // 2 if len(files) == 1 else self._tables
-        return [Part("pretrained vectors", size)]
+        settings = self._settings
+        # what both sides share is there once
+        sources = {
+            (one.pretrained_embedding_file, one.vocab_file, one.vocab_size, one.token_embedding_dim)
+            for one in settings.encoders
+            if one.pretrained_embedding_file
+        }
+        size = sum(_NUMBER * rows * width for *_, rows, width in sources)
+        return [Part("pretrained vectors", size)] if sources else []
 
     def _data(self) -> list[Part]:
         if not self._datasets:
@@ -253,7 +261,7 @@ class _Job:
         return [Part("data", size)]
 
     def _batch(self) -> list[Part]:
-        if not self._datasets:
+        if not self._datasets or not len(self._datasets[0]):
             return []
         settings, train = self._settings, self._datasets[0]
         pairs = min(settings.mini_batch_size, len(train))

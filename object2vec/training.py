@@ -291,13 +291,14 @@ class _Training:
         trained: MetricAccumulator,
         validation: Optional[PairDataset],
     ) -> float:
+        seconds = time.time() - begun
         validated = None if validation is None else self._evaluate(validation)
         loss = (validated or trained).loss
         if not math.isfinite(loss):
             raise self._divergence.error(
                 "training" if validated is None else "validation", loss, epoch
             )
-        self._log.epoch_metrics(epoch, begun, trained, validated)
+        self._log.epoch_metrics(epoch, seconds, trained, validated)
         record: dict[str, float] = {"epoch": epoch}
         for split, accumulator in (("train", trained), ("validation", validated)):
             if accumulator is not None:

@@ -127,15 +127,13 @@ class TrainingLog:
     def epoch_metrics(
         self,
         epoch: int,
-        begun: float,
+        seconds: float,
         trained: MetricAccumulator,
         validated: Optional[MetricAccumulator],
     ) -> None:
-        """Tell an epoch's training and validation metrics."""
+        """Tell an epoch's metrics, and the seconds of its training without the validation."""
         logger.info("**************")
-        logger.info(
-            "Completed Epoch: %d, time taken: %s", epoch, timedelta(seconds=time.time() - begun)
-        )
+        logger.info("Completed Epoch: %d, time taken: %s", epoch, timedelta(seconds=seconds))
         for split, title, accumulator in (
             ("train", "Training metrics:  ", trained),
             ("validation", "Validation metrics:", validated),

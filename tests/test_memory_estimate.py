@@ -177,7 +177,7 @@ def test_published_jobs_fit_into_a_small_machine(name: str, memory: Any) -> None
     memory(4e9)
     estimate = estimate_memory(parse(PUBLISHED[name])[0])
     estimate.check()
-    assert estimate.bytes < 8e9
+    assert estimate.bytes < 4e9
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_published_jobs_fit_into_a_small_machine(name: str, memory: Any) -> None
         ({"tied_token_embedding_weight": True}, 1, 2),
         ({"token_embedding_storage_type": "row_sparse"}, 2, 2),
         ({"optimizer": "adagrad"}, 2, 1),
-        ({"optimizer": "sgd"}, 2, 0),
+        ({"optimizer": "sgd"}, 2, 0.5),  # what the second table is copied from when it is drawn
         ({"optimizer": "rmsprop"}, 2, 1.5),  # and a gradient of one table's size
     ],
 )
@@ -202,7 +202,7 @@ def test_tables_and_moments_count_once_each(
 def test_frozen_tables_have_no_moments() -> None:
     files = {"enc0_pretrained_embedding_file": "v.txt", "enc0_vocab_file": "v.json"}
     estimate = estimate_memory(parse({**BIG, **files})[0])
-    assert NEEDED / 3 <= estimate.least < 1.01 * NEEDED / 3
+    assert NEEDED / 2 <= estimate.least < 1.01 * NEEDED / 2  # one is copied when it is drawn
 
 
 def test_on_gpus_the_host_needs_one_parameter_at_a_time(

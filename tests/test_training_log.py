@@ -325,6 +325,26 @@ def test_writing_the_model_is_no_part_of_judging_it(
     assert sums["totaltime"] >= 600
 
 
+def test_an_epoch_s_time_is_without_its_validation(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss_sums = Predictor.loss_sums
+
+    def slowly(self: Predictor, *arguments: Any) -> np.ndarray:
+        time.sleep(2)
+        return loss_sums(self, *arguments)
+
+    monkeypatch.setattr(Predictor, "loss_sums", slowly)
+    pairs = topic_pairs(rng, 20, False)
+    stream = io.StringIO()
+    with logging_to(stream):
+        train(settings(enc0_network="pooled_embedding", epochs=1), pairs, pairs)
+    found = re.search(r"Completed Epoch: 0, time taken: 0:00:(\d\d\.\d+)", stream.getvalue())
+    updated = re.search(r'"update.time": \{"sum": ([\d.]+)', stream.getvalue())
+    assert found and updated
+    assert float(updated[1]) / 1000 - float(found[1]) >= 2
+
+
 def test_the_test_channel_s_batches_are_those_it_was_scored_in(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
