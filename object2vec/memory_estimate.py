@@ -23,8 +23,9 @@ _OF_NUMBERED_TOKEN = 40  # bytes, while `negative_sampling.fingerprints` works
 
 # Copies of a parameter that an optimizer keeps.
 _MOMENTS = {"adam": 2, "adadelta": 2, "adagrad": 1, "rmsprop": 1, "sgd": 0}
-# Arrays of a table's size that a step takes where it moves all rows: at least, and as a rule.
-_OF_ALL_ROWS = {"adadelta": (2, 4), "adagrad": (2, 4), "rmsprop": (1, 1)}
+# Arrays of a table's size that a step takes where it moves all rows: of the largest table at least,
+# and of all tables as a rule, because MXNet's engine frees them late.
+_OF_ALL_ROWS = {"adadelta": (2, 5.5), "adagrad": (2, 4.5), "rmsprop": (1, 1.0)}
 
 
 @dataclass(frozen=True)
@@ -226,8 +227,8 @@ class _Job:
         advice = f"{self._table_advice}, or take the optimizer adam"
         return [
             Part(
-                f"{settings.optimizer}'s step through all rows of a table",
-                most * largest,
+                f"{settings.optimizer}'s step through all rows of the tables",
+                round(most * sum(self._trained)),
                 least * largest,
                 advice,
             )
@@ -269,15 +270,19 @@ class _Job:
         of_pair = 4 * settings.enc_dim + 3 * compared
         of_pair += 4 * settings.mlp_layers * settings.mlp_dim
         numbers = pairs * of_pair
-        least = 0 if settings.bucket_width else pairs * (2 * settings.enc_dim + 2 * compared)
+        least = pairs * (2 * settings.enc_dim + 2 * compared)
+        batches = -(-len(train) // pairs)
         for encoder, lists in zip(settings.encoders, (train.in0, train.in1)):
             tokens = self._tokens(encoder, lists, pairs)
             numbers += round(tokens * self._numbers_of_token(encoder))
+            # some batch has the mean number of tokens
+            least += len(lists.tokens) // batches * self._least_of_token(encoder)
         return [
             Part(
                 "a batch's vectors and gradients",
                 _NUMBER * numbers,
-                _NUMBER * least,
+                # in a bucket there may be few pairs
+                0 if settings.bucket_width else _NUMBER * least,
                 "'mini_batch_size' or 'enc_dim'",
             )
         ]
@@ -297,13 +302,18 @@ class _Job:
         if encoder.network == "bilstm":
             return 4 * width + 9 * encoder.layers * enc_dim
         if encoder.network == "hcnn":
-            numbers, channels = 4 * width, width
-            for _ in range(encoder.layers):
-                filters = -(-enc_dim // encoder.layers)
-                numbers += 2 * encoder.cnn_filter_width * channels + 6 * filters
-                channels = filters
-            return numbers
+            return 4 * width + 2 * self._least_of_token(encoder) + 6 * enc_dim
         return 0 if self._by_vectors else 2 * width  # the rows' gradients
+
+    def _least_of_token(self, encoder: EncoderHyperparameters) -> int:
+        """Those of them that are there whatever happens: what lies under the filters."""
+        if encoder.network != "hcnn":
+            return 0
+        below = encoder.token_embedding_dim
+        # each layer has its share of enc_dim, and the last one's goes to no other
+        return encoder.cnn_filter_width * (
+            below + self._settings.enc_dim * (encoder.layers - 1) // encoder.layers
+        )
 
 
 def _runs_on_gpus(hyperparameters: Hyperparameters) -> bool:
