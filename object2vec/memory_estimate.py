@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from object2vec import engine_type
-from object2vec.arrays import PairDataset, TokenLists
+from object2vec.arrays import PairDataset
+from object2vec.batching import bucket_widths
 from object2vec.errors import PlatformError
 from object2vec.hyperparameters import EncoderHyperparameters, Hyperparameters
 from object2vec.parameter_shapes import compared_width, parameter_shapes
@@ -265,42 +267,61 @@ class _Job:
         if not self._datasets or not len(self._datasets[0]):
             return []
         settings, train = self._settings, self._datasets[0]
-        pairs = min(settings.mini_batch_size, len(train))
         compared = compared_width(settings)
         of_pair = 4 * settings.enc_dim + 3 * compared
         of_pair += 4 * settings.mlp_layers * settings.mlp_dim
-        numbers = pairs * of_pair
-        least = pairs * (2 * settings.enc_dim + 2 * compared)
-        batches = -(-len(train) // pairs)
-        for encoder, lists in zip(settings.encoders, (train.in0, train.in1)):
-            tokens = self._tokens(encoder, lists, pairs)
-            numbers += round(tokens * self._numbers_of_token(encoder))
-            # some batch has the mean number of tokens
-            least += len(lists.tokens) // batches * self._least_of_token(encoder)
+        of_tokens = [self._numbers_of_token(encoder) for encoder in settings.encoders]
+        largest = max(
+            pairs * of_pair + sum(map(operator.mul, tokens, of_tokens))
+            for pairs, *tokens in self._large_batches()
+        )
+        least = 0
+        if not settings.bucket_width:  # in a bucket there may be few pairs
+            pairs = min(settings.mini_batch_size, len(train))
+            batches = -(-len(train) // pairs)
+            least = pairs * (2 * settings.enc_dim + 2 * compared)
+            for encoder, lists in zip(settings.encoders, (train.in0, train.in1)):
+                # some batch has the mean number of tokens
+                least += len(lists.tokens) // batches * self._least_of_token(encoder)
         return [
             Part(
                 "a batch's vectors and gradients",
-                _NUMBER * numbers,
-                # in a bucket there may be few pairs
-                0 if settings.bucket_width else _NUMBER * least,
+                _NUMBER * round(largest),
+                _NUMBER * least,
                 "'mini_batch_size' or 'enc_dim'",
             )
         ]
 
-    def _tokens(self, encoder: EncoderHyperparameters, lists: TokenLists, pairs: int) -> float:
-        """Tokens of a large batch, padding included."""
-        lengths = lists.lengths
-        if encoder.network == "bilstm" and not self._by_vectors:
-            return float(pairs * lengths.max())
-        if self._settings.bucket_width:  # a batch of the longest
-            return float(np.partition(lengths, len(lengths) - pairs)[-pairs:].sum())
-        return float(pairs * lengths.mean() + 3 * math.sqrt(pairs) * lengths.std())
+    def _large_batches(self) -> list[tuple[float, float, float]]:
+        """Pairs of batches that may be the largest, and their tokens, padding included."""
+        settings, train = self._settings, self._datasets[0]
+        size, width = settings.mini_batch_size, settings.bucket_width
+        lengths = train.in0.lengths, train.in1.lengths
+        if not width:
+            pairs = min(size, len(train))
+            tokens = []
+            for encoder, each in zip(settings.encoders, lengths):
+                tokens.append(pairs * each.mean() + 3 * math.sqrt(pairs) * each.std())
+                if self._pads(encoder):
+                    tokens[-1] = pairs * each.max()
+            return [(pairs, *tokens)]
+        buckets, counts = np.unique(bucket_widths(*lengths, width), axis=0, return_counts=True)
+        counts = np.minimum(size, counts * (1 + settings.negative_sampling_rate))
+        # lists fill a bucket up to the middle of its last step
+        shorter = [0 if self._pads(encoder) else width / 2 for encoder in settings.encoders]
+        return [
+            (count, *(count * (bucket - shorter)))
+            for count, bucket in zip(counts.tolist(), buckets)
+        ]
+
+    def _pads(self, encoder: EncoderHyperparameters) -> bool:
+        return encoder.network == "bilstm" and not self._by_vectors
 
     def _numbers_of_token(self, encoder: EncoderHyperparameters) -> int:
         """Numbers that a step holds for a token, gradients included."""
         enc_dim, width = self._settings.enc_dim, encoder.token_embedding_dim
         if encoder.network == "bilstm":
-            return 4 * width + 9 * encoder.layers * enc_dim
+            return 4 * width + (24 if self._pads(encoder) else 9) * encoder.layers * enc_dim
         if encoder.network == "hcnn":
             return 4 * width + 2 * self._least_of_token(encoder) + 6 * enc_dim
         return 0 if self._by_vectors else 2 * width  # the rows' gradients
