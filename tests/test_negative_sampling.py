@@ -190,7 +190,7 @@ def test_the_loss_is_compared_with_what_the_best_epoch_drew(
     batches = TrainingBatches(pairs, 32, negative_sampling_rate=4, seed=hyperparameters.seed)
     for _ in range(result.best_epoch + 1):
         labels = np.concatenate([batch.labels for batch in batches.epoch()])
-    share = labels.mean()
+    share = labels.astype(np.float64).mean()
     entropy = -share * np.log(share) - (1 - share) * np.log(1 - share)
     (text,) = [message for message in caplog.messages if "nothing was learnt" in message]
     assert f"shares, {entropy:.5g}: " in text
