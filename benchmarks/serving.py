@@ -25,8 +25,8 @@ import numpy as np
 
 from object2vec import Object2Vec
 from object2vec.engine_type import choose_engine
+from object2vec.resources import cores
 from object2vec.serving.replies import reply_to
-from object2vec.serving.resources import cores
 from object2vec.serving.settings import Settings
 
 # The published MovieLens rating job.

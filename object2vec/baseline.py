@@ -40,13 +40,14 @@ def baseline_of(
     hyperparameters : Hyperparameters
         Their output layer and number of classes.
     negatives : int
-        How many labels 0 come on top.
+        How many labels 0 come on top: those that were drawn, not those that were asked for.
     """
     values = labels.astype(np.float64)
     if hyperparameters.is_regression:
         count = len(values) + negatives
         mean = values.sum() / count
-        variance = float((values**2).sum() / count - mean**2)
+        # around the mean, as the difference of two large numbers may be anything
+        variance = float((np.square(values - mean).sum() + negatives * mean**2) / count)
         return Baseline(np.array([mean], np.float32), variance, "always predicting the mean label")
     counts = np.bincount(values.astype(np.int64), minlength=hyperparameters.num_classes)
     counts[0] += negatives

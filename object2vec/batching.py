@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Optional
 
 import numpy as np
 
@@ -267,6 +268,13 @@ class TrainingBatches:
         Negatives for each pair whose label is not 0.
     seed : int
         Seed of the order and of the negatives.
+
+    Attributes
+    ----------
+    negatives : int
+        How many the latest draw gave: those of the first epoch before it begins, and from then on
+        those of the epoch that began last. Where the data hold almost every combination, they are
+        fewer than the rate asks for.
     """
 
     def __init__(
@@ -286,6 +294,7 @@ class TrainingBatches:
         self._sampler = (
             NegativeSampler(dataset, negative_sampling_rate) if negative_sampling_rate else None
         )
+        self._drawn: Optional[Joined] = self._draw()
 
     def buckets(self) -> list[Bucket]:
         """Describe the buckets of the given pairs (without negatives), the shortest first."""
@@ -303,17 +312,21 @@ class TrainingBatches:
 
     def epoch(self) -> Iterator[Batch]:
         """Yield the batches of one more epoch."""
-        if self._sampler is None:
-            rows = np.arange(len(self._given))
-            pairs = Joined(rows, rows, self._given.labels)
-        else:
-            pairs = self._sampler.draw(self._rng)
+        pairs, self._drawn = self._drawn or self._draw(), None
         for index, widths in self._plan(pairs):
             in0 = self._given.in0.take(pairs.in0[index])
             in1 = self._given.in1.take(pairs.in1[index])
             yield Batch(in0, in1, pairs.labels[index], widths or (widest(in0), widest(in1)))
 
-    def _plan(self, pairs: Joined) -> Iterator[tuple[np.ndarray, tuple[int, int] | None]]:
+    def _draw(self) -> Joined:
+        rows = np.arange(len(self._given))
+        pairs = Joined(rows, rows, self._given.labels)
+        if self._sampler is not None:
+            pairs = self._sampler.draw(self._rng)
+        self.negatives = len(pairs.labels) - len(rows)
+        return pairs
+
+    def _plan(self, pairs: Joined) -> Iterator[tuple[np.ndarray, Optional[tuple[int, int]]]]:
         order = self._rng.permutation(len(pairs.labels))
         if not self._bucket_width:
             for start in range(0, len(order), self._batch_size):

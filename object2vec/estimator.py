@@ -6,6 +6,7 @@ import inspect
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Optional, Union
 
@@ -18,8 +19,10 @@ from object2vec.errors import CustomerError
 from object2vec.estimator_parameters import Parameterized
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.logs import LOGGER_NAME
+from object2vec.memory_estimate import estimate_memory
 from object2vec.metrics import MetricAccumulator
 from object2vec.records import INPUTS
+from object2vec.training_log import JobStart
 
 if TYPE_CHECKING:
     import pandas
@@ -206,7 +209,10 @@ class Object2Vec(Parameterized):
         ------
         CustomerError
             The data do not fit the hyperparameters, or the loss is no longer finite.
+        PlatformError
+            The training cannot fit into the memory.
         """
+        begun = time.time()
         for line in self._lines:
             _logger.log(line.level, "%s", line.text)
         hyperparameters = self._hyperparameters
@@ -214,6 +220,8 @@ class Object2Vec(Parameterized):
             raise CustomerError(
                 "There is nothing to train on: give a file, dicts or a data frame as 'train'."
             )
+        estimate_memory(hyperparameters).check()
+        start = JobStart(begun, time.time() - begun)
         pairs = _read(train, hyperparameters, "train")
         others = [
             None if data is None else _read(data, hyperparameters, channel)
@@ -225,6 +233,8 @@ class Object2Vec(Parameterized):
             from object2vec.pretrained import read_auxiliary
 
             vectors = read_auxiliary(auxiliary, hyperparameters)
+        known = [pairs, *(data for data in others if data is not None)]
+        estimate_memory(hyperparameters, known).check()
         from object2vec.training import train as run_training
 
         result = run_training(
@@ -233,6 +243,7 @@ class Object2Vec(Parameterized):
             *others,
             auxiliary=vectors,
             progress=sys.stderr.isatty() if progress is None else progress,
+            start=start,
         )
         self._predictor = result.predictor
         self._metrics = {

@@ -52,11 +52,16 @@ def _lstms(prefix: str, encoder: EncoderHyperparameters, enc_dim: int) -> Shapes
     return shapes
 
 
-def _scorer(hyperparameters: Hyperparameters) -> Shapes:
-    shapes: Shapes = {}
-    columns = hyperparameters.enc_dim * sum(
+def compared_width(hyperparameters: Hyperparameters) -> int:
+    """Numbers that the comparators make of a pair."""
+    return hyperparameters.enc_dim * sum(
         _COMPARED[name] for name in hyperparameters.comparator_list
     )
+
+
+def _scorer(hyperparameters: Hyperparameters) -> Shapes:
+    shapes: Shapes = {}
+    columns = compared_width(hyperparameters)
     outputs = 1 if hyperparameters.is_regression else hyperparameters.num_classes
     layers = [f"mlp_fc{layer}" for layer in range(hyperparameters.mlp_layers)]
     for name in (*layers, "output_layer"):

@@ -55,8 +55,11 @@ class ParameterUpdates:
         by_vectors = on_one_cpu and takes_vectors(self._optimizer)
         self.gradient = Gradient.OF_VECTORS if by_vectors else Gradient.OF_TABLES
         tables = network.trained_tables()
+        self._parameters = [
+            one for one in network.params.values() if not (by_vectors and one in tables)
+        ]
         self._trainer = mx.gluon.Trainer(
-            [one for one in network.params.values() if not (by_vectors and one in tables)],
+            self._parameters,
             self._optimizer,
             kvstore=mx.kv.create(self.store) if len(contexts) > 1 else None,
             update_on_kvstore=False,
@@ -129,6 +132,13 @@ class ParameterUpdates:
                 part = slice(start, start + _ROWS_AT_ONCE)
                 self._catch_up(number, rows[part], factors[:, part])
             deferred.settled()
+
+    def release(self) -> None:
+        """Let go of the optimizer's moments; no step can follow."""
+        for parameter in self._parameters:
+            parameter._set_trainer(None)
+        self._deferred = []
+        del self._trainer, self._optimizer
 
     def _catch_up(self, number: int, rows: np.ndarray, factors: np.ndarray) -> None:
         if not len(rows):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Optional, Union
 
 import numpy as np
@@ -200,8 +200,17 @@ class Predictor:
         )
         return _finite(values, "scores")
 
-    def loss_sums(self, pairs: PairDataset) -> np.ndarray:
+    def loss_sums(
+        self, pairs: PairDataset, scored: Callable[[int], Any] = lambda count: None
+    ) -> np.ndarray:
         """Sum up what `network.Loss` reports over all pairs.
+
+        Parameters
+        ----------
+        pairs : PairDataset
+            Labelled pairs.
+        scored : callable
+            Is told of each batch how many pairs it had.
 
         Returns
         -------
@@ -213,6 +222,7 @@ class Predictor:
             outputs = self._score(pairs.in0.take(rows), pairs.in1.take(rows), is_raw=True)
             with np.errstate(invalid="ignore"):  # a loss without a number is told of as such
                 sums += self._sums(outputs.astype(np.float64), pairs.labels[rows])
+            scored(len(outputs))
         return sums
 
     def _score(self, in0: TokenLists, in1: TokenLists, *, is_raw: bool = False) -> np.ndarray:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import itertools
 import logging
 import math
 import os
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -22,24 +21,23 @@ from tqdm import tqdm
 from object2vec import artifacts
 from object2vec.arrays import PairDataset
 from object2vec.baseline import baseline_of
-from object2vec.batching import Batch, TrainingBatches
-from object2vec.cpu_kernels import UsedRows, check_queued
-from object2vec.device_arrays import to_device
+from object2vec.batching import TrainingBatches
+from object2vec.cpu_kernels import check_queued
+from object2vec.divergence import Divergence
 from object2vec.early_stopping import EarlyStopping
-from object2vec.encoder_inputs import EncoderInput, Gradient
 from object2vec.engine import one_at_a_time, tuned_for
-from object2vec.errors import CustomerError
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.kvstore import choose_contexts
 from object2vec.logs import LOGGER_NAME
-from object2vec.metrics import MetricAccumulator
+from object2vec.metrics import MetricAccumulator, RecordCounters
 from object2vec.mxnet_import import mx
 from object2vec.network import Object2VecNetwork
 from object2vec.parameter_updates import ParameterUpdates
 from object2vec.predictor import Predictor
 from object2vec.prefetch import prefetch
 from object2vec.pretrained import Auxiliary
-from object2vec.training_log import TrainingLog
+from object2vec.training_log import JobStart, TrainingLog
+from object2vec.training_step import TrainingStep
 
 logger = logging.getLogger(LOGGER_NAME)
 
@@ -76,25 +74,6 @@ class TrainingResult:
     interrupted: bool = False
 
 
-@dataclass(frozen=True)
-class _Shard:
-    """A device's part of a batch. A device without pairs takes one with the weight 0."""
-
-    context: Any
-    inputs: tuple[EncoderInput, ...]
-    labels: Any
-    weight: float
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """A batch on its devices, and the rows of each trained table that it uses."""
-
-    shards: list[_Shard]
-    count: int
-    used: list[UsedRows]
-
-
 def train(
     hyperparameters: Hyperparameters,
     train: PairDataset,
@@ -107,6 +86,7 @@ def train(
     host: str = "algo-1",
     stop: Callable[[], bool] = lambda: False,
     progress: bool = False,
+    start: Optional[JobStart] = None,
 ) -> TrainingResult:
     """Train a model.
 
@@ -130,6 +110,8 @@ def train(
         Before the first epoch's end that is the current one, marked as incomplete.
     progress : bool
         Show a progress bar on standard error instead of the lines every 100 batches.
+    start : JobStart, optional
+        The beginning of the job that this is part of; now by default.
 
     Returns
     -------
@@ -151,7 +133,7 @@ def train(
             auxiliary or Auxiliary((None, None), (None, None)),
             contexts or choose_contexts(hyperparameters.num_gpus),
             folder,
-            host,
+            TrainingLog(hyperparameters, host, start),
             progress,
         )
         stack.enter_context(run.tuned_engine())
@@ -165,7 +147,7 @@ class _Training:
         auxiliary: Auxiliary,
         contexts: list[Any],
         folder: Path,
-        host: str,
+        log: TrainingLog,
         progress: bool,
     ) -> None:
         self._settings = hyperparameters
@@ -173,12 +155,12 @@ class _Training:
         self._contexts = contexts
         self._folder = folder
         self._progress = progress
-        self._log = TrainingLog(hyperparameters, host)
+        self._log = log
         self._stopping = EarlyStopping(
             hyperparameters.early_stopping_patience, hyperparameters.early_stopping_tolerance
         )
         self._history: list[dict[str, float]] = []
-        self._largest_label = 0.0
+        self._negatives_of_best = 0  # that the best epoch drew
         self._saved: Optional[str] = None  # the digest of the model in the folder
         if hyperparameters.seed is None:
             self._seed = secrets.randbits(31)
@@ -198,6 +180,7 @@ class _Training:
         self._network.initialize(contexts, self._auxiliary.vectors)
         self._network.hybridize()
         self._updates = ParameterUpdates(settings, self._network, contexts)
+        self._step = TrainingStep(self._network, self._updates, contexts)
         logger.info("Create Store: %s", self._updates.store)
         parameters = self._network.params
         logger.info(
@@ -232,9 +215,9 @@ class _Training:
             seed=self._seed,
         )
         self._log.buckets(batches.buckets())
-        negatives = settings.negative_sampling_rate * int(np.count_nonzero(train.labels))
-        self._largest_label = float(np.abs(train.labels).max())
-        start = baseline_of(train.labels, settings, negatives)
+        self._divergence = Divergence(settings, self._auxiliary, train.labels)
+        # the first epoch's negatives are drawn already
+        start = baseline_of(train.labels, settings, batches.negatives)
         with one_at_a_time:
             self._network.set_output_bias(start.output)
         stopped_early = interrupted = False
@@ -247,23 +230,20 @@ class _Training:
             loss = self._judge(epoch, begun, trained, validation)
             judging = time.time()
             is_best = self._stopping.add(loss)
+            ended = time.time()
             stopped_early = self._stopping.should_stop
             if is_best:
+                self._negatives_of_best = batches.negatives
                 self._save(complete=True)
-            self._log.epoch_end(epoch, begun, judging, stopped_early)
+            self._log.epoch_end(epoch, begun, judging, ended, stopped_early)
             if stopped_early:
                 break
+        with one_at_a_time:
+            self._updates.release()
         self._restore_best(interrupted)
         if self._history:
-            if validation is not None:
-                start = baseline_of(validation.labels, settings)
-            self._log.warn_of_baseline(self._stopping.best_loss, start)
-        test_metrics = None
-        if test is not None and not interrupted:
-            begun = time.time()
-            scored = self._evaluate(test)
-            self._log.test_scores(begun, scored)
-            test_metrics = scored.values()
+            self._compare_with_baseline(train, validation)
+        test_metrics = None if test is None or interrupted else self._score(test)
         self._log.finished()
         return TrainingResult(
             self._predictor,
@@ -284,15 +264,15 @@ class _Training:
         begun = time.time()
         queued: collections.deque[tuple[list[Any], int]] = collections.deque()
         bar = tqdm(desc=f"Epoch {epoch}", unit=" pairs", disable=not self._progress, leave=False)
-        ahead = contextlib.closing(prefetch(self._prepared(batches.epoch())))
+        ahead = contextlib.closing(prefetch(self._step.prepared(batches.epoch())))
         with bar, ahead as batches_ahead:
             for prepared in batches_ahead:
                 if stop():
-                    self._settle()
+                    self._step.settle()
                     return None
                 count = prepared.count
                 with one_at_a_time:
-                    queued.append((self._step(prepared), count))
+                    queued.append((self._step.take(prepared), count))
                 counters.add(count)
                 if len(queued) > _IN_FLIGHT:
                     self._add_sums(accumulator, *queued.popleft(), epoch)
@@ -301,54 +281,8 @@ class _Training:
                     self._log.running(epoch, begun, accumulator.values())
         for totals, count in queued:
             self._add_sums(accumulator, totals, count, epoch)
-        self._settle()
+        self._step.settle()
         return accumulator
-
-    def _settle(self) -> None:
-        with one_at_a_time:
-            self._updates.settle()
-            mx.nd.waitall()
-        check_queued()
-
-    def _prepared(self, batches: Iterator[Batch]) -> Iterator[_Prepared]:
-        # runs in a thread of its own: it may copy to devices, but must run no other operators
-        network, updates = self._network, self._updates
-        for batch in batches:
-            shards, parts = [], batch.split(len(self._contexts))
-            for context, part in zip(self._contexts, parts):
-                weight = 1.0 if len(part) else 0.0
-                if not weight:
-                    part = batch.split(len(batch))[0]
-                inputs = network.prepare_pairs(part.sides, part.widths, context, updates.gradient)
-                labels = to_device(part.labels, context)
-                shards.append(_Shard(context, inputs, labels, weight))
-            used: list[UsedRows] = []
-            if updates.needs_rows:
-                used = network.used_rows([shard.inputs for shard in shards if shard.weight])
-            yield _Prepared(shards, len(batch), used)
-
-    def _step(self, batch: _Prepared) -> list[Any]:
-        network, updates = self._network, self._updates
-        updates.bring_up_to_date(batch.used)
-        objectives, totals, leaves = [], [], []
-        with mx.autograd.record():
-            for shard in batch.shards:
-                vectors = network.look_up_pairs(shard.inputs, shard.context)
-                if updates.gradient is Gradient.OF_VECTORS:
-                    leaves = network.by_table(vectors)
-                    for vector in itertools.chain(*leaves):
-                        vector.attach_grad()
-                embeddings = network.encode_pairs(shard.inputs, vectors)
-                objective, reported = network.loss(*embeddings, shard.labels)
-                if shard.weight:
-                    totals.append(reported)
-                else:
-                    objective = objective * shard.weight
-                objectives.append(objective)
-        mx.autograd.backward(objectives)
-        gradients = [[vector.grad for vector in of_table] for of_table in leaves]
-        updates.step(batch.count, batch.used, gradients)
-        return totals
 
     def _judge(
         self,
@@ -357,11 +291,14 @@ class _Training:
         trained: MetricAccumulator,
         validation: Optional[PairDataset],
     ) -> float:
+        seconds = time.time() - begun
         validated = None if validation is None else self._evaluate(validation)
         loss = (validated or trained).loss
         if not math.isfinite(loss):
-            raise self._diverged("validation", loss, epoch)
-        self._log.epoch_metrics(epoch, begun, trained, validated)
+            raise self._divergence.error(
+                "training" if validated is None else "validation", loss, epoch
+            )
+        self._log.epoch_metrics(epoch, seconds, trained, validated)
         record: dict[str, float] = {"epoch": epoch}
         for split, accumulator in (("train", trained), ("validation", validated)):
             if accumulator is not None:
@@ -371,26 +308,44 @@ class _Training:
         self._history.append(record)
         return loss
 
-    def _evaluate(self, pairs: PairDataset) -> MetricAccumulator:
+    def _compare_with_baseline(self, train: PairDataset, validation: Optional[PairDataset]) -> None:
+        if validation is None:
+            baseline = baseline_of(train.labels, self._settings, self._negatives_of_best)
+            self._log.warn_of_baseline(self._stopping.best_loss, "training", baseline)
+        else:
+            baseline = baseline_of(validation.labels, self._settings)
+            self._log.warn_of_baseline(self._stopping.best_loss, "validation", baseline)
+
+    def _evaluate(
+        self, pairs: PairDataset, scored: Callable[[int], Any] = lambda count: None
+    ) -> MetricAccumulator:
         accumulator = MetricAccumulator(self._settings.is_regression)
-        loss, score = self._predictor.loss_sums(pairs)
+        loss, score = self._predictor.loss_sums(pairs, scored)
         accumulator.update(loss, score, len(pairs))
         return accumulator
 
-    def _save(self, complete: bool) -> None:
+    def _score(self, test: PairDataset) -> dict[str, float]:
+        counters = RecordCounters()
+        counters.reset()
         begun = time.time()
-        self._saved = artifacts.save_model(
-            self._folder,
-            self._network,
-            metrics={
-                "best_epoch": self._stopping.best_epoch,
-                "best_loss": self._stopping.best_loss if complete else None,
-                "history": self._history,
-            },
-            vocabularies=self._auxiliary.vocabularies,
-            complete=complete,
-        )
-        self._log.milliseconds(begun, {"model.serialize.time": time.time() - begun})
+        with self._log.measured("model.score.time"):
+            scored = self._evaluate(test, counters.add)
+        self._log.test_scores(begun, scored, counters)
+        return scored.values()
+
+    def _save(self, complete: bool) -> None:
+        with self._log.measured("model.serialize.time"):
+            self._saved = artifacts.save_model(
+                self._folder,
+                self._network,
+                metrics={
+                    "best_epoch": self._stopping.best_epoch,
+                    "best_loss": self._stopping.best_loss if complete else None,
+                    "history": self._history,
+                },
+                vocabularies=self._auxiliary.vocabularies,
+                complete=complete,
+            )
 
     def _restore_best(self, interrupted: bool) -> None:
         begun = time.time()
@@ -407,7 +362,7 @@ class _Training:
         logger.info("Best model based on epoch %d. Best loss: %.3f", best, self._stopping.best_loss)
         if interrupted or best < len(self._history) - 1:
             artifacts.restore_parameters(self._folder, self._network, self._saved)
-        self._log.milliseconds(begun, {"finalize.time": time.time() - begun})
+        self._log.finalized(begun)
 
     def _add_sums(
         self, accumulator: MetricAccumulator, totals: list[Any], count: int, epoch: int
@@ -415,35 +370,7 @@ class _Training:
         loss, score = np.sum([sums.asnumpy() for sums in totals], axis=0, dtype=np.float64)
         check_queued()
         if not math.isfinite(loss):
-            raise self._diverged(
+            raise self._divergence.error(
                 "training", loss, epoch, has_moved=bool(epoch or accumulator.count)
             )
         accumulator.update(loss, score, count)
-
-    def _diverged(
-        self, which: str, loss: float, epoch: int, has_moved: bool = True
-    ) -> CustomerError:
-        became = "NaN" if math.isnan(loss) else "infinite"
-        if not has_moved:
-            return CustomerError(
-                f"The loss of the first batch, before anything was learnt, is {became}: a label or "
-                "a pretrained vector is too large for the squares of 32-bit numbers."
-            )
-        settings = self._settings
-        if self._is_too_large(settings):
-            return CustomerError(
-                f"The {which} loss became {became} in epoch {epoch}: a label or a pretrained "
-                "vector is too large for the squares of 32-bit numbers."
-            )
-        # finite until the parameters moved, and adadelta alone has no learning rate
-        has_rate = settings.optimizer != "adadelta"
-        advice = "; a lower 'learning_rate' usually mends this" if has_rate else ""
-        return CustomerError(f"The {which} loss became {became} in epoch {epoch}{advice}.")
-
-    def _is_too_large(self, settings: Hyperparameters) -> bool:
-        """Whether a step may meet an infinite number whatever the learning rate."""
-        vectors = [given.matrix[given.known] for given in self._auxiliary.vectors if given]
-        largest = max((float(np.abs(matrix).max(initial=0.0)) for matrix in vectors), default=0.0)
-        # vectors are multiplied with each other, and the product may be squared
-        squares = [largest**4, self._largest_label**2 if settings.is_regression else 0.0]
-        return settings.mini_batch_size * max(squares) > float(np.finfo(np.float32).max)

@@ -7,6 +7,7 @@ import faulthandler
 import logging
 import platform
 import signal
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,8 +30,10 @@ from object2vec.errors import (
 from object2vec.hyperparameters import HYPERPARAMETERS, Hyperparameters, parse
 from object2vec.logs import LOGGER_NAME
 from object2vec.manifest import refuse_original_model
+from object2vec.memory_estimate import estimate_memory
 from object2vec.stop_request import StoppedBeforeTraining, StopRequest
 from object2vec.text import counted, names
+from object2vec.training_log import JobStart
 from object2vec.version import __version__
 
 if TYPE_CHECKING:
@@ -78,11 +81,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Inputs:
-    """All that a job has read and checked: nothing of it needs a network yet."""
+    """All that a job has read and checked: nothing of it needs a network yet.
+
+    ``start`` says when it began, and how long its configuration took.
+    """
 
     hyperparameters: Hyperparameters
     datasets: Mapping[str, PairDataset] = field(default_factory=dict)
     auxiliary: Optional[Auxiliary] = None
+    start: JobStart = field(default_factory=JobStart)
 
 
 def job_from_environment(environment: Environment) -> Job:
@@ -105,18 +112,31 @@ def job_from_environment(environment: Environment) -> Job:
     )
 
 
-def read_inputs(job: Job) -> Inputs:
+def read_inputs(job: Job, begun: Optional[float] = None) -> Inputs:
     """Read and check everything, the cheapest first; MXNet is not needed for it.
+
+    Parameters
+    ----------
+    job : Job
+        What is read.
+    begun : float, optional
+        When the job began, in seconds since 1970; now by default.
 
     Raises
     ------
     CustomerError
         The first thing that is not right, and for hyperparameters all of them.
+    PlatformError
+        The training cannot fit into the memory.
     """
+    begun = begun or time.time()
     hyperparameters = _read_hyperparameters(job)
     _check_machines(job)
     _check_channels(job)
     _check_tuning_objective(job, hyperparameters)
+    # before hours are spent on data for which there is no room
+    estimate_memory(hyperparameters).check()
+    start = JobStart(begun, time.time() - begun)
     datasets = {
         name: _read_dataset(name, job.channels[name], hyperparameters)
         for name in DATA_CHANNELS
@@ -124,7 +144,9 @@ def read_inputs(job: Job) -> Inputs:
     }
     # the auxiliary channel may need MXNet
     choose_engine(hyperparameters)
-    return Inputs(hyperparameters, datasets, _read_auxiliary(job, hyperparameters))
+    auxiliary = _read_auxiliary(job, hyperparameters)
+    estimate_memory(hyperparameters, list(datasets.values())).check()
+    return Inputs(hyperparameters, datasets, auxiliary, start)
 
 
 def run(
@@ -223,6 +245,7 @@ def summary(inputs: Inputs) -> str:
             f"{counted(len(data.in1.tokens), 'token')}{cut}, "
             f"{_labels(inputs.hyperparameters, data)}"
         )
+    lines.append(estimate_memory(inputs.hyperparameters, list(inputs.datasets.values())).line())
     return "\n".join([*lines, "Hyperparameters and data are sound."])
 
 
@@ -235,9 +258,10 @@ def _labels(hyperparameters: Hyperparameters, data: PairDataset) -> str:
 
 
 def _train(read_job: Callable[[], Job], stop: StopRequest, progress: bool) -> int:
+    begun = time.time()
     with stop.interrupting():
         job = read_job()
-        inputs = read_inputs(job)
+        inputs = read_inputs(job, begun)
     # An exception may be lost in the middle of an import, so that a signal only is remembered.
     from object2vec.training import train
 
@@ -253,6 +277,7 @@ def _train(read_job: Callable[[], Job], stop: StopRequest, progress: bool) -> in
         host=job.host,
         stop=stop,
         progress=progress,
+        start=inputs.start,
     )
     if result.interrupted:
         _logger.info("Stopped by %s; the model is saved in %s.", _name(stop), job.model_dir)

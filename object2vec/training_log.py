@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Optional
+from typing import Optional, Union
 
 from object2vec.baseline import Baseline
 from object2vec.batching import Bucket
@@ -25,11 +28,32 @@ from object2vec.metrics import (
 
 logger = logging.getLogger(LOGGER_NAME)
 
-_BASELINE_SHARE = 0.99  # a loss above this share of the baseline's has learnt nothing
+# What the last line tells besides, where there is any of it.
+_AT_THE_END = ("model.serialize.time", "model.score.time")
+_BASELINE_SHARE = 0.99  # a loss from this share of the baseline's on has learnt hardly anything
+
+
+@dataclass(frozen=True)
+class JobStart:
+    """When a job began, and what it did before it read its data.
+
+    Attributes
+    ----------
+    begun : float
+        In seconds since 1970.
+    setup : float, optional
+        Seconds until its configuration was read and checked.
+    """
+
+    begun: float = field(default_factory=time.time)
+    setup: Optional[float] = None
 
 
 class TrainingLog:
     """Writes the log lines of one training.
+
+    The lines of times follow one another without a gap, as in the original: each span begins where
+    that of the one before ended, the first one with the job.
 
     Parameters
     ----------
@@ -37,12 +61,19 @@ class TrainingLog:
         What is trained.
     host : str
         Name of this machine in the lines that machines read.
+    start : JobStart, optional
+        The job's beginning; now by default.
     """
 
-    def __init__(self, hyperparameters: Hyperparameters, host: str) -> None:
+    def __init__(
+        self, hyperparameters: Hyperparameters, host: str, start: Optional[JobStart] = None
+    ) -> None:
         self._settings = hyperparameters
         self._host = host
-        self._begun = time.time()
+        self._building = time.time()
+        self._start = start or JobStart(self._building)
+        self._told = self._start.begun  # the end of the last span
+        self._durations: dict[str, list[float]] = collections.defaultdict(list)
         self.counters = RecordCounters()
 
     def buckets(self, buckets: list[Bucket]) -> None:
@@ -75,8 +106,9 @@ class TrainingLog:
 
     def initialized(self) -> None:
         """Mark the end of building the network."""
-        self.milliseconds(self._begun, {"initialize.time": time.time() - self._begun})
-        self._records("init_train_data_iter", self.counters, time.time())
+        now = time.time()
+        self._times({"initialize.time": now - self._building}, now)
+        self._records("init_train_data_iter", self.counters, now, time.time())
 
     def running(self, epoch: int, begun: float, values: Mapping[str, float]) -> None:
         """Tell how far an epoch is."""
@@ -95,15 +127,13 @@ class TrainingLog:
     def epoch_metrics(
         self,
         epoch: int,
-        begun: float,
+        seconds: float,
         trained: MetricAccumulator,
         validated: Optional[MetricAccumulator],
     ) -> None:
-        """Tell an epoch's training and validation metrics."""
+        """Tell an epoch's metrics, and the seconds of its training without the validation."""
         logger.info("**************")
-        logger.info(
-            "Completed Epoch: %d, time taken: %s", epoch, timedelta(seconds=time.time() - begun)
-        )
+        logger.info("Completed Epoch: %d, time taken: %s", epoch, timedelta(seconds=seconds))
         for split, title, accumulator in (
             ("train", "Training metrics:  ", trained),
             ("validation", "Validation metrics:", validated),
@@ -115,78 +145,137 @@ class TrainingLog:
                     logger.info(line)
         logger.info("**************")
 
-    def epoch_end(self, epoch: int, begun: float, judging: float, stopped_early: bool) -> None:
+    def epoch_end(
+        self, epoch: int, begun: float, judging: float, ended: float, stopped_early: bool
+    ) -> None:
         """Tell an epoch's times, records and throughput, and the progress of the training.
 
         Parameters
         ----------
         epoch : int
             From 0.
-        begun, judging : float
-            When the epoch began, and when early stopping began to judge it, in seconds since 1970.
+        begun, judging, ended : float
+            When the epoch began, when early stopping began to judge it and when it had done so, in
+            seconds since 1970. What it costs to keep the model comes after that.
         stopped_early : bool
             Whether it is the last one by early stopping.
         """
-        now, epochs = time.time(), self._settings.epochs
+        epochs = self._settings.epochs
         if stopped_early:
             logger.info("Early stopping criterion met! Stopping training at epoch: %d", epoch)
-        values = {"early_stop.time": 1000 * (now - judging), "update.time": 1000 * (now - begun)}
-        if epoch == 0:
-            values = {"epochs": epochs, **values}
-        logger.info(metrics_line(self._host, begun, now, values))
+        values = {"early_stop.time": ended - judging, "update.time": ended - begun}
+        self._times(values, ended, {"epochs": epochs} if epoch == 0 else {})
         if stopped_early:
             logger.info("Early stop condition met. Stopping training.")
         finished = stopped_early or epoch + 1 == epochs
         logger.info(progress_metric_line(self._host, epoch + 1, epochs, finished=finished))
-        self._records("training_data_iter", self.counters, begun, epoch)
-        rate = self.counters.records_since_reset / max(now - begun, 1e-9)
+        self._records("training_data_iter", self.counters, begun, ended, epoch)
+        rate = self.counters.records_since_reset / max(ended - begun, 1e-9)
         logger.info(throughput_metric_line(self._host, rate))
 
-    def test_scores(self, begun: float, scored: MetricAccumulator) -> None:
-        """Tell the test channel's metrics."""
-        values = scored.values()
+    @contextlib.contextmanager
+    def measured(self, name: str) -> Iterator[None]:
+        """Take the time of something that the last line tells of."""
+        begun = time.time()
+        yield
+        self._durations[name].append(time.time() - begun)
+
+    def finalized(self, begun: float) -> None:
+        """Tell how long it took to come back to the best model.
+
+        Parameters
+        ----------
+        begun : float
+            When it began, in seconds since 1970.
+        """
+        now = time.time()
+        self._times({"finalize.time": now - begun}, now)
+
+    def test_scores(
+        self, begun: float, scored: MetricAccumulator, counters: RecordCounters
+    ) -> None:
+        """Tell the test channel's metrics.
+
+        Parameters
+        ----------
+        begun : float
+            When scoring began, in seconds since 1970.
+        scored : MetricAccumulator
+            Of all its pairs.
+        counters : RecordCounters
+            Has counted the batches in which they were scored.
+        """
+        now, values = time.time(), scored.values()
         logger.info("Finished scoring on %d examples.", scored.count)
         logger.info("Test Metrics: %s", human_line(values))
-        counters = RecordCounters()
-        counters.reset()
-        counters.add(scored.count, -(-scored.count // self._settings.mini_batch_size))
-        self._records("test_data_iter", counters, begun)
+        self._records("test_data_iter", counters, begun, now)
         for line in (
             *score_lines(self._host, values),
             *quality_metric_lines(self._host, "test", values),
         ):
             logger.info(line)
-        self.milliseconds(begun, {"model.score.time": time.time() - begun})
-
-    def milliseconds(self, begun: float, seconds: Mapping[str, float]) -> None:
-        """Write durations, given in seconds, as one ``#metrics`` line."""
-        values = {name: 1000 * value for name, value in seconds.items()}
-        logger.info(metrics_line(self._host, begun, time.time(), values))
 
     def finished(self) -> None:
         """Tell how long it all took."""
-        self.milliseconds(self._begun, {"totaltime": time.time() - self._begun})
+        now = time.time()
+        times = {name: list(self._durations[name]) for name in _AT_THE_END}
+        if self._start.setup is not None:
+            times["setuptime"] = [self._start.setup]
+        self._times({**times, "totaltime": now - self._start.begun}, now)
 
-    def warn_of_baseline(self, best_loss: float, baseline: Baseline) -> None:
-        """Warn where the best loss is no better than that of a model that ignores its input."""
-        if baseline.loss > 0 and best_loss > _BASELINE_SHARE * baseline.loss:
-            settings = self._settings
-            names = ["epochs", "optimizer", "learning_rate", "weight_decay", "dropout"]
-            if settings.optimizer == "adadelta":
-                names.remove("learning_rate")  # it has no use there
-            logger.warning(
-                "The best loss %.4f is not below %.0f %% of %.4f, that of %s: nothing was learnt "
-                "with %s. Check these, and that the labels belong to their pairs.",
-                best_loss,
-                100 * _BASELINE_SHARE,
-                baseline.loss,
-                baseline.description,
-                ", ".join(f"{name}={getattr(settings, name)}" for name in names),
-            )
+    def warn_of_baseline(self, best_loss: float, of: str, baseline: Baseline) -> None:
+        """Warn where the best loss is hardly below that of a model that ignores its input.
+
+        Parameters
+        ----------
+        best_loss : float
+            Finite.
+        of : str
+            'validation' or 'training': what it and the baseline are of.
+        baseline : Baseline
+            That of the same pairs.
+        """
+        least = _BASELINE_SHARE * baseline.loss
+        if baseline.loss <= 0 or best_loss < least:
+            return
+        settings = self._settings
+        names = ["epochs", "optimizer", "learning_rate", "weight_decay", "dropout"]
+        if settings.optimizer == "adadelta":
+            names.remove("learning_rate")  # it has no use there
+        # significant digits, so that rounding turns no order around and hides no small loss
+        logger.warning(
+            "The best %s loss, %.5g, is not below %.5g, which is %.0f %% of the loss of %s, %.5g: "
+            "little or nothing was learnt with %s. Check these, and that the labels belong to "
+            "their pairs.",
+            of,
+            best_loss,
+            least,
+            100 * _BASELINE_SHARE,
+            baseline.description,
+            baseline.loss,
+            ", ".join(f"{name}={getattr(settings, name)}" for name in names),
+        )
+
+    def _times(
+        self,
+        seconds: Mapping[str, Union[float, list[float]]],
+        end: float,
+        others: Optional[Mapping[str, int]] = None,
+    ) -> None:
+        """Write durations as one ``#metrics`` line, in milliseconds; `others` as they are."""
+        values: dict[str, Union[float, list[float]]] = dict(others or {})
+        for name, value in seconds.items():
+            every = value if isinstance(value, list) else [value]
+            values[name] = [1000 * one for one in every]
+        logger.info(metrics_line(self._host, self._told, end, values))
+        self._told = end
 
     def _records(
-        self, meta: str, counters: RecordCounters, begun: float, epoch: Optional[int] = None
+        self,
+        meta: str,
+        counters: RecordCounters,
+        begun: float,
+        end: float,
+        epoch: Optional[int] = None,
     ) -> None:
-        logger.info(
-            metrics_line(self._host, begun, time.time(), counters.values(), epoch=epoch, meta=meta)
-        )
+        logger.info(metrics_line(self._host, begun, end, counters.values(), epoch=epoch, meta=meta))

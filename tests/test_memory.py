@@ -14,6 +14,7 @@ import pytest
 from small_jobs import random_lists, random_pairs, settings
 
 from object2vec.artifacts import save_model
+from object2vec.mxnet_import import mx
 from object2vec.predictor import Predictor
 from object2vec.training import train
 
@@ -73,6 +74,24 @@ def test_nothing_holds_a_network_that_was_dropped(
     del trained
     gc.collect()
     assert [reference() for reference in references] == [None] * len(references)
+
+
+def optimizers() -> int:
+    gc.collect()
+    kinds = mx.gluon.Trainer, mx.optimizer.Optimizer
+    return sum(issubclass(type(one), kinds) for one in gc.get_objects())
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adadelta"])
+def test_a_trained_model_does_not_hold_its_optimizer(
+    optimizer: str, rng: np.random.Generator
+) -> None:
+    """Adam's moments are twice the model."""
+    before = optimizers()
+    given = settings(enc0_network="pooled_embedding", optimizer=optimizer, epochs=1)
+    trained = train(given, random_pairs(rng, 20)).predictor
+    assert optimizers() == before
+    assert len(trained.scores(random_lists(rng, 2), random_lists(rng, 2))) == 2
 
 
 @pytest.mark.slow

@@ -7,11 +7,12 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from small_jobs import random_pairs
+from small_jobs import arrays, random_pairs, settings
 
 from object2vec.arrays import PairDataset, TokenLists
 from object2vec.batching import TrainingBatches
 from object2vec.negative_sampling import Joined, NegativeSampler, fingerprints
+from object2vec.training import train
 
 Pair = tuple[tuple[int, ...], tuple[int, ...]]
 
@@ -124,6 +125,75 @@ def test_a_dense_set_says_so_in_one_sentence(
     text = caplog.records[0].getMessage()
     assert "48 of 48 negatives" in text
     assert text.count(". ") == 0
+
+
+def dense_pairs(objects: int, positive_share: float, rng: np.random.Generator) -> PairDataset:
+    """Every combination of some objects; of the positive ones hardly a negative is left."""
+    tokens = np.arange(objects, dtype=np.int32)
+    first, second = np.repeat(tokens, objects), np.tile(tokens, objects)
+    labels = (rng.random(len(first)) < positive_share).astype(np.float32)
+    labels[:2] = 0, 1
+    return PairDataset(TokenLists.of_each(first), TokenLists.of_each(second), labels)
+
+
+def test_what_is_counted_is_what_was_drawn(rng: np.random.Generator) -> None:
+    """Before the first epoch and after each."""
+    pairs = dense_pairs(6, 1.0, rng)
+    planned = 10 * int(pairs.labels.sum())
+    batches = TrainingBatches(pairs, 8, negative_sampling_rate=10, seed=5)
+    counts = [batches.negatives]
+    for _ in range(6):
+        seen = sum(len(batch) for batch in batches.epoch())
+        assert seen == len(pairs) + batches.negatives
+        counts.append(batches.negatives)
+    assert counts[0] == counts[1]
+    assert all(count < planned for count in counts)
+    assert len(set(counts[1:])) > 1
+
+
+@pytest.mark.parametrize("head", ["softmax", "mean_squared_error"])
+def test_training_starts_from_the_shares_of_what_is_drawn(
+    head: str, rng: np.random.Generator
+) -> None:
+    pairs = dense_pairs(5, 1.0, rng)
+    hyperparameters = settings(
+        enc0_network="pooled_embedding",
+        output_layer=head,
+        negative_sampling_rate=4,
+        comparator_list="concat",
+    )
+    batches = TrainingBatches(pairs, 32, negative_sampling_rate=4, seed=hyperparameters.seed)
+    labels = np.concatenate([batch.labels for batch in batches.epoch()])
+    assert len(labels) < 5 * len(pairs)
+    before = train(hyperparameters, pairs, stop=lambda: True).predictor.network
+    bias = arrays(before)["output_layer_bias"]
+    if head == "softmax":
+        counts = np.bincount(labels.astype(int), minlength=2) + 1
+        np.testing.assert_allclose(bias, np.log(counts / counts.sum()), rtol=1e-5)
+    else:
+        np.testing.assert_allclose(bias, labels.mean(), rtol=1e-5)
+
+
+def test_the_loss_is_compared_with_what_the_best_epoch_drew(
+    rng: np.random.Generator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A weight decay that lets nothing be learnt: the loss stays the entropy of what was drawn."""
+    pairs = dense_pairs(5, 1.0, rng)
+    hyperparameters = settings(
+        enc0_network="pooled_embedding",
+        negative_sampling_rate=4,
+        epochs=3,
+        weight_decay=5000,
+        learning_rate=1e-6,
+    )
+    result = train(hyperparameters, pairs)
+    batches = TrainingBatches(pairs, 32, negative_sampling_rate=4, seed=hyperparameters.seed)
+    for _ in range(result.best_epoch + 1):
+        labels = np.concatenate([batch.labels for batch in batches.epoch()])
+    share = labels.astype(np.float64).mean()
+    entropy = -share * np.log(share) - (1 - share) * np.log(1 - share)
+    (text,) = [message for message in caplog.messages if "nothing was learnt" in message]
+    assert f"shares, {entropy:.5g}: " in text
 
 
 def test_one_pair_has_no_other(rng: np.random.Generator) -> None:

@@ -1,4 +1,4 @@
-"""The handler, settings, devices and resources of serving, without a running server."""
+"""The handler, settings and devices of serving, without a running server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from object2vec.errors import CustomerError, PlatformError
 from object2vec.kvstore import count_gpus
 from object2vec.mxnet_import import mx
 from object2vec.predictor import Predictor
-from object2vec.serving import devices, java, preflight, resources, server
+from object2vec.serving import devices, java, preflight, server
 from object2vec.serving.mms import Plan, command
 from object2vec.serving.plugin import build
 from object2vec.serving.replies import reply_to
@@ -329,7 +329,7 @@ def test_the_preferred_network_goes_to_the_device_and_the_other_to_the_cpu(
     assert got == json.loads(reply_to(predictor, mixed, {}, Settings()).body)
 
 
-# --- preflight, resources, Java, plugin
+# --- preflight, Java, plugin
 
 
 def test_preflight_measures_and_reports(model_dir: Path, tmp_path: Path) -> None:
@@ -338,44 +338,6 @@ def test_preflight_measures_and_reports(model_dir: Path, tmp_path: Path) -> None
     assert (findings.gpus, findings.complete) == (count_gpus(), True)
     with pytest.raises(CustomerError, match="holds no model"):
         preflight.check_model(tmp_path, None, StopRequest())
-
-
-@pytest.mark.parametrize(
-    ("files", "expected_cores", "expected_bytes"),
-    [
-        ({}, None, None),
-        ({"cpu.max": "max 100000", "memory.max": "max", "memory.current": "5"}, None, None),
-        ({"cpu.max": "50000 100000"}, 1, None),
-        ({"memory.max": "1000", "memory.current": "400"}, None, 600),
-        (
-            {
-                "cpu/cpu.cfs_quota_us": "100000",
-                "cpu/cpu.cfs_period_us": "100000",
-                "memory/memory.limit_in_bytes": "3000",
-                "memory/memory.usage_in_bytes": "1000",
-            },
-            1,
-            2000,
-        ),
-        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None, None),
-    ],
-)
-def test_a_container_s_limits_count(
-    files: dict[str, str],
-    expected_cores: Optional[int],
-    expected_bytes: Optional[int],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text + "\n")
-    monkeypatch.setattr(resources, "_CGROUP", tmp_path)
-    assert resources.cores() == (expected_cores or len(os.sched_getaffinity(0)))
-    if expected_bytes is None:
-        assert resources.memory_bytes() > 100 * MEBIBYTE
-    else:
-        assert resources.memory_bytes() == expected_bytes
 
 
 def test_a_java_that_does_not_start_is_passed_over(

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from small_jobs import VOCAB, arrays, random_pairs, settings, topic_pairs
 
-from object2vec import training
 from object2vec.arrays import PairDataset, TokenLists
 from object2vec.artifacts import load_model
+from object2vec.batching import Batch
 from object2vec.errors import CustomerError
 from object2vec.logs import logging_to
 from object2vec.mxnet_import import mx
@@ -468,7 +468,7 @@ def test_a_thread_that_fails_ends_the_training(
     def broken(self: Any, parts: int) -> list[Any]:
         raise MemoryError("no room")
 
-    monkeypatch.setattr(training.Batch, "split", broken)
+    monkeypatch.setattr(Batch, "split", broken)
     with pytest.raises(MemoryError, match="no room"):
         train(settings(enc0_network="pooled_embedding"), random_pairs(rng, 9))
 

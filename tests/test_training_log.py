@@ -6,21 +6,26 @@ import io
 import json
 import math
 import re
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import pytest
-from small_jobs import arrays, settings, topic_pairs
+from small_jobs import arrays, random_pairs, settings, topic_pairs
 
-from object2vec.arrays import PairDataset
-from object2vec.artifacts import load_model
-from object2vec.baseline import Baseline
+from object2vec import training_job
+from object2vec.arrays import PairDataset, TokenLists
+from object2vec.artifacts import load_model, save_model
+from object2vec.baseline import Baseline, baseline_of
 from object2vec.early_stopping import EarlyStopping
+from object2vec.environment import Channel
 from object2vec.logs import logging_to
 from object2vec.metrics import METRIC_DEFINITIONS
 from object2vec.predictor import Predictor
+from object2vec.stop_request import StopRequest
 from object2vec.training import TrainingResult, train
 from object2vec.training_log import TrainingLog
 
@@ -57,11 +62,15 @@ class Job:
     @property
     def metrics(self) -> list[dict[str, Any]]:
         """The contents of the ``#metrics`` lines."""
-        return [
-            json.loads(line[len("#metrics ") :])
-            for line in self.log.splitlines()
-            if line.startswith("#metrics ")
-        ]
+        return metrics_of(self.log)
+
+
+def metrics_of(log: str) -> list[dict[str, Any]]:
+    return [
+        json.loads(line[len("#metrics ") :])
+        for line in log.splitlines()
+        if line.startswith("#metrics ")
+    ]
 
 
 @pytest.fixture(scope="module", params=["softmax", "mean_squared_error"])
@@ -217,18 +226,211 @@ def test_the_best_model_is_kept(job: Job) -> None:
         np.testing.assert_array_equal(kept[name], value)
 
 
+# The keys of the original's lines, by their Meta; those of times, in their order.
+OF_TIMES = [
+    {"initialize.time"},
+    {"epochs", "early_stop.time", "update.time"},
+    {"early_stop.time", "update.time"},
+    {"finalize.time"},
+    {"model.serialize.time", "model.score.time", "setuptime", "totaltime"},
+]
+METAS = ["init_train_data_iter", "training_data_iter", "test_data_iter"]
+
+
+@pytest.fixture
+def whole_job(tmp_path: Path, rng: np.random.Generator) -> tuple[int, str]:
+    """A job from its files on whose second epoch is the best: the number of epochs and the log."""
+    channels = {}
+    for name in ("train", "validation", "test"):
+        pairs = topic_pairs(rng, 60, False)
+        rows = zip(pairs.in0.tokens.tolist(), pairs.in1.tokens.tolist(), pairs.labels.tolist())
+        file = tmp_path / f"{name}.jsonl"
+        file.write_text(
+            "".join(f'{{"in0":[{a}],"in1":[{b}],"label":{c:.0f}}}\n' for a, b, c in rows)
+        )
+        channels[name] = Channel(file, None)
+    given = settings(enc0_network="pooled_embedding", epochs=3).to_dict()
+    job = training_job.Job(given, "a test", channels, tmp_path / "model")
+    stream = io.StringIO()
+    with logging_to(stream):
+        assert training_job.run(lambda: job, pytest.fail, stop=StopRequest()) == 0
+    return 3, stream.getvalue()
+
+
+def test_the_metrics_lines_have_the_original_s_keys(whole_job: tuple[int, str]) -> None:
+    epochs, log = whole_job
+    lines = metrics_of(log)
+    times = [line for line in lines if "Meta" not in line["Dimensions"]]
+    expected = [*OF_TIMES[:2], *[OF_TIMES[2]] * (epochs - 1), *OF_TIMES[3:]]
+    assert [set(line["Metrics"]) for line in times] == expected
+    counted = [line for line in lines if "Meta" in line["Dimensions"]]
+    metas = [METAS[0], *[METAS[1]] * epochs, METAS[2]]
+    assert [line["Dimensions"]["Meta"] for line in counted] == metas
+    for line in counted:
+        assert set(line["Metrics"]) == COUNTERS
+        expected_dimensions = {"Algorithm", "Host", "Operation", "Meta"}
+        if line["Dimensions"]["Meta"] == METAS[1]:
+            expected_dimensions |= {"epoch"}
+        assert set(line["Dimensions"]) == expected_dimensions
+
+
+def test_the_spans_of_times_follow_one_another_from_the_job_s_beginning_on(
+    whole_job: tuple[int, str],
+) -> None:
+    lines = metrics_of(whole_job[1])
+    times = [line for line in lines if "Meta" not in line["Dimensions"]]
+    for before, after in zip(times, times[1:]):
+        assert before["EndTime"] == after["StartTime"]
+    last = times[-1]
+    total = last["Metrics"]["totaltime"]["sum"] / 1000
+    assert last["EndTime"] - times[0]["StartTime"] == pytest.approx(total, abs=1e-3)
+    # reading the data comes after the setup and before the network is built
+    setup = last["Metrics"]["setuptime"]["sum"] / 1000
+    built = times[0]["Metrics"]["initialize.time"]["sum"] / 1000
+    assert 0 < setup < times[0]["EndTime"] - times[0]["StartTime"] - built
+    # an epoch's counters have the span of its update.time, the test's that of model.score.time
+    spans = [line["EndTime"] - line["StartTime"] for line in lines if "Meta" in line["Dimensions"]]
+    told = [
+        line["Metrics"]["update.time"]["sum"] for line in times if "update.time" in line["Metrics"]
+    ]
+    told.append(last["Metrics"]["model.score.time"]["sum"])
+    assert spans[1:] == pytest.approx([value / 1000 for value in told], abs=0.2)
+
+
+def test_writing_the_model_is_no_part_of_judging_it(
+    rng: np.random.Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(*arguments: Any, **named: Any) -> str:
+        time.sleep(0.3)
+        return save_model(*arguments, **named)
+
+    monkeypatch.setattr("object2vec.artifacts.save_model", slowly)
+    stream = io.StringIO()
+    with logging_to(stream):
+        result = train(
+            settings(enc0_network="pooled_embedding", epochs=2, learning_rate=0.01),
+            topic_pairs(rng, 60, False),
+            model_dir=tmp_path,
+        )
+    assert result.best_epoch == 1
+    sums: dict[str, float] = {}
+    for line in metrics_of(stream.getvalue()):
+        if "Meta" not in line["Dimensions"]:
+            sums.update({name: value["sum"] for name, value in line["Metrics"].items()})
+            last = line["Metrics"]
+    assert sums["early_stop.time"] < 250
+    assert last["model.serialize.time"]["count"] == 2
+    assert last["model.serialize.time"]["min"] >= 300
+    assert "model.score.time" not in last  # there was no test channel
+    assert sums["totaltime"] >= 600
+
+
+def test_an_epoch_s_time_is_without_its_validation(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss_sums = Predictor.loss_sums
+
+    def slowly(self: Predictor, *arguments: Any) -> np.ndarray:
+        time.sleep(2)
+        return loss_sums(self, *arguments)
+
+    monkeypatch.setattr(Predictor, "loss_sums", slowly)
+    pairs = topic_pairs(rng, 20, False)
+    stream = io.StringIO()
+    with logging_to(stream):
+        train(settings(enc0_network="pooled_embedding", epochs=1), pairs, pairs)
+    found = re.search(r"Completed Epoch: 0, time taken: 0:00:(\d\d\.\d+)", stream.getvalue())
+    updated = re.search(r'"update.time": \{"sum": ([\d.]+)', stream.getvalue())
+    assert found and updated
+    assert float(updated[1]) / 1000 - float(found[1]) >= 2
+
+
+def test_the_test_channel_s_batches_are_those_it_was_scored_in(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = []
+
+    def in_sevens(self: Predictor, in0: TokenLists, in1: TokenLists) -> Iterator[np.ndarray]:
+        for start in range(0, len(in0), 7):
+            runs.append(start)
+            yield np.arange(start, min(start + 7, len(in0)))
+
+    monkeypatch.setattr(Predictor, "_pair_runs", in_sevens)
+    stream = io.StringIO()
+    with logging_to(stream):
+        pairs = topic_pairs(rng, 60, False)
+        train(settings(enc0_network="pooled_embedding", epochs=1), pairs, None, pairs)
+    (tested,) = [
+        line["Metrics"]
+        for line in metrics_of(stream.getvalue())
+        if line["Dimensions"].get("Meta") == "test_data_iter"
+    ]
+    assert tested["Total Batches Seen"]["sum"] == len(runs) == 9
+    assert tested["Total Records Seen"]["sum"] == 60
+
+
+def warning_of(
+    best_loss: float, loss: float, caplog: pytest.LogCaptureFixture, **given: Any
+) -> Optional[str]:
+    caplog.clear()
+    log = TrainingLog(settings(**given), "algo-1")
+    baseline = Baseline(np.zeros(1, np.float32), loss, "always predicting the mean label")
+    log.warn_of_baseline(best_loss, "training", baseline)
+    return caplog.messages[0] if caplog.messages else None
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "adadelta"])
 def test_the_warning_that_nothing_was_learnt_says_what_was_set_and_guesses_nothing(
     optimizer: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    log = TrainingLog(settings(optimizer=optimizer, epochs=3), "algo-1")
-    baseline = Baseline(np.zeros(1, np.float32), 1.0, "always predicting the mean label")
-    log.warn_of_baseline(0.98, baseline)
-    assert not caplog.records
-    log.warn_of_baseline(0.995, baseline)
+    given = {"optimizer": optimizer, "epochs": 3}
+    assert warning_of(0.98, 1.0, caplog, **given) is None
     rate = "" if optimizer == "adadelta" else "learning_rate=0.0004, "
-    assert caplog.records[0].getMessage() == (
-        "The best loss 0.9950 is not below 99 % of 1.0000, that of always predicting the mean "
-        f"label: nothing was learnt with epochs=3, optimizer={optimizer}, {rate}weight_decay=0.0, "
-        "dropout=0.0. Check these, and that the labels belong to their pairs."
+    assert warning_of(0.995, 1.0, caplog, **given) == (
+        "The best training loss, 0.995, is not below 0.99, which is 99 % of the loss of always "
+        "predicting the mean label, 1: little or nothing was learnt with epochs=3, optimizer="
+        f"{optimizer}, {rate}weight_decay=0.0, dropout=0.0. Check these, and that the labels "
+        "belong to their pairs."
     )
+
+
+COMPARED = re.compile(r"The best training loss, (\S+), is not below (\S+), which is 99 %")
+
+
+def test_the_warning_s_comparison_holds_for_the_numbers_it_prints(
+    rng: np.random.Generator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also close to the threshold, where rounding could turn the two around, and at any size."""
+    for size in (1e-30, 3e-5, 0.7, 1.0984, 5e7, 1e60):
+        least = 0.99 * size
+        near = [least * (1 + step) for step in (-1e-4, -1e-7, 0, 1e-7, 1e-4, 1e-2)]
+        for loss in [*near, *(size * rng.uniform(0.9, 1.1, size=20))]:
+            text = warning_of(loss, size, caplog)
+            assert (text is None) == (loss < least)
+            if text is not None:
+                found = COMPARED.match(text)
+                assert found, text
+                best, threshold = map(float, found.groups())
+                assert best >= threshold > 0
+                assert best == pytest.approx(loss, rel=1e-4)
+
+
+def test_a_warning_about_one_epoch_of_random_pairs_is_true(
+    rng: np.random.Generator, caplog: pytest.LogCaptureFixture
+) -> None:
+    pairs = random_pairs(rng, 100, classes=3, shortest=1)
+    hyperparameters = settings(enc0_network="hcnn", num_classes=3, epochs=1)
+    loss = train(hyperparameters, pairs).best_loss
+    least = 0.99 * baseline_of(pairs.labels, hyperparameters).loss
+    found = [match for match in map(COMPARED.match, caplog.messages) if match]
+    assert len(found) == (loss >= least)
+    assert all(float(match[1]) >= float(match[2]) for match in found)
+
+
+def test_a_baseline_of_large_labels_is_their_variance() -> None:
+    """A small difference between large numbers."""
+    labels = np.array([1e7, 1e7 + 1, 1e7 + 2, 1e7 + 3], np.float32)
+    regression = settings(output_layer="mean_squared_error")
+    assert baseline_of(labels, regression).loss == 1.25
+    with_zeros = np.concatenate([labels, np.zeros(3)]).astype(np.float64)
+    assert baseline_of(labels, regression, 3).loss == pytest.approx(with_zeros.var())

@@ -18,9 +18,9 @@ from object2vec.errors import (
     PlatformError,
     UnsoundModelError,
 )
+from object2vec.resources import memory_bytes
 from object2vec.serving.children import ending, run
 from object2vec.serving.isolation import prelude, python_command
-from object2vec.serving.resources import memory_bytes
 from object2vec.serving.stopping import StopRequest
 
 _ERRORS = {

@@ -17,12 +17,12 @@ from typing import Optional, Union
 
 from object2vec.errors import CustomerError, PlatformError
 from object2vec.logs import LOGGER_NAME
+from object2vec.resources import cores, memory_bytes
 from object2vec.serving import mms
 from object2vec.serving.children import ending
 from object2vec.serving.home import server_home
 from object2vec.serving.java import find_java
 from object2vec.serving.preflight import Findings, check_model
-from object2vec.serving.resources import cores, memory_bytes
 from object2vec.serving.settings import MEBIBYTE, Settings, check_port
 from object2vec.serving.stopping import POLL_SECONDS, Stopped, StopRequest, noted_signals
 from object2vec.serving.worker import PID_FILE

@@ -1,0 +1,247 @@
+"""The estimate of a training's memory, against real processes, and what is refused by it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small_jobs import random_pairs, settings
+
+from object2vec import Object2Vec, cli, engine_type, resources
+from object2vec.errors import PlatformError
+from object2vec.hyperparameters import parse
+from object2vec.memory_estimate import Estimate, Part, estimate_memory, in_units
+
+PUBLISHED = json.loads(
+    (Path(__file__).parent / "data" / "published_hyperparameters.json").read_text(encoding="utf-8")
+)
+# Ends with the estimate, its least and the process's peak, in bytes.
+PROGRAM = """
+import json, logging, sys
+import numpy as np
+from object2vec.arrays import PairDataset, TokenLists
+from object2vec.engine_type import choose_engine
+from object2vec.hyperparameters import parse
+from object2vec.memory_estimate import estimate_memory
+
+logging.disable(logging.CRITICAL)
+common = {"_seed": 1, "enc0_max_seq_len": 50, "epochs": 2, "mini_batch_size": 500, "mlp_dim": 64}
+settings = parse({**common, **json.loads(sys.argv[1])})[0]
+rng = np.random.default_rng(1)
+
+def lists(encoder):
+    lengths = rng.integers(1, 21, 1500)
+    tokens = rng.integers(0, encoder.vocab_size, lengths.sum())
+    return TokenLists.from_lengths(tokens.astype(np.int32), lengths)
+
+labels = rng.integers(0, 2, 1500).astype(np.float32)
+pairs = PairDataset(lists(settings.enc0), lists(settings.enc1), labels)
+estimate = estimate_memory(settings, [pairs])
+choose_engine(settings)
+from object2vec.training import train
+train(settings, pairs)
+with open("/proc/self/status") as file:
+    peak = next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
+print(estimate.bytes, estimate.least, peak)
+"""
+POOLED = {"enc0_network": "pooled_embedding", "enc0_vocab_size": 250_000, "enc_dim": 256}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "given",
+    [
+        {**POOLED},
+        {
+            **POOLED,
+            "token_embedding_storage_type": "row_sparse",
+            "tied_token_embedding_weight": True,
+        },
+        {**POOLED, "optimizer": "sgd"},
+        {**POOLED, "optimizer": "adadelta", "tied_token_embedding_weight": True},
+        {**POOLED, "optimizer": "rmsprop"},
+        {"enc0_network": "hcnn", "enc0_vocab_size": 100_000, "enc_dim": 512},
+        {"enc0_network": "bilstm", "enc0_vocab_size": 100_000, "enc_dim": 512},
+    ],
+    ids=["adam", "row_sparse tied", "sgd", "adadelta", "rmsprop", "hcnn", "bilstm"],
+)
+def test_the_estimate_is_honest(given: dict[str, Any]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, json.dumps(given)],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    estimated, least, peak = map(int, done.stdout.split()[-3:])
+    assert 0.35 * peak < least <= peak, done.stdout
+    assert 0.75 * peak < estimated < 1.5 * peak, done.stdout
+
+
+@pytest.fixture
+def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Sets the bytes that the machine says are available."""
+    folder = tmp_path / "proc"
+    folder.mkdir()
+    monkeypatch.setattr(resources, "_PROC", folder)
+    monkeypatch.setattr(resources, "_CGROUP", tmp_path)
+
+    def set_available(count: float) -> None:
+        (folder / "meminfo").write_text(f"MemAvailable: {int(count) // 1024} kB\n")
+
+    yield set_available
+
+
+BIG = {
+    "enc0_network": "pooled_embedding",
+    "enc0_vocab_size": 3_000_000,
+    "enc0_max_seq_len": 2,
+    "enc_dim": 700,
+    "mlp_dim": 64,
+}
+# Two tables of 8.4 GB, twice as much for the moments.
+NEEDED = 3 * 2 * 3_000_000 * 700 * 4
+
+
+@pytest.mark.parametrize("way", ["validate", "train", "fit"])
+def test_a_training_that_cannot_fit_is_refused_before_its_data_are_read(
+    way: str, memory: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    memory(24e9)
+    (tmp_path / "data.jsonl").write_text("no JSON\n")
+    if way == "fit":
+        with pytest.raises(PlatformError) as caught:
+            Object2Vec(**BIG).fit(str(tmp_path / "data.jsonl"))
+        text = str(caught.value)
+    else:
+        given = [part for name, value in BIG.items() for part in ("-p", f"{name}={value}")]
+        given += ["--train", str(tmp_path / "data.jsonl"), "--model-dir", str(tmp_path / "model")]
+        assert cli.main([way, *given]) == PlatformError.exit_code
+        text = capsys.readouterr().err.strip().splitlines()[-1]
+    assert text.endswith(
+        "The training needs 50.4 GB of memory or more, 33.6 GB of it for adam's moments of the "
+        "token tables, but this machine has 24.0 GB left: lower 'enc0_vocab_size' or 'enc_dim', "
+        "or take the optimizer sgd, which keeps none of it, or use a machine with more memory."
+    )
+    assert not (tmp_path / "model").exists()
+
+
+def test_only_what_surely_cannot_fit_is_refused(memory: Any) -> None:
+    estimate = estimate_memory(parse(BIG)[0])
+    assert NEEDED < estimate.least < 1.01 * NEEDED
+    assert estimate.bytes > estimate.least
+    memory(estimate.least - 1024)
+    with pytest.raises(PlatformError):
+        estimate.check()
+    memory(estimate.least + 1024)
+    estimate.check()
+
+
+def test_where_the_memory_is_unknown_nothing_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resources, "_PROC", tmp_path)
+    Estimate(((Part("all there is", 1 << 60, 1 << 60),),)).check()
+
+
+def test_a_container_s_limit_refuses_too(memory: Any, tmp_path: Path) -> None:
+    memory(80e9)
+    (tmp_path / "memory.max").write_text("16000000000\n")
+    (tmp_path / "memory.current").write_text("1000000000\n")
+    with pytest.raises(PlatformError, match=r"this container has 15\.0 GB left"):
+        estimate_memory(parse(BIG)[0]).check()
+
+
+def test_validate_tells_the_estimate(
+    memory: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    memory(4e9)
+    (tmp_path / "data.jsonl").write_text('{"in0": [1], "in1": [2], "label": 1}\n')
+    given = [part for name, value in BIG.items() for part in ("-p", f"{name}={value}")]
+    given += ["-p", "enc_dim=50", "--train", str(tmp_path / "data.jsonl")]
+    assert cli.main(["validate", *given]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2] == (
+        "memory: about 3.9 GB in training: 2.4 GB adam's moments of the token tables, 1.2 GB token "
+        "tables, 300 MB the program"
+    )
+
+
+def test_what_the_data_need_comes_on_top(memory: Any, rng: np.random.Generator) -> None:
+    """A batch of 10,000 pairs whose comparison is 40,000 numbers wide."""
+    given = settings(enc0_network="pooled_embedding", enc_dim=10_000, mini_batch_size=10_000)
+    pairs = random_pairs(rng, 10_000)
+    before, after = estimate_memory(given), estimate_memory(given, [pairs])
+    assert after.least - before.least == 4 * 10_000 * (2 * 10_000 + 2 * 40_000)
+    few = estimate_memory(given, [random_pairs(rng, 10)])
+    assert few.least - before.least == 4 * 10 * (2 * 10_000 + 2 * 40_000)
+    memory(before.least + 1e8)
+    before.check()
+    with pytest.raises(PlatformError, match="lower 'mini_batch_size' or 'enc_dim'"):
+        after.check()
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_jobs_fit_into_a_small_machine(name: str, memory: Any) -> None:
+    memory(4e9)
+    estimate = estimate_memory(parse(PUBLISHED[name])[0])
+    estimate.check()
+    assert estimate.bytes < 4e9
+
+
+@pytest.mark.parametrize(
+    ("given", "tables", "moments"),
+    [
+        ({}, 2, 2),
+        ({"tied_token_embedding_weight": True}, 1, 2),
+        ({"token_embedding_storage_type": "row_sparse"}, 2, 2),
+        ({"optimizer": "adagrad"}, 2, 1),
+        ({"optimizer": "sgd"}, 2, 0.5),  # what the second table is copied from when it is drawn
+        ({"optimizer": "rmsprop"}, 2, 1.5),  # and a gradient of one table's size
+    ],
+)
+def test_tables_and_moments_count_once_each(
+    given: dict[str, Any], tables: int, moments: float
+) -> None:
+    estimate = estimate_memory(parse({**BIG, **given})[0])
+    expected = tables * 3_000_000 * 700 * 4 * (1 + moments)
+    assert expected <= estimate.least < 1.01 * expected
+
+
+def test_frozen_tables_have_no_moments() -> None:
+    files = {"enc0_pretrained_embedding_file": "v.txt", "enc0_vocab_file": "v.json"}
+    estimate = estimate_memory(parse({**BIG, **files})[0])
+    assert NEEDED / 2 <= estimate.least < 1.01 * NEEDED / 2  # one is copied when it is drawn
+
+
+def test_on_gpus_the_host_needs_one_parameter_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_type, "NVIDIA_DRIVER", tmp_path)
+    assert estimate_memory(parse(BIG)[0]).least == 3_000_000 * 700 * 4
+    on_cpu = {**BIG, "_num_gpus": 0}
+    assert estimate_memory(parse(on_cpu)[0]).least >= NEEDED
+
+
+def test_the_line_names_the_parts_in_human_numbers(rng: np.random.Generator) -> None:
+    given = settings(enc0_network="pooled_embedding", enc0_vocab_size=3_000_000, enc_dim=100)
+    line = estimate_memory(given, [random_pairs(rng, 30)]).line()
+    assert line == (
+        "memory: about 7.5 GB in training: 4.8 GB adam's moments of the token tables, 2.4 GB token "
+        "tables, 300 MB the program"
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 MB"), (999e6, "999 MB"), (1e9, "1.0 GB"), (48.25e9, "48.2 GB"), (2e13, "20,000.0 GB")],
+)
+def test_bytes_for_people(count: float, text: str) -> None:
+    assert in_units(count) == text
