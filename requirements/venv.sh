@@ -39,6 +39,8 @@ command -v "${CC:-cc}" >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 ||
     fail "there is no C compiler, which object2vec and gluonnlp need (Debian, Ubuntu: apt install gcc)."
 
 "$python" -m venv --clear "$folder"
+# What is left of another build would be found before what is built now.
+rm -f object2vec/_cpu_kernels.*.so
 # One pip for all: those that come with Python 3.9 to 3.12 differ in what they know of constraints.
 "$folder/bin/python" -m pip install --quiet --disable-pip-version-check pip==25.3
 
