@@ -88,6 +88,6 @@ $(STAMP): FORCE
 endif
 endif
 
-$(STAMP): setup.py object2vec/version.py $(wildcard object2vec/*.[ch] requirements/build* requirements/venv.sh)
+$(STAMP): setup.py object2vec/version.py $(wildcard object2vec/*.[ch] requirements/venv.sh)
 	requirements/venv.sh $(VENV) $(PYTHON)
 	@touch $(STAMP)

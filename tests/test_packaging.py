@@ -34,14 +34,16 @@ MODULES_WITHOUT_MXNET = (
 )
 
 
-def run_python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_python(
+    *arguments: str, seconds: float = 120, **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=seconds,
         check=False,
     )
 
@@ -192,7 +194,8 @@ def build_wheel(folder: Path, **environment: str) -> subprocess.CompletedProcess
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "NOTICE"):
         shutil.copy(ROOT / name, folder / "source")
     command = ("-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "--quiet")
-    return run_python(*command, "--wheel-dir", str(folder), str(folder / "source"), **environment)
+    command += ("--wheel-dir", str(folder), str(folder / "source"))
+    return run_python(*command, seconds=280, **environment)
 
 
 @pytest.fixture(scope="module")
@@ -256,6 +259,12 @@ def test_wheel_states_version_and_pythons(metadata: Message) -> None:
 def test_changelog_knows_the_version() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"## [{object2vec.__version__}]" in changelog
+
+
+@pytest.mark.parametrize("name", ["README.md", "container/README.md", "examples/README.md"])
+def test_images_in_the_docs_have_the_version(name: str) -> None:
+    tags = re.findall(r"object2vec:(\d+\.\d+\.\d+)", (ROOT / name).read_text(encoding="utf-8"))
+    assert set(tags) <= {object2vec.__version__}
 
 
 def required(metadata: Message) -> set[str]:
