@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the package is, what it needs, and why each need has its bounds."""
 
 from __future__ import annotations

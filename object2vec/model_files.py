@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Opens the files of a model directory once, so that what is checked is what is read."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A strict reader of MXNet's parameter files: nothing in a file decides what memory is taken.
 
 MXNet's own reader trusts its file: a wrong number of axes overwrites its stack. A file of dense

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Make a virtual environment with object2vec (editable), its serving parts and its test tools.
 # Usage: requirements/venv.sh FOLDER [PYTHON]; run in the top folder of the project.
 set -eu

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # The sdist, and from it the wheel for this platform, which serves Python 3.9 and all newer.
 # Usage: requirements/wheel.sh PYTHON FOLDER; PYTHON is that of an environment with the extra `test`.
 # Run in the top folder of the project.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A program for another environment's Python: asks a model through the installed package's API.
 
 ``python -I tests/installed_package.py MODEL`` prints as JSON what test_install.py compares.

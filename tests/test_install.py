@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The wheel and the sdist in empty environments of several Pythons, used as a user uses them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The package as a user gets it: what importing costs, what is in the wheel, what it asks for."""
 
 from __future__ import annotations
@@ -265,6 +266,33 @@ def test_changelog_knows_the_version() -> None:
 def test_images_in_the_docs_have_the_version(name: str) -> None:
     tags = re.findall(r"object2vec:(\d+\.\d+\.\d+)", (ROOT / name).read_text(encoding="utf-8"))
     assert set(tags) <= {object2vec.__version__}
+
+
+# Licence headers
+
+
+def source_files() -> list[Path]:
+    """What is run or compiled; scripts without an ending are known by their first line."""
+    folders = (*CODE_FOLDERS, "requirements", ".ci")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
+    return [
+        path
+        for path in (ROOT / "setup.py", *files)
+        if path.suffix in (".py", ".sh", ".c", ".h", ".java")
+        or (not path.suffix and path.read_bytes()[:2] == b"#!")
+    ]
+
+
+def test_every_source_file_names_its_licence() -> None:
+    text = "SPDX-License-Identifier: Apache-2.0"
+    without = []
+    for path in source_files():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        first = lines[1] if lines[0].startswith("#!") else lines[0]
+        comment = f"/* {text} */" if path.suffix in (".c", ".h", ".java") else f"# {text}"
+        if first != comment:
+            without.append(str(path.relative_to(ROOT)))
+    assert not without, f"the first line, or the one after #!, should be the comment {text!r}"
 
 
 def required(metadata: Message) -> set[str]:
