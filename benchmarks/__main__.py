@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``python -m benchmarks NAME [options]`` runs the benchmark in the module of that name."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """gensim's models of documents and words on the documents of a workload: another task of its kind.
 
 They learn vectors from the words themselves, without pairs, labels or an MLP. Their speed stands

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Scores and embeddings in process: Object2Vec's predictor beside the same network in PyTorch.
 
 ``python -m benchmarks inference [--workload pooled hcnn] [--rounds 5] [--json]``. A turn answers

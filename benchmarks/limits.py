@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What this machine can do at most: matrix products and memory, and a workload's need of both.
 
 ``python -m benchmarks limits``. The limit of a workload is a roofline without overlap: its floating

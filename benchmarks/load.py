@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reading JSON Lines: rows a second and the memory at the peak.
 
 ``python -m benchmarks load [--rows N] [--rounds 5] [--json]``. Each reading has a process of its

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Object2Vec's own side of the training benchmark: its real training loop on given batches."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Time of an epoch and memory against the size of the data: both should grow with it in line.
 
 ``python -m benchmarks scaling [--millions 0.1 0.3 1 3 10] [--json]``. The job of W2 with batches of

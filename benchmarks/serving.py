@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Latency and throughput of the model server beside the predictor in this process, and PyTorch.
 
 ``python -m benchmarks serving [--rounds 3] [--requests 200]``: all contestants take turns in one

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How long the commands take to start: version, describe, and training up to its first batch.
 
 ``python -m benchmarks start [--rounds 5] [--json]``. Each round starts a new process of each

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The peer of the inference benchmark: scores and embeddings by the same networks in PyTorch."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Object2Vec's networks in PyTorch, for the peers of the benchmarks."""
 
 from __future__ import annotations

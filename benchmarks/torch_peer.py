@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The peer of the training benchmark: the same networks in PyTorch, as an expert writes them."""
 
 from __future__ import annotations

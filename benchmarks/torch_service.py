@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The peer of the serving benchmark: the same network in PyTorch behind a minimal ASGI application.
 
 ``python -m benchmarks.torch_service WEIGHTS PORT WORKERS``. Only pooled_embedding with a softmax,

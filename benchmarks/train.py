@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Training throughput of Object2Vec and of the same network in PyTorch, in turns.
 
 ``python -m benchmarks train [--workload W1 …] [--rounds 5] [--json]``. Every contestant has a

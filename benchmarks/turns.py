@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Contestants in processes of their own that work in turns, and what is measured of a turn."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The training jobs that are measured: their hyperparameters, their pairs and their batches."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Film ratings with the SageMaker Python SDK, in its local mode: no AWS account is needed.
 
 Trains in a container, starts an endpoint, asks it for ratings and for films that are alike, runs

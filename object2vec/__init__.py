@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Object2Vec on Apache MXNet: embeddings of pairs of objects, learned from their relation.
 
 Nothing heavy is imported with the package; ``Object2Vec`` is loaded when it is first asked for.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The process of the command `object2vec`: takes signals before anything heavy is imported."""
 
 from __future__ import annotations

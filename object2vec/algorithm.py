@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Describes the algorithm in the shape of SageMaker's CreateAlgorithm, for `hyperparams.json`."""
 
 from __future__ import annotations

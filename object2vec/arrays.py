@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Token lists and labelled pairs in flat arrays: four bytes a token instead of a Python list."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The model directory: open formats only, written so that a kill never leaves half a model."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The model that ignores its input: where training starts from, and what it has to beat."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Turns pairs into batches: buckets, shuffling, negatives, padding and mean weights."""
 
 from __future__ import annotations

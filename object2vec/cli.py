@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command `object2vec`: reads its options, calls the rooms, maps errors to exit codes."""
 
 from __future__ import annotations

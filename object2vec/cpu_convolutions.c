@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The encoder hcnn without gradient: token lists to the maxima over time of all layers.
 
    Some lists at a time lie behind one another, with zeros in between: each token is a column, each

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* One layer of cpu_convolutions.c; included for each kind of CPU. */
 
 #include "cpu_vectors.h"

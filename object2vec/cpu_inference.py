@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Embeddings and scores on a CPU by the compiled part alone, in the thread that asks.
 
 A request of one pair takes less time than handing it to MXNet's operators and fetching the answer.

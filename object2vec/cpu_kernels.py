@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Operations of our own for MXNet's engine on the CPU, in C (`cpu_kernels.c` and its neighbours).
 
 MXNet's own adam_update works through one number at a time and is one operator for each parameter;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Includes the file FOR_EACH_KIND once for each kind of CPU, each having what the former have: KIND is
    its name, TARGET makes the compiler use it, LANES floats are in its vectors. The file gives its
    functions names by OWN, and OF_THIS_CPU chooses among them. */

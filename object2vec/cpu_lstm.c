@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* A bidirectional LSTM layer over lists of different lengths, without padding, and its gradients;
    see cpu_lstm.py, which fills in the structures.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A bidirectional LSTM on the CPU, without padding (`cpu_lstm.c`).
 
 MXNet's LSTM takes a list's padding for tokens, a quarter of all time steps in buckets of 8, and

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Products with weights in panels, PANEL columns of them side by side; included for each kind of CPU
    after cpu_vectors.h. */
 

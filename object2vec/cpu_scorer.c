@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Comparator, MLP and output layer without gradient: the vectors of pairs to their scores.
 
    For few pairs the time goes into reading the weights, so they are taken as they are, once for some

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What cpu_scorer.c does with vectors; included for each kind of CPU. */
 
 #include "cpu_vectors.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Vectors of one kind of CPU; included for each of them. */
 
 typedef float OWN(Floats) __attribute__((vector_size(4 * LANES), aligned(4), may_alias));

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads pairs for training: a channel's files, an iterable of records or a data frame."""
 
 from __future__ import annotations

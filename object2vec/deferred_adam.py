@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Dense adam on a token table that moves a row only when a batch needs it, to the same numbers.
 
 Without weight decay a row that no batch touches has the gradient 0, and adam keeps moving it along

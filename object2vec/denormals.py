@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lets threads take numbers below 1e-38, with which the processor is slow, for 0."""
 
 from __future__ import annotations

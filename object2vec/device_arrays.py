@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Brings NumPy arrays to a device without a turn in MXNet's engine.
 
 MXNet's own ways of making a sparse array wait for everything that the engine has yet to do: a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Decides after each epoch whether training goes on, and which epoch was the best."""
 
 from __future__ import annotations

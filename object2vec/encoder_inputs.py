@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Brings token lists to a device in the form that an encoder takes there."""
 
 from __future__ import annotations

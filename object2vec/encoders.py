@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The encoders: what turns a list's token vectors into the one vector that people keep."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """MXNet's engine on the CPU: tuned for what is to be done, safe where several threads call it."""
 
 from __future__ import annotations

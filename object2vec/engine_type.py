@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Chooses MXNet's engine for the work at hand, before MXNet is imported."""
 
 from __future__ import annotations

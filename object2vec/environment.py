@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The folders and JSON files of a job below one base folder, as SageMaker lays them out."""
 
 from __future__ import annotations

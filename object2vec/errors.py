@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The three families of errors: whose fault it is decides prefix, exit code and HTTP status."""
 
 from __future__ import annotations

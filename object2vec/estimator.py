@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Python API: one object to fit, ask, evaluate, save and load."""
 
 from __future__ import annotations

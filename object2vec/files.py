@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Files on disk: written so that a crash leaves the old or the new one, read gzipped or not."""
 
 from __future__ import annotations

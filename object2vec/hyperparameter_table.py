@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every hyperparameter, declared once as data: type, range, default, tuning range and text."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads one given value as its hyperparameter declares it, or says what would be right."""
 
 from __future__ import annotations

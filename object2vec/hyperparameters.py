@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Turns given hyperparameters into one frozen, typed `Hyperparameters`, or lists every error."""
 
 from __future__ import annotations

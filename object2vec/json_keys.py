@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Finds keys that stand twice in one JSON object, of which parsers keep the last silently."""
 
 from __future__ import annotations

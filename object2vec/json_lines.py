@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Parses JSON Lines files into pairs, block by block of whole lines."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads small JSON files strictly: no key twice, no NaN, and every fault a ValueError."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Chooses the devices and the KVStore that adds up their gradients."""
 
 from __future__ import annotations

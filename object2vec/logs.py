@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The log: lines in the original's format, which console, tuner and users' scripts read."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The manifest of a model directory, ``model.json``: what it says, checked field by field."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Opens a model's files once, wherever they are, so that what is checked is what is read."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Prepare the process for MXNet 1.9.1 and import it: the only place that does."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Draws negatives: in0 of one pair joined with in1 of another, label 0."""
 
 from __future__ import annotations

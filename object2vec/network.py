@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The whole network: token tables, two encoders, comparator, MLP, output layer and loss."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads word vectors from gluonnlp's .npz as data: nothing in it is run, no size is believed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Embeddings and scores by MXNet's operators, on any device."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Builds the optimizer: MXNet's own, told how to treat the sparse gradients of token tables."""
 
 from __future__ import annotations

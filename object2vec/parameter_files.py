@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """MXNet's parameter files, written and strictly read: no file decides what memory is taken.
 
 MXNet's own reader trusts its file: a wrong number of axes overwrites its stack. Its writer takes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which parameters a network has, and of what shapes, told by its hyperparameters alone."""
 
 from __future__ import annotations

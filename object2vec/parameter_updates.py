@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Moves the parameters: gradients added up over the devices, the optimizer, deferred table rows."""
 
 from __future__ import annotations

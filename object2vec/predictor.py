@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A loaded model: scores of pairs and embeddings of objects, in batches that fit into memory."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Prepares the next batches in a thread while the current one is at work."""
 
 from __future__ import annotations

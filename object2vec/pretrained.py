@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads the auxiliary channel: vocabularies, and pretrained vectors by token id."""
 
 from __future__ import annotations

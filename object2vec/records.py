@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Checks records such as ``{"label": 1, "in0": [6], "in1": [2, 3]}`` and packs them in arrays."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SIGTERM and Ctrl-C in a training job: what they do depends on how far it has come."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Text from outside on its way into a sentence or out of the process: bounded and escaped."""
 
 from __future__ import annotations

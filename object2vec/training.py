@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Trains a network: epochs, optimizer, validation, early stopping and the best model kept."""
 
 from __future__ import annotations

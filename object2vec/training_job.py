@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A training job: what it reads and in which order, what it logs, and how it ends."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What training tells: progress for people, lines for machines, a warning if it learns nothing."""
 
 from __future__ import annotations

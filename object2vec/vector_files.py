@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads files of word vectors, text or gluonnlp's .npz, into a matrix by token id."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A matrix of vectors by token id that a file of word vectors fills."""
 
 from __future__ import annotations

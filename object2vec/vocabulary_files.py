@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Checks a vocabulary of a model, in gluonnlp's JSON, before gluonnlp reads it."""
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Write anew the hashes of all that the image takes from PyPI: image*.txt in this folder, made from
 # container/requirements*.txt and build-constraints.txt. Run in the top folder of the project.
 set -eu

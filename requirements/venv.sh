@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Make a virtual environment with object2vec (editable), its serving parts and its test tools.
 # Usage: requirements/venv.sh FOLDER [PYTHON]; run in the top folder of the project.
 set -eu
@@ -39,12 +40,6 @@ command -v "${CC:-cc}" >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 ||
     fail "there is no C compiler, which object2vec and gluonnlp need (Debian, Ubuntu: apt install gcc)."
 
 "$python" -m venv --clear "$folder"
-# One pip for all: those that come with Python 3.9 to 3.12 differ in what they know of constraints.
-"$folder/bin/python" -m pip install --quiet --disable-pip-version-check pip==25.3
-
-# Older pips read the first for builds too, newer ones the second.
-PIP_CONSTRAINT=requirements/build-constraints.txt \
-PIP_BUILD_CONSTRAINT=requirements/build-constraints.txt \
-DIST_EXTRA_CONFIG="$PWD/requirements/build.cfg" \
-    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check \
-    --editable '.[serve,test]'
+# What is left of another build would be found before what is built now.
+rm -f object2vec/_cpu_kernels.*.so
+"$folder/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[serve,test]'

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Model directories that are broken by hand, in every way that the tests know of."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What all tests share: seeds that can be replayed, and the folder of the real data."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Put before malloc by LD_PRELOAD: the memory of MXNet's arrays is full of NaN, and comes late at random. */
 
 #define _GNU_SOURCE

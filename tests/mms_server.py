@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Starts a real model server for a test, as a user would, and asks it over HTTP."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The network once more, in NumPy and float64, from the exported parameters alone.
 
 It follows the published description, takes one list at a time, and therefore knows no padding.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Small models, trained in a second, that the tests of serving share."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Small hyperparameter sets, token lists and networks that several tests share."""
 
 from __future__ import annotations

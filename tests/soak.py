@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Asks a real server for a long time while its workers are killed, and checks every answer.
 
 ``python -m tests.soak [--requests 100000] [--clients 4]``. Every right request must be answered

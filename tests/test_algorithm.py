@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tests of algorithm.py: `hyperparams.json` is current, and CreateAlgorithm would take it."""
 
 from __future__ import annotations

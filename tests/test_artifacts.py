@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The model directory: round trips, kills in the middle of writing, damage and foreign files."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bad inputs of every kind: each ends in one clear sentence in the failure file."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Batches hold every pair once, padded to what the bucket width says, in an order of their own."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The benchmarks run, tell what they should, and train the same network as their peers."""
 
 from __future__ import annotations

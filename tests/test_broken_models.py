@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Each broken model directory ends in one sentence, whatever is wrong with it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command: options, help, exit codes, predictions from files, pipes and standard input."""
 
 from __future__ import annotations

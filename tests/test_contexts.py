@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Two devices train to the parameters of one."""
 
 from __future__ import annotations

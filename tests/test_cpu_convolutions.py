@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The compiled hcnn does what its formula says, on every kind of CPU and cut into any chunks."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The compiled scorer and inference on the CPU give what formulas and MXNet's operators give."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The compiled operations do what MXNet's own do, and adam is told the right rows."""
 
 from __future__ import annotations

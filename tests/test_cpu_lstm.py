@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The LSTM of training gives what MXNet's own operators give, answers and gradients."""
 
 from __future__ import annotations

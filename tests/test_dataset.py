@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pairs from files, records and data frames, and the sentence for each mistake."""
 
 from __future__ import annotations

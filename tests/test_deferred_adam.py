@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Deferred rows end where plain dense adam ends."""
 
 from __future__ import annotations

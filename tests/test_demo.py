@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The demo: where its ratings come from, its figures, and the commands that it recommends."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Arrays that are read from memory are those that MXNet makes, and its operators take them."""
 
 from __future__ import annotations

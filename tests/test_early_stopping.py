@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The early-stopping rule, replayed on published validation losses."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A training job's threads and memory settings end with it."""
 
 from __future__ import annotations

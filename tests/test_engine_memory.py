@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The compiled part takes pointers to MXNet's arrays only where their memory is its own to use.
 
 An engine that stands in for MXNet's keeps operations back, and knows when it is asked for memory.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which of MXNet's engines a process runs on, and that its name is not printed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The folders and JSON files of a job."""
 
 from __future__ import annotations

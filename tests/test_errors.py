@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tests of errors.py: prefix, exit code and status follow from whose fault it is."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Python API: its signature, what it accepts, what it answers and what it refuses."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Crash-safe writing and opening of gzipped or plain files."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The inference formats: what a request may look like, and what its answer looks like."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The fuzzing of ``make fuzz``: that it is alive, sees what goes wrong, and repeats."""
 
 from __future__ import annotations

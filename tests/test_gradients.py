@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Gradients equal finite differences of the NumPy computation; optimizers equal MXNet's own."""
 
 from __future__ import annotations

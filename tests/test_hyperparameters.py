@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tests of the hyperparameters: what is accepted, what is refused, and the rules between them."""
 
 from __future__ import annotations

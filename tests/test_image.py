@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The container image: its files, and its behaviour under a real engine (marker image)."""
 
 from __future__ import annotations

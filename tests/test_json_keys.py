@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tests of json_keys.py: keys that stand twice, found by another parser too."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every combination of encoders, head, table and optimizer learns a planted relation."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A model that was dropped is freed, however many a process trains and loads."""
 
 from __future__ import annotations

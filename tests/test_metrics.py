@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tests of metrics.py: the lines that machines read, and means from sums and counts."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writers and readers of one model directory at the same time, in real processes."""
 
 from __future__ import annotations

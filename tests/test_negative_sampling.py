@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Negatives: as many as asked, label 0, never a given positive pair, anew each epoch."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Encoders, comparators, heads and losses equal an independent NumPy computation to 1e-5."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The package as a user gets it: what importing costs, what is in the wheel, what it asks for."""
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 import zipfile
 from email.message import Message
 from pathlib import Path
@@ -35,14 +35,16 @@ MODULES_WITHOUT_MXNET = (
 )
 
 
-def run_python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_python(
+    *arguments: str, seconds: float = 120, **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=seconds,
         check=False,
     )
 
@@ -186,15 +188,21 @@ def test_mxnet_that_cannot_be_loaded_is_a_platform_error(tmp_path: Path) -> None
 # Wheel, version and requirements
 
 
+def build_wheel(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    # A copy: setuptools leaves its build folders beside setup.py.
+    built = shutil.ignore_patterns("*.so")
+    shutil.copytree(PACKAGE, folder / "source" / "object2vec", ignore=built)
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "NOTICE"):
+        shutil.copy(ROOT / name, folder / "source")
+    command = ("-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "--quiet")
+    command += ("--wheel-dir", str(folder), str(folder / "source"))
+    return run_python(*command, seconds=280, **environment)
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     folder = tmp_path_factory.mktemp("wheel")
-    # A copy: setuptools leaves its build folders beside setup.py.
-    shutil.copytree(PACKAGE, folder / "source" / "object2vec")
-    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, folder / "source")
-    command = ("-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "--quiet")
-    result = run_python(*command, "--wheel-dir", str(folder), str(folder / "source"))
+    result = build_wheel(folder)
     assert result.returncode == 0, result.stderr
     (path,) = folder.glob("*.whl")
     return zipfile.ZipFile(path)
@@ -208,16 +216,31 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> Non
         for ending in ("java", "jar")
         for path in (PACKAGE / "serving" / "plugin").glob(f"*.{ending}")
     }
-    compiled = f"object2vec/_cpu_kernels{sysconfig.get_config_var('EXT_SUFFIX')}"
+    compiled = "object2vec/_cpu_kernels.abi3.so"  # one for all Pythons
     assert names == expected | plugin | {"object2vec/py.typed", compiled}
 
 
-def test_wheel_has_licence_and_command(wheel: zipfile.ZipFile) -> None:
+def test_wheel_is_for_every_python(wheel: zipfile.ZipFile) -> None:
+    (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/WHEEL"))
+    (tag,) = email.message_from_bytes(wheel.read(name)).get_all("Tag", [])
+    assert tag.startswith("cp39-abi3-linux_")
+
+
+def test_no_wheel_without_the_compiled_part(tmp_path: Path) -> None:
+    assert build_wheel(tmp_path, CC="false").returncode != 0
+    assert not list(tmp_path.glob("*.whl"))
+
+
+@pytest.mark.parametrize("file", ["LICENSE", "NOTICE"])
+def test_wheel_has_licence_and_notice(file: str, wheel: zipfile.ZipFile) -> None:
     info = f"object2vec-{object2vec.__version__}.dist-info"
-    assert any(
-        name.startswith(info) and name.endswith("LICENSE") and wheel.getinfo(name).file_size
-        for name in wheel.namelist()
-    )
+    (name,) = (name for name in wheel.namelist() if Path(name).name == file)
+    assert name.startswith(info)
+    assert wheel.read(name) == (ROOT / file).read_bytes()
+
+
+def test_wheel_has_the_command(wheel: zipfile.ZipFile) -> None:
+    info = f"object2vec-{object2vec.__version__}.dist-info"
     entry_points = wheel.read(f"{info}/entry_points.txt").decode()
     assert "object2vec = object2vec.__main__:main" in entry_points
 
@@ -237,6 +260,39 @@ def test_wheel_states_version_and_pythons(metadata: Message) -> None:
 def test_changelog_knows_the_version() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"## [{object2vec.__version__}]" in changelog
+
+
+@pytest.mark.parametrize("name", ["README.md", "container/README.md", "examples/README.md"])
+def test_images_in_the_docs_have_the_version(name: str) -> None:
+    tags = re.findall(r"object2vec:(\d+\.\d+\.\d+)", (ROOT / name).read_text(encoding="utf-8"))
+    assert set(tags) <= {object2vec.__version__}
+
+
+# Licence headers
+
+
+def source_files() -> list[Path]:
+    """What is run or compiled; scripts without an ending are known by their first line."""
+    folders = (*CODE_FOLDERS, "requirements", ".ci")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
+    return [
+        path
+        for path in (ROOT / "setup.py", *files)
+        if path.suffix in (".py", ".sh", ".c", ".h", ".java")
+        or (not path.suffix and path.read_bytes()[:2] == b"#!")
+    ]
+
+
+def test_every_source_file_names_its_licence() -> None:
+    text = "SPDX-License-Identifier: Apache-2.0"
+    without = []
+    for path in source_files():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        first = lines[1] if lines[0].startswith("#!") else lines[0]
+        comment = f"/* {text} */" if path.suffix in (".c", ".h", ".java") else f"# {text}"
+        if first != comment:
+            without.append(str(path.relative_to(ROOT)))
+    assert not without, f"the first line, or the one after #!, should be the comment {text!r}"
 
 
 def required(metadata: Message) -> set[str]:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An object's embedding is the same alone and in any batch, and id 0 is an ordinary token."""
 
 from __future__ import annotations

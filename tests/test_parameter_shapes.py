@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Shapes told by the hyperparameters alone are those of the network."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Batches made ahead come in order, errors are raised, and the thread ends."""
 
 from __future__ import annotations

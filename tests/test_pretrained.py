@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Vocabularies and pretrained vectors of the auxiliary channel."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The published hyperparameter sets train on real data, through the command line."""
 
 from __future__ import annotations

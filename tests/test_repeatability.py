@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One seed gives one model, bit for bit, whatever else the engine and the machine do meanwhile.
 
 The trainings run beside a busy process, and the memory that MXNet's arrays get is full of NaN and

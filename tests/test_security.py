@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SECURITY.md: every test that it names is there."""
 
 from __future__ import annotations

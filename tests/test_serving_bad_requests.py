@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bad requests to a real server: status and text of each, and the next good one is answered."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A server whose parts are killed, and one that must not start at all."""
 
 from __future__ import annotations

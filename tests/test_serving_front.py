@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What stands before Python in a real server: limits of form, room and time, order, and the end."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The handler, settings and devices of serving, without a running server."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A real Multi Model Server over HTTP: its answers equal the Python API's."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What root does for a server before it gives its rights up: the copy of what only it can read."""
 
 from __future__ import annotations

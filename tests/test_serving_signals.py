@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Signals that come at any moment of a server's life."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Servers in odd surroundings: hostile folders, odd names and variables, a replaced model."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A short soak: right answers, or 503 and then right ones, while workers are killed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Models that earlier versions stored keep loading, and keep answering what they answered then."""
 
 from __future__ import annotations

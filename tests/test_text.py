@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tests of text.py and of the guards of errors and the log: what goes out is short and prints."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Training as a whole: the best model kept, stopping, failing, repeating, tables that stay."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A whole training job under the contract: log, files, signals and exit codes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a training tells: lines for machines and people, and the model they speak of."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """No reader that trusts its file is called anywhere: MXNet's own, pickle, eval."""
 
 from __future__ import annotations

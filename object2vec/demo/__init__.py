@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The demo: film ratings in, predicted ratings and films that are alike out."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where the demo's film ratings come from: a folder, GroupLens, or a generator without network."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the demo prints: the training, the errors beside two baselines, films that are alike."""
 
 from __future__ import annotations

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """Serving: what stands between a request's bytes and a loaded model."""

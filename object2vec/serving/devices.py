@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which network of a model answers from which device."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bytes to instances and answers to bytes: the inference formats, without knowing HTTP."""
 
 from __future__ import annotations

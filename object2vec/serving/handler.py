@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one class that Multi Model Server loads, a handler service of sagemaker-inference."""
 
 from __future__ import annotations

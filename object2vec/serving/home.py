@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The folder of a server that runs: for this user alone, and good for sockets."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Python processes that import what this one does, and nothing of the current folder."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which Java runs the model server, and how much memory and how many threads it gets."""
 
 from __future__ import annotations

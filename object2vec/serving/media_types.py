@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which format a request is in and which its answer takes: Content-Type and Accept."""
 
 from __future__ import annotations

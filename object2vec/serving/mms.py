@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Start Multi Model Server: the folder with its configuration, its command and its environment."""
 
 from __future__ import annotations

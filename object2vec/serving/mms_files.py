@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where Multi Model Server is installed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a model must be able to do, to be served."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The native library with which the model server listens on files, where programs may be loaded.
 
 Without it the server would open its management to all users of the machine. Netty unpacks it into

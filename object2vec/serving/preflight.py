@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Load a model and run it once, in a process of its own, before a server is started with it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Serving in a container that starts as root: what only root can read, and the end of rights."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One request, as a server hands it over, to one reply with status, type and body."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Serve a model over HTTP: check it, start the model server, watch it, stop it without orphans."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A model behind sagemaker-inference's interface: initialised once, then requests to replies."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the environment variables of SageMaker and of object2vec say about serving."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Signals that stop a server: handlers note them, and loops look."""
 
 from __future__ import annotations

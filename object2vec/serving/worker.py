@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a Python worker of the model server does before the server's own code runs in it."""
 
 from __future__ import annotations

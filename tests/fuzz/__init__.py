@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fuzzing: wrong input of every kind, against the code and against a running server.
 
 ``python -m tests.fuzz --help`` says how it is run; each module but the runner's is one target.

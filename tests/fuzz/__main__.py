@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command line: runs all targets or one, or checks a kept input again."""
 
 from __future__ import annotations

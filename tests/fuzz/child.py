@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The process in which a target's inputs are checked, so that its death can be seen."""
 
 from __future__ import annotations

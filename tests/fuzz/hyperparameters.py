@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fuzzes the hyperparameters of a job, from the file that holds them to the typed ones."""
 
 from __future__ import annotations

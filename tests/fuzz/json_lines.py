@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fuzzes training data in JSON Lines, gzipped or not."""
 
 from __future__ import annotations

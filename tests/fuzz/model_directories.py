@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fuzzes model directories: each file in them, and what they are named by."""
 
 from __future__ import annotations

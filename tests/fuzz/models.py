@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Small models with random weights, one of each kind that a target asks."""
 
 from __future__ import annotations

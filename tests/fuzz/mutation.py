@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Makes wrong values of right ones: of bytes, of JSON values, and hypothesis's values between."""
 
 from __future__ import annotations

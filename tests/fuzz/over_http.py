@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fuzzes a running server over HTTP: bodies, headers, methods, paths, bytes that are no HTTP."""
 
 from __future__ import annotations

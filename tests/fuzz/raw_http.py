@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sends bytes on a connection and reads the HTTP answers that come back."""
 
 from __future__ import annotations

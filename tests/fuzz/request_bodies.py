@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Makes the bodies and headers of requests, most of them nearly right."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs targets for a while, counts what became of their inputs and keeps those that failed."""
 
 from __future__ import annotations

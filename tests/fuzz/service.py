@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fuzzes requests in process: what a worker makes of a body and its headers."""
 
 from __future__ import annotations

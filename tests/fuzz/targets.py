@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """All targets by name, in the order of their runs."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fuzzes the auxiliary channel: vocabularies, and pretrained vectors as text or .npz."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Linked into the sanitized library in place of malloc, calloc and free: memory is full of NaN, blocks are
    counted, and one call can be made to fail. */
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A step of adam, and the catching up of rows that earlier steps left alone."""
 
 from __future__ import annotations

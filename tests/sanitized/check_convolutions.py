@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The encoder hcnn without gradient."""
 
 from __future__ import annotations

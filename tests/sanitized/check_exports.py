@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """No exported function is left out of the checks."""
 
 from __future__ import annotations

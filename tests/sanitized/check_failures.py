@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Without memory, or where MXNet refuses, a function returns the code and keeps nothing."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Means of rows, at once and queued, and the grouping of tokens."""
 
 from __future__ import annotations

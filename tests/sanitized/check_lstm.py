@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The bidirectional LSTM: answers and gradients."""
 
 from __future__ import annotations

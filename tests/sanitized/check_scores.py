@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Comparators, MLP and output layer: the scores of pairs."""
 
 from __future__ import annotations

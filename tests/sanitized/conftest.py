@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the checks under the sanitizers share; `make sanitize` runs them."""
 
 from __future__ import annotations

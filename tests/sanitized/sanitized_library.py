@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The sanitized compiled part, its structures, and an engine that stands in for MXNet's.
 
 MXNet is not loaded: its library knows nothing of the sanitizers, and is slow under them.

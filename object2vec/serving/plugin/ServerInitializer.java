@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 package com.amazonaws.ml.mms;
 
 import com.amazonaws.ml.mms.util.ConnectorType;

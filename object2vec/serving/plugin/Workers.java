@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 package object2vec;
 
 import com.amazonaws.ml.mms.wlm.ModelManager;

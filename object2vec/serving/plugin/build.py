@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Build front.jar from the Java source beside it, or check that it is what the source gives.
 
 ``python -m object2vec.serving.plugin.build [--check]``; needs a Java compiler (``javac`` on the
