@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A tuning job with the SageMaker Python SDK and an image of one's own.
 
 Takes ranges, objective and metrics from `object2vec describe`. Without --send no AWS account is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is said of a loss that is no finite number any more."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The parameters of the Python API as they were given, in the way of scikit-learn."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tells from its beginning what a file is that should have been JSON Lines."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sorts given hyperparameters by their names and reads their values, or tells what is wrong."""
 
 from __future__ import annotations

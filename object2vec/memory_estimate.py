@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What memory a training needs, part by part, and its refusal where there is not enough."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A model directory as one file, ``model.tar.gz``: looked through before anything is unpacked."""
 
 from __future__ import annotations

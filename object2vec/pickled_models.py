@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How a loaded model is pickled: as the files of its directory, which are read back strictly.
 
 It stands apart so that reading a pickle chooses MXNet's engine before MXNet is imported.

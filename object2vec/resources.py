@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How many cores and how much memory this process may use, inside a container too."""
 
 from __future__ import annotations

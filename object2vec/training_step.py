@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One training step: a batch on its devices, forward, backward and the parameters' move."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Describes a tuning job in the shape of SageMaker's CreateHyperParameterTuningJob."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An HTTP server in the place of AWS: keeps the requests, and says that every job is done."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What SageMaker's own description, as botocore ships it, says against a request."""
 
 from __future__ import annotations

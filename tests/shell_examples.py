@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The examples for a shell as they stand in the texts: README, help and their like."""
 
 from __future__ import annotations

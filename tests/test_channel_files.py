@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which files of a channel are read, and what is said of the others."""
 
 from __future__ import annotations

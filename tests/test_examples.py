@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every example in the texts runs as it stands there, on data of the kind that it names."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Files of other formats are named by what they are, and what to do is said."""
 
 from __future__ import annotations

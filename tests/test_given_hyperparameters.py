@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Hyperparameters that come as JSON in strings, as the SageMaker SDK's frameworks send them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The estimate of a training's memory, against real processes, and what is refused by it."""
 
 from __future__ import annotations

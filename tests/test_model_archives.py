@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """model.tar.gz: loaded as it is, without trusting what it says of itself, and nothing left."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """docs/moving.md and the tuning example run, and SageMaker would take what they send."""
 
 from __future__ import annotations

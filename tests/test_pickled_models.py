@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Models and predictors that travel: pickles, copies, processes that are spawned or forked."""
 
 from __future__ import annotations

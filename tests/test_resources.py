@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Cores and memory: the machine's, and what a container leaves of them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """tuning_job.py: every job that a described search may start is accepted and reports its goal."""
 
 from __future__ import annotations

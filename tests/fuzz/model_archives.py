@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fuzzes model.tar.gz: headers and data of its members, and the bytes of the whole."""
 
 from __future__ import annotations
