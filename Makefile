@@ -10,10 +10,13 @@ BASE ?= debian:bookworm-slim
 # How long `make fuzz` runs, and what decides its inputs.
 SECONDS ?= 120
 SEED ?= 1
+# Processes that share the tests out by files; 0: none besides pytest's own, as a debugger needs it.
+JOBS ?= 2
 # More options for pytest, for example ARGS='-k early_stopping -x'.
 ARGS ?=
 
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 STAMP := $(VENV)/.installed
 VERSION_OF := -c 'import sys; print(sys.version_info[:2])' 2>&1
 
@@ -30,13 +33,13 @@ demo: $(STAMP) ## Train on MovieLens 100K and show the result (under three minut
 	$(BIN)/object2vec demo
 
 test: lint types ## Lint, types and all tests of the usual tier
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-fast: $(STAMP) ## The tests that are not marked slow (under two minutes)
-	$(BIN)/python -m pytest -m "not slow and not full and not image" $(ARGS)
+	$(PYTEST) -m "not slow and not full and not image" $(ARGS)
 
 test-full: lint types ## Everything but the container images: the long grids too
-	$(BIN)/python -m pytest -m "not image" $(ARGS)
+	$(PYTEST) -m "not image" $(ARGS)
 
 sanitize: $(STAMP) ## The C part under AddressSanitizer and UndefinedBehaviorSanitizer (one minute)
 	PYTHON=$(BIN)/python .ci/sanitize $(ARGS)
