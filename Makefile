@@ -12,10 +12,13 @@ SECONDS ?= 120
 SEED ?= 1
 # Where `make wheel` puts what it builds.
 DIST ?= dist
+# Processes that share the tests out by files; 0: none besides pytest's own, as a debugger needs it.
+JOBS ?= 2
 # More options for pytest, for example ARGS='-k early_stopping -x'.
 ARGS ?=
 
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 STAMP := $(VENV)/.installed
 VERSION_OF := -c 'import sys; print(sys.version_info[:2])' 2>&1
 
@@ -32,16 +35,16 @@ demo: $(STAMP) ## Train on MovieLens 100K and show the result (with the setup un
 	$(BIN)/object2vec demo
 
 test: lint types ## Lint, types and all tests of the usual tier
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-fast: $(STAMP) ## The tests that are not marked slow (under two minutes)
-	$(BIN)/python -m pytest -m "not slow and not full and not image and not install" $(ARGS)
+	$(PYTEST) -m "not slow and not full and not image and not install" $(ARGS)
 
 test-full: lint types ## Everything but the container images: the long grids too
-	$(BIN)/python -m pytest -m "not image and not install" $(ARGS)
+	$(PYTEST) -m "not image and not install" $(ARGS)
 
 test-install: $(STAMP) ## The wheel and the sdist, installed and used with each Python at hand
-	$(BIN)/python -m pytest -m install tests/test_install.py $(ARGS)
+	$(PYTEST) -m install tests/test_install.py $(ARGS)
 
 wheel: $(STAMP) ## The wheel for this platform and every Python, and the sdist, in DIST=dist
 	requirements/wheel.sh $(BIN)/python $(DIST)

@@ -31,6 +31,7 @@ EXTRAS_REQUIRE = {
     "test": [
         "pytest==8.4.2",
         "pytest-timeout==2.4.0",
+        "pytest-xdist==3.8.0",  # the last for Python 3.9; tests of servers mostly wait
         "hypothesis==6.141.1",  # the last for Python 3.9
         "pandas==2.3.3",  # the last for Python 3.9; fit() takes data frames
         "scikit-learn==1.6.1",  # the last for Python 3.9; its clone() copies estimators

@@ -30,6 +30,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[_RUN_SEED] = secrets.randbelow(2**31) if given is None else int(given)
     except ValueError:
         raise pytest.UsageError(f"{SEED_VARIABLE} is {given!r} and should be an integer.") from None
+    # The processes that share out the tests take the same one.
+    os.environ[SEED_VARIABLE] = str(config.stash[_RUN_SEED])
 
 
 def pytest_report_header(config: pytest.Config) -> str:
