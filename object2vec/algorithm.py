@@ -27,12 +27,13 @@ _API_TYPES = {
 # A category is compared letter by letter, so the usual spellings are all listed.
 _BOOLEAN_SPELLINGS = ("True", "False", "true", "false", "TRUE", "FALSE")
 
+# The original's families without P2: MXNet 1.9.1 has no machine code for its card, the K80. All are
+# x86-64, as the image is.
 _SIZES = {
     "m4": ("xlarge", "2xlarge", "4xlarge", "10xlarge", "16xlarge"),
     "m5": ("large", "xlarge", "2xlarge", "4xlarge", "12xlarge", "24xlarge"),
     "c4": ("xlarge", "2xlarge", "4xlarge", "8xlarge"),
     "c5": ("xlarge", "2xlarge", "4xlarge", "9xlarge", "18xlarge"),
-    "p2": ("xlarge", "8xlarge", "16xlarge"),
     "p3": ("2xlarge", "8xlarge", "16xlarge"),
     "g4dn": ("xlarge", "2xlarge", "4xlarge", "8xlarge", "12xlarge", "16xlarge"),
     "g5": (
@@ -90,9 +91,7 @@ def describe(
         "SupportedHyperParameters": [_hyperparameter(item) for item in HYPERPARAMETERS],
         "SupportedTrainingInstanceTypes": list(INSTANCE_TYPES),
         "SupportsDistributedTraining": False,
-        "MetricDefinitions": [
-            {"Name": metric.name, "Regex": metric.regex} for metric in METRIC_DEFINITIONS
-        ],
+        "MetricDefinitions": metric_definitions(),
         "TrainingChannels": [
             {
                 "Name": name,
@@ -129,9 +128,19 @@ def describe(
     }
 
 
+def metric_definitions() -> list[dict[str, str]]:
+    """All metrics of the log as a job with an image of one's own names them: Name and Regex."""
+    return [{"Name": metric.name, "Regex": metric.regex} for metric in METRIC_DEFINITIONS]
+
+
 def render(training_image: Optional[str] = None, inference_image: Optional[str] = None) -> str:
     """`describe` as the text of `hyperparams.json`."""
-    return json.dumps(describe(training_image, inference_image), indent=2) + "\n"
+    return json_text(describe(training_image, inference_image))
+
+
+def json_text(value: Any) -> str:
+    """JSON as the command `object2vec describe` prints it."""
+    return json.dumps(value, indent=2) + "\n"
 
 
 def _hyperparameter(item: Hyperparameter) -> dict[str, Any]:
@@ -151,7 +160,9 @@ def _hyperparameter(item: Hyperparameter) -> dict[str, Any]:
     elif item.kind in ("categorical", "boolean"):
         words = item.choices or _BOOLEAN_SPELLINGS
         result["Range"] = {"CategoricalParameterRangeSpecification": {"Values": list(words)}}
-    if item.default is not None:
+    # SageMaker itself names the objective to each job; the SDK's AlgorithmEstimator sends all
+    # defaults, and shall not send an empty one beside it.
+    if item.default is not None and item.kind != "metric_name":
         result["DefaultValue"] = value_text(item.default)
     return result
 

@@ -76,6 +76,18 @@ examples:
       -d '{"instances": [{"in0": [1], "in1": [50]}]}'
 
 """
+_DESCRIBE_EXAMPLES = """\
+With --tuning-job, hyperparameters that are given are the same in all jobs; what --search names, or
+else all that is not given, is searched. The objective is the validation loss, or what
+-p _tuning_objective_metric names.
+
+examples:
+  object2vec describe >hyperparams.json
+  object2vec describe --metric-definitions >metrics.json
+  object2vec describe --tuning-job --hyperparameters hyperparameters.json \\
+      --search learning_rate --search enc_dim >tuning.json
+
+"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -222,7 +234,30 @@ def _parser() -> _Parser:
     serve.set_defaults(run=_serve)
 
     describe = _add(
-        commands, "describe", "print hyperparams.json, what SageMaker's CreateAlgorithm takes", ""
+        commands,
+        "describe",
+        "print hyperparams.json, what SageMaker's CreateAlgorithm takes",
+        _DESCRIBE_EXAMPLES,
+    )
+    instead = describe.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--metric-definitions",
+        action="store_true",
+        help="print the metrics of the log instead, as a job with an image of one's own names them",
+    )
+    instead.add_argument(
+        "--tuning-job",
+        action="store_true",
+        help="print objective, ranges and metrics instead, as CreateHyperParameterTuningJob takes "
+        "them",
+    )
+    _add_hyperparameter_options(describe)
+    describe.add_argument(
+        "--search",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a hyperparameter that the tuning job searches, given or not; may be repeated",
     )
     describe.set_defaults(run=_describe)
 
@@ -266,10 +301,14 @@ def _add_job_options(parser: argparse.ArgumentParser) -> None:
         "--auxiliary", metavar="DIR", help="folder of pretrained vectors and vocabulary files"
     )
     direct.add_argument("--model-dir", metavar="DIR", help="where the model is written")
-    direct.add_argument(
+    _add_hyperparameter_options(direct)
+
+
+def _add_hyperparameter_options(options: argparse._ActionsContainer) -> None:
+    options.add_argument(
         "--hyperparameters", metavar="FILE", help="a JSON object of names and values"
     )
-    direct.add_argument(
+    options.add_argument(
         "-p",
         metavar="NAME=VALUE",
         dest="parameters",
@@ -376,10 +415,23 @@ def _serve(options: argparse.Namespace) -> int:
     return 0
 
 
-def _describe(_options: argparse.Namespace) -> int:
-    from object2vec.algorithm import render
+def _describe(options: argparse.Namespace) -> int:
+    from object2vec.algorithm import json_text, metric_definitions, render
 
-    sys.stdout.write(render())
+    given = _hyperparameter_options(options) + (["--search"] if options.search else [])
+    if given and not options.tuning_job:
+        raise CustomerError(f"{' and '.join(given)} can only be used together with --tuning-job.")
+    if options.metric_definitions:
+        sys.stdout.write(json_text(metric_definitions()))
+    elif options.tuning_job:
+        from object2vec.tuning_job import describe
+
+        described, notes = describe(_configuration(options), options.search)
+        for note in notes:
+            _say(note)
+        sys.stdout.write(json_text(described))
+    else:
+        sys.stdout.write(render())
     return 0
 
 
@@ -392,8 +444,7 @@ def _demo(options: argparse.Namespace) -> int:
 def _base(options: argparse.Namespace) -> Path:
     given = [f"--{name}" for name in _DATA_OPTIONS[1:] if getattr(options, name) is not None]
     given += ["--model-dir"] if options.model_dir is not None else []
-    given += ["--hyperparameters"] if options.hyperparameters is not None else []
-    given += ["-p"] if options.parameters else []
+    given += _hyperparameter_options(options)
     if given:
         raise CustomerError(f"{', '.join(given)} can only be used together with --train.")
     from object2vec.environment import DEFAULT_BASE
@@ -415,10 +466,7 @@ def _direct_job(options: argparse.Namespace) -> Job:
         raise CustomerError("--base and --train exclude each other.")
     paths = {name: getattr(options, name) for name in _DATA_OPTIONS}
     return Job(
-        configuration={
-            **_read_configuration(options.hyperparameters),
-            **_given(options.parameters),
-        },
+        configuration=_configuration(options),
         source=options.hyperparameters or "the command line",
         channels={
             name: Channel(path=Path(path), content_type=None)
@@ -427,6 +475,16 @@ def _direct_job(options: argparse.Namespace) -> Job:
         },
         model_dir=None if options.model_dir is None else Path(options.model_dir),
     )
+
+
+def _hyperparameter_options(options: argparse.Namespace) -> list[str]:
+    """Those of the two options that are given."""
+    given = ["--hyperparameters"] if options.hyperparameters is not None else []
+    return given + (["-p"] if options.parameters else [])
+
+
+def _configuration(options: argparse.Namespace) -> dict[str, Any]:
+    return {**_read_configuration(options.hyperparameters), **_given(options.parameters)}
 
 
 def _read_configuration(file: Optional[str]) -> Mapping[str, Any]:

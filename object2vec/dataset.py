@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import count, islice
-from pathlib import Path
 from typing import Any, Callable, Optional
 
 import numpy as np
 
 from object2vec.arrays import PairDataset, TokenLists
+from object2vec.channel_files import channel_files, log_passed_over, without_pair
 from object2vec.errors import AlgorithmError, CustomerError
 from object2vec.files import PathLike
 from object2vec.hyperparameters import Hyperparameters
@@ -32,7 +31,6 @@ __all__ = [
     "CONTENT_TYPES",
     "PairDataset",
     "TokenLists",
-    "channel_files",
     "check_content_type",
     "check_ids",
     "from_records",
@@ -56,8 +54,8 @@ def read_channel(
     Parameters
     ----------
     path : path-like
-        A file, or a folder whose files, also those of sub-folders, are read in sorted order;
-        hidden and empty ones are skipped.
+        A file, or a folder whose files, also those of sub-folders, are read in sorted order but
+        for empty ones; what has a name that begins with ``_`` or ``.`` is passed over.
     hyperparameters : Hyperparameters
         Vocabulary sizes, maximum lengths, and kind of the label.
     content_type : str, optional
@@ -78,13 +76,15 @@ def read_channel(
     """
     check_content_type(content_type, channel)
     rules = Rules.of(hyperparameters)
-    files = channel_files(path, channel)
-    pairs = PairDataset.concatenate(block for file in files for block in read_file(file, rules))
+    found = channel_files(path, channel)
+    log_passed_over(found, channel)
+    pairs = PairDataset.concatenate(
+        block for file in found.files for block in read_file(file, rules)
+    )
     if not len(pairs):
-        found = f"{len(files)} file(s) without a line" if files else "no file that is not empty"
         raise CustomerError(
-            f"The {channel} channel holds no pair: {named(path)} has {found}; "
-            f"each line of its files must hold one pair such as {EXAMPLE}"
+            f"The {channel} channel holds no pair: {named(path)} {without_pair(path, found)}"
+            f"; each line must hold one pair such as {EXAMPLE}"
         )
     return pairs
 
@@ -176,46 +176,6 @@ def check_content_type(content_type: Optional[str], channel: str) -> None:
             f"The {channel} channel has the content type {quoted(content_type)}; "
             f"it must be {CONTENT_TYPES[0]}"
         )
-
-
-def channel_files(path: PathLike, channel: str) -> list[Path]:
-    """The files of a channel in the order of reading.
-
-    Raises
-    ------
-    CustomerError
-        Nothing is there, or it cannot be listed.
-    """
-    root = Path(path)
-    try:
-        if root.is_dir():
-            return list(_files_below(root, set()))
-        if root.is_file():
-            return [root] if root.stat().st_size else []
-    except OSError as error:
-        raise CustomerError(
-            f"Cannot list the {channel} channel, {named(error.filename)}: {error.strerror}"
-        ) from None
-    if root.exists():
-        raise CustomerError(f"The {channel} channel is neither a file nor a folder: {named(root)}")
-    raise CustomerError(
-        f"The {channel} channel does not exist: there is no file or folder {named(root)}"
-    )
-
-
-def _files_below(folder: Path, seen: set[str]) -> Iterator[Path]:
-    real = os.path.realpath(folder)
-    # A link that leads back to a folder above would never end.
-    if real in seen:
-        return
-    seen.add(real)
-    for entry in sorted(folder.iterdir()):
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield from _files_below(entry, seen)
-        elif entry.is_file() and entry.stat().st_size:
-            yield entry
 
 
 def _rows(records: Any, channel: str) -> Iterator[Any]:

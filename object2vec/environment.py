@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import logging
 import os
 import re
@@ -25,6 +26,14 @@ _DEFAULT_HOST = "algo-1"
 _LARGEST_FILE = 1 << 24
 _LONGEST_HOST = 253
 # As SageMaker allows them; a name becomes that of a folder.
+# Other common names, such as "training", which the SageMaker SDK gives a channel without a name.
+_OTHER_NAMES = {
+    "train": re.compile(r"train|trn"),
+    "validation": re.compile(r"val(id|$|[^a-z])|eval|dev($|[^a-z])"),
+    "test": re.compile(r"test|tst"),
+    "auxiliary": re.compile(r"aux"),
+}
+_LEAST_LIKENESS = 0.8
 _CHANNEL_NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
 
 _LOGGER = logging.getLogger(LOGGER_NAME)
@@ -177,6 +186,16 @@ class Environment:
                 stream.write(bounded(text, LONGEST_SENTENCE).encode())
         except OSError as error:
             _LOGGER.error("Cannot write %s: %s", self.failure_file, error.strerror or error)
+
+
+def meant_channel(name: str) -> Optional[str]:
+    """The channel that was meant by a name that is none, as "train" by "training"; None if none."""
+    lower = name.lower()
+    for channel, other_names in _OTHER_NAMES.items():
+        if other_names.match(lower):
+            return channel
+    near = difflib.get_close_matches(lower, CHANNELS, n=1, cutoff=_LEAST_LIKENESS)
+    return near[0] if near else None
 
 
 def _is_host(name: object) -> bool:

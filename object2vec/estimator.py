@@ -16,6 +16,7 @@ from object2vec.arrays import PairDataset, TokenLists
 from object2vec.dataset import from_records, read_channel, token_lists
 from object2vec.engine_type import choose_engine
 from object2vec.errors import CustomerError
+from object2vec.hyperparameter_values import as_python
 from object2vec.hyperparameters import Hyperparameters, LogLine, parse
 from object2vec.logs import LOGGER_NAME
 from object2vec.memory_estimate import estimate_memory
@@ -147,13 +148,13 @@ class Object2Vec:
         negative_sampling_rate: int = 0,
         seed: Optional[int] = None,
     ) -> None:
-        values = dict(locals())
+        values = {name: as_python(value) for name, value in locals().items() if name != "self"}
         values["_seed"] = values.pop("seed")
         # A default is not handed on: a value counts as given when a rule replaces or ignores it.
         given = {
             name: value
             for name, value in values.items()
-            if name != "self" and value is not None and value != _DEFAULTS.get(name)
+            if value is not None and value != _DEFAULTS.get(name)
         }
         self._set(*parse(given))
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import numbers
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Optional, Union, cast
 
 from object2vec.hyperparameter_table import AUTO, COMPARATORS, METRIC_NAMES, Hyperparameter
 from object2vec.text import quoted
@@ -18,6 +19,49 @@ _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _FILE_NAME = re.compile(r"[A-Za-z0-9._-]{0,255}")
 
 
+def without_json(item: Hyperparameter, raw: Any) -> tuple[Any, bool]:
+    """A value, and whether it came as JSON in a string, as some of SageMaker's estimators send it.
+
+    One JSON string is unwrapped, ``'"hcnn"'``; a list of JSON or of Python's ``str`` serves
+    comparators, and ``null``, but for the name of a file, is no value. What JSON writes without
+    quotes is read as it is anyway.
+
+    Raises
+    ------
+    ValueError
+        As `read_value` does, for JSON inside JSON.
+    """
+    raw = as_python(raw)
+    text = raw.strip() if isinstance(raw, str) else ""
+    if text == "null" and item.kind != "file_name":
+        return None, True
+    value = _decoded(item, text)
+    if value is None:
+        return raw, False
+    if isinstance(value, str) and _decoded(item, value.strip()) is not None:
+        raise ValueError(f"should be written as JSON once at most, but {quoted(raw)} was given")
+    return value, True
+
+
+def _decoded(item: Hyperparameter, text: str) -> Optional[Union[str, list[Any]]]:
+    """The string or the list that a text is in JSON, or None."""
+    is_list = item.kind == "comparators" and text.startswith("[")
+    if not (is_list or text.startswith('"')):
+        return None
+    if is_list:
+        # No comparator has an apostrophe in its name.
+        text = text.replace("'", '"')
+    try:
+        return cast(Union[str, list[Any]], json.loads(text))
+    except (ValueError, RecursionError):
+        return None
+
+
+def as_python(raw: Any) -> Any:
+    """NumPy's scalars and arrays as Python's own types."""
+    return raw.tolist() if hasattr(raw, "shape") and hasattr(raw, "tolist") else raw
+
+
 def read_value(item: Hyperparameter, raw: Any) -> Any:
     """One value as its declaration types it.
 
@@ -26,7 +70,7 @@ def read_value(item: Hyperparameter, raw: Any) -> Any:
     item : Hyperparameter
         The declaration.
     raw : Any
-        A string, or the real type; a NumPy scalar counts as its Python type.
+        A string without JSON, or the real type; NumPy's count as Python's.
 
     Returns
     -------
@@ -38,8 +82,7 @@ def read_value(item: Hyperparameter, raw: Any) -> Any:
     ValueError
         Its text continues a sentence that begins with the name: what is allowed, what was given.
     """
-    if getattr(raw, "shape", None) == () and hasattr(raw, "item"):
-        raw = raw.item()
+    raw = as_python(raw)
     if isinstance(raw, str):
         raw = raw.strip()
     given = f"but {quoted(raw)} was given"
@@ -114,9 +157,10 @@ def _comparators(raw: Any, given: str) -> tuple[str, ...]:
     names = tuple(part.strip() for part in parts)
     for name in names:
         if name not in COMPARATORS:
-            hint = nearest(name, COMPARATORS)
+            which = f", where {quoted(name, 40)} is none of them" if len(names) > 1 else ""
             raise ValueError(
-                f"should be a comma separated list of {', '.join(COMPARATORS)}, {given}{hint}"
+                f"should be a comma separated list of {', '.join(COMPARATORS)}, {given}{which}"
+                f"{nearest(name, COMPARATORS)}"
             )
     if not names or len(set(names)) < len(names):
         raise ValueError(

@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, NamedTuple, Optional, Union
+from typing import Any, Optional, Union
 
 from object2vec.errors import CustomerError
+from object2vec.given_hyperparameters import GivenHyperparameters, LogLine
 from object2vec.hyperparameter_table import (
     AUTO,
     BY_NAME,
     HYPERPARAMETERS,
-    IGNORED_NAMES,
-    IGNORED_PREFIX,
     OUTPUT_METRICS,
     QUALITY_METRIC_NAMES,
     Hyperparameter,
@@ -21,8 +20,7 @@ from object2vec.hyperparameter_table import (
     help_items,
     markdown_table,
 )
-from object2vec.hyperparameter_values import nearest, read_value, words
-from object2vec.text import bounded, quoted
+from object2vec.hyperparameter_values import read_value, words
 
 __all__ = [
     "HYPERPARAMETERS",
@@ -38,8 +36,7 @@ __all__ = [
 
 _AUTO_LAYERS = {"hcnn": 4, "bilstm": 1}
 LARGEST_ARRAY = (1 << 31) - 2  # numbers in an array of MXNet; of a sparse one, places for them
-_MOST_UNKNOWN = 20  # names that are told of one by one
-_ROW_SPARSE_OPTIMIZERS = ("adam", "adagrad", "sgd")
+ROW_SPARSE_OPTIMIZERS = ("adam", "adagrad", "sgd")
 
 
 @dataclass(frozen=True)
@@ -139,21 +136,14 @@ class Hyperparameters:
         return result
 
 
-class LogLine(NamedTuple):
-    """A line for the caller to log: a level of `logging`, and the text."""
-
-    level: int
-    text: str
-
-
 def parse(raw: Mapping[str, Any]) -> tuple[Hyperparameters, list[LogLine]]:
     """Check and resolve hyperparameters.
 
     Parameters
     ----------
     raw : Mapping
-        Public name to value: a string as SageMaker sends it, or the real type (int, float, bool,
-        a list for comparator_list, a NumPy scalar). None counts as not given.
+        Public name to value: a string as SageMaker sends it, also one that holds JSON, or the real
+        type (int, float, bool, a list for comparator_list, NumPy's). None counts as not given.
 
     Returns
     -------
@@ -182,61 +172,17 @@ def parse(raw: Mapping[str, Any]) -> tuple[Hyperparameters, list[LogLine]]:
     return job.result(), list(job.logged)
 
 
-class _Job:
+class _Job(GivenHyperparameters):
     """The values on their way from strings to `Hyperparameters`; each rule is one method."""
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
-        self.name_errors: list[str] = []
-        self.value_errors: dict[str, str] = {}
+        super().__init__(raw)
         self.rule_errors: list[str] = []
-        self.logged: dict[LogLine, None] = {}
-        self.unknown = 0
-        self.given: dict[str, Any] = {}
-        for name, value in raw.items():
-            self._sort(name if isinstance(name, str) else quoted(name), value)
-        if self.unknown > _MOST_UNKNOWN:
-            self.name_errors.append(f"{self.unknown - _MOST_UNKNOWN} more names are unknown.")
-        required = (item.name for item in HYPERPARAMETERS if item.required)
-        missing = [f"'{name}'" for name in required if name not in self.given]
-        if missing:
-            self.name_errors.append(
-                f"No value(s) were specified for {', '.join(missing)} which are required "
-                "hyperparameter(s)."
-            )
-        self.values = {item.name: item.default for item in HYPERPARAMETERS}
-        for name, value in self.given.items():
-            try:
-                self.values[name] = read_value(BY_NAME[name], value)
-            except ValueError as error:
-                self.value_errors[name] = f"'{name}' {error}."
 
     def sentences(self) -> list[str]:
         """All errors: names first, then values in the order of the declaration, then rules."""
         values = [self.value_errors[name] for name in BY_NAME if name in self.value_errors]
         return self.name_errors + values + self.rule_errors
-
-    def _sort(self, name: str, value: Any) -> None:
-        """Put one given item where it belongs: known, ignored or unknown."""
-        if name in BY_NAME:
-            if value is not None:
-                self.given[name] = value
-        elif name in IGNORED_NAMES or name.startswith(IGNORED_PREFIX):
-            self._log(
-                logging.INFO,
-                f"Ignoring the hyperparameter '{bounded(name, 80)}': it has no use here.",
-            )
-        else:
-            self.unknown += 1
-            if self.unknown > _MOST_UNKNOWN:
-                return
-            hint = nearest(name, BY_NAME) or " ('object2vec describe' lists all names)"
-            self.name_errors.append(
-                f"'{bounded(name, 80)}' does not match any of the regexes: no hyperparameter has "
-                f"this name{hint}."
-            )
-
-    def _log(self, level: int, text: str) -> None:
-        self.logged[LogLine(level, text)] = None
 
     def _sound(self, *names: str) -> bool:
         """Whether a rule can be judged: all its values are there and were read without error."""
@@ -246,11 +192,11 @@ class _Job:
         name = self.values["_tuning_objective_metric"]
         if not name or not self._sound("_tuning_objective_metric", "output_layer"):
             return
-        self._log(logging.INFO, f"The objective metric of the tuning job is {name}.")
+        self.log(logging.INFO, f"The objective metric of the tuning job is {name}.")
         output_layer = self.values["output_layer"]
         metric = name.split(":", 1)[1]
         if name in QUALITY_METRIC_NAMES and metric not in OUTPUT_METRICS[output_layer]:
-            self._log(
+            self.log(
                 logging.WARNING,
                 f"The objective metric {name} is never reported with output_layer={output_layer}; "
                 f"it reports {', '.join(OUTPUT_METRICS[output_layer])}.",
@@ -261,7 +207,7 @@ class _Job:
             return
         self.value_errors.pop("num_classes", None)
         self.values["num_classes"] = BY_NAME["num_classes"].default
-        self._log(
+        self.log(
             logging.INFO,
             "output_layer is set to mean_squared_error. Ignoring the hyperparameter 'num_classes'.",
         )
@@ -273,7 +219,7 @@ class _Job:
                 own, other = f"enc1_{field.name}", f"enc0_{field.name}"
                 given = own in self.given and field.name != "network" and self._sound(own, other)
                 if given and self.values[own] != self.values[other]:
-                    self._log(
+                    self.log(
                         logging.WARNING,
                         f"{own}={self.values[own]} is replaced by {other}={self.values[other]}, "
                         "because enc1_network is enc0; set enc1_network to hcnn, bilstm or "
@@ -301,7 +247,7 @@ class _Job:
             if width in self.value_errors and self._equals(width, enc_dim):
                 self.value_errors.pop(width)
             elif self._sound(width) and self.values[width] != enc_dim:
-                self._log(
+                self.log(
                     logging.INFO,
                     "Inconsistent enc_dim and token_embedding_dim found for "
                     f"token-embedding-encoder: {enc_dim} vs {self.values[width]}. "
@@ -322,10 +268,10 @@ class _Job:
             return
         if self._sound("optimizer"):
             optimizer = self.values["optimizer"]
-            if optimizer not in _ROW_SPARSE_OPTIMIZERS:
+            if optimizer not in ROW_SPARSE_OPTIMIZERS:
                 self.rule_errors.append(
                     "'token_embedding_storage_type' can be 'row_sparse' only with optimizer "
-                    f"{words(_ROW_SPARSE_OPTIMIZERS)}, but 'optimizer' is '{optimizer}'."
+                    f"{words(ROW_SPARSE_OPTIMIZERS)}, but 'optimizer' is '{optimizer}'."
                 )
             elif optimizer == "adagrad" and self.values["weight_decay"] > 0:
                 self.rule_errors.append(
@@ -335,7 +281,7 @@ class _Job:
                     "with weight decay; 'adam', 'sgd' or 'dense' can do it."
                 )
         if self._sound("bucket_width") and self.values["bucket_width"] > 0:
-            self._log(
+            self.log(
                 logging.WARNING,
                 "token_embedding_storage_type is row_sparse, which switches bucketing off: "
                 f"bucket_width={self.values['bucket_width']} becomes 0.",
@@ -384,7 +330,7 @@ class _Job:
 
     def note_adadelta(self) -> None:
         if self.values["optimizer"] == "adadelta" and "learning_rate" in self.given:
-            self._log(
+            self.log(
                 logging.WARNING, "optimizer adadelta ignores the hyperparameter 'learning_rate'."
             )
 

@@ -17,6 +17,7 @@ import orjson
 from object2vec.arrays import PairDataset
 from object2vec.errors import CustomerError
 from object2vec.files import open_input
+from object2vec.foreign_formats import recognise
 from object2vec.json_keys import may_repeat, repeated_key, repeated_sentence
 from object2vec.records import EXAMPLE, FIELDS, Rules, check_record, pack, pack_checked
 from object2vec.text import named
@@ -65,7 +66,10 @@ def whole_lines(stream: BinaryIO, path: Path) -> Iterator[bytes]:
         if first:
             first = False
             if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-                raise CustomerError(f"{named(path)} is written in UTF-16; JSON Lines are UTF-8")
+                width = 32 if data[2:4] == b"\0\0" else 16
+                raise CustomerError(
+                    f"{named(path)} is written in UTF-{width}; JSON Lines are UTF-8"
+                )
             if data.startswith(_BOM):
                 data = data[len(_BOM) :]
                 if not data:
@@ -74,8 +78,10 @@ def whole_lines(stream: BinaryIO, path: Path) -> Iterator[bytes]:
         if data and not end:
             pending.append(data)
             if len(pending) * BLOCK_BYTES > LONGEST_LINE:
+                found = recognise(b"".join(pending[:2]))
                 raise CustomerError(
-                    f"{named(path)} holds a line of more than {LONGEST_LINE >> 20} MiB; "
+                    f"{named(path)} holds a line of more than {LONGEST_LINE >> 20} MiB"
+                    f"{f', which looks like {found.name}: {found.advice}' if found else ''}; "
                     f"each line must hold one pair such as {EXAMPLE}"
                 )
             continue
@@ -148,13 +154,16 @@ def _repeated(line: bytes) -> str:
 
 
 def _parse_line_by_line(block: bytes, first_line: int, source: str, rules: Rules) -> PairDataset:
-    records = []
-    numbers = []
+    records: list[object] = []
+    numbers: list[int] = []
     for number, line in enumerate(block.split(b"\n"), first_line):
         text = line.strip()
         if not text:
             continue
         where = partial(_place, source, number)
+        # What begins with an object a line is no file of another kind.
+        if first_line == 1 and not records and not _is_object(text):
+            _refuse_foreign(block, where())
         record = _decode(text, where())
         repeated = _repeated(text)
         if repeated:
@@ -163,6 +172,23 @@ def _parse_line_by_line(block: bytes, first_line: int, source: str, rules: Rules
         records.append(record)
         numbers.append(number)
     return pack_checked(records, rules, lambda position: _place(source, numbers[position]))
+
+
+def _is_object(text: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(text), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+def _refuse_foreign(head: bytes, where: str) -> None:
+    """Raise a CustomerError that names the format of a file, if that is a known one."""
+    found = recognise(head)
+    if found is not None:
+        raise CustomerError(
+            f"This looks like {found.name}, not JSON Lines: {found.advice}; each line must hold "
+            f"one pair such as {EXAMPLE} ({where})"
+        )
 
 
 def _place(source: str, number: int) -> str:

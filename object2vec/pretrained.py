@@ -19,7 +19,7 @@ from object2vec.files import PathLike, open_input
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.json_objects import Pairs, parse_pairs
 from object2vec.logs import LOGGER_NAME
-from object2vec.text import named, names, shown
+from object2vec.text import counted, named, names, shown
 from object2vec.vector_files import read_vectors
 from object2vec.vector_table import VectorTable
 
@@ -160,11 +160,19 @@ def _find(folder: Optional[PathLike], name: str, parameter: str) -> Path:
 def read_vocabulary(path: Path, vocab_size: int) -> dict[str, int]:
     """Read a JSON file ``{"word": id}``, gzipped or not.
 
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    vocab_size : int
+        Words whose ids are not from 0 to vocab_size-1 are left out, with a warning: no pair can
+        hold them.
+
     Raises
     ------
     CustomerError
-        The file cannot be read, is no such object, repeats a word or an id, or holds an id that
-        is no integer from 0 to vocab_size-1.
+        The file cannot be read, is no such object, repeats a word or an id, holds an id that is no
+        integer, or no word at all for the table.
     """
     try:
         with open_input(path) as stream:
@@ -184,15 +192,20 @@ def read_vocabulary(path: Path, vocab_size: int) -> dict[str, int]:
             '{"the": 0, "cat": 1}'
         )
     words: dict[str, int] = {}
+    outside: dict[str, int] = {}
     word_of: dict[int, str] = {}
+    rule = f"ids are integers from 0 to {vocab_size - 1} (vocab_size={vocab_size})"
     for word, token in fields:
-        if type(token) is not int or not 0 <= token < vocab_size:
+        if type(token) is not int:
             raise CustomerError(
                 f"The vocabulary file {named(path)} gives {shown(word)} the id {shown(token)}; "
-                f"ids are integers from 0 to {vocab_size - 1} (vocab_size={vocab_size})"
+                f"{rule}"
             )
-        if word in words:
+        if word in words or word in outside:
             raise CustomerError(f"The vocabulary file {named(path)} holds {shown(word)} twice")
+        if not 0 <= token < vocab_size:
+            outside[word] = token
+            continue
         if token in word_of:
             raise CustomerError(
                 f"The vocabulary file {named(path)} gives the id {token} to both "
@@ -200,7 +213,23 @@ def read_vocabulary(path: Path, vocab_size: int) -> dict[str, int]:
             )
         words[word] = token
         word_of[token] = word
+    if outside:
+        _leave_out(outside, words, path, rule)
     return words
+
+
+def _leave_out(outside: Mapping[str, int], words: Mapping[str, int], path: Path, rule: str) -> None:
+    """Tell of the words whose ids the table does not hold; an error if there are no others."""
+    example = f"{shown(next(iter(outside)))} with the id {shown(next(iter(outside.values())))}"
+    if not words:
+        raise CustomerError(
+            f"The vocabulary file {named(path)} holds only words whose ids are outside the token "
+            f"table, such as {example}; {rule}"
+        )
+    _LOGGER.warning(
+        "Left out of the vocabulary %s: %s whose ids are outside the token table, such as %s; %s",
+        named(path.name), counted(len(outside), "word"), example, rule,
+    )  # fmt: skip
 
 
 def as_vocab(words: Mapping[str, int]) -> gluonnlp.Vocab:
@@ -248,10 +277,11 @@ def _read_pretrained(
             f"{f', and lines that were left out: {reasons}' if reasons else ''}"
         )
     _LOGGER.info(
-        "enc%d: %d of %d words of %s found in %s (%d vectors of width %d); %d words have none and "
-        "start at random, as do %d ids without a word",
-        side, found, len(words), source.vocab_file, path.name, table.vectors, table.width,
-        len(words) - found, source.vocab_size - len(words),
+        "enc%d: %d of %s of %s found in %s (%s of width %d); %s without one and %s without a word "
+        "start at random",
+        side, found, counted(len(words), "word"), source.vocab_file, path.name,
+        counted(table.vectors, "vector"), table.width,
+        counted(len(words) - found, "word"), counted(source.vocab_size - len(words), "id"),
     )  # fmt: skip
     if reasons:
         _LOGGER.warning("Lines of %s that were left out: %s", path.name, reasons)

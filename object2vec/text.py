@@ -53,6 +53,11 @@ def names(given: Iterable[Any], most: int = 8) -> str:
     return f"{text}, …" if len(found) > most else text
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 pair``, ``2,000 pairs``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def whole_number(text: str, low: int, high: int) -> Optional[int]:
     """The number that plain digits of any length write, or None if it is not from low to high."""
     if not (text.isascii() and text.isdigit()):

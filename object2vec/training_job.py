@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Optional
 import numpy as np
 
 from object2vec.arrays import PairDataset
-from object2vec.dataset import channel_files, check_content_type, read_channel
+from object2vec.channel_files import channel_files
+from object2vec.dataset import check_content_type, read_channel
 from object2vec.engine_type import choose_engine
-from object2vec.environment import Channel, Environment
+from object2vec.environment import Channel, Environment, meant_channel
 from object2vec.errors import (
     AlgorithmError,
     CustomerError,
@@ -31,6 +32,7 @@ from object2vec.logs import LOGGER_NAME
 from object2vec.manifest import refuse_original_model
 from object2vec.memory_estimate import estimate_memory
 from object2vec.stop_request import StoppedBeforeTraining, StopRequest
+from object2vec.text import counted, names
 from object2vec.training_log import JobStart
 from object2vec.version import __version__
 
@@ -131,6 +133,7 @@ def read_inputs(job: Job, begun: Optional[float] = None) -> Inputs:
     hyperparameters = _read_hyperparameters(job)
     _check_machines(job)
     _check_channels(job)
+    _check_tuning_objective(job, hyperparameters)
     # before hours are spent on data for which there is no room
     estimate_memory(hyperparameters).check()
     start = JobStart(begun, time.time() - begun)
@@ -229,16 +232,18 @@ def summary(inputs: Inputs) -> str:
     """What was read, in a few lines for people."""
     lines = []
     for side, encoder in enumerate(inputs.hyperparameters.encoders):
-        layers = "" if encoder.network == "pooled_embedding" else f", {encoder.layers} layers"
+        pooled = encoder.network == "pooled_embedding"
+        layers = "" if pooled else f", {counted(encoder.layers, 'layer')}"
         lines.append(
             f"in{side}: {encoder.network}{layers}, {encoder.vocab_size:,} tokens of width "
             f"{encoder.token_embedding_dim}, at most {encoder.max_seq_len:,} in a sequence"
         )
     for name, data in inputs.datasets.items():
-        cut = f", {data.truncated:,} sequences cut" if data.truncated else ""
+        cut = f", {counted(data.truncated, 'sequence')} cut" if data.truncated else ""
         lines.append(
-            f"{name}: {len(data):,} pairs, {len(data.in0.tokens):,} and "
-            f"{len(data.in1.tokens):,} tokens{cut}, {_labels(inputs.hyperparameters, data)}"
+            f"{name}: {counted(len(data), 'pair')}, {len(data.in0.tokens):,} and "
+            f"{counted(len(data.in1.tokens), 'token')}{cut}, "
+            f"{_labels(inputs.hyperparameters, data)}"
         )
     lines.append(estimate_memory(inputs.hyperparameters, list(inputs.datasets.values())).line())
     return "\n".join([*lines, "Hyperparameters and data are sound."])
@@ -301,21 +306,45 @@ def _check_machines(job: Job) -> None:
 
 
 def _check_channels(job: Job) -> None:
+    meant = {}
     for name in job.ignored_channels:
         if job.input_dir is not None:
             refuse_original_model(job.input_dir / name)
-        _logger.info("Ignoring the channel %r: Object2Vec does not use it.", name)
-    for channel in job.channels.values():
-        refuse_original_model(channel.path)
+        channel = meant_channel(name)
+        if channel is None or channel in job.channels:
+            _logger.info("Ignoring the channel %r: Object2Vec does not use it.", name)
+            continue
+        meant[name] = channel
+        _logger.warning(
+            "Ignoring the channel %r: Object2Vec does not use it (did you mean %r?).", name, channel
+        )
+    for channel_given in job.channels.values():
+        refuse_original_model(channel_given.path)
     if "train" not in job.channels:
+        there = names((*job.channels, *job.ignored_channels)) or "none"
+        likely = [name for name, channel in meant.items() if channel == "train"]
+        one_of = "one of " if len(likely) > 1 else ""
+        hint = f" (rename {one_of}{names(likely)} to train)" if likely else ""
         raise CustomerError(
-            "The channel 'train' is missing: it holds the training pairs as JSON Lines."
+            "The channel 'train' is missing, which holds the training pairs as JSON Lines; "
+            f"channels of the job: {there}{hint}."
         )
     # All channels before the first is read: a wrong type of the last shall not cost an hour.
     for name in DATA_CHANNELS:
         if name in job.channels:
             check_content_type(job.channels[name].content_type, name)
             channel_files(job.channels[name].path, name)
+
+
+def _check_tuning_objective(job: Job, hyperparameters: Hyperparameters) -> None:
+    """Warn of a metric that no channel of the job gives; the tuning job fails without it."""
+    name = hyperparameters.tuning_objective_metric
+    channel = name.split(":")[0]
+    if channel in DATA_CHANNELS and channel not in job.channels:
+        _logger.warning(
+            "The objective metric %s is never reported without the channel %r; channels of the "
+            "job: %s.", name, channel, names(job.channels),
+        )  # fmt: skip
 
 
 def _read_dataset(name: str, channel: Channel, hyperparameters: Hyperparameters) -> PairDataset:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from service_rules import broken_rules
 
 from object2vec.algorithm import describe, render
 from object2vec.hyperparameters import HYPERPARAMETERS
@@ -145,6 +147,32 @@ def test_limits_of_the_service() -> None:
     assert len(describe()["AlgorithmDescription"]) <= 1024
 
 
+def test_the_service_would_take_it() -> None:
+    described = describe("repo/object2vec:1")
+    assert broken_rules("CreateAlgorithm", described) == []
+    # The check sees what a request may not hold.
+    described["TrainingSpecification"]["SupportedTrainingInstanceTypes"] += ["ml.p9.large"]
+    described["InferenceSpecification"]["SupportedRealtimeInferenceInstanceTypes"] += ["p3"]
+    described["AlgorithmName"] = "-"
+    assert len(broken_rules("CreateAlgorithm", described)) == 3
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+def test_the_lines_that_create_an_algorithm(tmp_path: Path) -> None:
+    text = (ROOT / "container" / "README.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"^```sh\n(jq .*?)^```$", text, re.DOTALL | re.MULTILINE)
+    shutil.copy(ROOT / "hyperparams.json", tmp_path)
+    # Nothing is sent; what would be sent is in the file that the command names.
+    yours = 'image=repo/object2vec:1 region=us-east-1\naws() { echo aws "$*"; }\n'
+    done = subprocess.run(
+        ["sh", "-ec", yours + lines], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("aws sagemaker create-algorithm --region us-east-1 ")
+    sent = json.loads((tmp_path / done.stdout.split("file://")[1].strip()).read_text())
+    assert sent == describe("repo/object2vec:1")
+    assert broken_rules("CreateAlgorithm", sent) == []
+
+
 def test_channels() -> None:
     channels = {channel["Name"]: channel for channel in TRAINING["TrainingChannels"]}
     assert list(channels) == ["train", "validation", "test", "auxiliary"]
@@ -176,7 +204,8 @@ def test_instances() -> None:
         INFERENCE["SupportedRealtimeInferenceInstanceTypes"],
     ):
         families = {name.split(".")[1] for name in types}
-        assert families == {"m4", "m5", "c4", "c5", "p2", "p3", "g4dn", "g5"}
+        # No family of ARM, and no card without MXNet's machine code: P2 (3.7), P5 (9.0).
+        assert families == {"m4", "m5", "c4", "c5", "p3", "g4dn", "g5"}
         assert len(set(types)) == len(types)
     assert TRAINING["SupportsDistributedTraining"] is False
 

@@ -133,6 +133,11 @@ def only_empty_files(base: Path) -> None:
     write(base, "input/data/train/.hidden.jsonl", PAIR)
 
 
+def only_marks(base: Path) -> None:
+    (base / TRAIN).unlink()
+    write(base, "input/data/train/_committed_77", '{"added": ["part-00000"], "removed": []}')
+
+
 def no_hyperparameters(base: Path) -> None:
     (base / HYPERPARAMETERS_FILE).unlink()
 
@@ -248,9 +253,16 @@ HYPERPARAMETERS = [
 ]
 
 CHANNELS = [
-    Case("no train channel", "train", change=config(validation={})),
+    Case("no train channel", "train", "validation", change=config(validation={})),
+    Case("a channel training", "rename training to train", change=config(training={})),
     Case("train folder missing", "train", change=no_train_folder),
     Case("nothing but empty and hidden files", "train", "holds no pair", change=only_empty_files),
+    Case(
+        "nothing but what Spark leaves",
+        "holds no pair",
+        "_committed_77",
+        change=only_marks,
+    ),
     Case("only blank lines", "train", "holds no pair", change=put(TRAIN, "\n \n")),
     Case(
         "broken inputdataconfig",
@@ -265,6 +277,11 @@ CHANNELS = [
         "JSON",
         change=put(MACHINES_FILE, ""),
         code=3,
+    ),
+    Case(
+        "JSON in JSON",
+        "'enc0_network' should be written as JSON once at most",
+        given={"enc0_network": '"\\"hcnn\\""'},
     ),
     Case(
         "two machines",
@@ -298,6 +315,21 @@ DATA = [
     line("broken JSON", '{"label": 1, "in0": [1', "JSON"),
     line("CSV", "1,2,3", "JSON"),
     line("a list", "[1, 2, 3]", "object"),
+    Case(
+        "CSV from its first line",
+        "looks like CSV",
+        "train.jsonl, line 1",
+        change=put(TRAIN, "1,2,3\n"),
+    ),
+    Case(
+        "Parquet", "looks like Parquet", "train.jsonl, line 1", change=put(TRAIN, b"PAR1\x15\x04")
+    ),
+    Case(
+        "a JSON array",
+        "looks like a JSON array",
+        "train.jsonl, line 1",
+        change=put(TRAIN, f"[{PAIR}]"),
+    ),
     line("no in0", '{"label": 1, "in1": [1]}', "in0 is missing"),
     line("no in1", '{"label": 1, "in0": [1]}', "in1 is missing"),
     line("no label", '{"in0": [1], "in1": [1]}', "label is missing"),

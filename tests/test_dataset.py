@@ -310,13 +310,7 @@ def test_lines_that_only_together_are_json_are_refused(tmp_path: Path) -> None:
     assert "line 1)" in sentence_of(write(tmp_path / "text", text), SOFTMAX)
 
 
-def test_a_channel_without_a_pair_is_refused(tmp_path: Path) -> None:
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    assert "train channel holds no pair" in sentence_of(empty, SOFTMAX)
-    assert "holds no pair" in sentence_of(write(tmp_path / "zero", b""), SOFTMAX)
-    assert "holds no pair" in sentence_of(write(tmp_path / "blank", b"\n \n"), SOFTMAX)
-    assert "holds no pair" in sentence_of(write(tmp_path / "bom", b"\xef\xbb\xbf"), SOFTMAX)
+def test_a_channel_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     assert "does not exist" in sentence_of(tmp_path / "nowhere", SOFTMAX)
 
 
@@ -350,6 +344,8 @@ def test_utf_16_and_endless_lines_are_refused(
 ) -> None:
     path = write(tmp_path / "utf16", SOUND.decode().encode("utf-16"))
     assert sentence_of(path, SOFTMAX) == f"{path} is written in UTF-16; JSON Lines are UTF-8"
+    write(path, SOUND.decode().encode("utf-32"))
+    assert sentence_of(path, SOFTMAX) == f"{path} is written in UTF-32; JSON Lines are UTF-8"
     monkeypatch.setattr(json_lines, "LONGEST_LINE", 1 << 20)
     endless = write(tmp_path / "endless", b"[" + b"1," * (1 << 20))
     assert "holds a line of more than 1 MiB" in sentence_of(endless, SOFTMAX)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 import pytest
 
-from object2vec.environment import Environment
+from object2vec.environment import CHANNELS, Environment, meant_channel
 from object2vec.errors import CustomerError, PlatformError
 
 
@@ -94,6 +94,27 @@ def test_without_a_configuration_the_folders_are_the_channels(tmp_path: Path) ->
     environment = Environment(tmp_path)
     assert list(environment.channels) == ["train", "auxiliary"]
     assert environment.ignored_channels == ("extra",)
+
+
+@pytest.mark.parametrize(
+    ("name", "channel"),
+    [
+        *[(name, "train") for name in ("training", "Train", "TRAINING", "train_data", "trian")],
+        *[(name, "train") for name in ("training-2024", "trainset", "trn")],
+        *[(name, "validation") for name in ("val", "valid", "Validation", "val_data", "validate")],
+        *[(name, "validation") for name in ("dev", "dev-set", "eval", "vaildation", "evaluation")],
+        *[(name, "test") for name in ("testing", "Test", "test_data", "tests")],
+        *[(name, "auxiliary") for name in ("aux", "auxillary", "Auxiliary", "axuiliary")],
+        *[(name, None) for name in ("code", "sm_drivers", "model", "extra", "values", "devices")],
+        *[(name, None) for name in ("", "x" * 64, "config", "text", "output")],
+    ],
+)
+def test_what_was_meant_by_another_name(name: str, channel: Optional[str]) -> None:
+    assert meant_channel(name) == channel
+
+
+def test_every_channel_is_meant_by_itself() -> None:
+    assert [meant_channel(name) for name in CHANNELS] == list(CHANNELS)
 
 
 @pytest.mark.parametrize("key", ["TrainingInputMode", "InputMode"])

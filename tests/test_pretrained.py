@@ -136,7 +136,7 @@ def test_odd_lines_are_left_out_and_counted(
     found, left_out = (record.getMessage() for record in caplog.records)
     assert found == (
         "enc0: 3 of 4 words of vocab.json found in vectors (11 vectors of width 3); "
-        "1 words have none and start at random, as do 4 ids without a word"
+        "1 word without one and 4 ids without a word start at random"
     )
     assert left_out == (
         "Lines of vectors that were left out: 5 of a wrong width, 3 with something else than "
@@ -442,14 +442,21 @@ def test_any_words_survive_as_a_vocabulary(rng: np.random.Generator) -> None:
         ('{"a": ' * 1000, "is broken JSON"),
         ('{"a": ' + "[" * 500 + "]" * 500 + "}", 'gives "a" the id [[[['),
         ('{"a": ' + "9" * 5000 + "}", "vocabulary file"),
-        ('{"%s": 9}' % ("k" * 5000), 'gives "kkk'),
-        ('{"a\\n\\u202e": 9}', r'gives "a\n\u202e" the id 9'),
+        ('{"%s": 9}' % ("k" * 5000), 'such as "kkk'),
+        ('{"a\\n\\u202e": 9}', r'such as "a\n\u202e" with the id 9'),
         ("[1, 2]", "must hold one JSON object"),
         ("{}", "must hold one JSON object"),
         ('{"a": 1, "b": 1}', 'gives the id 1 to both "a" and "b"'),
         ('{"a": 1, "b": 2, "a": 3}', 'holds "a" twice'),
-        ('{"a": 8}', 'gives "a" the id 8; ids are integers from 0 to 7 (vocab_size=8)'),
-        ('{"a": -1}', 'gives "a" the id -1'),
+        (
+            '{"a": 8}',
+            'holds only words whose ids are outside the token table, such as "a" with the '
+            "id 8; ids are integers from 0 to 7 (vocab_size=8)",
+        ),
+        ('{"a": -1, "b": 9}', "holds only words whose ids are outside the token table"),
+        ('{"a": 9, "b": 1, "a": 2}', 'holds "a" twice'),
+        ('{"a": 1, "b": 2, "a": 9}', 'holds "a" twice'),
+        ('{"a": 9, "b": 2.0}', 'gives "b" the id 2.0; ids are integers from 0 to 7'),
         ('{"a": 1.0}', 'gives "a" the id 1.0'),
         ('{"a": true}', 'gives "a" the id true'),
         ('{"a": "1"}', 'gives "a" the id "1"'),
@@ -461,6 +468,57 @@ def test_bad_vocabularies_are_refused(tmp_path: Path, text: str, sentence: str) 
     found = sentence_of(channel(tmp_path, vocab=text))
     assert sentence in found
     assert str(tmp_path / "vocab.json") in found
+
+
+def test_words_outside_the_table_are_left_out_with_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = {"sun": 0, "moon": 1, "<unk>": 8, "star": 2, "x": 8, "y": -1, "z": 10**4000}
+    channel(tmp_path, "sun 1 2 3\n<unk> 4 5 6\n", words)
+    auxiliary = read_auxiliary(tmp_path, settings_of())
+    assert np.flatnonzero(only(auxiliary.vectors[0]).known).tolist() == [0]
+    vocabulary = auxiliary.vocabularies[0]
+    assert vocabulary is not None
+    assert vocabulary.token_to_idx == {"sun": 0, "moon": 1, "star": 2}
+    warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert warnings == [
+        "Left out of the vocabulary vocab.json: 4 words whose ids are outside the token table, "
+        'such as "<unk>" with the id 8; ids are integers from 0 to 7 (vocab_size=8)'
+    ]
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_file_for_both_sides_is_warned_of_once(
+    tmp_path: Path, tied: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    channel(tmp_path, vocab={**VOCAB, "<unk>": 8})
+    sides = {"enc0_pretrained_embedding_file": "", "tied_token_embedding_weight": tied}
+    auxiliary = read_auxiliary(
+        tmp_path, settings_of(**sides, enc1_vocab_file="" if tied else "vocab.json")
+    )
+    assert auxiliary.vocabularies[0] is auxiliary.vocabularies[1]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "1 word whose ids are outside" in caplog.text
+
+
+def test_tables_of_two_sizes_leave_out_what_each_has_no_room_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    channel(tmp_path, vocab={"a": 1, "b": 5, "c": 9})
+    auxiliary = read_auxiliary(
+        tmp_path,
+        settings_of(
+            enc0_pretrained_embedding_file="", enc1_vocab_file="vocab.json", enc1_vocab_size=4
+        ),
+    )
+    first, second = auxiliary.vocabularies
+    assert first is not None and second is not None
+    assert (first["b"], "c" in first.token_to_idx) == (5, False)
+    assert (second["a"], "b" in second.token_to_idx) == (1, False)
+    assert [record.message.split(":")[1][:8] for record in caplog.records] == [
+        " 1 word ",
+        " 2 words",
+    ]
 
 
 def test_a_vocabulary_may_be_gzipped_but_not_of_another_encoding(tmp_path: Path) -> None:

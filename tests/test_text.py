@@ -19,6 +19,7 @@ from object2vec.serving.worker import WorkerFormatter
 from object2vec.text import (
     LONGEST_SENTENCE,
     bounded,
+    counted,
     escaped,
     named,
     names,
@@ -203,3 +204,10 @@ def test_the_worker_indents_what_follows_a_first_line() -> None:
     first, *rest = WorkerFormatter().format(record).split("\n")
     assert first.endswith("It failed:") and rest
     assert all(line.startswith("    ") for line in rest)
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 pairs"), (1, "1 pair"), (2, "2 pairs"), (12345, "12,345 pairs")]
+)
+def test_a_count_agrees_with_its_noun(number: int, text: str) -> None:
+    assert counted(number, "pair") == text

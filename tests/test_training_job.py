@@ -155,6 +155,145 @@ def test_the_log_has_the_lines_of_the_original(
     assert text.index("Final configuration") < text.index("Creating data iterator")
 
 
+@pytest.mark.parametrize(
+    ("name", "channels", "warned"),
+    [
+        ("validation:cross_entropy", ("train",), True),
+        ("validation:cross_entropy", ("train", "test"), True),
+        ("test:accuracy", ("train", "validation"), True),
+        ("validation:accuracy", ("train", "validation"), False),
+        ("test:accuracy", ("train", "test"), False),
+        ("train:accuracy", ("train",), False),
+        ("train:progress", ("train",), False),
+    ],
+)
+@pytest.mark.parametrize("command", ["train", "validate"])
+def test_an_objective_metric_without_its_channel_is_warned_of(
+    tmp_path: Path,
+    rng: np.random.Generator,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    name: str,
+    channels: tuple[str, ...],
+    warned: bool,
+) -> None:
+    build(tmp_path, rng, channels=channels, count=9, epochs="1", _tuning_objective_metric=name)
+    assert main([command, "--base", str(tmp_path)]) == 0
+    captured = capsys.readouterr()
+    log = captured.out if command == "train" else captured.err
+    there = ", ".join(channels)
+    sentence = (
+        f"The objective metric {name} is never reported without the channel "
+        f"{name.split(':')[0]!r}; channels of the job: {there}."
+    )
+    assert (sentence in log) == warned
+    assert log.count("never reported") == warned
+    if warned and command == "train":
+        assert log.index(sentence) < log.index("Creating data iterator")
+
+
+def test_channels_of_other_names_are_told_with_the_right_one(
+    tmp_path: Path, rng: np.random.Generator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build(tmp_path, rng, channels=("train", "val", "training", "code", "aux"), epochs="1")
+    assert main(["validate", "--base", str(tmp_path)]) == 0
+    said = capsys.readouterr().err
+    assert "WARNING" in said
+    assert "Ignoring the channel 'val': Object2Vec does not use it (did you mean 'val" in said
+    assert "Ignoring the channel 'aux': Object2Vec does not use it (did you mean 'aux" in said
+    assert "'training'" not in said and "'code'" not in said  # nothing to be warned of
+
+
+@pytest.mark.parametrize(
+    ("channels", "told"),
+    [
+        (("training", "validation"), "validation, training (rename training to train)."),
+        (("Train",), "Train (rename Train to train)."),
+        (
+            ("train_data", "training"),
+            "train_data, training (rename one of train_data, training to train).",
+        ),
+        (("val", "sm_drivers"), "channels of the job: sm_drivers, val."),
+        ((), "channels of the job: none."),
+    ],
+)
+@pytest.mark.parametrize("configured", [True, False])
+def test_without_the_train_channel_those_that_are_there_are_named(
+    tmp_path: Path,
+    rng: np.random.Generator,
+    capsys: pytest.CaptureFixture[str],
+    channels: tuple[str, ...],
+    told: str,
+    configured: bool,
+) -> None:
+    build(tmp_path, rng, channels=channels)
+    if not configured:
+        (tmp_path / "input/config/inputdataconfig.json").unlink()
+    assert main(["train", "--base", str(tmp_path)]) == 1
+    failure = (tmp_path / "output/failure").read_text()
+    assert failure.startswith("Customer Error: The channel 'train' is missing, which holds ")
+    assert failure.strip().endswith(told)
+
+
+@pytest.mark.parametrize("vectors", [False, True])
+@pytest.mark.parametrize("tied", ["false", "true"])
+def test_a_vocabulary_with_an_id_outside_the_table_trains_and_serves(
+    tmp_path: Path,
+    rng: np.random.Generator,
+    capsys: pytest.CaptureFixture[str],
+    vectors: bool,
+    tied: str,
+) -> None:
+    given = {"enc0_vocab_file": "vocab.json", "tied_token_embedding_weight": tied}
+    if vectors:
+        given["enc0_pretrained_embedding_file"] = "vectors.txt"
+    build(tmp_path, rng, channels=("train", "auxiliary"), epochs="1", **given)
+    folder = tmp_path / "input/data/auxiliary"
+    words = {f"w{token}": token for token in range(18)}
+    (folder / "vocab.json").write_text(json.dumps({**words, "<unk>": 20}))
+    (folder / "vectors.txt").write_text("w3 1 2 3 4 5 6 7 8\n<unk> 1 1 1 1 1 1 1 1\n")
+    assert main(["train", "--base", str(tmp_path)]) == 0
+    log = capsys.readouterr().out
+    assert log.count("Left out of the vocabulary vocab.json: 1 word whose ids") == 1
+    assert 'such as "<unk>" with the id 20; ids are integers from 0 to 19' in log
+    stored = json.loads((tmp_path / "model/model.json").read_text())["vocabularies"]
+    assert {side for side, name in stored.items() if name} == {"in0", "in1"}
+    for name in stored.values():
+        kept = json.loads((tmp_path / "model" / name).read_text())
+        assert kept["token_to_idx"] == words
+    body = tmp_path / "body.jsonl"
+    body.write_text('{"in0": [19], "in1": [3]}\n{"in1": [3]}\n')
+    answers = tmp_path / "answers.jsonl"
+    given_files = ["--input", str(body), "--output", str(answers)]
+    assert main(["predict", "--model-dir", str(tmp_path / "model"), *given_files]) == 0
+    scores, embedding = map(json.loads, answers.read_text().splitlines())
+    assert np.isfinite(scores["scores"]).all() and len(embedding["embeddings"]) == 8
+    if vectors:
+        assert embedding["embeddings"] == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_an_id_outside_the_table_in_the_data_is_refused_whatever_the_vocabulary_holds(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    build(tmp_path, rng, channels=("train", "auxiliary"), enc0_vocab_file="vocab.json")
+    (tmp_path / "input/data/auxiliary/vocab.json").write_text('{"sun": 0, "<unk>": 20}')
+    line = '{"label": 1, "in0": [20], "in1": [1]}\n'
+    (tmp_path / "input/data/train/part-0.jsonl").write_text(line)
+    assert main(["train", "--base", str(tmp_path)]) == 1
+    failure = (tmp_path / "output/failure").read_text()
+    assert 'Vocab id "20" is not less than vocab_size=20' in failure
+
+
+def test_one_of_something_is_written_so(
+    tmp_path: Path, rng: np.random.Generator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build(tmp_path, rng, channels=("train",), count=1, length=5, enc0_network="bilstm")
+    assert main(["validate", "--base", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("in0: bilstm, 1 layer, 20 tokens")
+    assert "\ntrain: 1 pair, 3 and 1 token, 1 sequence cut, labels" in said
+
+
 def test_a_failure_keeps_the_first_reason_of_a_job(tmp_path: Path) -> None:
     environment = Environment(tmp_path)
     environment.write_failure("The cause.")

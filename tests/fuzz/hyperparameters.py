@@ -64,7 +64,7 @@ def _sound_job(rng: random.Random) -> dict[str, JsonValue]:
     given: dict[str, JsonValue] = {"enc0_max_seq_len": "50", "enc0_vocab_size": "1000"}
     for item in rng.sample(HYPERPARAMETERS, rng.choice((0, 1, 2, 3, 5, 9, len(HYPERPARAMETERS)))):
         value = _sound_value(item, rng)
-        given[item.name] = value if rng.random() < 0.3 else str(value)
+        given[item.name] = rng.choice((value, str(value), str(value), json.dumps(value)))
     return given
 
 
