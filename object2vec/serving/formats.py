@@ -15,7 +15,8 @@ from object2vec.errors import AlgorithmError, CustomerError
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.json_keys import may_repeat, repeated_key, repeated_sentence
 from object2vec.records import INPUTS, check_list, pack_lists
-from object2vec.serving.media_types import JSON, JSON_LINES
+from object2vec.serving.media_types import JSON, JSON_LINES, untyped_body
+from object2vec.serving.mistaken_bodies import mistake, mistaken_string
 from object2vec.text import names, shown
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # A chunk of a stream stays within both, so that memory does not grow with the input.
 _CHUNK_BYTES = 1 << 20
 _CHUNK_LINES = 1024
+
+
+class UnreadableBodyError(CustomerError):
+    """The body, or a line of it, is not in the format that it was read in."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +91,8 @@ def parse_body(
     Raises
     ------
     CustomerError
-        Names the instance (or line), the field, what was found and what would be right.
+        Names the instance (or line), the field, what was found and what would be right; an
+        `UnreadableBodyError` where it is the body as a whole.
     """
     data = body.encode("utf-8") if isinstance(body, str) else bytes(body)
     if media_type == JSON_LINES:
@@ -113,7 +119,8 @@ def parse_lines(
     CustomerError
         Names the line.
     """
-    instances, numbers = [], []
+    instances: list[Any] = []
+    numbers: list[int] = []
     for number, line in enumerate(lines, first_line):
         if number == 1:
             line = line[len(_BYTE_ORDER_MARK) :] if line.startswith(_BYTE_ORDER_MARK) else line
@@ -122,7 +129,9 @@ def parse_lines(
         try:
             instance = orjson.loads(line)
         except orjson.JSONDecodeError as error:
-            raise CustomerError(f"line {number} is not valid JSON: {_reason(error)}") from None
+            found = None if instances or first_line > 1 else mistake(line)
+            text = f"line {number} is not valid JSON: {_reason(error)}"
+            raise UnreadableBodyError(f"The body {found}." if found else text) from None
         repeated = _repeated_input(instance, line)
         if repeated is not None:
             raise CustomerError(f"{repeated_sentence(repeated)} (line {number})")
@@ -209,10 +218,9 @@ def group_instances(
     positions: dict[tuple[bool, bool], list[int]] = {}
     for position, instance in enumerate(instances):
         if not isinstance(instance, Mapping):
-            raise CustomerError(
-                "An instance must be an object with in0, in1 or both, found "
-                f"{shown(instance)} ({name(position)})"
-            )
+            found = mistaken_string(instance)
+            text = f"must be an object with in0, in1 or both, found {shown(instance)}"
+            raise CustomerError(f"An instance {found or text} ({name(position)})")
         held = ("in0" in instance, "in1" in instance)
         if held == (False, False):
             raise CustomerError(
@@ -329,12 +337,16 @@ def _parse_json(data: bytes, hyperparameters: Hyperparameters) -> Request:
     try:
         document = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise CustomerError(f"The body is not valid JSON: {_reason(error)}; {wanted}.") from None
+        found = mistake(data) or f"is not valid JSON: {_reason(error)}; {wanted}"
+        if untyped_body(data) == JSON_LINES:
+            found = f"is JSON Lines, whose Content-Type is {JSON_LINES}; {wanted}"
+        raise UnreadableBodyError(f"The body {found}.") from None
     if not isinstance(document, dict) or "instances" not in document:
         found = shown(document)
         if isinstance(document, dict):
             found = f"an object with the keys {names(document) or '(none)'}"
-        raise CustomerError(f"The body holds {found} instead of instances: {wanted}.")
+        text = mistaken_string(document) or f"holds {found} instead of instances: {wanted}"
+        raise UnreadableBodyError(f"The body {text}.")
     _check_keys(data, document)
     instances = document["instances"]
     if not isinstance(instances, list):

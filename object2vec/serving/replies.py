@@ -12,12 +12,19 @@ import orjson
 
 from object2vec.errors import CustomerError, Object2VecError
 from object2vec.logs import LOGGER_NAME
-from object2vec.serving.formats import Request, format_answer, infer, parse_body
+from object2vec.serving.formats import (
+    Request,
+    UnreadableBodyError,
+    format_answer,
+    infer,
+    parse_body,
+)
 from object2vec.serving.media_types import (
     JSON,
     UnsupportedMediaTypeError,
     choose_accept,
     parse_content_type,
+    untyped_body,
 )
 from object2vec.serving.model import Model
 from object2vec.serving.settings import MEBIBYTE, Settings
@@ -83,7 +90,11 @@ def _reply(
     headers: Mapping[str, str],
     settings: Settings,
 ) -> Reply:
+    typed = bool(headers.get("content-type", "").strip())
     content_type = parse_content_type(headers.get("content-type"))
+    data = body.encode("utf-8") if isinstance(body, str) else bytes(body or b"")
+    if not typed:
+        content_type = replace(content_type, media_type=untyped_body(data))
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         raise UnsupportedMediaTypeError(
@@ -94,7 +105,15 @@ def _reply(
     media_type = choose_accept(accept, replace(content_type, media_type=default))
     if body is None:
         raise CustomerError("The request has no body; it should hold the instances.")
-    request = parse_body(body, content_type.media_type, model.hyperparameters)
+    try:
+        request = parse_body(data, content_type.media_type, model.hyperparameters)
+    except UnreadableBodyError as error:
+        if typed:
+            raise
+        raise CustomerError(
+            f"{error} The request has no Content-Type, so that this was read as "
+            f"{content_type.media_type}."
+        ) from None
     _check_size(_count_numbers(request, model) * _FLOAT_BYTES, settings)
     answer = infer(request, model, content_type.max_seq_lens)
     text = format_answer(answer, media_type)
