@@ -26,6 +26,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # A chunk of a stream stays within both, so that memory does not grow with the input.
 _CHUNK_BYTES = 1 << 20
 _CHUNK_LINES = 1024
+_PIECE_ROWS = 256
 
 
 class UnreadableBodyError(CustomerError):
@@ -279,16 +280,27 @@ def format_answer(answer: Answer, media_type: str) -> bytes:
         `JSON` gives ``{"predictions": [{"scores": [...]}, ...]}``, `JSON_LINES` an object a line,
         each ended by a line feed.
     """
+    return b"".join(answer_pieces(answer, media_type))
+
+
+def answer_pieces(answer: Answer, media_type: str) -> Iterator[bytes]:
+    """`format_answer` piece by piece, so that a large answer is copied once."""
     rows: list[Any] = [None] * answer.count
     for positions, key, values in answer.parts:
         for position, value in zip(positions.tolist(), values):
             rows[position] = {key: value}
-    option = orjson.OPT_SERIALIZE_NUMPY
     if media_type == JSON:
-        return orjson.dumps({"predictions": rows}, option=option)
-    # Far faster than a call for each row; between numbers, these bytes stand at a row's end only.
-    lines = orjson.dumps(rows, option=option)[1:-1].replace(b"},{", b"}\n{")
-    return lines + b"\n" if rows else b""
+        yield b'{"predictions":['
+    for start in range(0, answer.count, _PIECE_ROWS):
+        # Far faster than a call for each row.
+        text = orjson.dumps(rows[start : start + _PIECE_ROWS], option=orjson.OPT_SERIALIZE_NUMPY)
+        if media_type == JSON:
+            yield b"," * (start > 0) + text[1:-1]
+        else:
+            # Between numbers, these bytes stand at a row's end only.
+            yield text[1:-1].replace(b"},{", b"}\n{") + b"\n"
+    if media_type == JSON:
+        yield b"]}"
 
 
 def _line_chunks(

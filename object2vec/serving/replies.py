@@ -15,7 +15,7 @@ from object2vec.logs import LOGGER_NAME
 from object2vec.serving.formats import (
     Request,
     UnreadableBodyError,
-    format_answer,
+    answer_pieces,
     infer,
     parse_body,
 )
@@ -116,9 +116,13 @@ def _reply(
         ) from None
     _check_size(_count_numbers(request, model) * _FLOAT_BYTES, settings)
     answer = infer(request, model, content_type.max_seq_lens)
-    text = format_answer(answer, media_type)
-    _check_size(len(text), settings)
-    return Reply(HTTPStatus.OK, media_type, text)
+    pieces, size = [], 0
+    for piece in answer_pieces(answer, media_type):
+        size += len(piece)
+        # Before memory is taken for the rest.
+        _check_size(size, settings)
+        pieces.append(piece)
+    return Reply(HTTPStatus.OK, media_type, b"".join(pieces))
 
 
 def _count_numbers(request: Request, model: Model) -> int:
