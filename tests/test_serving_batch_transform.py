@@ -66,6 +66,9 @@ def test_known_values() -> None:
     assert parameters(4, 4) == ExecutionParameters(MULTI_RECORD, 25, 4)
     assert parameters(2, 128) == ExecutionParameters(MULTI_RECORD, 1, 2)
     assert parameters(2, 4096) == ExecutionParameters(SINGLE_RECORD, 50, 2)
+    # as container/README.md tells
+    assert parameters(1, 164).strategy == MULTI_RECORD
+    assert parameters(1, 165).strategy == SINGLE_RECORD
     assert parameters(200, 4) == ExecutionParameters(MULTI_RECORD, 1, 100)
     assert parameters(2, 4096, 30) == ExecutionParameters(SINGLE_RECORD, 9, 2)
     assert parameters(2, 4096, answer_bytes=1 << 20) == ExecutionParameters(SINGLE_RECORD, 1, 2)

@@ -9,7 +9,7 @@ from typing import Any, Optional
 import pytest
 
 from object2vec.errors import CustomerError
-from object2vec.serving.settings import MEBIBYTE, Settings
+from object2vec.serving.settings import LARGEST_ANSWER_MB, MEBIBYTE, Settings
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 SERVING = README.partition("\n## Serving\n")[2].partition("\n## ")[0]
@@ -39,7 +39,7 @@ def test_readme_tells_the_defaults() -> None:
     usual, batch = Settings(), Settings.from_environment({"SAGEMAKER_BATCH": "true"})
     for words in (
         f"{usual.payload_bytes // MEBIBYTE} MB ({batch.payload_bytes // MEBIBYTE} MB for batch",
-        f"{usual.answer_bytes // MEBIBYTE} MB",
+        f"{usual.answer_bytes // MEBIBYTE} MB; at most {LARGEST_ANSWER_MB:,}",
         f"port {usual.port}",
         f"{usual.timeout_seconds} s (an hour for batch",
         f"{usual.startup_seconds} s",

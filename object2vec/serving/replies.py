@@ -27,7 +27,7 @@ from object2vec.serving.media_types import (
     untyped_body,
 )
 from object2vec.serving.model import Model
-from object2vec.serving.settings import MEBIBYTE, Settings
+from object2vec.serving.settings import LARGEST_ANSWER_MB, MEBIBYTE, Settings
 from object2vec.text import LONGEST_SENTENCE, bounded, quoted
 
 _logger = logging.getLogger(LOGGER_NAME)
@@ -139,7 +139,8 @@ def _check_size(size: int, settings: Settings) -> None:
     if size > settings.answer_bytes:
         raise AnswerTooLargeError(
             f"The answer would be longer than {settings.answer_bytes // MEBIBYTE} MB; send fewer "
-            "instances at once, or raise OBJECT2VEC_MAX_ANSWER_IN_MB where the server starts."
+            "instances at once, or raise OBJECT2VEC_MAX_ANSWER_IN_MB (at most "
+            f"{LARGEST_ANSWER_MB}) where the server starts."
         )
 
 
