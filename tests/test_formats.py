@@ -203,7 +203,7 @@ def test_empty_bodies() -> None:
         (b'{"instances": [{"in0": [true]}]}', "found true"),
         (b'{"instances": [{"in0": ["1"]}]}', "without quotes"),
         (b'{"instances": [{"in0": [123456789012345678901234567890]}]}', "in0"),
-        (b"\xff\xfe", "not valid JSON"),
+        (b"\xff\xff", "not valid JSON"),
         (b'{"instances": [{"in0": [1]}, {"in0": [1], "in0": [2]}]}', '"in0" stands twice'),
         (b'{"instances": [{"in0": [1], "\\u0069n0": [2]}]}', "(at character 29)"),
         ('{"é": 1, "instances": [], "instances": []}'.encode(), "(at character 27)"),

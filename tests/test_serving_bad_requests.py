@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import socket
@@ -48,12 +49,17 @@ REQUESTS = [
     Bad("no JSON", "hello", 400, 'application/json means {"instances": ['),
     Bad("cut off", '{"instances": [{"in0": [1', 400, "is not valid JSON"),
     Bad("trailing comma", '{"instances": [{"in0": [1]},]}', 400, "at character 28"),
-    Bad("single quotes", "{'instances': []}", 400, "is not valid JSON"),
+    Bad("single quotes", "{'instances': []}", 400, "as Python prints it"),
     Bad("a word of Python", '{"instances": None}', 400, "is not valid JSON"),
     Bad("two documents", '{"instances": []}{"instances": []}', 400, "is not valid JSON"),
     Bad("NaN", '{"instances": [{"in0": [NaN]}]}', 400, "is not valid JSON"),
     Bad("no UTF-8", b'{"instances": "\xff"}', 400, "is not valid JSON"),
-    Bad("UTF-16", '{"instances": []}'.encode("utf-16"), 400, "is not valid JSON"),
+    Bad("UTF-16", '{"instances": []}'.encode("utf-16"), 400, "is in UTF-16; send UTF-8"),
+    Bad("base64", base64.b64encode(b'{"instances": []}'), 400, "raw-in-base64-out, or --body"),
+    Bad("base64 of lines", base64.b64encode(b'{"in0":[1]}\n'), 400, "fileb://", JSON_LINES),
+    Bad("gzip, unsaid", gzip.compress(b'{"instances": []}'), 400, "compressed with gzip"),
+    Bad("encoded twice", '"{\\"instances\\": []}"', 400, "it was encoded twice"),
+    Bad("no type", "5", 400, "no Content-Type, so that this was read as", None),
     Bad("NUL bytes", b"\0" * 100, 400, "is not valid JSON"),
     Bad("deep nesting", "[" * 100_000, 400, "is not valid JSON"),
     Bad("a list", '[{"in0": [1]}]', 400, "instead of instances"),
@@ -105,14 +111,14 @@ REQUESTS = [
     Bad("blank lines count", '\n\n{"in0": [1]}\n5', 400, "found 5 (line 4)", JSON_LINES),
     Bad("JSON sent as lines", '{\n"instances": []}', 400, "line 1 is not valid", JSON_LINES),
     Bad("a document sent as line", of({"in0": [1]}), 400, '["instances"] (line 1)', JSON_LINES),
-    Bad("lines sent as JSON", '{"in0": [1]}\n{"in0": [2]}\n', 400, "is not valid JSON"),
+    Bad("lines sent as JSON", '{"in0": [1]}\n{"in0": [2]}\n', 400, "is JSON Lines, whose"),
     Bad("a bad id in a line", '{"in1": [1, 99]}', 400, '"99" is not less than', JSON_LINES),
     Bad("far line", '{"in0": [1]}\n' * 200_000 + "x", 400, "line 200001 is not", JSON_LINES),
     # Content-Type
     Bad("CSV", "1,2", 415, "accepted are application/json and application/jsonlines", "text/csv"),
     Bad("pickled arrays", b"\x93NUMPY", 415, "'application/x-npy'", "application/x-npy"),
     Bad("plain text", of(), 415, "'text/plain' is not supported", "text/plain"),
-    Bad("a form", "a=1", 415, "accepted are", "application/x-www-form-urlencoded"),
+    Bad("a form", "a=1", 415, "-H 'Content-Type: appli", "application/x-www-form-urlencoded"),
     Bad("files", "--x--\r\n", 415, "'multipart/form-data'", "multipart/form-data; boundary=x"),
     Bad("nonsense type", of(), 415, "not supported", "?;;"),
     Bad("gzip", gzip.compress(of().encode()), 415, "'gzip' is not supported", encoding="gzip"),

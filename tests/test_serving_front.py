@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import resource
 import select
 import signal
@@ -132,6 +133,66 @@ def test_methods_and_paths(
         assert response.body == b""
     elif status >= 400:
         assert response.headers["content-type"] == JSON and response.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("http://localhost/ping", 200),
+        ("HTTP://127.0.0.1:8080/ping?a=b", 200),
+        ("https://x/execution-parameters", 200),
+        ("http://x/invocations", 405),
+        ("http://x", 404),
+        ("http://x?/ping", 404),
+        ("http:///ping", 404),
+        ("ftp://x/ping", 404),
+        ("ping", 404),
+    ],
+)
+def test_targets_may_be_whole_urls(server: MmsServer, target: str, status: int) -> None:
+    head = f"GET {target} HTTP/1.1\r\nHost: y\r\nConnection: close\r\n\r\n"
+    assert statuses(until_closed(connect(server, head.encode()))) == [status]
+
+
+def test_readme_names_the_methods_that_are_answered(server: MmsServer) -> None:
+    readme = Path(__file__).parent.parent.joinpath("README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([A-Z]+) (/[a-z-]+)` \|", readme, re.MULTILINE)
+    assert {path for _, path in rows} == {"/invocations", "/ping", "/execution-parameters"}
+    for named, path in rows:
+        methods = {"GET": {"GET", "HEAD", "OPTIONS"}, "POST": {"POST", "OPTIONS"}}[named]
+        for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+            body = GOOD.encode() if method in ("POST", "PUT", "PATCH") else None
+            response = server.get(path, method, body)
+            if method not in methods:
+                assert response.status == 405
+                assert response.headers["allow"] == ", ".join([named, *sorted(methods - {named})])
+            else:
+                assert response.status in (200, 204)
+    assert "405 (with `Allow`)" in readme
+
+
+def test_a_flood_of_refusals_does_not_flood_the_log(server: MmsServer) -> None:
+    # Those of other tests are told within this time.
+    time.sleep(2)
+    before = server.log.stat().st_size
+    began = time.monotonic()
+    for _ in range(2000):
+        assert statuses(until_closed(connect(server, b"rubbish\r\n\r\n"))) == [400]
+    seconds = time.monotonic() - began
+    told = r"(\d+) more requests were refused, too many to log each"
+
+    def logged() -> tuple[str, int]:
+        text = server.log.read_bytes()[before:].decode()
+        return text, sum(map(int, re.findall(told, text)))
+
+    mms_server.wait_for(
+        lambda: logged()[0].count("400: ") + logged()[1] == 2000, 10, "all are counted"
+    )
+    text, _ = logged()
+    assert 100 <= text.count("400: ") == text.count('"-" 400') <= 100 * (seconds + 2)
+    # an ordinary request is logged as ever
+    assert server.invoke(GOOD).status == 200
+    assert "POST /invocations HTTP/1.1" in server.log.read_bytes()[before:].decode()
 
 
 def java_seconds(server: MmsServer) -> float:
@@ -291,11 +352,35 @@ def test_a_body_above_the_limit_is_413_with_both_sizes(server: MmsServer) -> Non
     assert "SAGEMAKER_MAX_PAYLOAD_IN_MB" in text
     assert f"413: {text}" in server.log.read_text()
     chunked = POST + b"Transfer-Encoding: chunked\r\n\r\n" + chunks(b" " * (LIMIT + 1), 1 << 20)
-    assert statuses(until_closed(connect(server, chunked))) == [413]
-    announced = b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffff\r\n"
-    assert statuses(until_closed(connect(server, POST + announced))) == [413]
+    announced = POST + b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffff\r\n"
+    for data in (chunked, announced):
+        answer = until_closed(connect(server, data))
+        assert statuses(answer) == [413]
+        assert b"has more than %d bytes, and at most %d (6 MB) are taken" % (LIMIT, LIMIT) in answer
+        assert b"SAGEMAKER_MAX_PAYLOAD_IN_MB" in answer
+    assert server.log.read_text().count("413: The body has more than") == 2
     # the most that is taken
     assert server.invoke(GOOD.encode().ljust(LIMIT)).status == 200
+
+
+def test_a_client_that_sends_all_of_a_body_above_the_limit_gets_the_413(server: MmsServer) -> None:
+    piece = b" " * 100_000
+    head = POST + b"Content-Length: %d\r\n\r\n" % (1000 * len(piece))
+    with connect(server, head) as connection:
+        # longer than the server waits for a client that does nothing
+        for _ in range(26):
+            connection.sendall(piece)
+            time.sleep(0.5)
+        answer = until_closed(connection)
+    assert statuses(answer) == [413] and b"has 100000000 bytes" in answer
+    # one that does nothing
+    began = time.monotonic()
+    with connect(server, head) as connection:
+        assert statuses(until_closed(connection)) == [413]
+        with pytest.raises(OSError):
+            while time.monotonic() - began < 30:
+                connection.sendall(b" ")
+                time.sleep(0.5)
 
 
 def test_a_client_that_asks_before_it_sends(server: MmsServer) -> None:

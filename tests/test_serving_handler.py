@@ -24,6 +24,8 @@ from object2vec.kvstore import count_gpus
 from object2vec.mxnet_import import mx
 from object2vec.predictor import Predictor
 from object2vec.serving import devices, java, preflight, server
+from object2vec.serving.batch_transform import execution_parameters
+from object2vec.serving.media_types import JSON, JSON_LINES
 from object2vec.serving.mms import Plan, command
 from object2vec.serving.plugin import build
 from object2vec.serving.replies import reply_to
@@ -213,6 +215,73 @@ def test_replies_and_the_log_are_short_whatever_a_request_holds(
     assert all(len(line) < 1000 and line.isprintable() for line in lines)
 
 
+LINES = b'{"in0": [1]}\n{"in1": [2]}\n'
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type"),
+    [
+        (LINES, JSON_LINES),
+        (LINES.replace(b"\n", b"\r\n\r\n"), JSON_LINES),
+        (b"\xef\xbb\xbf\n " + LINES, JSON_LINES),
+        (b'{"in0": [1], "in1": [2]}', JSON_LINES),
+        (b'{"label": 1, "in0": [1]}\n\n', JSON_LINES),
+        (BODY, JSON),
+        (b"\n" + BODY + b"\n", JSON),
+        (b'{"id": 5, "instances": [{"in0": [1]}]}\n', JSON),
+        (json.dumps(json.loads(BODY), indent=1).encode(), JSON),
+        (b'{"instances": [\n{"in0": [1]},\n{"in0": [2]}\n]}', JSON),
+        (b'{"id": {}\n, "instances": [{"in0": [1]}]}', JSON),
+    ],
+)
+def test_without_a_content_type_the_first_line_tells(
+    predictor: Predictor, body: bytes, media_type: str
+) -> None:
+    for headers in ({}, {"Content-Type": " "}):
+        reply = reply_to(predictor, body, headers, Settings())
+        typed = reply_to(predictor, body, {"Content-Type": media_type}, Settings())
+        assert reply.status == 200 and reply == typed and reply.media_type == media_type
+        wanted = reply_to(predictor, body, {**headers, "Accept": JSON}, Settings())
+        assert wanted.media_type == JSON and "predictions" in json.loads(wanted.body)
+    default = Settings(default_accept=JSON)
+    assert reply_to(predictor, body, {}, default).media_type == JSON
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type"),
+    [
+        (LINES + b"{", JSON_LINES),
+        (b"{}\n{", JSON_LINES),
+        (b"5\n6\n", JSON),
+        (b'{\n"in0": [1]}\n', JSON),
+        (b'{"data": []}', JSON),
+        (BODY + b"\n" + BODY, JSON),
+        (b'{"in0": [1]\n{"in0": [2]}', JSON),
+        (b"", JSON),
+    ],
+)
+def test_errors_tell_that_the_content_type_is_missing(
+    predictor: Predictor, body: bytes, media_type: str
+) -> None:
+    missing = f"The request has no Content-Type, so that this was read as {media_type}."
+    reply = reply_to(predictor, body, {}, Settings())
+    assert reply.status == 400 and missing in json.loads(reply.body)["error"]
+    typed = reply_to(predictor, body, {"Content-Type": media_type}, Settings())
+    assert typed.status == 400 and b"no Content-Type" not in typed.body
+
+
+def test_wrong_instances_are_not_blamed_on_the_content_type(predictor: Predictor) -> None:
+    for body in (b'{"in0": [-1]}', b'{"instances": [{"in0": [-1]}]}'):
+        reply = reply_to(predictor, body, {}, Settings())
+        assert reply.status == 400 and b"no Content-Type" not in reply.body
+
+
+def test_lines_that_are_sent_as_json_are_named(predictor: Predictor) -> None:
+    reply = reply_to(predictor, LINES, {"Content-Type": JSON}, Settings())
+    assert reply.status == 400
+    assert b"is JSON Lines, whose Content-Type is application/jsonlines" in reply.body
+
+
 def test_an_answer_above_the_limit_is_refused_before_it_is_computed(predictor: Predictor) -> None:
     settings = Settings(answer_bytes=1000)
     failing = Failing(predictor, AssertionError("computed"))
@@ -229,77 +298,6 @@ def test_log_lines_cannot_command_the_server() -> None:
     record = logging.LogRecord("a", 30, "f", 1, "x\n[PID] 1\r[METRICS]y\u2028z", (), None)
     (line,) = WorkerFormatter().format(record).splitlines()
     assert line.endswith(r"x\n[PID] 1\r[METRICS]y\u2028z")
-
-
-# --- settings
-
-
-def test_settings_without_variables() -> None:
-    settings = Settings.from_environment({"SAGEMAKER_BIND_TO_PORT": ""})
-    assert settings == Settings()
-    assert (settings.port, settings.payload_bytes) == (8080, 6 * MEBIBYTE)
-    assert (settings.timeout_seconds, settings.drain_seconds) == (60, 20)
-
-
-def test_settings_keep_the_meaning_of_sagemaker_s_variables() -> None:
-    settings = Settings.from_environment(
-        {
-            "SAGEMAKER_BIND_TO_PORT": "9000",
-            "SAGEMAKER_SAFE_PORT_RANGE": "1111-2222",
-            "SAGEMAKER_MODEL_SERVER_WORKERS": "3",
-            "SAGEMAKER_MODEL_SERVER_TIMEOUT": "2",
-            "SAGEMAKER_BATCH": "true",
-            "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "Application/JsonLines",
-            "SAGEMAKER_MODEL_SERVER_VMARGS": "-Xmx1g -Da=b",
-            "INFERENCE_PREFERRED_MODE": "classification",
-        }
-    )
-    assert settings == Settings(
-        port=9000,
-        safe_ports=(1111, 2222),
-        workers=3,
-        timeout_seconds=120,
-        payload_bytes=100 * MEBIBYTE,
-        default_accept="application/jsonlines",
-        jvm_options=("-Xmx1g", "-Da=b"),
-        preferred_mode="classification",
-    )
-    more = {"SAGEMAKER_BATCH": "true", "SAGEMAKER_MAX_PAYLOAD_IN_MB": "7"}
-    assert Settings.from_environment(more).payload_bytes == 7 * MEBIBYTE
-    assert Settings.from_environment(more).timeout_seconds == 3600
-    seconds = {"SAGEMAKER_MODEL_SERVER_TIMEOUT": "2", "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS": "9"}
-    assert Settings.from_environment(seconds).timeout_seconds == 9
-    own = {"OBJECT2VEC_IDLE_SECONDS": "7", "OBJECT2VEC_READ_SECONDS": "8"}
-    settings = Settings.from_environment({**own, "OBJECT2VEC_DRAIN_SECONDS": "0"})
-    assert (settings.idle_seconds, settings.read_seconds, settings.drain_seconds) == (7, 8, 0)
-
-
-def test_variables_of_thousands_of_characters_are_refused_shortened() -> None:
-    names = [
-        "SAGEMAKER_BIND_TO_PORT", "SAGEMAKER_MODEL_SERVER_WORKERS", "SAGEMAKER_SAFE_PORT_RANGE",
-        "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "INFERENCE_PREFERRED_MODE",
-    ]  # fmt: skip
-    for value in ("9" * 5000, "9" * 5000 + "-" + "9" * 5000, "²-³", "a\nb\x1b[2J"):
-        with pytest.raises(CustomerError) as caught:
-            Settings.from_environment(dict.fromkeys(names, value))
-        text = str(caught.value)
-        assert all(f"{name}=" in text for name in names) and "two ports such as" in text
-        assert len(text) < 2500 and text.isprintable()
-
-
-def test_all_wrong_variables_are_named_at_once() -> None:
-    with pytest.raises(CustomerError) as caught:
-        Settings.from_environment(
-            {
-                "SAGEMAKER_BIND_TO_PORT": "x",
-                "INFERENCE_PREFERRED_MODE": "gpu",
-                "SAGEMAKER_BATCH": "1",
-            }
-        )
-    assert str(caught.value) == (
-        "SAGEMAKER_BIND_TO_PORT=x should be a whole number from 1 to 32766; "
-        "INFERENCE_PREFERRED_MODE=gpu should be classification or embedding."
-    )
 
 
 # --- devices
@@ -337,6 +335,7 @@ def test_preflight_measures_and_reports(model_dir: Path, tmp_path: Path) -> None
     findings = preflight.check_model(model_dir, None, StopRequest())
     assert 50 * MEBIBYTE < findings.memory_bytes < 2048 * MEBIBYTE
     assert (findings.gpus, findings.complete) == (count_gpus(), True)
+    assert (findings.enc_dim, findings.scores) == (8, 3)
     with pytest.raises(CustomerError, match="holds no model"):
         preflight.check_model(tmp_path, None, StopRequest())
 
@@ -360,19 +359,24 @@ def test_a_java_that_does_not_start_is_passed_over(
         java.find_java(StopRequest())
 
 
+def planned(folder: Path, settings: Settings, cores: int = 1) -> Plan:
+    batch = execution_parameters(2, settings.payload_bytes, settings.answer_bytes, 8, 3)
+    return Plan(folder, "127.0.0.1", settings, workers=2, cores=cores, gpus=0, batch=batch)
+
+
 def test_java_gets_the_limits_that_were_counted(tmp_path: Path) -> None:
     settings = Settings(jvm_options=("-Xss1m",), payload_bytes=100 * MEBIBYTE)
-    plan = Plan(tmp_path, "127.0.0.1", settings, workers=2, cores=3, gpus=0)
+    plan = planned(tmp_path, settings, cores=3)
     arguments = command("java", tmp_path, tmp_path, plan)
     assert "-XX:ActiveProcessorCount=3" in arguments and "-Xss1m" in arguments
     assert "-XX:+UseSerialGC" in arguments
-    g1 = Plan(tmp_path, "", Settings(jvm_options=("-XX:+UseG1GC",)), workers=2, cores=3, gpus=0)
+    g1 = planned(tmp_path, Settings(jvm_options=("-XX:+UseG1GC",)))
     assert "-XX:+UseSerialGC" not in command("java", tmp_path, tmp_path, g1)
     assert plan.queue_size == 5
     # all that may wait, that may come in and that may be at work, with its answer
     megabytes = 192 + 500 + 400 + 3 * 3 * (100 + 256)
     assert plan.receiving_bytes == 400 * MEBIBYTE and f"-Xmx{megabytes}m" in arguments
-    assert Plan(tmp_path, "", Settings(), 2, 3, 0).queue_size == 85
+    assert planned(tmp_path, Settings()).queue_size == 85
 
 
 def test_the_jar_holds_a_class_of_each_source() -> None:
@@ -381,7 +385,7 @@ def test_the_jar_holds_a_class_of_each_source() -> None:
 
 
 def test_the_jar_comes_before_the_server_s_own(tmp_path: Path) -> None:
-    arguments = command("java", tmp_path, tmp_path, Plan(tmp_path, "", Settings(), 1, 1, 0))
+    arguments = command("java", tmp_path, tmp_path, planned(tmp_path, Settings()))
     first, second = arguments[arguments.index("-cp") + 1].split(os.pathsep)
     assert Path(first).name == build.JAR.name and Path(second).name == "model-server.jar"
 
@@ -406,5 +410,7 @@ def test_workers_follow_cores_gpus_memory_and_model(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(server, "memory_bytes", lambda: free_gigabytes << 30)
-    findings = preflight.Findings(int(model_gigabytes * 2**30), gpus, complete=True)
+    findings = preflight.Findings(
+        int(model_gigabytes * 2**30), gpus, complete=True, enc_dim=8, scores=3
+    )
     assert server._fitting_workers(available, Settings(), findings) == expected

@@ -17,7 +17,8 @@ from object2vec.foreign_formats import recognise
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.json_keys import may_repeat, repeated_key, repeated_sentence
 from object2vec.records import INPUTS, check_list, pack_lists
-from object2vec.serving.media_types import JSON, JSON_LINES
+from object2vec.serving.media_types import JSON, JSON_LINES, untyped_body
+from object2vec.serving.mistaken_bodies import mistake, mistaken_string
 from object2vec.text import names, shown
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # A chunk of a stream stays within both, so that memory does not grow with the input.
 _CHUNK_BYTES = 1 << 20
 _CHUNK_LINES = 1024
+_PIECE_ROWS = 256
+
+
+class UnreadableBodyError(CustomerError):
+    """The body, or a line of it, is not in the format that it was read in."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +94,8 @@ def parse_body(
     Raises
     ------
     CustomerError
-        Names the instance (or line), the field, what was found and what would be right.
+        Names the instance (or line), the field, what was found and what would be right; an
+        `UnreadableBodyError` where it is the body as a whole.
     """
     data = body.encode("utf-8") if isinstance(body, str) else bytes(body)
     if media_type == JSON_LINES:
@@ -125,10 +132,11 @@ def parse_lines(
         try:
             instance = orjson.loads(line)
         except orjson.JSONDecodeError as error:
-            like = _likeness(lines) if first_line == 1 and not instances else ""
-            raise CustomerError(
-                f"line {number} is not valid JSON: {_reason(error)}{like}"
-            ) from None
+            begins = first_line == 1 and not instances
+            found = mistake(line) if begins else None
+            like = _likeness(lines) if begins else ""
+            text = f"line {number} is not valid JSON: {_reason(error)}{like}"
+            raise UnreadableBodyError(f"The body {found}." if found else text) from None
         repeated = _repeated_input(instance, line)
         if repeated is not None:
             raise CustomerError(f"{repeated_sentence(repeated)} (line {number})")
@@ -221,10 +229,9 @@ def group_instances(
     positions: dict[tuple[bool, bool], list[int]] = {}
     for position, instance in enumerate(instances):
         if not isinstance(instance, Mapping):
-            raise CustomerError(
-                "An instance must be an object with in0, in1 or both, found "
-                f"{shown(instance)} ({name(position)})"
-            )
+            found = mistaken_string(instance)
+            text = f"must be an object with in0, in1 or both, found {shown(instance)}"
+            raise CustomerError(f"An instance {found or text} ({name(position)})")
         held = ("in0" in instance, "in1" in instance)
         if held == (False, False):
             raise CustomerError(
@@ -283,16 +290,27 @@ def format_answer(answer: Answer, media_type: str) -> bytes:
         `JSON` gives ``{"predictions": [{"scores": [...]}, ...]}``, `JSON_LINES` an object a line,
         each ended by a line feed.
     """
+    return b"".join(answer_pieces(answer, media_type))
+
+
+def answer_pieces(answer: Answer, media_type: str) -> Iterator[bytes]:
+    """`format_answer` piece by piece, so that a large answer is copied once."""
     rows: list[Any] = [None] * answer.count
     for positions, key, values in answer.parts:
         for position, value in zip(positions.tolist(), values):
             rows[position] = {key: value}
-    option = orjson.OPT_SERIALIZE_NUMPY
     if media_type == JSON:
-        return orjson.dumps({"predictions": rows}, option=option)
-    # Far faster than a call for each row; between numbers, these bytes stand at a row's end only.
-    lines = orjson.dumps(rows, option=option)[1:-1].replace(b"},{", b"}\n{")
-    return lines + b"\n" if rows else b""
+        yield b'{"predictions":['
+    for start in range(0, answer.count, _PIECE_ROWS):
+        # Far faster than a call for each row.
+        text = orjson.dumps(rows[start : start + _PIECE_ROWS], option=orjson.OPT_SERIALIZE_NUMPY)
+        if media_type == JSON:
+            yield b"," * (start > 0) + text[1:-1]
+        else:
+            # Between numbers, these bytes stand at a row's end only.
+            yield text[1:-1].replace(b"},{", b"}\n{") + b"\n"
+    if media_type == JSON:
+        yield b"]}"
 
 
 def _line_chunks(
@@ -341,12 +359,16 @@ def _parse_json(data: bytes, hyperparameters: Hyperparameters) -> Request:
     try:
         document = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise CustomerError(f"The body is not valid JSON: {_reason(error)}; {wanted}.") from None
+        found = mistake(data) or f"is not valid JSON: {_reason(error)}; {wanted}"
+        if untyped_body(data) == JSON_LINES:
+            found = f"is JSON Lines, whose Content-Type is {JSON_LINES}; {wanted}"
+        raise UnreadableBodyError(f"The body {found}.") from None
     if not isinstance(document, dict) or "instances" not in document:
         found = shown(document)
         if isinstance(document, dict):
             found = f"an object with the keys {names(document) or '(none)'}"
-        raise CustomerError(f"The body holds {found} instead of instances: {wanted}.")
+        text = mistaken_string(document) or f"holds {found} instead of instances: {wanted}"
+        raise UnreadableBodyError(f"The body {text}.")
     _check_keys(data, document)
     instances = document["instances"]
     if not isinstance(instances, list):

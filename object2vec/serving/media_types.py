@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Optional
+
+import orjson
 
 from object2vec.errors import CustomerError
 from object2vec.text import named, quoted, whole_number
@@ -23,6 +26,8 @@ ALIASES = {
 }
 ACCEPTED = f"{JSON} and {JSON_LINES}"
 _MAX_SEQ_LEN = 5000
+_BLANK = re.compile(rb"(?:\xef\xbb\xbf)?\s*")
+_DOCUMENT = re.compile(rb'\{\s*"instances"')
 
 
 class UnsupportedMediaTypeError(CustomerError):
@@ -78,6 +83,41 @@ def parse_content_type(header: Optional[str]) -> ContentType:
         )
     limits = parameters.get("infer_max_seqlens")
     return ContentType(media_type, None if limits is None else _parse_limits(limits))
+
+
+def untyped_body(body: bytes) -> str:
+    """The media type of a body that came without a Content-Type.
+
+    Parameters
+    ----------
+    body : bytes
+        The whole body; of a document of instances only the beginning is looked at.
+
+    Returns
+    -------
+    str
+        `JSON_LINES` if the first line is a whole object and either more lines follow or it is an
+        instance itself; else `JSON`, also for an object that is spread over lines.
+    """
+    begin = _skip_blanks(body, 0)
+    if _DOCUMENT.match(body, begin):
+        return JSON
+    end = body.find(b"\n", begin)
+    line = body[begin:] if end < 0 else body[begin:end]
+    if not (line.startswith(b"{") and line.rstrip().endswith(b"}")):
+        return JSON
+    try:
+        first = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return JSON
+    follows = end >= 0 and _skip_blanks(body, end) < len(body)
+    is_line = "instances" not in first and (follows or "in0" in first or "in1" in first)
+    return JSON_LINES if is_line else JSON
+
+
+def _skip_blanks(body: bytes, start: int) -> int:
+    blanks = _BLANK.match(body, start)
+    return blanks.end() if blanks else start
 
 
 def choose_accept(header: Optional[str], content_type: ContentType) -> str:

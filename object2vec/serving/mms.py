@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Union
 
 from object2vec.errors import PlatformError
+from object2vec.serving.batch_transform import ExecutionParameters
 from object2vec.serving.children import die_with_parent
 from object2vec.serving.isolation import prelude, python_command
 from object2vec.serving.media_types import ACCEPTED, ALIASES
@@ -31,6 +32,8 @@ _YEAR_SECONDS = 365 * 24 * 3600
 _GRACE_SECONDS = 60
 # What the head of an answer may take beside its body.
 _HEAD_BYTES = MEBIBYTE
+# Of Java; also the end of its arrays.
+_LARGEST_INTEGER = (1 << 31) - 1
 _JVM_BYTES = 192 * MEBIBYTE
 _QUEUE_BYTES = 512 * MEBIBYTE
 _RECEIVING_BYTES = 256 * MEBIBYTE
@@ -113,6 +116,8 @@ class Plan:
         Cores that Java may use.
     gpus : int
         GPUs that workers are dealt out to.
+    batch : ExecutionParameters
+        What batch transform is told.
     digest : str
         Of the model that was tried; workers answer from no other. Empty: from any.
     """
@@ -123,6 +128,7 @@ class Plan:
     workers: int
     cores: int
     gpus: int
+    batch: ExecutionParameters
     digest: str = ""
 
     @property
@@ -190,7 +196,7 @@ def _configuration(home: Path, plan: Plan) -> dict[str, object]:
         "default_response_timeout_seconds": max(settings.startup_seconds, settings.timeout_seconds)
         + _GRACE_SECONDS,
         "max_request_size": settings.payload_bytes,
-        "max_response_size": settings.answer_bytes + _HEAD_BYTES,
+        "max_response_size": min(settings.answer_bytes + _HEAD_BYTES, _LARGEST_INTEGER),
         "job_queue_size": plan.queue_size,
         "number_of_gpu": plan.gpus,
         "number_of_netty_threads": max(2, plan.cores),
@@ -208,6 +214,7 @@ def _configuration(home: Path, plan: Plan) -> dict[str, object]:
         "object2vec_read_seconds": settings.read_seconds,
         "object2vec_connections": _CONNECTIONS,
         "object2vec_receiving_bytes": plan.receiving_bytes,
+        "object2vec_parameters": plan.batch.to_json(),
     }
 
 

@@ -44,6 +44,8 @@ class Findings:
         GPUs that MXNet can use.
     complete : bool
         False for a model that was saved before its first epoch ended.
+    enc_dim, scores : int
+        Numbers of an embedding, and of a pair's answer.
     digest : str
         Of the model; see `manifest.Manifest`.
     """
@@ -51,6 +53,8 @@ class Findings:
     memory_bytes: int
     gpus: int
     complete: bool
+    enc_dim: int
+    scores: int
     digest: str = ""
 
 
@@ -102,11 +106,18 @@ def _check(model_dir: str, preferred_mode: Optional[str]) -> Findings:
     manifest = model_manifest(model_dir)
     model = devices.load(model_dir, preferred_mode, expected_digest=manifest.digest)
     lists = TokenLists.from_lists([[0], [0, 0]])
-    model.scores(lists, lists)
+    scores = model.scores(lists, lists).reshape(len(lists), -1)
     for side in (0, 1):
         model.embeddings(side, lists)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return Findings(peak, count_gpus(), manifest.complete, manifest.digest)
+    return Findings(
+        memory_bytes=peak,
+        gpus=count_gpus(),
+        complete=manifest.complete,
+        enc_dim=model.hyperparameters.enc_dim,
+        scores=scores.shape[1],
+        digest=manifest.digest,
+    )
 
 
 def main() -> int:

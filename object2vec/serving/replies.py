@@ -13,15 +13,22 @@ import orjson
 
 from object2vec.errors import CustomerError, Object2VecError
 from object2vec.logs import LOGGER_NAME
-from object2vec.serving.formats import Request, format_answer, infer, parse_body
+from object2vec.serving.formats import (
+    Request,
+    UnreadableBodyError,
+    answer_pieces,
+    infer,
+    parse_body,
+)
 from object2vec.serving.media_types import (
     JSON,
     UnsupportedMediaTypeError,
     choose_accept,
     parse_content_type,
+    untyped_body,
 )
 from object2vec.serving.model import Model
-from object2vec.serving.settings import MEBIBYTE, Settings
+from object2vec.serving.settings import LARGEST_ANSWER_MB, MEBIBYTE, Settings
 from object2vec.text import LONGEST_SENTENCE, bounded, quoted
 
 _logger = logging.getLogger(LOGGER_NAME)
@@ -84,7 +91,11 @@ def _reply(
     headers: Mapping[str, str],
     settings: Settings,
 ) -> Reply:
+    typed = bool(headers.get("content-type", "").strip())
     content_type = parse_content_type(headers.get("content-type"))
+    data = body.encode("utf-8") if isinstance(body, str) else bytes(body or b"")
+    if not typed:
+        content_type = replace(content_type, media_type=untyped_body(data))
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         raise UnsupportedMediaTypeError(
@@ -95,12 +106,24 @@ def _reply(
     media_type = choose_accept(accept, replace(content_type, media_type=default))
     if body is None:
         raise CustomerError("The request has no body; it should hold the instances.")
-    request = parse_body(body, content_type.media_type, model.hyperparameters)
+    try:
+        request = parse_body(data, content_type.media_type, model.hyperparameters)
+    except UnreadableBodyError as error:
+        if typed:
+            raise
+        raise CustomerError(
+            f"{error} The request has no Content-Type, so that this was read as "
+            f"{content_type.media_type}."
+        ) from None
     _check_size(_count_numbers(request, model) * _FLOAT_BYTES, settings)
     answer = infer(request, model, content_type.max_seq_lens)
-    text = format_answer(answer, media_type)
-    _check_size(len(text), settings)
-    return Reply(HTTPStatus.OK, media_type, text)
+    pieces, size = [], 0
+    for piece in answer_pieces(answer, media_type):
+        size += len(piece)
+        # Before memory is taken for the rest.
+        _check_size(size, settings)
+        pieces.append(piece)
+    return Reply(HTTPStatus.OK, media_type, b"".join(pieces))
 
 
 def _count_numbers(request: Request, model: Model) -> int:
@@ -117,7 +140,8 @@ def _check_size(size: int, settings: Settings) -> None:
     if size > settings.answer_bytes:
         raise AnswerTooLargeError(
             f"The answer would be longer than {settings.answer_bytes // MEBIBYTE} MB; send fewer "
-            "instances at once, or raise OBJECT2VEC_MAX_ANSWER_IN_MB where the server starts."
+            "instances at once, or raise OBJECT2VEC_MAX_ANSWER_IN_MB (at most "
+            f"{LARGEST_ANSWER_MB}) where the server starts."
         )
 
 

@@ -20,6 +20,7 @@ from object2vec.errors import CustomerError, PlatformError
 from object2vec.logs import LOGGER_NAME
 from object2vec.resources import cores, memory_bytes
 from object2vec.serving import mms
+from object2vec.serving.batch_transform import execution_parameters
 from object2vec.serving.children import ending
 from object2vec.serving.home import server_home
 from object2vec.serving.java import find_java
@@ -137,7 +138,22 @@ def _plan(model_dir: Path, host: str, settings: Settings, findings: Findings) ->
     workers = settings.workers or _fitting_workers(available, settings, findings)
     if not findings.complete:
         _logger.warning("The model was saved before its first epoch ended; its answers are poor.")
-    return mms.Plan(model_dir, host, settings, workers, available, findings.gpus, findings.digest)
+    return mms.Plan(
+        model_dir,
+        host,
+        settings,
+        workers,
+        available,
+        findings.gpus,
+        execution_parameters(
+            workers,
+            settings.payload_bytes,
+            settings.answer_bytes,
+            findings.enc_dim,
+            findings.scores,
+        ),
+        findings.digest,
+    )
 
 
 def _fitting_workers(available: int, settings: Settings, findings: Findings) -> int:

@@ -15,7 +15,9 @@ MEBIBYTE = 1 << 20
 MODES = ("classification", "embedding")
 # The model server reads ports as 15 bits.
 LAST_PORT = 32766
-_LARGEST_MB = 1024
+_LARGEST_PAYLOAD_MB = 1024
+# An array of Java holds no more.
+LARGEST_ANSWER_MB = 2047
 _Value = TypeVar("_Value")
 
 
@@ -97,8 +99,8 @@ class Settings:
         batch = environment.get("SAGEMAKER_BATCH", "").strip().lower() == "true"
         minutes = number("SAGEMAKER_MODEL_SERVER_TIMEOUT", 60 if batch else 1, 1, 1440)
         seconds = number("SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS", None, 1, 86400)
-        payload = number("SAGEMAKER_MAX_PAYLOAD_IN_MB", 100 if batch else 6, 1, _LARGEST_MB)
-        answer = number("OBJECT2VEC_MAX_ANSWER_IN_MB", 256, 1, _LARGEST_MB)
+        payload = number("SAGEMAKER_MAX_PAYLOAD_IN_MB", 100 if batch else 6, 1, _LARGEST_PAYLOAD_MB)
+        answer = number("OBJECT2VEC_MAX_ANSWER_IN_MB", 256, 1, LARGEST_ANSWER_MB)
         port = number("SAGEMAKER_BIND_TO_PORT", 8080, 1, LAST_PORT)
         startup = number("SAGEMAKER_STARTUP_TIMEOUT", 600, 1, 86400)
         idle = number("OBJECT2VEC_IDLE_SECONDS", cls.idle_seconds, 1, 86400)

@@ -31,17 +31,23 @@ public final class Front {
     /** A body that has come on within this time is not given up for others. */
     private static final long STALLED_NANOS = TimeUnit.SECONDS.toNanos(2);
     private static final int LONGEST_TYPE = 60;
+    private static final String FORM = "application/x-www-form-urlencoded";
+    private static final String FORM_HINT =
+            " (curl -d sends this type unless it has -H 'Content-Type: application/json').";
+    /** Lines of the log about refused requests, in a second; each is two. */
+    private static final int REFUSALS_LOGGED = 100;
 
     private static Front instance;
 
     final int bodyLimit;
     final long timeoutNanos;
+    final RefusalLog refusals = new RefusalLog(REFUSALS_LOGGED);
     final long idleNanos;
     final long readNanos;
 
     private final int connectionLimit;
     private final long bodiesLimit;
-    private final int workers;
+    private final String parameters;
     private final Set<String> mediaTypes;
     private final String accepted;
     private final Set<Guard> connections = ConcurrentHashMap.newKeySet();
@@ -53,7 +59,7 @@ public final class Front {
     private Front(ConfigManager settings) {
         bodyLimit = settings.getMaxRequestSize();
         timeoutNanos = TimeUnit.SECONDS.toNanos(number(settings, "timeout_seconds"));
-        workers = settings.getDefaultWorkers();
+        parameters = text(settings, "parameters");
         idleNanos = TimeUnit.SECONDS.toNanos(number(settings, "idle_seconds"));
         readNanos = TimeUnit.SECONDS.toNanos(number(settings, "read_seconds"));
         connectionLimit = (int) number(settings, "connections");
@@ -109,13 +115,7 @@ public final class Front {
     /** The answer of a path that is only read. */
     FullHttpResponse information(String path) {
         if (path.equals(PARAMETERS)) {
-            return Answer.json(
-                    HttpResponseStatus.OK,
-                    "{\"MaxConcurrentTransforms\": "
-                            + workers
-                            + ", \"BatchStrategy\": \"MULTI_RECORD\", \"MaxPayloadInMB\": "
-                            + (bodyLimit >> 20)
-                            + "}");
+            return Answer.json(HttpResponseStatus.OK, parameters);
         }
         boolean healthy = Workers.canAnswer();
         return Answer.json(
@@ -138,7 +138,7 @@ public final class Front {
                 (plain ? "Content type '" + type + "'" : "This Content-Type")
                         + " is not supported; accepted are "
                         + accepted
-                        + ".");
+                        + (type.equals(FORM) ? FORM_HINT : "."));
     }
 
     Refusal tooLarge(String bytes) {
@@ -235,6 +235,7 @@ public final class Front {
                     }
                 }
                 started.forEach(Invocation::check);
+                refusals.tell();
             } catch (InterruptedException error) {
                 return;
             } catch (RuntimeException error) {

@@ -41,6 +41,7 @@ public final class Guard extends ChannelInboundHandlerAdapter {
     private static final int HEAD_BYTES = 16 << 10;
     private static final int LOGGED_SIGNS = 200;
     private static final long LINGER_NANOS = TimeUnit.SECONDS.toNanos(10);
+    private static final long LONGEST_LINGER_NANOS = TimeUnit.MINUTES.toNanos(5);
     private static final long LINGERED_NANOS = TimeUnit.DAYS.toNanos(365);
 
     private enum State {
@@ -73,6 +74,9 @@ public final class Guard extends ChannelInboundHandlerAdapter {
     private String requestId;
     private long begin;
     private boolean counted;
+    /** Bytes thrown away since the answer. */
+    private long discarded;
+    private long lingerEnd;
 
     public Guard(Front front) {
         this.front = front;
@@ -118,6 +122,7 @@ public final class Guard extends ChannelInboundHandlerAdapter {
     public void channelRead(ChannelHandlerContext ctx, Object message) {
         ByteBuf in = (ByteBuf) message;
         if (state == State.LINGERING) {
+            discarded += in.readableBytes();
             in.release();
             return;
         }
@@ -286,12 +291,19 @@ public final class Guard extends ChannelInboundHandlerAdapter {
 
     /** Answer with an error; the connection goes on if all of the request has been read. */
     private void refuse(Refusal refusal, boolean complete) {
-        LOG.warn("{}: {}", refusal.status.code(), refusal.getMessage());
+        boolean logged = front.refusals.admits();
+        if (logged) {
+            LOG.warn("{}: {}", refusal.status.code(), refusal.getMessage());
+        }
         boolean whole = complete || head != null && !head.hasBody() && state != State.BODY;
-        answer(Answer.error(refusal), whole);
+        answer(Answer.error(refusal), whole, logged);
     }
 
     private void answer(FullHttpResponse answer, boolean complete) {
+        answer(answer, complete, true);
+    }
+
+    private void answer(FullHttpResponse answer, boolean complete, boolean logged) {
         boolean goesOn = complete && head != null && head.keepsAlive() && !front.isDraining();
         int length = answer.content().readableBytes();
         if (!answer.status().equals(HttpResponseStatus.NO_CONTENT)) {
@@ -308,7 +320,9 @@ public final class Guard extends ChannelInboundHandlerAdapter {
         if (head != null && head.method.equals("HEAD")) {
             answer.content().clear();
         }
-        log(answer.status());
+        if (logged) {
+            log(answer.status());
+        }
         forget();
         dropBody();
         enter(State.ANSWERING);
@@ -354,6 +368,7 @@ public final class Guard extends ChannelInboundHandlerAdapter {
 
     private void linger() {
         enter(State.LINGERING);
+        lingerEnd = System.nanoTime() + LONGEST_LINGER_NANOS;
         rest = replaced(Unpooled.EMPTY_BUFFER);
         ((DuplexChannel) context.channel()).shutdownOutput();
         context.channel().config().setAutoRead(true);
@@ -432,8 +447,22 @@ public final class Guard extends ChannelInboundHandlerAdapter {
             case ANSWERING:
                 checkWriting();
                 break;
+            case LINGERING:
+                checkLingering();
+                break;
             default:
                 context.close();
+        }
+    }
+
+    /** A client that still sends has not read its answer yet, and a reset would take it away. */
+    private void checkLingering() {
+        long now = System.nanoTime();
+        if (discarded - mark < front.progressBytes() || now > lingerEnd) {
+            context.close();
+        } else {
+            mark = discarded;
+            since = now;
         }
     }
 

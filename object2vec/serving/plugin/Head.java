@@ -6,11 +6,15 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /** A request's head, read strictly: whatever others could read differently is refused. */
 final class Head {
 
     private static final String TOKEN_SIGNS = "!#$%&'*+-.^_`|~";
+    private static final Pattern URL =
+            Pattern.compile("https?://[^/?#@]+(?=[/?]|$)", Pattern.CASE_INSENSITIVE);
 
     final String method;
     final String target;
@@ -87,10 +91,13 @@ final class Head {
         return length != 0;
     }
 
-    /** The target without its query, which is heeded nowhere. */
+    /** The path of the target, which may be a whole URL; its query is heeded nowhere. */
     String path() {
-        int mark = target.indexOf('?');
-        return mark < 0 ? target : target.substring(0, mark);
+        Matcher url = target.startsWith("/") ? null : URL.matcher(target);
+        String rest = url != null && url.lookingAt() ? target.substring(url.end()) : target;
+        int mark = rest.indexOf('?');
+        String path = mark < 0 ? rest : rest.substring(0, mark);
+        return path.isEmpty() ? "/" : path;
     }
 
     /** Whether the client waits for a go-ahead before it sends the body. */
