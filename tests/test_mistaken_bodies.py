@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bodies that are no JSON: which mistake of a client they come from, and which are only broken."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Batch transform: a client that heeds /execution-parameters has every file answered."""
 
 from __future__ import annotations

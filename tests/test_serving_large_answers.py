@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Large answers of a real server: what they cost grows with their length, not with its square."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The environment variables that the server reads, and what README says of them."""
 
 from __future__ import annotations

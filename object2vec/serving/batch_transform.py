@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What batch transform is told of its requests: how many at once, how large, of how many lines.
 
 SageMaker asks ``GET /execution-parameters`` before it cuts a file into requests, where the job does

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bodies that are no JSON but what clients make of it by mistake, and the way out."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 package object2vec;
 
 import java.util.concurrent.TimeUnit;
