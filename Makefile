@@ -27,7 +27,7 @@ VERSION_OF := -c 'import sys; print(sys.version_info[:2])' 2>&1
     test-image lock lint types format clean FORCE
 
 help: ## This list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(STAMP) ## The virtual environment .venv, with the package, its serving parts and test tools
 
