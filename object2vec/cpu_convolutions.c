@@ -38,16 +38,23 @@ typedef struct {
     Layer layers[];
 } Job;
 
-/* One layer in all columns of a chunk: relu, and zeros where there is no token. `in` begins with
-   the first window, `out` with the first column. */
-typedef void Convolve(const Layer *layer, int64_t width, int64_t stride, int64_t columns,
-                      const float *in, const int32_t *is_token, float *out);
-
-#define FOR_EACH_KIND "cpu_convolutions_layer.h"
-#include "cpu_kinds.h"
+/* Numbers that are not negative are in the order of their bits, and NaN stands above them all. */
+typedef uint32_t __attribute__((may_alias)) Bits;
 
 static int64_t before(int64_t width) { return (width - 1) / 2; }
 static int64_t behind(int64_t width) { return width / 2; }
+
+typedef struct {
+    /* One layer in all columns of a chunk: relu, and zeros where there is no token. `in` begins
+       with the first window, `out` with the first column. */
+    void (*layer)(const Layer *layer, int64_t width, int64_t stride, int64_t columns,
+                  const float *in, const int32_t *is_token, float *out);
+    void (*take_maxima)(const Job *job, Chunk chunk, int64_t filters, const float *rows,
+                        float *answer);
+} Kernels;
+
+#define FOR_EACH_KIND "cpu_convolutions_layer.h"
+#include "cpu_kinds.h"
 
 /* Numbers of a channel's row, as windows and the last vector reach beyond the columns in use: an
    odd number of cache lines, or the numbers of a column would share one set of the cache. */
@@ -72,26 +79,7 @@ static void look_up(const Job *job, Chunk chunk, float *restrict rows, int32_t *
     }
 }
 
-/* Numbers that are not negative are in the order of their bits, and NaN stands above them all. */
-typedef uint32_t __attribute__((may_alias)) Bits;
-
-/* One layer's part of the answer: an empty list has zeros, nothing is below zero, NaN stays. */
-FOR_EACH_CPU
-static void take_maxima(const Job *job, Chunk chunk, int64_t filters, const float *rows,
-                        float *answer) {
-    for (int64_t k = chunk.first; k < chunk.end; k++) {
-        const int64_t length = job->starts[k + 1] - job->starts[k];
-        for (int64_t filter = 0; filter < filters; filter++) {
-            const Bits *row = (const Bits *)(rows + filter * chunk.stride);
-            Bits maximum = 0;
-            for (int64_t i = 0; i < length; i++) maximum = row[i] > maximum ? row[i] : maximum;
-            *(Bits *)(answer + k * job->enc_dim + filter) = maximum;
-        }
-        rows += length + behind(job->width);
-    }
-}
-
-static void run_chunk(const Job *job, Convolve *convolve, Chunk chunk, float *memory) {
+static void run_chunk(const Job *job, const Kernels *run, Chunk chunk, float *memory) {
     const int64_t margin = before(job->width), size = job->channels * chunk.stride;
     float *in = memory, *out = memory + size, *answer = job->answer;
     int32_t *is_token = (int32_t *)(memory + 2 * size);
@@ -99,8 +87,8 @@ static void run_chunk(const Job *job, Convolve *convolve, Chunk chunk, float *me
     look_up(job, chunk, in + margin, is_token);
     for (int64_t k = 0; k < job->layer_count; k++) {
         const Layer *layer = &job->layers[k];
-        convolve(layer, job->width, chunk.stride, chunk.columns, in, is_token, out + margin);
-        take_maxima(job, chunk, layer->filters, out + margin, answer);
+        run->layer(layer, job->width, chunk.stride, chunk.columns, in, is_token, out + margin);
+        run->take_maxima(job, chunk, layer->filters, out + margin, answer);
         answer += layer->filters;
         float *other = in;
         in = out;
@@ -146,14 +134,14 @@ static int run_job(Job *job, int64_t count) {
     const int64_t size = memory_of(job->channels, stride_of(cut(job, count), job->width));
     const int most = omp_get_max_threads();
     const int workers = most < job->chunk_count ? most : (int)job->chunk_count;
-    Convolve *convolve = OF_THIS_CPU(layer);
+    const Kernels *run = OF_THIS_CPU(&kernels);
     int code = 0;
 #pragma omp parallel num_threads(workers) if (workers > 1)
     {
         float *memory = memory_of_thread(size, &code);
 #pragma omp for schedule(dynamic)
         for (int64_t k = 0; k < job->chunk_count; k++)
-            if (code == 0) run_chunk(job, convolve, job->chunks[k], memory);
+            if (code == 0) run_chunk(job, run, job->chunks[k], memory);
         free(memory);
     }
     return code;

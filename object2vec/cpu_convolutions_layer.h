@@ -1,4 +1,4 @@
-/* One layer of cpu_convolutions.c; included for each kind of CPU. */
+/* What cpu_convolutions.c does with a layer; included for each kind of CPU. */
 
 #include "cpu_vectors.h"
 
@@ -47,3 +47,20 @@ TARGET static void OWN(layer)(const Layer *layer, int64_t width, int64_t stride,
             OWN(tile)(layer, width, first, stride, in + at, is_token + at, out + at, 1);
     }
 }
+
+/* One layer's part of the answer: an empty list has zeros, nothing is below zero, NaN stays. */
+TARGET static void OWN(take_maxima)(const Job *job, Chunk chunk, int64_t filters,
+                                    const float *rows, float *answer) {
+    for (int64_t k = chunk.first; k < chunk.end; k++) {
+        const int64_t length = job->starts[k + 1] - job->starts[k];
+        for (int64_t filter = 0; filter < filters; filter++) {
+            const Bits *row = (const Bits *)(rows + filter * chunk.stride);
+            Bits maximum = 0;
+            for (int64_t i = 0; i < length; i++) maximum = row[i] > maximum ? row[i] : maximum;
+            *(Bits *)(answer + k * job->enc_dim + filter) = maximum;
+        }
+        rows += length + behind(job->width);
+    }
+}
+
+static const Kernels OWN(kernels) = {OWN(layer), OWN(take_maxima)};

@@ -10,13 +10,6 @@
 #define NO_MEMORY 1 /* MXNet's own code for an error is -1 */
 #define LINE 16     /* floats in a cache line; no vector is longer */
 
-/* One function for each kind of CPU, the best chosen when the library is loaded. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define FOR_EACH_CPU __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define FOR_EACH_CPU
-#endif
-
 /* The kinds of CPU of cpu_kinds.h. */
 enum { ANY_CPU, AVX2, AVX512 };
 int object2vec_kind_of_cpu(void);
@@ -28,6 +21,7 @@ int object2vec_kind_of_cpu(void);
 #if defined(__x86_64__) && defined(__GNUC__)
 #define HAS_KINDS
 #define FOR_AVX2 __attribute__((target("avx2,fma")))
+#define FOR_AVX2_WITHOUT_FMA __attribute__((target("avx2")))
 #define FOR_AVX512 __attribute__((target("avx512f")))
 #define OF_THIS_CPU(name)                                  \
     (object2vec_kind_of_cpu() == AVX512 ? name##_avx512    \

@@ -55,6 +55,8 @@ typedef struct {
                  float *outputs);
     void (*cell_gradient)(const float *gates, const float *before, const float *cells,
                           const float *dh, float *dc, float *d_gates);
+    void (*take_higher)(float *maximum, int32_t *highest, const float *outputs, int64_t units,
+                        int32_t row);
 } Kernels;
 
 #define FOR_EACH_KIND "cpu_lstm_vectors.h"
@@ -159,18 +161,9 @@ static void step_panel(const Kernels *run, const Direction *own, const Space *s,
     }
 }
 
-FOR_EACH_CPU
-static void take_higher(float *restrict maximum, int32_t *restrict highest, const float *outputs,
-                        int64_t units, int32_t row) {
-    for (int64_t k = 0; k < units; k++) {
-        const int is_higher = outputs[k] > maximum[k];
-        maximum[k] = is_higher ? outputs[k] : maximum[k];
-        highest[k] = is_higher ? row : highest[k];
-    }
-}
-
 /* The maxima of one direction of the list at place `r` of the order. */
-static void maximum(const Layer *layer, int d, const Space *s, int64_t r, float *highest) {
+static void maximum(const Kernels *run, const Layer *layer, int d, const Space *s, int64_t r,
+                    float *highest) {
     const Direction *own = &layer->directions[d];
     const int64_t start = d == 0 ? 0 : layer->directions[0].half;
     const int64_t width = layer->directions[0].half + layer->directions[1].half;
@@ -183,7 +176,7 @@ static void maximum(const Layer *layer, int d, const Space *s, int64_t r, float 
             memcpy(highest, outputs, s->units * sizeof(float));
             for (int64_t k = 0; k < s->units; k++) rows[k] = (int32_t)row;
         } else {
-            take_higher(highest, rows, outputs, s->units, (int32_t)row);
+            run->take_higher(highest, rows, outputs, s->units, (int32_t)row);
         }
         row += layer->counts[t];
     }
@@ -243,7 +236,7 @@ int object2vec_lstm_forward(const Layer *layer) {
             if (layer->is_maximum) {
 #pragma omp for schedule(static)
                 for (int64_t r = 0; r < layer->lists; r++)
-                    for (int d = 0; d < 2; d++) maximum(layer, d, &spaces[d], r, highest);
+                    for (int d = 0; d < 2; d++) maximum(run, layer, d, &spaces[d], r, highest);
             } else {
 #pragma omp for schedule(static)
                 for (int64_t row = 0; row < layer->rows; row++) join(layer, spaces, row);

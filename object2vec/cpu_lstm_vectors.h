@@ -41,4 +41,14 @@ TARGET static void OWN(cell_gradient)(const float *gates, const float *before, c
     }
 }
 
-static const Kernels OWN(kernels) = {OWN(multiply), OWN(cell), OWN(cell_gradient)};
+TARGET static void OWN(take_higher)(float *restrict maximum, int32_t *restrict highest,
+                                    const float *outputs, int64_t units, int32_t row) {
+    for (int64_t k = 0; k < units; k++) {
+        const int is_higher = outputs[k] > maximum[k];
+        maximum[k] = is_higher ? outputs[k] : maximum[k];
+        highest[k] = is_higher ? row : highest[k];
+    }
+}
+
+static const Kernels OWN(kernels) = {OWN(multiply), OWN(cell), OWN(cell_gradient),
+                                     OWN(take_higher)};

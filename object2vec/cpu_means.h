@@ -1,4 +1,4 @@
-/* The mean of some rows of a table; included by cpu_kernels.c for each kind of CPU. */
+/* The mean of some rows of a table; included for each kind of CPU. */
 
 #include "cpu_vectors.h"
 
