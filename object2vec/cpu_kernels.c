@@ -1,4 +1,4 @@
-/* Operations of our own for MXNet's engine on the CPU; see cpu_kernels.py, which fills in the structures. */
+/* Operations of our own for MXNet's engine on the CPU; see cpu_kernels.py. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -15,10 +15,7 @@
 #define PART 512 /* numbers of a row whose gradient is held at a time */
 #define AHEAD 16 /* rows of a table that are asked for before they are read */
 
-/* Tests pass over the best kinds, so that the others are tried as well. */
-int object2vec_kinds_passed_over = 0;
-
-int object2vec_refused = 0;
+int object2vec_kinds_passed_over = 0, object2vec_refused = 0;
 
 int object2vec_kind_of_cpu(void) {
     int kind = ANY_CPU;
@@ -31,40 +28,8 @@ int object2vec_kind_of_cpu(void) {
 }
 
 typedef struct {
-    void *weight, *mean, *variance;
-} Arrays; /* NDArrays */
-
-typedef struct {
     float *weight, *mean, *variance;
 } Numbers; /* theirs */
-
-/* A parameter with a gradient of its own, an NDArray. */
-typedef struct {
-    Arrays arrays;
-    void *gradient;
-    int64_t size;
-    float decay;
-} Parameter;
-
-#define MOST_GRADIENTS 2 /* in0 and in1 may look the same table up */
-
-/* A token table, of which a step moves some rows; see UsedRows in cpu_kernels.py. */
-typedef struct {
-    Arrays arrays;
-    void *gradients[MOST_GRADIENTS]; /* of the vectors that were looked up, NDArrays */
-    int64_t sizes[MOST_GRADIENTS];   /* vectors in each */
-    int64_t width;
-    float decay;
-    int64_t count, places;
-    const int32_t *rows;    /* count: those that move */
-    const int32_t *starts;  /* count + 1: where the places of each row start */
-    const int32_t *vectors; /* places: the vectors that the row is part of */
-    const float *shares;    /* one for each vector: the row's part in it */
-} Table;
-
-typedef struct {
-    float rate, beta1, beta2, epsilon, rescale;
-} Constants;
 
 typedef struct {
     Numbers numbers;

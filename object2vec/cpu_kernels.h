@@ -1,4 +1,4 @@
-/* What the C files of the compiled part share; cpu_kernels.py fills in the structures. */
+/* What the C files of the compiled part share. */
 
 #ifndef OBJECT2VEC_CPU_KERNELS_H
 #define OBJECT2VEC_CPU_KERNELS_H
@@ -7,12 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NO_MEMORY 1 /* MXNet's own code for an error is -1 */
-#define LINE 16     /* floats in a cache line; no vector is longer */
+#include "cpu_interface.h"
 
-/* The kinds of CPU of cpu_kinds.h. */
-enum { ANY_CPU, AVX2, AVX512 };
-int object2vec_kind_of_cpu(void);
+#define LINE 16 /* floats in a cache line; no vector is longer */
 
 #define JOINED(name, kind) name##_##kind
 #define NAMED(name, kind) JOINED(name, kind)
@@ -49,19 +46,6 @@ static inline float *memory_of_thread(size_t numbers, int *code) {
     return memory;
 }
 
-/* Functions of MXNet's C API, each of which returns 0 if it went well. */
-typedef struct {
-    int (*wait)(void *array);
-    int (*get_data)(void *array, void **data);
-    int (*share)(void *array, void **other);
-    int (*free)(void *array);
-    int (*to_dlpack)(void *array, void ***tensor);
-    int (*free_dlpack)(void **tensor);
-    int (*push)(void (*call)(void *, void *), void *argument, void (*deleter)(void *),
-                const void *context, void **read, int reads, void **written, int writes,
-                void *property, int priority, const char *name);
-} Api;
-
 /* The memory of MXNet's arrays has one owner at a time, and a pointer to it is taken in two ways:
 
    - `wait_for`, outside the engine: of an array that nothing writes until the caller is done with
@@ -94,9 +78,6 @@ static inline int hold(Held *held, void *array) {
 static inline void release(Held *held) {
     for (int64_t k = 0; k < held->count; k++) held->api->free(held->arrays[k]);
 }
-
-/* Operations that did nothing, because oneDNN kept an array of theirs in a layout of its own. */
-extern int object2vec_refused;
 
 /* The numbers of an array that is held, in the operation; NULL, and counted, if they are in a layout
    of oneDNN's. Other functions of MXNet's would wait there for an operation behind this one. */

@@ -1,5 +1,5 @@
 /* A bidirectional LSTM layer over lists of different lengths, without padding, and its gradients;
-   see cpu_lstm.py, which fills in the structures.
+   see cpu_lstm.py.
 
    The rows of a time step stand behind each other, the longest list first, so that step `t` has the
    first `counts[t]` lists. The backward direction has the same rows, each list from its end on.
@@ -12,31 +12,7 @@
 
 #include "cpu_kernels.h"
 
-#define UNITS 16 /* of a panel, with four gates each */
 #define CHUNK 48 /* rows that a thread takes at a time */
-
-typedef struct {
-    int64_t half;             /* units */
-    const float *i2h, *h2h;   /* (4 * half, inputs), (4 * half, half) */
-    const float *i2h_bias, *h2h_bias;
-    /* kept for the gradients */
-    float *gates, *cells, *outputs; /* (rows, stride), (rows, units), (rows, units) */
-    int32_t *highest;               /* (lists, units): the row of each list's maximum */
-    float *d_i2h, *d_h2h, *d_bias;
-} Direction;
-
-typedef struct {
-    int64_t lists, rows, steps, inputs;
-    int64_t is_maximum;      /* whether the answer is the maximum over each list, not all rows */
-    const int64_t *order;    /* lists: the lists from the longest on */
-    const int64_t *counts;   /* steps */
-    const int64_t *turned;   /* rows: where the backward direction's stand in the forward one */
-    const float *x;          /* (rows, inputs) */
-    float *dx;
-    float *answer;           /* (lists or rows, both halves) */
-    const float *d_answer;
-    Direction directions[2];
-} Layer;
 
 /* What one layer's directions need beside, in one piece of memory. */
 typedef struct {
@@ -92,7 +68,7 @@ static void pack_columns(const float *weights, int64_t half, int64_t gates, int6
     }
 }
 
-static int open_space(const Layer *layer, int has_gradients, Space *spaces) {
+static int open_space(const LstmLayer *layer, int has_gradients, Space *spaces) {
     memset(spaces, 0, 2 * sizeof(Space));
     for (int d = 0; d < 2; d++) {
         Space *s = &spaces[d];
@@ -122,9 +98,9 @@ static void close_space(Space *spaces) {
 }
 
 /* The inputs' part of the gates of panel `p` of all rows. */
-static void project(const Kernels *run, const Layer *layer, int d, const Space *s, int64_t p,
+static void project(const Kernels *run, const LstmLayer *layer, int d, const Space *s, int64_t p,
                     float *panel, float *turned) {
-    const Direction *own = &layer->directions[d];
+    const LstmDirection *own = &layer->directions[d];
     const int64_t inputs = layer->inputs;
     pack_gates(own->i2h, own->half, inputs, p, panel);
     for (int64_t row = 0; row < layer->rows; row += CHUNK) {
@@ -143,7 +119,7 @@ static void project(const Kernels *run, const Layer *layer, int d, const Space *
     }
 }
 
-static void step_panel(const Kernels *run, const Direction *own, const Space *s, int64_t p,
+static void step_panel(const Kernels *run, const LstmDirection *own, const Space *s, int64_t p,
                        int64_t start, int64_t before, int64_t count, float *products) {
     for (int64_t row = 0; row < count; row += CHUNK) {
         const int64_t chunk = count - row < CHUNK ? count - row : CHUNK;
@@ -162,9 +138,9 @@ static void step_panel(const Kernels *run, const Direction *own, const Space *s,
 }
 
 /* The maxima of one direction of the list at place `r` of the order. */
-static void maximum(const Kernels *run, const Layer *layer, int d, const Space *s, int64_t r,
+static void maximum(const Kernels *run, const LstmLayer *layer, int d, const Space *s, int64_t r,
                     float *highest) {
-    const Direction *own = &layer->directions[d];
+    const LstmDirection *own = &layer->directions[d];
     const int64_t start = d == 0 ? 0 : layer->directions[0].half;
     const int64_t width = layer->directions[0].half + layer->directions[1].half;
     float *answer = layer->answer + layer->order[r] * width + start;
@@ -183,8 +159,8 @@ static void maximum(const Kernels *run, const Layer *layer, int d, const Space *
     memcpy(answer, highest, own->half * sizeof(float));
 }
 
-static void join(const Layer *layer, const Space *spaces, int64_t row) {
-    const Direction *there = &layer->directions[0], *back = &layer->directions[1];
+static void join(const LstmLayer *layer, const Space *spaces, int64_t row) {
+    const LstmDirection *there = &layer->directions[0], *back = &layer->directions[1];
     float *answer = layer->answer + row * (there->half + back->half);
     memcpy(answer, there->outputs + row * spaces[0].units, there->half * sizeof(float));
     memcpy(answer + there->half, back->outputs + layer->turned[row] * spaces[1].units,
@@ -192,7 +168,7 @@ static void join(const Layer *layer, const Space *spaces, int64_t row) {
 }
 
 /* Both directions, and of them the maxima over each list or all rows side by side. */
-int object2vec_lstm_forward(const Layer *layer) {
+int object2vec_lstm_forward(const LstmLayer *layer) {
     const Kernels *run = OF_THIS_CPU(&kernels);
     Space spaces[2];
     int code = open_space(layer, 0, spaces);
@@ -206,7 +182,7 @@ int object2vec_lstm_forward(const Layer *layer) {
             float *turned = panel + inputs * PANEL, *products = turned + CHUNK * inputs;
             float *highest = products + CHUNK * PANEL;
             for (int d = 0; d < 2; d++) {
-                const Direction *own = &layer->directions[d];
+                const LstmDirection *own = &layer->directions[d];
                 const Space *s = &spaces[d];
 #pragma omp for schedule(static) nowait
                 for (int64_t p = 0; p < s->panels; p++) {
@@ -249,9 +225,9 @@ int object2vec_lstm_forward(const Layer *layer) {
 }
 
 /* What the answer's gradient says of UNITS units at list `r` of a row. */
-static void given_gradient(const Layer *layer, int d, const Space *s, int64_t unit, int64_t r,
+static void given_gradient(const LstmLayer *layer, int d, const Space *s, int64_t unit, int64_t r,
                            int64_t row, float *given) {
-    const Direction *own = &layer->directions[d];
+    const LstmDirection *own = &layer->directions[d];
     const int64_t start = d == 0 ? 0 : layer->directions[0].half, left = own->half - unit;
     const int64_t width = layer->directions[0].half + layer->directions[1].half;
     const int64_t from = layer->is_maximum ? layer->order[r] : d == 0 ? row : layer->turned[row];
@@ -265,9 +241,9 @@ static void given_gradient(const Layer *layer, int d, const Space *s, int64_t un
         memcpy(given, values, sizeof(values));
 }
 
-static void step_gradient(const Kernels *run, const Layer *layer, int d, const Space *s, int64_t p,
+static void step_gradient(const Kernels *run, const LstmLayer *layer, int d, const Space *s, int64_t p,
                           int64_t t, int64_t start, int64_t before) {
-    const Direction *own = &layer->directions[d];
+    const LstmDirection *own = &layer->directions[d];
     /* lists whose last step this is have nothing from behind */
     const int64_t behind = t + 1 < layer->steps ? layer->counts[t + 1] : 0;
     for (int64_t r = 0; r < layer->counts[t]; r++) {
@@ -310,10 +286,10 @@ static void unpack_columns(const float *panel, int64_t half, int64_t gates, int6
 }
 
 /* Item `k` of what `count` rows from `row` on add to the gradients of one direction. */
-static void add_rows(const Kernels *run, const Layer *layer, int d, const Space *s, float *dx,
+static void add_rows(const Kernels *run, const LstmLayer *layer, int d, const Space *s, float *dx,
                      const int64_t *before_row, int64_t row, int64_t count, int64_t k,
                      float *panel) {
-    const Direction *own = &layer->directions[d];
+    const LstmDirection *own = &layer->directions[d];
     const int64_t inputs = layer->inputs, gates = s->panels * PANEL, of_inputs = panels_of(inputs);
     const int64_t first = (k < of_inputs ? k : k < 2 * of_inputs ? k - of_inputs
                                                                  : k - 2 * of_inputs) * PANEL;
@@ -339,7 +315,7 @@ static void add_rows(const Kernels *run, const Layer *layer, int d, const Space 
 }
 
 /* The gradients of x and of all weights, after object2vec_lstm_forward. */
-int object2vec_lstm_backward(const Layer *layer) {
+int object2vec_lstm_backward(const LstmLayer *layer) {
     const Kernels *run = OF_THIS_CPU(&kernels);
     const int64_t inputs = layer->inputs, rows = layer->rows;
     Space spaces[2];
@@ -359,7 +335,7 @@ int object2vec_lstm_backward(const Layer *layer) {
         float *panel = memory_of_thread(DEPTH * PANEL, &code);
         if (code == 0) {
             for (int d = 0; d < 2; d++) {
-                const Direction *own = &layer->directions[d];
+                const LstmDirection *own = &layer->directions[d];
                 const Space *s = &spaces[d];
                 const int64_t gates = s->panels * PANEL;
 #pragma omp for schedule(static) nowait
@@ -401,7 +377,7 @@ int object2vec_lstm_backward(const Layer *layer) {
             }
             const int64_t of_inputs = panels_of(inputs);
             for (int d = 0; d < 2; d++) {
-                const Direction *own = &layer->directions[d];
+                const LstmDirection *own = &layer->directions[d];
                 const Space *s = &spaces[d];
                 const int64_t gates = s->panels * PANEL, of_units = panels_of(s->units);
                 float *dx = d == 0 ? layer->dx : dx_turned;

@@ -1,8 +1,7 @@
 /* Products with weights in panels, PANEL columns of them side by side; included for each kind of CPU
    after cpu_vectors.h. */
 
-#ifndef PANEL
-#define PANEL 64
+#ifndef MOST_ROWS
 #define MOST_ROWS 6 /* of a product that are kept in registers */
 #define VECTORS (LANES == 16 ? 4 : 2) /* for each of them */
 #define DEPTH 512   /* of a product at a time, so that a panel stays in the cache */

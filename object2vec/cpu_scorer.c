@@ -15,20 +15,6 @@
 #define OUTPUTS 4       /* of a layer at a time */
 #define PACKED_FROM 32  /* pairs that are worth the time of putting weights into panels */
 
-/* As in cpu_inference.py. */
-enum { HADAMARD, CONCAT, ABS_DIFF };
-enum { LINEAR, RELU, TANH };
-
-typedef struct {
-    void *weight, *bias; /* NDArrays (outputs, inputs) and (outputs,) */
-    int64_t inputs, outputs, activation;
-} Dense;
-
-typedef struct {
-    int64_t enc_dim, comparator_count, comparators[3], layer_count;
-    const Dense *layers;
-} Scorer;
-
 typedef struct {
     const float *weight, *bias;
     float *panels; /* NULL where the weights are taken as they are */

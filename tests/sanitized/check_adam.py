@@ -6,18 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from sanitized_library import (
-    WIDTHS,
-    Arrays,
-    Constants,
-    Engine,
-    P,
-    Parameter,
-    Table,
-    call,
-    exact,
-    pointer,
-)  # fmt: skip
+from sanitized_library import WIDTHS, Engine, P, call, exact, pointer
+
+from object2vec.cpu_interface import Arrays, Constants, Parameter, Table
 
 BLOCK, PART = 16384, 512  # as in cpu_kernels.c
 SIZES = (0, *WIDTHS, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5)
