@@ -3,11 +3,10 @@
 #include "cpu_vectors.h"
 
 #define UNROLL _Pragma("GCC unroll 16")
-#define FILTERS (LANES == 16 ? 8 : 4)
 
 /* The answers of FILTERS filters in some vectors of columns, which do not leave the registers
    meanwhile. Filters behind the last one are the last one again. */
-INLINED void OWN(tile)(const Layer *layer, int64_t width, int64_t first, int64_t stride,
+INLINED void OWN(tile)(const Convolution *layer, int64_t width, int64_t first, int64_t stride,
                        const float *in, const int32_t *is_token, float *out, const int vectors) {
     const int64_t size = layer->channels * width, last = layer->filters - 1;
     const float *weight[FILTERS];
@@ -35,8 +34,9 @@ INLINED void OWN(tile)(const Layer *layer, int64_t width, int64_t first, int64_t
     }
 }
 
-TARGET static void OWN(layer)(const Layer *layer, int64_t width, int64_t stride, int64_t columns,
-                              const float *in, const int32_t *is_token, float *out) {
+TARGET static void OWN(layer)(const Convolution *layer, int64_t width, int64_t stride,
+                              int64_t columns, const float *in, const int32_t *is_token,
+                              float *out) {
     for (int64_t first = 0; first < layer->filters; first += FILTERS) {
         int64_t at = 0;
         for (; at + 2 * LANES < columns; at += 3 * LANES)
@@ -49,7 +49,7 @@ TARGET static void OWN(layer)(const Layer *layer, int64_t width, int64_t stride,
 }
 
 /* One layer's part of the answer: an empty list has zeros, nothing is below zero, NaN stays. */
-TARGET static void OWN(take_maxima)(const Job *job, Chunk chunk, int64_t filters,
+TARGET static void OWN(take_maxima)(const Encoding *job, Columns chunk, int64_t filters,
                                     const float *rows, float *answer) {
     for (int64_t k = chunk.first; k < chunk.end; k++) {
         const int64_t length = job->starts[k + 1] - job->starts[k];
@@ -63,4 +63,4 @@ TARGET static void OWN(take_maxima)(const Job *job, Chunk chunk, int64_t filters
     }
 }
 
-static const Kernels OWN(kernels) = {OWN(layer), OWN(take_maxima)};
+static const ConvolutionKernels OWN(kernels) = {OWN(layer), OWN(take_maxima)};

@@ -10,11 +10,6 @@
 
 #include "cpu_kernels.h"
 
-/* Numbers that a thread takes at a time: some pages, so that the threads share no cache line. */
-#define BLOCK 16384
-#define PART 512 /* numbers of a row whose gradient is held at a time */
-#define AHEAD 16 /* rows of a table that are asked for before they are read */
-
 int object2vec_kinds_passed_over = 0, object2vec_refused = 0;
 
 int object2vec_kind_of_cpu(void) {
@@ -224,8 +219,8 @@ static int push(int code, void (*run)(void *, void *), void *queued, const void 
         discard(queued);
         return code;
     }
-    return ((Held *)queued)->api->push(run, queued, discard, context, read, reads, written, writes,
-                                       NULL, 0, name);
+    const Api *api = ((Held *)queued)->api;
+    return api->push(run, queued, discard, context, read, reads, written, writes, NULL, 0, name);
 }
 
 static int hold_three(Held *held, const Arrays *arrays) {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cpu_interface.h"
+#include "cpu_sizes.h"
 
 #define LINE 16 /* floats in a cache line; no vector is longer */
 

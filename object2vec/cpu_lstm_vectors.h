@@ -13,12 +13,12 @@ TARGET static void OWN(cell)(const float *products, float *gates, const float *b
             if (products != NULL) g[gate] += AT(products + gate * UNITS + k);
         }
         const OWN(Floats) in = OWN(sigmoid)(g[0]), forget = OWN(sigmoid)(g[1]),
-                          new = OWN(hyperbolic)(g[2]), out = OWN(sigmoid)(g[3]);
-        OWN(Floats) c = in * new;
+                          candidate = OWN(hyperbolic)(g[2]), out = OWN(sigmoid)(g[3]);
+        OWN(Floats) c = in * candidate;
         if (before != NULL) c += forget * AT(before + k);
         AT(gates + k) = in;
         AT(gates + UNITS + k) = forget;
-        AT(gates + 2 * UNITS + k) = new;
+        AT(gates + 2 * UNITS + k) = candidate;
         AT(gates + 3 * UNITS + k) = out;
         AT(cells + k) = c;
         AT(outputs + k) = out * OWN(hyperbolic)(c);
@@ -29,13 +29,13 @@ TARGET static void OWN(cell_gradient)(const float *gates, const float *before, c
                                    const float *dh, float *dc, float *d_gates) {
     for (int k = 0; k < UNITS; k += LANES) {
         const OWN(Floats) in = AT(gates + k), forget = AT(gates + UNITS + k),
-                          new = AT(gates + 2 * UNITS + k), out = AT(gates + 3 * UNITS + k);
+                          candidate = AT(gates + 2 * UNITS + k), out = AT(gates + 3 * UNITS + k);
         const OWN(Floats) squashed = OWN(hyperbolic)(AT(cells + k)), d = AT(dh + k);
         const OWN(Floats) c = AT(dc + k) + d * out * (1.0f - squashed * squashed);
         const OWN(Floats) last = before != NULL ? AT(before + k) : OWN(splat)(0.0f);
-        AT(d_gates + k) = c * new * in * (1.0f - in);
+        AT(d_gates + k) = c * candidate * in * (1.0f - in);
         AT(d_gates + UNITS + k) = c * last * forget * (1.0f - forget);
-        AT(d_gates + 2 * UNITS + k) = c * in * (1.0f - new * new);
+        AT(d_gates + 2 * UNITS + k) = c * in * (1.0f - candidate * candidate);
         AT(d_gates + 3 * UNITS + k) = d * squashed * out * (1.0f - out);
         AT(dc + k) = c * forget;
     }
@@ -50,5 +50,5 @@ TARGET static void OWN(take_higher)(float *restrict maximum, int32_t *restrict h
     }
 }
 
-static const Kernels OWN(kernels) = {OWN(multiply), OWN(cell), OWN(cell_gradient),
+static const LstmKernels OWN(kernels) = {OWN(multiply), OWN(cell), OWN(cell_gradient),
                                      OWN(take_higher)};

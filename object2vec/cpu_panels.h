@@ -1,10 +1,25 @@
-/* Products with weights in panels, PANEL columns of them side by side; included for each kind of CPU
-   after cpu_vectors.h. */
+/* Products with weights in panels; included for each kind of CPU after cpu_vectors.h.
 
-#ifndef MOST_ROWS
-#define MOST_ROWS 6 /* of a product that are kept in registers */
-#define VECTORS (LANES == 16 ? 4 : 2) /* for each of them */
-#define DEPTH 512   /* of a product at a time, so that a panel stays in the cache */
+   Weights (outputs, depth), of which a product would read a column at a time:
+
+              depth ->
+     output 0   a0 a1 a2 ...
+     output 1   b0 b1 b2 ...
+     output 2   c0 c1 c2 ...
+
+   stand turned, PANEL outputs side by side, and panel behind panel. What one input is multiplied
+   with is a row of neighbours, zeros behind the last output:
+
+     panel 0    a0 b0 c0 ... (PANEL numbers)      panel 1    outputs PANEL to 2 * PANEL - 1
+                a1 b1 c1 ...                                 ...
+                a2 b2 c2 ...
+
+   In an LSTM's panel stand UNITS units with four gates each; those of a unit stand UNITS apart:
+
+     in 0 ... in 15 | forget 0 ... forget 15 | new 0 ... new 15 | out 0 ... out 15 */
+
+#ifndef OBJECT2VEC_CPU_PANELS_H
+#define OBJECT2VEC_CPU_PANELS_H
 
 static inline int64_t panels_of(int64_t columns) { return (columns + PANEL - 1) / PANEL; }
 

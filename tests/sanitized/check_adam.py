@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from sanitized_library import WIDTHS, Engine, P, call, exact, pointer
+from sanitized_library import WIDTHS, Engine, P, call, chosen_size, exact, pointer
 
 from object2vec.cpu_interface import Arrays, Constants, Parameter, Table
 
-BLOCK, PART = 16384, 512  # as in cpu_kernels.c
+BLOCK, PART = map(chosen_size, ("BLOCK", "PART"))
 SIZES = (0, *WIDTHS, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5)
 RATE, BETA1, BETA2, EPSILON, RESCALE = 0.1, 0.9, 0.99, 1e-3, 0.5
 

@@ -182,7 +182,7 @@ def test_lists(lengths: list[int], maximum: bool, rng: np.random.Generator) -> N
 @given_maximum
 @pytest.mark.usefixtures("kind")
 def test_lists_around_a_chunk(maximum: bool, rng: np.random.Generator) -> None:
-    # CHUNK is 48; a product takes MOST_ROWS, 6, at a time
+    # LSTM_ROWS is 48; a product takes MOST_ROWS, 6, at a time
     for count in (5, 6, 7, 47, 48, 49, 97):
         run(rng, random_lists(rng, rng.integers(0, 4, count), 50), (3, 2, 17), maximum)
 

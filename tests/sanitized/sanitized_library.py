@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import object2vec
 from object2vec.arrays import TokenLists
 from object2vec.cpu_interface import ARRAY_CALL, FIND_CALL, PUSH_CALL, Api, Library
 
@@ -61,6 +64,12 @@ WIDTHS = (
     193,
     1000,
 )
+
+
+def chosen_size(name: str) -> int:
+    """A number of cpu_sizes.h."""
+    header = Path(object2vec.__file__).with_name("cpu_sizes.h").read_text(encoding="utf-8")
+    return int(re.findall(rf"^#define {name} (\d+)\b", header, re.MULTILINE)[0])
 
 
 def exact(array: Any, dtype: type = np.float32) -> np.ndarray:
