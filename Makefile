@@ -13,6 +13,7 @@ SEED ?= 1
 # More options for pytest, for example ARGS='-k early_stopping -x'.
 ARGS ?=
 
+C_FILES := $(wildcard object2vec/*.[ch] tests/sanitized/*.c)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 VERSION_OF := -c 'import sys; print(sys.version_info[:2])' 2>&1
@@ -68,6 +69,7 @@ types: $(STAMP) ## Types (mypy)
 format: $(STAMP) ## Put the code into its layout
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(C_FILES)
 
 clean: ## Remove the environment and everything that was generated
 	rm -rf $(VENV) build dist *.egg-info object2vec/*.so .mypy_cache .pytest_cache .ruff_cache .hypothesis

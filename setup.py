@@ -33,6 +33,7 @@ EXTRAS_REQUIRE = {
         "hypothesis==6.141.1",  # the last for Python 3.9
         "pandas==2.3.3",  # the last for Python 3.9; fit() takes data frames
         "ruff==0.17.6",
+        "clang-format==20.1.8",  # the layout of C; exact, for each version has its own
         "mypy==1.19.1",  # the last for Python 3.9
         "setuptools>=70.1,<82",  # the tests build a wheel with it
     ],
