@@ -59,9 +59,10 @@ test-image: $(STAMP) ## Build the image and drive it with a Docker engine (under
 lock: ## The hashes of all that the image takes from PyPI, written anew
 	requirements/lock.sh
 
-lint: $(STAMP) ## Style and layout of the code (ruff)
+lint: $(STAMP) ## Style and layout of the code (ruff, clang-format)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $(C_FILES)
 
 types: $(STAMP) ## Types (mypy)
 	$(BIN)/mypy

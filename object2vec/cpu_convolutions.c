@@ -64,7 +64,8 @@ static int64_t stride_of(int64_t columns, int64_t width) {
 static int64_t memory_of(int64_t channels, int64_t stride) { return (2 * channels + 1) * stride; }
 
 /* The vectors of a chunk's tokens, with each channel in a row. */
-static void look_up(const Encoding *job, Columns chunk, float *restrict rows, int32_t *restrict is_token) {
+static void look_up(const Encoding *job, Columns chunk, float *restrict rows,
+                    int32_t *restrict is_token) {
     for (int64_t k = chunk.first; k < chunk.end; k++) {
         for (int64_t at = job->starts[k]; at < job->starts[k + 1]; at++) {
             const float *restrict vector = job->table + job->tokens[at] * job->token_dim;
@@ -77,7 +78,8 @@ static void look_up(const Encoding *job, Columns chunk, float *restrict rows, in
     }
 }
 
-static void run_chunk(const Encoding *job, const ConvolutionKernels *run, Columns chunk, float *memory) {
+static void run_chunk(const Encoding *job, const ConvolutionKernels *run, Columns chunk,
+                      float *memory) {
     const int64_t margin = before(job->width), size = job->channels * chunk.stride;
     float *in = memory, *out = memory + size, *answer = job->answer;
     int32_t *is_token = (int32_t *)(memory + 2 * size);
@@ -150,7 +152,8 @@ static int run_job(Encoding *job, int64_t count) {
 int object2vec_convolve(const Api *api, void **arrays, float *answer, int64_t token_dim,
                         int64_t layer_count, const int64_t *filters, int64_t width, int64_t count,
                         const int64_t *starts, const int32_t *tokens) {
-    Encoding *job = calloc(1, sizeof(Encoding) + layer_count * sizeof(Convolution) + count * sizeof(Columns));
+    Encoding *job =
+        calloc(1, sizeof(Encoding) + layer_count * sizeof(Convolution) + count * sizeof(Columns));
     if (job == NULL) return NO_MEMORY;
     job->chunks = (Columns *)(job->layers + layer_count);
     job->answer = answer;

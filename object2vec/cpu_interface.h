@@ -73,8 +73,8 @@ typedef struct {
 
 /* One direction of a layer; a unit has four gates. */
 typedef struct {
-    int64_t half;             /* units */
-    const float *i2h, *h2h;   /* (4 * half, inputs), (4 * half, half) */
+    int64_t half;           /* units */
+    const float *i2h, *h2h; /* (4 * half, inputs), (4 * half, half) */
     const float *i2h_bias, *h2h_bias;
     /* kept for the gradients */
     float *gates, *cells, *outputs; /* (rows, stride), (rows, units), (rows, units) */
@@ -84,13 +84,13 @@ typedef struct {
 
 typedef struct {
     int64_t lists, rows, steps, inputs;
-    int64_t is_maximum;      /* whether the answer is the maximum over each list, not all rows */
-    const int64_t *order;    /* lists: the lists from the longest on */
-    const int64_t *counts;   /* steps */
-    const int64_t *turned;   /* rows: where the backward direction's stand in the forward one */
-    const float *x;          /* (rows, inputs) */
+    int64_t is_maximum;    /* whether the answer is the maximum over each list, not all rows */
+    const int64_t *order;  /* lists: the lists from the longest on */
+    const int64_t *counts; /* steps */
+    const int64_t *turned; /* rows: where the backward direction's stand in the forward one */
+    const float *x;        /* (rows, inputs) */
     float *dx;
-    float *answer;           /* (lists or rows, both halves) */
+    float *answer; /* (lists or rows, both halves) */
     const float *d_answer;
     LstmDirection directions[2];
 } LstmLayer;

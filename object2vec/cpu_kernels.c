@@ -53,8 +53,8 @@ typedef struct {
     Held held; /* weight, mean, variance */
     float epsilon;
     int64_t width, count;
-    const int32_t *rows;   /* count */
-    const float *factors;  /* four times count: see deferred_adam.py */
+    const int32_t *rows;  /* count */
+    const float *factors; /* four times count: see deferred_adam.py */
 } CatchUp;
 
 typedef struct {
@@ -81,8 +81,8 @@ typedef struct {
                          int64_t left, float *mean);
 } RowKernels;
 
-#define ASK_FOR(numbers, count, to_write)          \
-    for (int64_t at = 0; at < (count); at += 16) { \
+#define ASK_FOR(numbers, count, to_write)             \
+    for (int64_t at = 0; at < (count); at += 16) {    \
         __builtin_prefetch((numbers) + at, to_write); \
     }
 
@@ -381,8 +381,7 @@ int object2vec_queue_mean_of_rows(const Api *api, const void *context, void *tab
     void *read[] = {table}, *written[] = {answer};
     int code = hold(&queued->held, table);
     if (code == 0) code = hold(&queued->held, answer);
-    return push(code, run_lookup, queued, context, read, 1, written, 1,
-                "object2vec_mean_of_rows");
+    return push(code, run_lookup, queued, context, read, 1, written, 1, "object2vec_mean_of_rows");
 }
 
 /* Python finds and loads the library as a module; ctypes then calls the functions above. */

@@ -21,9 +21,9 @@
 #define FOR_AVX2 __attribute__((target("avx2,fma")))
 #define FOR_AVX2_WITHOUT_FMA __attribute__((target("avx2")))
 #define FOR_AVX512 __attribute__((target("avx512f")))
-#define OF_THIS_CPU(name)                                  \
-    (object2vec_kind_of_cpu() == AVX512 ? name##_avx512    \
-     : object2vec_kind_of_cpu() == AVX2 ? name##_avx2      \
+#define OF_THIS_CPU(name)                               \
+    (object2vec_kind_of_cpu() == AVX512 ? name##_avx512 \
+     : object2vec_kind_of_cpu() == AVX2 ? name##_avx2   \
                                         : name##_any)
 #else
 #define OF_THIS_CPU(name) name##_any

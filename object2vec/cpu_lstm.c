@@ -96,8 +96,8 @@ static void close_space(LstmSpace *spaces) {
 }
 
 /* The inputs' part of the gates of panel `p` of all rows. */
-static void project(const LstmKernels *run, const LstmLayer *layer, int d, const LstmSpace *s, int64_t p,
-                    float *panel, float *turned) {
+static void project(const LstmKernels *run, const LstmLayer *layer, int d, const LstmSpace *s,
+                    int64_t p, float *panel, float *turned) {
     const LstmDirection *own = &layer->directions[d];
     const int64_t inputs = layer->inputs;
     pack_gates(own->i2h, own->half, inputs, p, panel);
@@ -117,8 +117,8 @@ static void project(const LstmKernels *run, const LstmLayer *layer, int d, const
     }
 }
 
-static void step_panel(const LstmKernels *run, const LstmDirection *own, const LstmSpace *s, int64_t p,
-                       int64_t start, int64_t before, int64_t count, float *products) {
+static void step_panel(const LstmKernels *run, const LstmDirection *own, const LstmSpace *s,
+                       int64_t p, int64_t start, int64_t before, int64_t count, float *products) {
     for (int64_t row = 0; row < count; row += LSTM_ROWS) {
         const int64_t chunk = count - row < LSTM_ROWS ? count - row : LSTM_ROWS;
         if (before >= 0)
@@ -136,8 +136,8 @@ static void step_panel(const LstmKernels *run, const LstmDirection *own, const L
 }
 
 /* The maxima of one direction of the list at place `r` of the order. */
-static void maximum(const LstmKernels *run, const LstmLayer *layer, int d, const LstmSpace *s, int64_t r,
-                    float *highest) {
+static void maximum(const LstmKernels *run, const LstmLayer *layer, int d, const LstmSpace *s,
+                    int64_t r, float *highest) {
     const LstmDirection *own = &layer->directions[d];
     const int64_t start = d == 0 ? 0 : layer->directions[0].half;
     const int64_t width = layer->directions[0].half + layer->directions[1].half;
@@ -223,8 +223,8 @@ int object2vec_lstm_forward(const LstmLayer *layer) {
 }
 
 /* What the answer's gradient says of UNITS units at list `r` of a row. */
-static void given_gradient(const LstmLayer *layer, int d, const LstmSpace *s, int64_t unit, int64_t r,
-                           int64_t row, float *given) {
+static void given_gradient(const LstmLayer *layer, int d, const LstmSpace *s, int64_t unit,
+                           int64_t r, int64_t row, float *given) {
     const LstmDirection *own = &layer->directions[d];
     const int64_t start = d == 0 ? 0 : layer->directions[0].half, left = own->half - unit;
     const int64_t width = layer->directions[0].half + layer->directions[1].half;
@@ -239,8 +239,8 @@ static void given_gradient(const LstmLayer *layer, int d, const LstmSpace *s, in
         memcpy(given, values, sizeof(values));
 }
 
-static void step_gradient(const LstmKernels *run, const LstmLayer *layer, int d, const LstmSpace *s, int64_t p,
-                          int64_t t, int64_t start, int64_t before) {
+static void step_gradient(const LstmKernels *run, const LstmLayer *layer, int d, const LstmSpace *s,
+                          int64_t p, int64_t t, int64_t start, int64_t before) {
     const LstmDirection *own = &layer->directions[d];
     /* lists whose last step this is have nothing from behind */
     const int64_t behind = t + 1 < layer->steps ? layer->counts[t + 1] : 0;
@@ -284,8 +284,8 @@ static void unpack_columns(const float *panel, int64_t half, int64_t gates, int6
 }
 
 /* Item `k` of what `count` rows from `row` on add to the gradients of one direction. */
-static void add_rows(const LstmKernels *run, const LstmLayer *layer, int d, const LstmSpace *s, float *dx,
-                     const int64_t *before_row, int64_t row, int64_t count, int64_t k,
+static void add_rows(const LstmKernels *run, const LstmLayer *layer, int d, const LstmSpace *s,
+                     float *dx, const int64_t *before_row, int64_t row, int64_t count, int64_t k,
                      float *panel) {
     const LstmDirection *own = &layer->directions[d];
     const int64_t inputs = layer->inputs, gates = s->panels * PANEL, of_inputs = panels_of(inputs);
@@ -295,8 +295,8 @@ static void add_rows(const LstmKernels *run, const LstmLayer *layer, int d, cons
     const int64_t columns = left < PANEL ? left : PANEL;
     if (k < of_inputs) {
         run->multiply(s->d_gates + row * s->stride, s->stride, 1,
-                      s->input_weights + k * gates * PANEL, count, gates,
-                      dx + row * inputs + first, inputs, columns, 0);
+                      s->input_weights + k * gates * PANEL, count, gates, dx + row * inputs + first,
+                      inputs, columns, 0);
         return;
     }
     float *sums = s->d_weights + (k - of_inputs) * gates * PANEL;
@@ -388,8 +388,9 @@ static void bias_gradient(const LstmLayer *layer, const LstmDirection *own, cons
 }
 
 /* The gradients of the weights of one direction, and its part of that of x. */
-static void weight_gradients(const LstmKernels *run, const LstmLayer *layer, int d, const LstmSpace *s,
-                             float *dx, const int64_t *before_row, float *panel) {
+static void weight_gradients(const LstmKernels *run, const LstmLayer *layer, int d,
+                             const LstmSpace *s, float *dx, const int64_t *before_row,
+                             float *panel) {
     const LstmDirection *own = &layer->directions[d];
     const int64_t inputs = layer->inputs, rows = layer->rows, gates = s->panels * PANEL;
     const int64_t of_inputs = panels_of(inputs), of_units = panels_of(s->units);

@@ -5,7 +5,7 @@
 
 /* One row of one panel: `gates` are the inputs' part and become the gates; `before` may be NULL. */
 TARGET static void OWN(cell)(const float *products, float *gates, const float *before, float *cells,
-                          float *outputs) {
+                             float *outputs) {
     for (int k = 0; k < UNITS; k += LANES) {
         OWN(Floats) g[4];
         for (int gate = 0; gate < 4; gate++) {
@@ -26,7 +26,7 @@ TARGET static void OWN(cell)(const float *products, float *gates, const float *b
 }
 
 TARGET static void OWN(cell_gradient)(const float *gates, const float *before, const float *cells,
-                                   const float *dh, float *dc, float *d_gates) {
+                                      const float *dh, float *dc, float *d_gates) {
     for (int k = 0; k < UNITS; k += LANES) {
         const OWN(Floats) in = AT(gates + k), forget = AT(gates + UNITS + k),
                           candidate = AT(gates + 2 * UNITS + k), out = AT(gates + 3 * UNITS + k);
@@ -51,4 +51,4 @@ TARGET static void OWN(take_higher)(float *restrict maximum, int32_t *restrict h
 }
 
 static const LstmKernels OWN(kernels) = {OWN(multiply), OWN(cell), OWN(cell_gradient),
-                                     OWN(take_higher)};
+                                         OWN(take_higher)};

@@ -63,9 +63,9 @@ INLINED void OWN(block)(const int rows, const float *a, int64_t row_step, int64_
 }
 
 /* c (rows, columns) = or += a (rows, depth) times b, a panel (depth, PANEL). */
-TARGET static void OWN(multiply)(const float *a, int64_t row_step, int64_t depth_step, const float *b,
-                              int64_t rows, int64_t depth, float *c, int64_t c_step,
-                              int64_t columns, int adds) {
+TARGET static void OWN(multiply)(const float *a, int64_t row_step, int64_t depth_step,
+                                 const float *b, int64_t rows, int64_t depth, float *c,
+                                 int64_t c_step, int64_t columns, int adds) {
     for (int64_t k = 0; k < depth || k == 0; k += DEPTH) {
         const int64_t deep = depth - k < DEPTH ? depth - k : DEPTH;
         for (int64_t row = 0; row < rows; row += MOST_ROWS) {
@@ -81,10 +81,8 @@ TARGET static void OWN(multiply)(const float *a, int64_t row_step, int64_t depth
                 if (is_edge && more)
                     for (int r = 0; r < count; r++)
                         memcpy(edge + r * PANEL, out + r * c_step, left_over * sizeof(float));
-#define ROWS(n)                                                                                \
-    case n:                                                                                    \
-        OWN(block)(n, left, row_step, depth_step, right, deep, to, step, more);                \
-        break;
+#define ROWS(n) \
+    case n: OWN(block)(n, left, row_step, depth_step, right, deep, to, step, more); break;
                 switch (count) { ROWS(1) ROWS(2) ROWS(3) ROWS(4) ROWS(5) ROWS(6) }
 #undef ROWS
                 if (is_edge)

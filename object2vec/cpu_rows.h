@@ -3,8 +3,8 @@
 #include "cpu_means.h"
 
 TARGET_WITHOUT_FMA static void OWN(move)(Numbers numbers, int64_t start,
-                                         const float *restrict gradient, int64_t count,
-                                         Constants c, float decay) {
+                                         const float *restrict gradient, int64_t count, Constants c,
+                                         float decay) {
     const float rest1 = 1.0f - c.beta1, rest2 = 1.0f - c.beta2;
     float *restrict weight = numbers.weight + start, *restrict mean = numbers.mean + start,
                     *restrict variance = numbers.variance + start;

@@ -26,7 +26,8 @@ typedef struct {
 } Scoring;
 
 typedef struct {
-    void (*layer)(const ScorerLayer *layer, int64_t count, int64_t stride, const float *x, float *y);
+    void (*layer)(const ScorerLayer *layer, int64_t count, int64_t stride, const float *x,
+                  float *y);
     void (*softmax)(float *row, int64_t columns);
 } ScorerKernels;
 
@@ -52,7 +53,8 @@ static void compare(const Scoring *job, int64_t pair, float *restrict x) {
     }
 }
 
-static void run_chunk(const Scoring *job, const ScorerKernels *run, int64_t first, int64_t count, float *x) {
+static void run_chunk(const Scoring *job, const ScorerKernels *run, int64_t first, int64_t count,
+                      float *x) {
     float *y = x + count * job->stride;
     for (int64_t pair = 0; pair < count; pair++) compare(job, first + pair, x + pair * job->stride);
     int64_t columns = 0;
@@ -123,7 +125,8 @@ static int run_job(Scoring *job) {
     const int workers = job->count < PACKED_FROM ? 1 : omp_get_max_threads();
     /* as many for each thread, and full products */
     const int64_t chunks = (job->count + workers * PAIRS - 1) / (workers * PAIRS) * workers;
-    const int64_t chunk = ((job->count + chunks - 1) / chunks + MOST_ROWS - 1) / MOST_ROWS * MOST_ROWS;
+    const int64_t chunk =
+        ((job->count + chunks - 1) / chunks + MOST_ROWS - 1) / MOST_ROWS * MOST_ROWS;
     float *panels = assign_panels(job);
     int code = panels == NULL ? NO_MEMORY : 0;
 #pragma omp parallel num_threads(workers) if (workers > 1 && code == 0)
