@@ -17,6 +17,7 @@ JOBS ?= 2
 # More options for pytest, for example ARGS='-k early_stopping -x'.
 ARGS ?=
 
+C_FILES := $(wildcard object2vec/*.[ch] tests/sanitized/*.c)
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 STAMP := $(VENV)/.installed
@@ -69,9 +70,10 @@ test-image: $(STAMP) ## Build the image and drive it with a Docker engine (under
 lock: ## The hashes of all that the image takes from PyPI, written anew
 	requirements/lock.sh
 
-lint: $(STAMP) ## Style and layout of the code (ruff)
+lint: $(STAMP) ## Style and layout of the code (ruff, clang-format)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $(C_FILES)
 
 types: $(STAMP) ## Types (mypy)
 	$(BIN)/mypy
@@ -79,6 +81,7 @@ types: $(STAMP) ## Types (mypy)
 format: $(STAMP) ## Put the code into its layout
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(C_FILES)
 
 clean: ## Remove the environment and everything that was generated
 	rm -rf $(VENV) build dist *.egg-info object2vec/*.so .mypy_cache .pytest_cache .ruff_cache .hypothesis

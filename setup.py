@@ -36,6 +36,7 @@ EXTRAS_REQUIRE = {
         "pandas==2.3.3",  # the last for Python 3.9; fit() takes data frames
         "scikit-learn==1.6.1",  # the last for Python 3.9; its clone() copies estimators
         "ruff==0.17.6",
+        "clang-format==20.1.8",  # the layout of C; exact, for each version has its own
         "mypy==1.19.1",  # the last for Python 3.9
         "setuptools>=70.1,<82",  # the tests build a wheel with it
         "build==1.4.4",  # the last for Python 3.9; `make wheel`, and so the two below

@@ -12,43 +12,48 @@
 
 #include "cpu_kernels.h"
 
-#define COLUMNS 192 /* at a time, unless one list has more: a layer's stay in the L2 cache */
-#define MOST_VECTORS 3
-
 typedef struct {
     const float *weight; /* (filters, channels, width) */
     const float *bias;   /* (filters,) */
     int64_t filters, channels;
-} Layer;
+} Convolution;
 
 /* Lists that are worked on together. */
 typedef struct {
     int64_t first, end; /* lists */
     int64_t columns;    /* their tokens, and zeros behind each list */
     int64_t stride;     /* from one channel's row to the next */
-} Chunk;
+} Columns;
 
 typedef struct {
     const float *table; /* (tokens, token_dim) */
     float *answer;      /* (lists, enc_dim) */
-    int64_t token_dim, enc_dim, channels, width, layer_count; /* channels: the most of a layer */
+    int64_t token_dim, enc_dim, width, layer_count;
+    int64_t channels; /* the most of a layer */
     const int64_t *starts;
     const int32_t *tokens;
     int64_t chunk_count;
-    Chunk *chunks;
-    Layer layers[];
-} Job;
+    Columns *chunks;
+    Convolution layers[];
+} Encoding;
 
-/* One layer in all columns of a chunk: relu, and zeros where there is no token. `in` begins with
-   the first window, `out` with the first column. */
-typedef void Convolve(const Layer *layer, int64_t width, int64_t stride, int64_t columns,
-                      const float *in, const int32_t *is_token, float *out);
-
-#define FOR_EACH_KIND "cpu_convolutions_layer.h"
-#include "cpu_kinds.h"
+/* Numbers that are not negative are in the order of their bits, and NaN stands above them all. */
+typedef uint32_t __attribute__((may_alias)) Bits;
 
 static int64_t before(int64_t width) { return (width - 1) / 2; }
 static int64_t behind(int64_t width) { return width / 2; }
+
+typedef struct {
+    /* One layer in all columns of a chunk: relu, and zeros where there is no token. `in` begins
+       with the first window, `out` with the first column. */
+    void (*layer)(const Convolution *layer, int64_t width, int64_t stride, int64_t columns,
+                  const float *in, const int32_t *is_token, float *out);
+    void (*take_maxima)(const Encoding *job, Columns chunk, int64_t filters, const float *rows,
+                        float *answer);
+} ConvolutionKernels;
+
+#define FOR_EACH_KIND "cpu_convolutions_layer.h"
+#include "cpu_kinds.h"
 
 /* Numbers of a channel's row, as windows and the last vector reach beyond the columns in use: an
    odd number of cache lines, or the numbers of a column would share one set of the cache. */
@@ -60,7 +65,8 @@ static int64_t stride_of(int64_t columns, int64_t width) {
 static int64_t memory_of(int64_t channels, int64_t stride) { return (2 * channels + 1) * stride; }
 
 /* The vectors of a chunk's tokens, with each channel in a row. */
-static void look_up(const Job *job, Chunk chunk, float *restrict rows, int32_t *restrict is_token) {
+static void look_up(const Encoding *job, Columns chunk, float *restrict rows,
+                    int32_t *restrict is_token) {
     for (int64_t k = chunk.first; k < chunk.end; k++) {
         for (int64_t at = job->starts[k]; at < job->starts[k + 1]; at++) {
             const float *restrict vector = job->table + job->tokens[at] * job->token_dim;
@@ -73,35 +79,17 @@ static void look_up(const Job *job, Chunk chunk, float *restrict rows, int32_t *
     }
 }
 
-/* Numbers that are not negative are in the order of their bits, and NaN stands above them all. */
-typedef uint32_t __attribute__((may_alias)) Bits;
-
-/* One layer's part of the answer: an empty list has zeros, nothing is below zero, NaN stays. */
-FOR_EACH_CPU
-static void take_maxima(const Job *job, Chunk chunk, int64_t filters, const float *rows,
-                        float *answer) {
-    for (int64_t k = chunk.first; k < chunk.end; k++) {
-        const int64_t length = job->starts[k + 1] - job->starts[k];
-        for (int64_t filter = 0; filter < filters; filter++) {
-            const Bits *row = (const Bits *)(rows + filter * chunk.stride);
-            Bits maximum = 0;
-            for (int64_t i = 0; i < length; i++) maximum = row[i] > maximum ? row[i] : maximum;
-            *(Bits *)(answer + k * job->enc_dim + filter) = maximum;
-        }
-        rows += length + behind(job->width);
-    }
-}
-
-static void run_chunk(const Job *job, Convolve *convolve, Chunk chunk, float *memory) {
+static void run_chunk(const Encoding *job, const ConvolutionKernels *run, Columns chunk,
+                      float *memory) {
     const int64_t margin = before(job->width), size = job->channels * chunk.stride;
     float *in = memory, *out = memory + size, *answer = job->answer;
     int32_t *is_token = (int32_t *)(memory + 2 * size);
     memset(memory, 0, memory_of(job->channels, chunk.stride) * sizeof(float));
     look_up(job, chunk, in + margin, is_token);
     for (int64_t k = 0; k < job->layer_count; k++) {
-        const Layer *layer = &job->layers[k];
-        convolve(layer, job->width, chunk.stride, chunk.columns, in, is_token, out + margin);
-        take_maxima(job, chunk, layer->filters, out + margin, answer);
+        const Convolution *layer = &job->layers[k];
+        run->layer(layer, job->width, chunk.stride, chunk.columns, in, is_token, out + margin);
+        run->take_maxima(job, chunk, layer->filters, out + margin, answer);
         answer += layer->filters;
         float *other = in;
         in = out;
@@ -110,9 +98,9 @@ static void run_chunk(const Job *job, Convolve *convolve, Chunk chunk, float *me
 }
 
 /* Cut the lists into chunks; the columns of the widest one. */
-static int64_t cut(Job *job, int64_t count) {
+static int64_t cut(Encoding *job, int64_t count) {
     int64_t widest = 0;
-    Chunk *chunk = NULL;
+    Columns *chunk = NULL;
     for (int64_t k = 0; k < count; k++) {
         const int64_t columns = job->starts[k + 1] - job->starts[k] + behind(job->width);
         if (chunk == NULL || chunk->columns + columns > COLUMNS) {
@@ -128,11 +116,11 @@ static int64_t cut(Job *job, int64_t count) {
     return widest;
 }
 
-static int fill_layers(const Api *api, void **arrays, const int64_t *filters, Job *job) {
+static int fill_layers(const Api *api, void **arrays, const int64_t *filters, Encoding *job) {
     int64_t channels = job->channels = job->token_dim;
     int code = 0;
     for (int64_t k = 0; k < job->layer_count && code == 0; k++) {
-        Layer *layer = &job->layers[k];
+        Convolution *layer = &job->layers[k];
         layer->channels = channels;
         layer->filters = channels = filters[k];
         job->enc_dim += channels;
@@ -143,18 +131,18 @@ static int fill_layers(const Api *api, void **arrays, const int64_t *filters, Jo
     return code;
 }
 
-static int run_job(Job *job, int64_t count) {
+static int run_job(Encoding *job, int64_t count) {
     const int64_t size = memory_of(job->channels, stride_of(cut(job, count), job->width));
     const int most = omp_get_max_threads();
     const int workers = most < job->chunk_count ? most : (int)job->chunk_count;
-    Convolve *convolve = OF_THIS_CPU(layer);
+    const ConvolutionKernels *run = OF_THIS_CPU(&kernels);
     int code = 0;
 #pragma omp parallel num_threads(workers) if (workers > 1)
     {
         float *memory = memory_of_thread(size, &code);
 #pragma omp for schedule(dynamic)
         for (int64_t k = 0; k < job->chunk_count; k++)
-            if (code == 0) run_chunk(job, convolve, job->chunks[k], memory);
+            if (code == 0) run_chunk(job, run, job->chunks[k], memory);
         free(memory);
     }
     return code;
@@ -165,9 +153,10 @@ static int run_job(Job *job, int64_t count) {
 int object2vec_convolve(const Api *api, void **arrays, float *answer, int64_t token_dim,
                         int64_t layer_count, const int64_t *filters, int64_t width, int64_t count,
                         const int64_t *starts, const int32_t *tokens) {
-    Job *job = calloc(1, sizeof(Job) + layer_count * sizeof(Layer) + count * sizeof(Chunk));
+    Encoding *job =
+        calloc(1, sizeof(Encoding) + layer_count * sizeof(Convolution) + count * sizeof(Columns));
     if (job == NULL) return NO_MEMORY;
-    job->chunks = (Chunk *)(job->layers + layer_count);
+    job->chunks = (Columns *)(job->layers + layer_count);
     job->answer = answer;
     job->starts = starts;
     job->tokens = tokens;

@@ -1,14 +1,12 @@
-/* SPDX-License-Identifier: Apache-2.0 */
-/* One layer of cpu_convolutions.c; included for each kind of CPU. */
+/* What cpu_convolutions.c does with a layer; included for each kind of CPU. */
 
 #include "cpu_vectors.h"
 
 #define UNROLL _Pragma("GCC unroll 16")
-#define FILTERS (LANES == 16 ? 8 : 4)
 
 /* The answers of FILTERS filters in some vectors of columns, which do not leave the registers
    meanwhile. Filters behind the last one are the last one again. */
-INLINED void OWN(tile)(const Layer *layer, int64_t width, int64_t first, int64_t stride,
+INLINED void OWN(tile)(const Convolution *layer, int64_t width, int64_t first, int64_t stride,
                        const float *in, const int32_t *is_token, float *out, const int vectors) {
     const int64_t size = layer->channels * width, last = layer->filters - 1;
     const float *weight[FILTERS];
@@ -36,8 +34,9 @@ INLINED void OWN(tile)(const Layer *layer, int64_t width, int64_t first, int64_t
     }
 }
 
-TARGET static void OWN(layer)(const Layer *layer, int64_t width, int64_t stride, int64_t columns,
-                              const float *in, const int32_t *is_token, float *out) {
+TARGET static void OWN(layer)(const Convolution *layer, int64_t width, int64_t stride,
+                              int64_t columns, const float *in, const int32_t *is_token,
+                              float *out) {
     for (int64_t first = 0; first < layer->filters; first += FILTERS) {
         int64_t at = 0;
         for (; at + 2 * LANES < columns; at += 3 * LANES)
@@ -48,3 +47,20 @@ TARGET static void OWN(layer)(const Layer *layer, int64_t width, int64_t stride,
             OWN(tile)(layer, width, first, stride, in + at, is_token + at, out + at, 1);
     }
 }
+
+/* One layer's part of the answer: an empty list has zeros, nothing is below zero, NaN stays. */
+TARGET static void OWN(take_maxima)(const Encoding *job, Columns chunk, int64_t filters,
+                                    const float *rows, float *answer) {
+    for (int64_t k = chunk.first; k < chunk.end; k++) {
+        const int64_t length = job->starts[k + 1] - job->starts[k];
+        for (int64_t filter = 0; filter < filters; filter++) {
+            const Bits *row = (const Bits *)(rows + filter * chunk.stride);
+            Bits maximum = 0;
+            for (int64_t i = 0; i < length; i++) maximum = row[i] > maximum ? row[i] : maximum;
+            *(Bits *)(answer + k * job->enc_dim + filter) = maximum;
+        }
+        rows += length + behind(job->width);
+    }
+}
+
+static const ConvolutionKernels OWN(kernels) = {OWN(layer), OWN(take_maxima)};

@@ -13,34 +13,15 @@ import numpy as np
 
 from object2vec.arrays import TokenLists
 from object2vec.batching import answer_in_runs, length_sorted_runs, time_steps
-from object2vec.cpu_kernels import API, check, library, numbers_of
+from object2vec.cpu_interface import Dense, Scorer
+from object2vec.cpu_kernels import API, check, library, numbers, numbers_of
 from object2vec.cpu_lstm import enc_dim_of, run_layer
 from object2vec.encoders import BiLSTM, HierarchicalCNN
 from object2vec.network import Object2VecNetwork
 
 _HANDLE = ctypes.c_void_p
-_COMPARATORS = ("hadamard", "concat", "abs_diff")  # as numbered in cpu_scorer.c
-_ACTIVATIONS = ("linear", "relu", "tanh")
 # Numbers that an LSTM holds at a time: they stay in the cache, and the kernel clears no new memory.
 _LSTM_RUN = 1 << 23
-
-
-class _Dense(ctypes.Structure):
-    _fields_ = (
-        ("weight", _HANDLE),
-        ("bias", _HANDLE),
-        *((name, ctypes.c_int64) for name in ("inputs", "outputs", "activation")),
-    )
-
-
-class _Scorer(ctypes.Structure):
-    _fields_ = (
-        ("enc_dim", ctypes.c_int64),
-        ("comparator_count", ctypes.c_int64),
-        ("comparators", ctypes.c_int64 * len(_COMPARATORS)),
-        ("layer_count", ctypes.c_int64),
-        ("layers", ctypes.POINTER(_Dense)),
-    )
 
 
 class CpuInference:
@@ -78,29 +59,29 @@ class CpuInference:
             library.object2vec_score(
                 API,
                 ctypes.byref(self._scorer),
-                _pointer(vectors[0]),
-                _pointer(vectors[1]),
-                ctypes.c_int64(count),
+                vectors[0].ctypes.data,
+                vectors[1].ctypes.data,
+                count,
                 not (settings.is_regression or is_raw),
-                _pointer(answer),
+                answer.ctypes.data,
             )
         )
         return answer
 
-    def _describe(self) -> _Scorer:
+    def _describe(self) -> Scorer:
         settings = self._settings
-        comparators = [_COMPARATORS.index(name) for name in settings.comparator_list]
-        inner = [_ACTIVATIONS.index(settings.mlp_activation)] * settings.mlp_layers
+        comparators = [numbers[name.upper()] for name in settings.comparator_list]
+        inner = [numbers[settings.mlp_activation.upper()]] * settings.mlp_layers
         layers = [
-            _Dense(weight.handle, bias.handle, *reversed(weight.shape), activation)
-            for (weight, bias), activation in zip(self._layers, [*inner, 0])
+            Dense(weight.handle, bias.handle, *reversed(weight.shape), activation)
+            for (weight, bias), activation in zip(self._layers, [*inner, numbers["LINEAR"]])
         ]
-        return _Scorer(
+        return Scorer(
             settings.enc_dim,
             len(comparators),
-            (ctypes.c_int64 * len(_COMPARATORS))(*comparators),
+            tuple(comparators),
             len(layers),
-            (_Dense * len(layers))(*layers),
+            (Dense * len(layers))(*layers),
         )
 
 
@@ -117,7 +98,7 @@ class MeanOfRows:
 
     def __init__(self, table: Any) -> None:
         self._table, self._width = table, table.shape[1]
-        self._arguments = table.handle, ctypes.c_int64(self._width)
+        self._arguments = table.handle, self._width
 
     def __call__(self, lists: TokenLists) -> np.ndarray:
         return _encoded(library.object2vec_mean_of_rows, lists, self._width, *self._arguments)
@@ -140,10 +121,10 @@ class Convolutions:
         self._enc_dim = sum(filters)
         self._arguments = (
             (_HANDLE * len(self._arrays))(*(array.handle for array in self._arrays)),
-            ctypes.c_int64(table.shape[1]),
-            ctypes.c_int64(len(filters)),
+            table.shape[1],
+            len(filters),
             (ctypes.c_int64 * len(filters))(*filters),
-            ctypes.c_int64(layers[0][0].shape[2]),
+            layers[0][0].shape[2],
         )
 
     def __call__(self, lists: TokenLists) -> np.ndarray:
@@ -196,12 +177,10 @@ def _encoded(
     """What a function of the library answers for lists, ``(n, enc_dim)``."""
     answer = np.empty((len(lists), enc_dim), np.float32)
     offsets, tokens = numbers_of(lists)
-    count = ctypes.c_int64(len(lists))
     check(
-        function(API, source, _pointer(answer), *sizes, count, _pointer(offsets), _pointer(tokens))
+        function(
+            *(API, source, answer.ctypes.data, *sizes),
+            *(len(lists), offsets.ctypes.data, tokens.ctypes.data),
+        )
     )
     return answer
-
-
-def _pointer(array: np.ndarray) -> Any:
-    return _HANDLE(array.ctypes.data)

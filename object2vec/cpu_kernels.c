@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
-/* Operations of our own for MXNet's engine on the CPU; see cpu_kernels.py, which fills in the structures. */
+/* Operations of our own for MXNet's engine on the CPU; see cpu_kernels.py. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -11,15 +10,7 @@
 
 #include "cpu_kernels.h"
 
-/* Numbers that a thread takes at a time: some pages, so that the threads share no cache line. */
-#define BLOCK 16384
-#define PART 512 /* numbers of a row whose gradient is held at a time */
-#define AHEAD 16 /* rows of a table that are asked for before they are read */
-
-/* Tests pass over the best kinds, so that the others are tried as well. */
-int object2vec_kinds_passed_over = 0;
-
-int object2vec_refused = 0;
+int object2vec_kinds_passed_over = 0, object2vec_refused = 0;
 
 int object2vec_kind_of_cpu(void) {
     int kind = ANY_CPU;
@@ -32,40 +23,8 @@ int object2vec_kind_of_cpu(void) {
 }
 
 typedef struct {
-    void *weight, *mean, *variance;
-} Arrays; /* NDArrays */
-
-typedef struct {
     float *weight, *mean, *variance;
 } Numbers; /* theirs */
-
-/* A parameter with a gradient of its own, an NDArray. */
-typedef struct {
-    Arrays arrays;
-    void *gradient;
-    int64_t size;
-    float decay;
-} Parameter;
-
-#define MOST_GRADIENTS 2 /* in0 and in1 may look the same table up */
-
-/* A token table, of which a step moves some rows; see UsedRows in cpu_kernels.py. */
-typedef struct {
-    Arrays arrays;
-    void *gradients[MOST_GRADIENTS]; /* of the vectors that were looked up, NDArrays */
-    int64_t sizes[MOST_GRADIENTS];   /* vectors in each */
-    int64_t width;
-    float decay;
-    int64_t count, places;
-    const int32_t *rows;    /* count: those that move */
-    const int32_t *starts;  /* count + 1: where the places of each row start */
-    const int32_t *vectors; /* places: the vectors that the row is part of */
-    const float *shares;    /* one for each vector: the row's part in it */
-} Table;
-
-typedef struct {
-    float rate, beta1, beta2, epsilon, rescale;
-} Constants;
 
 typedef struct {
     Numbers numbers;
@@ -94,8 +53,8 @@ typedef struct {
     Held held; /* weight, mean, variance */
     float epsilon;
     int64_t width, count;
-    const int32_t *rows;   /* count */
-    const float *factors;  /* four times count: see deferred_adam.py */
+    const int32_t *rows;  /* count */
+    const float *factors; /* four times count: see deferred_adam.py */
 } CatchUp;
 
 typedef struct {
@@ -111,72 +70,36 @@ typedef struct {
     Lookup lookup;
 } QueuedLookup;
 
-typedef void MeanOfRows(const float *table, int64_t width, const int32_t *tokens, int64_t count,
-                        int64_t left, float *mean);
+typedef struct {
+    void (*move)(Numbers numbers, int64_t start, const float *gradient, int64_t count, Constants c,
+                 float decay);
+    void (*catch_up_row)(Numbers numbers, int64_t start, int64_t count, float epsilon, float total,
+                         float shrinking, float first, float second);
+    void (*add_vectors)(float *sum, const TableUpdate *u, int64_t first, int64_t count,
+                        int32_t start, int32_t end);
+    void (*mean_of_rows)(const float *table, int64_t width, const int32_t *tokens, int64_t count,
+                         int64_t left, float *mean);
+} RowKernels;
 
-#define ASK_FOR(numbers, count, to_write)          \
-    for (int64_t at = 0; at < (count); at += 16) { \
+#define ASK_FOR(numbers, count, to_write)             \
+    for (int64_t at = 0; at < (count); at += 16) {    \
         __builtin_prefetch((numbers) + at, to_write); \
     }
 
-FOR_EACH_CPU
-static void move(Numbers numbers, int64_t start, const float *restrict gradient, int64_t count,
-                 Constants c, float decay) {
-    const float rest1 = 1.0f - c.beta1, rest2 = 1.0f - c.beta2;
-    float *restrict weight = numbers.weight + start, *restrict mean = numbers.mean + start,
-                    *restrict variance = numbers.variance + start;
-    for (int64_t i = 0; i < count; i++) {
-        const float g = c.rescale * gradient[i] + decay * weight[i];
-        const float m = c.beta1 * mean[i] + rest1 * g;
-        const float v = c.beta2 * variance[i] + rest2 * g * g;
-        mean[i] = m;
-        variance[i] = v;
-        weight[i] -= c.rate * m / (sqrtf(v) + c.epsilon);
-    }
-}
-
-FOR_EACH_CPU
-static void catch_up_row(Numbers numbers, int64_t start, int64_t count, float epsilon, float total,
-                         float shrinking, float first, float second) {
-    float *restrict weight = numbers.weight + start, *restrict mean = numbers.mean + start,
-                    *restrict variance = numbers.variance + start;
-    for (int64_t i = 0; i < count; i++) {
-        const float m = mean[i], v = variance[i];
-        weight[i] -= total * m / (sqrtf(shrinking * v) + epsilon);
-        mean[i] = first * m;
-        variance[i] = second * v;
-    }
-}
-
-#define FOR_EACH_KIND "cpu_means.h"
+#define FOR_EACH_KIND "cpu_rows.h"
 #include "cpu_kinds.h"
 
-static void move_parameter(const Update *u, Constants c) {
+static void move_parameter(const RowKernels *run, const Update *u, Constants c) {
     const int64_t blocks = (u->size + BLOCK - 1) / BLOCK;
 #pragma omp parallel for schedule(static) if (blocks > 1)
     for (int64_t block = 0; block < blocks; block++) {
         const int64_t start = block * BLOCK;
         const int64_t count = u->size - start < BLOCK ? u->size - start : BLOCK;
-        move(u->numbers, start, u->gradient + start, count, c, u->decay);
+        run->move(u->numbers, start, u->gradient + start, count, c, u->decay);
     }
 }
 
-/* The gradient of a part of a row: the sum over the vectors that the row is part of. */
-FOR_EACH_CPU
-static void add_vectors(float *restrict sum, const TableUpdate *u, int64_t first, int64_t count,
-                        int32_t start, int32_t end) {
-    const Table *t = &u->table;
-    for (int64_t i = 0; i < count; i++) sum[i] = 0.0f;
-    for (int32_t place = start; place < end; place++) {
-        const int64_t vector = t->vectors[place], others = vector - t->sizes[0];
-        const float *restrict part = others < 0 ? u->gradients[0] + vector * t->width + first
-                                                : u->gradients[1] + others * t->width + first;
-        const float share = t->shares[vector];
-        for (int64_t i = 0; i < count; i++) sum[i] += share * part[i];
-    }
-}
-
-static void move_table(const TableUpdate *u, Constants c) {
+static void move_table(const RowKernels *run, const TableUpdate *u, Constants c) {
     const Table *t = &u->table;
     /* some rows are part of many vectors, most of one */
 #pragma omp parallel for schedule(dynamic, 64) if (t->count * t->width > BLOCK)
@@ -191,8 +114,8 @@ static void move_table(const TableUpdate *u, Constants c) {
         }
         for (int64_t first = 0; first < t->width; first += PART) {
             const int64_t count = t->width - first < PART ? t->width - first : PART;
-            add_vectors(gradient, u, first, count, t->starts[k], t->starts[k + 1]);
-            move(u->numbers, row + first, gradient, count, c, t->decay);
+            run->add_vectors(gradient, u, first, count, t->starts[k], t->starts[k + 1]);
+            run->move(u->numbers, row + first, gradient, count, c, t->decay);
         }
     }
 }
@@ -229,9 +152,11 @@ static void run_step(void *context, void *argument) {
     (void)context;
     Step *step = argument;
     if (!find_all(step)) return;
-    for (int64_t k = 0; k < step->count; k++) move_parameter(&step->updates[k], step->constants);
+    const RowKernels *run = OF_THIS_CPU(&kernels);
+    for (int64_t k = 0; k < step->count; k++)
+        move_parameter(run, &step->updates[k], step->constants);
     for (int64_t k = 0; k < step->tables; k++)
-        move_table(&step->table_updates[k], step->constants);
+        move_table(run, &step->table_updates[k], step->constants);
 }
 
 static void run_catch_up(void *context, void *argument) {
@@ -239,25 +164,26 @@ static void run_catch_up(void *context, void *argument) {
     CatchUp *late = argument;
     Numbers numbers;
     if (!find(&late->held, 0, &numbers)) return;
+    const RowKernels *run = OF_THIS_CPU(&kernels);
     const int64_t n = late->count, width = late->width;
     const float *total = late->factors, *shrinking = total + n, *first = total + 2 * n,
                 *second = total + 3 * n;
 #pragma omp parallel for schedule(static) if (n * width > BLOCK)
     for (int64_t k = 0; k < n; k++) {
-        catch_up_row(numbers, late->rows[k] * width, width, late->epsilon, total[k], shrinking[k],
-                     first[k], second[k]);
+        run->catch_up_row(numbers, late->rows[k] * width, width, late->epsilon, total[k],
+                          shrinking[k], first[k], second[k]);
     }
 }
 
 static void look_up(const Lookup *lookup) {
-    MeanOfRows *run = OF_THIS_CPU(mean_of_rows);
+    const RowKernels *run = OF_THIS_CPU(&kernels);
     const int64_t *starts = lookup->starts, total = starts[lookup->count], width = lookup->width;
     /* a thread that was asleep comes later, and then takes less */
 #pragma omp parallel for schedule(guided, 16) if (total * width > BLOCK)
     for (int64_t k = 0; k < lookup->count; k++) {
         const int64_t start = starts[k], count = starts[k + 1] - start;
-        run(lookup->table, width, lookup->tokens + start, count, total - start,
-            lookup->answer + k * width);
+        run->mean_of_rows(lookup->table, width, lookup->tokens + start, count, total - start,
+                          lookup->answer + k * width);
     }
 }
 
@@ -293,8 +219,8 @@ static int push(int code, void (*run)(void *, void *), void *queued, const void 
         discard(queued);
         return code;
     }
-    return ((Held *)queued)->api->push(run, queued, discard, context, read, reads, written, writes,
-                                       NULL, 0, name);
+    const Api *api = ((Held *)queued)->api;
+    return api->push(run, queued, discard, context, read, reads, written, writes, NULL, 0, name);
 }
 
 static int hold_three(Held *held, const Arrays *arrays) {
@@ -455,8 +381,7 @@ int object2vec_queue_mean_of_rows(const Api *api, const void *context, void *tab
     void *read[] = {table}, *written[] = {answer};
     int code = hold(&queued->held, table);
     if (code == 0) code = hold(&queued->held, answer);
-    return push(code, run_lookup, queued, context, read, 1, written, 1,
-                "object2vec_mean_of_rows");
+    return push(code, run_lookup, queued, context, read, 1, written, 1, "object2vec_mean_of_rows");
 }
 
 /* Python finds and loads the library as a module; ctypes then calls the functions above. */

@@ -1,5 +1,4 @@
-/* SPDX-License-Identifier: Apache-2.0 */
-/* What the C files of the compiled part share; cpu_kernels.py fills in the structures. */
+/* What the C files of the compiled part share. */
 
 #ifndef OBJECT2VEC_CPU_KERNELS_H
 #define OBJECT2VEC_CPU_KERNELS_H
@@ -8,19 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NO_MEMORY 1 /* MXNet's own code for an error is -1 */
-#define LINE 16     /* floats in a cache line; no vector is longer */
+#include "cpu_interface.h"
+#include "cpu_sizes.h"
 
-/* One function for each kind of CPU, the best chosen when the library is loaded. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define FOR_EACH_CPU __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define FOR_EACH_CPU
-#endif
-
-/* The kinds of CPU of cpu_kinds.h. */
-enum { ANY_CPU, AVX2, AVX512 };
-int object2vec_kind_of_cpu(void);
+#define LINE 16 /* floats in a cache line; no vector is longer */
 
 #define JOINED(name, kind) name##_##kind
 #define NAMED(name, kind) JOINED(name, kind)
@@ -29,10 +19,11 @@ int object2vec_kind_of_cpu(void);
 #if defined(__x86_64__) && defined(__GNUC__)
 #define HAS_KINDS
 #define FOR_AVX2 __attribute__((target("avx2,fma")))
+#define FOR_AVX2_WITHOUT_FMA __attribute__((target("avx2")))
 #define FOR_AVX512 __attribute__((target("avx512f")))
-#define OF_THIS_CPU(name)                                  \
-    (object2vec_kind_of_cpu() == AVX512 ? name##_avx512    \
-     : object2vec_kind_of_cpu() == AVX2 ? name##_avx2      \
+#define OF_THIS_CPU(name)                               \
+    (object2vec_kind_of_cpu() == AVX512 ? name##_avx512 \
+     : object2vec_kind_of_cpu() == AVX2 ? name##_avx2   \
                                         : name##_any)
 #else
 #define OF_THIS_CPU(name) name##_any
@@ -55,19 +46,6 @@ static inline float *memory_of_thread(size_t numbers, int *code) {
 #pragma omp barrier
     return memory;
 }
-
-/* Functions of MXNet's C API, each of which returns 0 if it went well. */
-typedef struct {
-    int (*wait)(void *array);
-    int (*get_data)(void *array, void **data);
-    int (*share)(void *array, void **other);
-    int (*free)(void *array);
-    int (*to_dlpack)(void *array, void ***tensor);
-    int (*free_dlpack)(void **tensor);
-    int (*push)(void (*call)(void *, void *), void *argument, void (*deleter)(void *),
-                const void *context, void **read, int reads, void **written, int writes,
-                void *property, int priority, const char *name);
-} Api;
 
 /* The memory of MXNet's arrays has one owner at a time, and a pointer to it is taken in two ways:
 
@@ -101,9 +79,6 @@ static inline int hold(Held *held, void *array) {
 static inline void release(Held *held) {
     for (int64_t k = 0; k < held->count; k++) held->api->free(held->arrays[k]);
 }
-
-/* Operations that did nothing, because oneDNN kept an array of theirs in a layout of its own. */
-extern int object2vec_refused;
 
 /* The numbers of an array that is held, in the operation; NULL, and counted, if they are in a layout
    of oneDNN's. Other functions of MXNet's would wait there for an operation behind this one. */

@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 
 from object2vec.arrays import TokenLists
+from object2vec.cpu_interface import Api, Arrays, Constants, Library, Parameter, Table
 from object2vec.engine import engine_context, raise_failures
 from object2vec.errors import AlgorithmError, PlatformError
 from object2vec.mxnet_import import mx
 
 _HANDLE = ctypes.c_void_p
-_NO_MEMORY = 1
-# The functions of `Api` in the C file, in its order.
+# The functions of `Api`, in its order.
 _API = (
     "MXNDArrayWaitToRead",
     "MXNDArrayGetData",
@@ -35,49 +35,9 @@ _API = (
     "MXNDArrayCallDLPackDeleter",
     "MXEnginePushSyncND",
 )
-_MOST_GRADIENTS = 2  # of one table
 
 
-class _Api(ctypes.Structure):
-    _fields_ = tuple((name, _HANDLE) for name in _API)
-
-
-class _Arrays(ctypes.Structure):
-    _fields_ = (("weight", _HANDLE), ("mean", _HANDLE), ("variance", _HANDLE))
-
-
-class _Parameter(ctypes.Structure):
-    _fields_ = (
-        ("arrays", _Arrays),
-        ("gradient", _HANDLE),
-        ("size", ctypes.c_int64),
-        ("decay", ctypes.c_float),
-    )
-
-
-class _Table(ctypes.Structure):
-    _fields_ = (
-        ("arrays", _Arrays),
-        ("gradients", _HANDLE * _MOST_GRADIENTS),
-        ("sizes", ctypes.c_int64 * _MOST_GRADIENTS),
-        ("width", ctypes.c_int64),
-        ("decay", ctypes.c_float),
-        ("count", ctypes.c_int64),
-        ("places", ctypes.c_int64),
-        ("rows", _HANDLE),
-        ("starts", _HANDLE),
-        ("vectors", _HANDLE),
-        ("shares", _HANDLE),
-    )
-
-
-class _Constants(ctypes.Structure):
-    _fields_ = tuple(
-        (name, ctypes.c_float) for name in ("rate", "beta1", "beta2", "epsilon", "rescale")
-    )
-
-
-def _load() -> Any:
+def _load() -> Library:
     try:
         module = importlib.import_module("object2vec._cpu_kernels")
     except ImportError as error:
@@ -85,15 +45,20 @@ def _load() -> Any:
             f"The compiled part of object2vec cannot be loaded: {error}; install object2vec with "
             "pip, which compiles it, or run `python setup.py build_ext --inplace`."
         ) from error
-    return ctypes.CDLL(str(module.__file__))
+    return Library(str(module.__file__))
 
 
-library = _load()
-library.object2vec_group_tokens.restype = ctypes.c_int64
+_loaded = _load()
+numbers, library = _loaded.numbers, _loaded.loaded
 _refused = ctypes.c_int.in_dll(library, "object2vec_refused")
 # What the functions of the library call, as they take it.
 API = ctypes.byref(
-    _Api(*(ctypes.cast(getattr(mx.base._LIB, name), _HANDLE).value for name in _API)),
+    Api(
+        *(
+            ctypes.cast(getattr(mx.base._LIB, name), kind)
+            for name, (_, kind) in zip(_API, Api._fields_)
+        )
+    )
 )
 
 
@@ -129,10 +94,8 @@ def used_rows(inputs: Sequence[TokenLists]) -> UsedRows:
     tokens = np.concatenate([lists.tokens for lists in inputs])
     lengths = np.concatenate([lists.lengths for lists in inputs])
     rows, starts, places = (np.empty(len(tokens) + extra, np.int32) for extra in (0, 1, 0))
-    arrays = (array.ctypes.data_as(_HANDLE) for array in (rows, starts, places))
-    count = library.object2vec_group_tokens(
-        tokens.ctypes.data_as(_HANDLE), ctypes.c_int64(len(tokens)), *arrays
-    )
+    arrays = (array.ctypes.data for array in (rows, starts, places))
+    count = library.object2vec_group_tokens(tokens.ctypes.data, len(tokens), *arrays)
     if count < 0:
         raise MemoryError("no memory left for finding the rows in use")
     vectors = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)[places]
@@ -157,9 +120,9 @@ class Moved:
     variance: Any
     decay: float
 
-    def handles(self) -> _Arrays:
+    def handles(self) -> Arrays:
         """Its arrays, as the C functions take them."""
-        return _Arrays(self.weight.handle, self.mean.handle, self.variance.handle)
+        return Arrays(self.weight.handle, self.mean.handle, self.variance.handle)
 
 
 class AdamStep:
@@ -186,9 +149,9 @@ class AdamStep:
         # the handles are worth nothing without the arrays
         self._parameters, self._gradients, self._tables = parameters, gradients, tables
         self._context = engine_context((*parameters, *tables)[0].weight.context)
-        self._parameter_list = (_Parameter * len(parameters))(
+        self._parameter_list = (Parameter * len(parameters))(
             *(
-                _Parameter(moved.handles(), gradient.handle, moved.weight.size, moved.decay)
+                Parameter(moved.handles(), gradient.handle, moved.weight.size, moved.decay)
                 for moved, gradient in zip(parameters, gradients)
             )
         )
@@ -227,31 +190,31 @@ class AdamStep:
         """
         if not len(self._tables) == len(used) == len(vector_gradients):
             raise ValueError(f"{len(self._tables)} tables, but {len(used)} are told of")
-        tables = (_Table * len(used))(*map(self._table, self._tables, used, vector_gradients))
+        tables = (Table * len(used))(*map(self._table, self._tables, used, vector_gradients))
         check(
             library.object2vec_adam_step(
                 API,
                 ctypes.byref(self._context),
                 self._parameter_list,
-                ctypes.c_int64(len(self._parameter_list)),
+                len(self._parameter_list),
                 tables,
-                ctypes.c_int64(len(tables)),
-                _Constants(rate, beta1, beta2, epsilon, rescale),
+                len(tables),
+                Constants(rate, beta1, beta2, epsilon, rescale),
             )
         )
 
     @staticmethod
-    def _table(moved: Moved, used: UsedRows, gradients: Sequence[Any]) -> _Table:
+    def _table(moved: Moved, used: UsedRows, gradients: Sequence[Any]) -> Table:
         width = moved.weight.shape[1]
-        handles = (_HANDLE * _MOST_GRADIENTS)(*(gradient.handle for gradient in gradients))
+        handles = (_HANDLE * Table.MOST_GRADIENTS)(*(gradient.handle for gradient in gradients))
         sizes = [gradient.size // width for gradient in gradients]
         if sum(sizes) != len(used.shares):
             raise ValueError(f"gradients of {sizes} vectors, but {len(used.shares)} are in use")
         lists = (used.rows, used.starts, used.vectors, used.shares)
-        return _Table(
+        return Table(
             moved.handles(),
             handles,
-            (ctypes.c_int64 * _MOST_GRADIENTS)(*sizes),
+            (ctypes.c_int64 * Table.MOST_GRADIENTS)(*sizes),
             width,
             moved.decay,
             len(used.rows),
@@ -270,12 +233,12 @@ def catch_up(
         library.object2vec_catch_up(
             API,
             ctypes.byref(engine_context(weight.context)),
-            _Arrays(weight.handle, mean.handle, variance.handle),
-            ctypes.c_int64(weight.shape[1]),
-            ctypes.c_int64(len(rows)),
-            rows.ctypes.data_as(_HANDLE),
-            factors.ctypes.data_as(_HANDLE),
-            ctypes.c_float(epsilon),
+            Arrays(weight.handle, mean.handle, variance.handle),
+            weight.shape[1],
+            len(rows),
+            rows.ctypes.data,
+            factors.ctypes.data,
+            epsilon,
         )
     )
 
@@ -304,10 +267,10 @@ def mean_of_rows(table: Any, lists: TokenLists) -> Any:
             ctypes.byref(engine_context(context)),
             table.handle,
             answer.handle,
-            ctypes.c_int64(width),
-            ctypes.c_int64(len(lists)),
-            _HANDLE(offsets.ctypes.data),
-            _HANDLE(tokens.ctypes.data),
+            width,
+            len(lists),
+            offsets.ctypes.data,
+            tokens.ctypes.data,
         )
     )
     return answer
@@ -338,7 +301,7 @@ def numbers_of(lists: TokenLists) -> tuple[np.ndarray, np.ndarray]:
 
 def check(code: int) -> None:
     """Raise the error that a function of `library` returns, or that one before it was found in."""
-    if code == _NO_MEMORY:
+    if code == numbers["NO_MEMORY"]:
         raise MemoryError("no memory left for an operation of the engine")
     mx.base.check_call(code)
     check_queued()

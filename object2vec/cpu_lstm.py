@@ -14,30 +14,11 @@ from typing import Any
 import numpy as np
 
 from object2vec.batching import TimeSteps
-from object2vec.cpu_kernels import address_of, check, library
+from object2vec.cpu_interface import LstmDirection, LstmLayer
+from object2vec.cpu_kernels import address_of, check, library, numbers
 from object2vec.mxnet_import import mx
 
-_POINTER = ctypes.c_void_p
-_UNITS, _PANEL = 16, 64  # as in the C file
-_WEIGHTS = ("i2h", "h2h", "i2h_bias", "h2h_bias")
-
-
-class _Direction(ctypes.Structure):
-    _fields_ = (
-        ("half", ctypes.c_int64),
-        *((name, _POINTER) for name in _WEIGHTS),
-        *((name, _POINTER) for name in ("gates", "cells", "outputs", "highest")),
-        *((name, _POINTER) for name in ("d_i2h", "d_h2h", "d_bias")),
-    )
-
-
-class _Layer(ctypes.Structure):
-    _fields_ = (
-        *((name, ctypes.c_int64) for name in ("lists", "rows", "steps", "inputs", "is_maximum")),
-        *((name, _POINTER) for name in ("order", "counts", "turned")),
-        *((name, _POINTER) for name in ("x", "dx", "answer", "d_answer")),
-        ("directions", _Direction * 2),
-    )
+_UNITS, _PANEL = numbers["UNITS"], numbers["PANEL"]
 
 
 class BidirectionalLayer(mx.autograd.Function):
@@ -125,10 +106,10 @@ def enc_dim_of(weights: Sequence[Any]) -> int:
 
 def _forward(
     steps: TimeSteps, weights: Sequence[Any], inputs: int, x: Any, is_maximum: bool, answer: Any
-) -> tuple[_Layer, list[dict[str, np.ndarray]]]:
+) -> tuple[LstmLayer, list[dict[str, np.ndarray]]]:
     """Compute the answer; returns what the gradients need."""
     rows, lists = len(steps.turned), len(steps.order)
-    layer = _Layer(
+    layer = LstmLayer(
         lists=lists,
         rows=rows,
         steps=len(steps.counts),
@@ -154,7 +135,7 @@ def _forward(
         all_kept.append(kept)
         for name, array in kept.items():
             setattr(direction, name, array.ctypes.data)
-        for name, weight in zip(_WEIGHTS, own):
+        for name, weight in zip(LstmDirection.WEIGHTS, own):
             setattr(direction, name, address_of(weight))
     check(library.object2vec_lstm_forward(ctypes.byref(layer)))
     return layer, all_kept

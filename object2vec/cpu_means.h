@@ -1,16 +1,13 @@
-/* SPDX-License-Identifier: Apache-2.0 */
-/* The mean of some rows of a table; included by cpu_kernels.c for each kind of CPU. */
+/* The mean of some rows of a table; included for each kind of CPU. */
 
 #include "cpu_vectors.h"
-
-#define MOST (LANES == 16 ? 20 : 12) /* vectors whose sums fit into the registers */
 
 /* `vectors` vectors from a column on, and the row's last one, which may overlap them. The sums do not
    leave the registers meanwhile; `left` tokens are left, of which `count` are the list's. */
 INLINED void OWN(mean_of_columns)(const float *table, int64_t width, const int32_t *tokens,
                                   int64_t count, int64_t left, float share, float *mean,
                                   int64_t column, const int vectors) {
-    OWN(Floats) sums[MOST], last = {0};
+    OWN(Floats) sums[MOST_SUMS], last = {0};
     const int64_t end = width - LANES;
 #pragma GCC unroll 20
     for (int v = 0; v < vectors; v++) sums[v] = OWN(splat)(0.0f);
@@ -42,8 +39,9 @@ TARGET static void OWN(mean_of_rows)(const float *table, int64_t width, const in
         return;
     }
     int64_t column = 0;
-    for (; column + MOST * LANES <= width; column += MOST * LANES)
-        OWN(mean_of_columns)(table, width, tokens, count, left, share, mean, column, MOST);
+    for (; column + MOST_SUMS * LANES <= width; column += MOST_SUMS * LANES)
+        OWN(mean_of_columns)(table, width, tokens, count, left, share, mean, column, MOST_SUMS);
+    /* clang-format off */
 #define VECTORS_LEFT(n)                                                                      \
     case n:                                                                                  \
         OWN(mean_of_columns)(table, width, tokens, count, left, share, mean, column, n);     \
@@ -58,4 +56,5 @@ TARGET static void OWN(mean_of_rows)(const float *table, int64_t width, const in
 #endif
     }
 #undef VECTORS_LEFT
+    /* clang-format on */
 }

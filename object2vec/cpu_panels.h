@@ -1,12 +1,25 @@
-/* SPDX-License-Identifier: Apache-2.0 */
-/* Products with weights in panels, PANEL columns of them side by side; included for each kind of CPU
-   after cpu_vectors.h. */
+/* Products with weights in panels; included for each kind of CPU after cpu_vectors.h.
 
-#ifndef PANEL
-#define PANEL 64
-#define MOST_ROWS 6 /* of a product that are kept in registers */
-#define VECTORS (LANES == 16 ? 4 : 2) /* for each of them */
-#define DEPTH 512   /* of a product at a time, so that a panel stays in the cache */
+   Weights (outputs, depth), of which a product would read a column at a time:
+
+              depth ->
+     output 0   a0 a1 a2 ...
+     output 1   b0 b1 b2 ...
+     output 2   c0 c1 c2 ...
+
+   stand turned, PANEL outputs side by side, and panel behind panel. What one input is multiplied
+   with is a row of neighbours, zeros behind the last output:
+
+     panel 0    a0 b0 c0 ... (PANEL numbers)      panel 1    outputs PANEL to 2 * PANEL - 1
+                a1 b1 c1 ...                                 ...
+                a2 b2 c2 ...
+
+   In an LSTM's panel stand UNITS units with four gates each; those of a unit stand UNITS apart:
+
+     in 0 ... in 15 | forget 0 ... forget 15 | new 0 ... new 15 | out 0 ... out 15 */
+
+#ifndef OBJECT2VEC_CPU_PANELS_H
+#define OBJECT2VEC_CPU_PANELS_H
 
 static inline int64_t panels_of(int64_t columns) { return (columns + PANEL - 1) / PANEL; }
 
@@ -50,9 +63,9 @@ INLINED void OWN(block)(const int rows, const float *a, int64_t row_step, int64_
 }
 
 /* c (rows, columns) = or += a (rows, depth) times b, a panel (depth, PANEL). */
-TARGET static void OWN(multiply)(const float *a, int64_t row_step, int64_t depth_step, const float *b,
-                              int64_t rows, int64_t depth, float *c, int64_t c_step,
-                              int64_t columns, int adds) {
+TARGET static void OWN(multiply)(const float *a, int64_t row_step, int64_t depth_step,
+                                 const float *b, int64_t rows, int64_t depth, float *c,
+                                 int64_t c_step, int64_t columns, int adds) {
     for (int64_t k = 0; k < depth || k == 0; k += DEPTH) {
         const int64_t deep = depth - k < DEPTH ? depth - k : DEPTH;
         for (int64_t row = 0; row < rows; row += MOST_ROWS) {
@@ -68,10 +81,8 @@ TARGET static void OWN(multiply)(const float *a, int64_t row_step, int64_t depth
                 if (is_edge && more)
                     for (int r = 0; r < count; r++)
                         memcpy(edge + r * PANEL, out + r * c_step, left_over * sizeof(float));
-#define ROWS(n)                                                                                \
-    case n:                                                                                    \
-        OWN(block)(n, left, row_step, depth_step, right, deep, to, step, more);                \
-        break;
+#define ROWS(n) \
+    case n: OWN(block)(n, left, row_step, depth_step, right, deep, to, step, more); break;
                 switch (count) { ROWS(1) ROWS(2) ROWS(3) ROWS(4) ROWS(5) ROWS(6) }
 #undef ROWS
                 if (is_edge)

@@ -11,30 +11,11 @@
 
 #include "cpu_kernels.h"
 
-#define CHUNK 96        /* pairs at a time, whose numbers stay in the L2 cache */
-#define MOST_PAIRS 4    /* that share one reading of the weights */
-#define OUTPUTS 4       /* of a layer at a time */
-#define PACKED_FROM 32  /* pairs that are worth the time of putting weights into panels */
-
-/* As in cpu_inference.py. */
-enum { HADAMARD, CONCAT, ABS_DIFF };
-enum { LINEAR, RELU, TANH };
-
-typedef struct {
-    void *weight, *bias; /* NDArrays (outputs, inputs) and (outputs,) */
-    int64_t inputs, outputs, activation;
-} Dense;
-
-typedef struct {
-    int64_t enc_dim, comparator_count, comparators[3], layer_count;
-    const Dense *layers;
-} Scorer;
-
 typedef struct {
     const float *weight, *bias;
     float *panels; /* NULL where the weights are taken as they are */
     int64_t inputs, outputs, activation;
-} Layer;
+} ScorerLayer;
 
 typedef struct {
     const Scorer *scorer;
@@ -42,20 +23,22 @@ typedef struct {
     float *answer;           /* (count, outputs) */
     int64_t count, stride;   /* stride: numbers kept for a pair and a layer */
     int is_softmax;
-    Layer layers[];
-} Job;
+    ScorerLayer layers[];
+} Scoring;
 
 typedef struct {
-    void (*layer)(const Layer *layer, int64_t count, int64_t stride, const float *x, float *y);
+    void (*layer)(const ScorerLayer *layer, int64_t count, int64_t stride, const float *x,
+                  float *y);
     void (*softmax)(float *row, int64_t columns);
-} Kernels;
+} ScorerKernels;
 
 #define FOR_EACH_KIND "cpu_scorer_layer.h"
 #include "cpu_kinds.h"
 
-static void compare(const Job *job, int64_t pair, float *restrict x) {
+static void compare(const Scoring *job, int64_t pair, float *restrict x) {
     const int64_t dim = job->scorer->enc_dim;
-    const float *restrict a = job->vectors[0] + pair * dim, *restrict b = job->vectors[1] + pair * dim;
+    const float *restrict a = job->vectors[0] + pair * dim;
+    const float *restrict b = job->vectors[1] + pair * dim;
     for (int64_t k = 0; k < job->scorer->comparator_count; k++) {
         const int64_t comparator = job->scorer->comparators[k];
         if (comparator == CONCAT) {
@@ -71,7 +54,8 @@ static void compare(const Job *job, int64_t pair, float *restrict x) {
     }
 }
 
-static void run_chunk(const Job *job, const Kernels *run, int64_t first, int64_t count, float *x) {
+static void run_chunk(const Scoring *job, const ScorerKernels *run, int64_t first, int64_t count,
+                      float *x) {
     float *y = x + count * job->stride;
     for (int64_t pair = 0; pair < count; pair++) compare(job, first + pair, x + pair * job->stride);
     int64_t columns = 0;
@@ -89,7 +73,7 @@ static void run_chunk(const Job *job, const Kernels *run, int64_t first, int64_t
     }
 }
 
-static void pack(const Layer *layer, int64_t panel) {
+static void pack(const ScorerLayer *layer, int64_t panel) {
     int64_t rows[PANEL];
     for (int64_t q = 0; q < PANEL; q++) {
         const int64_t output = panel * PANEL + q;
@@ -98,12 +82,12 @@ static void pack(const Layer *layer, int64_t panel) {
     pack_panel(layer->weight, layer->inputs, rows, layer->panels + panel * layer->inputs * PANEL);
 }
 
-static int fill_layers(const Api *api, Job *job) {
+static int fill_layers(const Api *api, Scoring *job) {
     int code = 0;
     int64_t widest = 0;
     for (int64_t k = 0; k < job->scorer->layer_count && code == 0; k++) {
         const Dense *dense = &job->scorer->layers[k];
-        Layer *layer = &job->layers[k];
+        ScorerLayer *layer = &job->layers[k];
         layer->inputs = dense->inputs;
         layer->outputs = dense->outputs;
         layer->activation = dense->activation;
@@ -117,14 +101,14 @@ static int fill_layers(const Api *api, Job *job) {
 }
 
 /* Numbers in the panels of layer `k`; 0 where its weights are taken as they are. */
-static int64_t packed_size(const Job *job, int64_t k) {
-    const Layer *layer = &job->layers[k];
+static int64_t packed_size(const Scoring *job, int64_t k) {
+    const ScorerLayer *layer = &job->layers[k];
     if (job->count < PACKED_FROM || layer->outputs < LINE) return 0;
     return panels_of(layer->outputs) * PANEL * layer->inputs;
 }
 
 /* Memory for the panels of all layers that get some; NULL if there is none left. */
-static float *assign_panels(Job *job) {
+static float *assign_panels(Scoring *job) {
     const int64_t layers = job->scorer->layer_count;
     int64_t size = 0;
     for (int64_t k = 0; k < layers; k++) size += packed_size(job, k);
@@ -137,12 +121,13 @@ static float *assign_panels(Job *job) {
     return memory;
 }
 
-static int run_job(Job *job) {
-    const Kernels *run = OF_THIS_CPU(&kernels);
+static int run_job(Scoring *job) {
+    const ScorerKernels *run = OF_THIS_CPU(&kernels);
     const int workers = job->count < PACKED_FROM ? 1 : omp_get_max_threads();
     /* as many for each thread, and full products */
-    const int64_t chunks = (job->count + workers * CHUNK - 1) / (workers * CHUNK) * workers;
-    const int64_t chunk = ((job->count + chunks - 1) / chunks + MOST_ROWS - 1) / MOST_ROWS * MOST_ROWS;
+    const int64_t chunks = (job->count + workers * PAIRS - 1) / (workers * PAIRS) * workers;
+    const int64_t chunk =
+        ((job->count + chunks - 1) / chunks + MOST_ROWS - 1) / MOST_ROWS * MOST_ROWS;
     float *panels = assign_panels(job);
     int code = panels == NULL ? NO_MEMORY : 0;
 #pragma omp parallel num_threads(workers) if (workers > 1 && code == 0)
@@ -150,7 +135,7 @@ static int run_job(Job *job) {
         float *memory = memory_of_thread(2 * chunk * job->stride, &code);
         if (code == 0) {
             for (int64_t k = 0; k < job->scorer->layer_count; k++) {
-                const Layer *layer = &job->layers[k];
+                const ScorerLayer *layer = &job->layers[k];
                 const int64_t count = layer->panels != NULL ? panels_of(layer->outputs) : 0;
 #pragma omp for schedule(static) nowait
                 for (int64_t panel = 0; panel < count; panel++) pack(layer, panel);
@@ -171,7 +156,7 @@ static int run_job(Job *job) {
 /* Score pairs of vectors; MXNet's code, or NO_MEMORY. */
 int object2vec_score(const Api *api, const Scorer *scorer, const float *vector0,
                      const float *vector1, int64_t count, int is_softmax, float *answer) {
-    Job *job = calloc(1, sizeof(Job) + scorer->layer_count * sizeof(Layer));
+    Scoring *job = calloc(1, sizeof(Scoring) + scorer->layer_count * sizeof(ScorerLayer));
     if (job == NULL) return NO_MEMORY;
     job->scorer = scorer;
     job->vectors[0] = vector0;

@@ -22,8 +22,8 @@ INLINED OWN(Floats) OWN(tail)(const float *row, int64_t size) {
 
 /* OUTPUTS outputs of some pairs, the weights taken as they are. Outputs behind the last one are the
    last one again. */
-INLINED void OWN(dots)(const Layer *layer, int64_t first, const int pairs, int64_t stride,
-                       const float *x, const OWN(Floats) *tails, float *y) {
+INLINED void OWN(dots)(const ScorerLayer *layer, int64_t first, const int pairs, int64_t stride,
+                       const float *x, const OWN(Floats) * tails, float *y) {
     const int64_t inputs = layer->inputs, last = layer->outputs - 1;
     const float *weight[OUTPUTS];
     OWN(Floats) sums[MOST_PAIRS][OUTPUTS] = {0};
@@ -35,15 +35,14 @@ INLINED void OWN(dots)(const Layer *layer, int64_t first, const int pairs, int64
         for (int j = 0; j < OUTPUTS; j++) {
             const OWN(Floats) w = AT(weight[j] + k);
 #pragma GCC unroll 4
-            for (int pair = 0; pair < pairs; pair++)
-                sums[pair][j] += AT(x + pair * stride + k) * w;
+            for (int pair = 0; pair < pairs; pair++) sums[pair][j] += AT(x + pair * stride + k) * w;
         }
     }
     if (k < inputs) {
 #pragma GCC unroll 4
         for (int j = 0; j < OUTPUTS; j++) {
-            const OWN(Floats) w = inputs < LANES ? OWN(tail)(weight[j], inputs)
-                                                 : AT(weight[j] + inputs - LANES);
+            const OWN(Floats) w =
+                inputs < LANES ? OWN(tail)(weight[j], inputs) : AT(weight[j] + inputs - LANES);
 #pragma GCC unroll 4
             for (int pair = 0; pair < pairs; pair++) sums[pair][j] += tails[pair] * w;
         }
@@ -57,15 +56,16 @@ INLINED void OWN(dots)(const Layer *layer, int64_t first, const int pairs, int64
         }
 }
 
-INLINED void OWN(product)(const Layer *layer, const int pairs, int64_t stride, const float *x,
+INLINED void OWN(product)(const ScorerLayer *layer, const int pairs, int64_t stride, const float *x,
                           float *y) {
     OWN(Floats) tails[MOST_PAIRS];
-    for (int pair = 0; pair < pairs; pair++) tails[pair] = OWN(tail)(x + pair * stride, layer->inputs);
+    for (int pair = 0; pair < pairs; pair++)
+        tails[pair] = OWN(tail)(x + pair * stride, layer->inputs);
     for (int64_t first = 0; first < layer->outputs; first += OUTPUTS)
         OWN(dots)(layer, first, pairs, stride, x, tails, y);
 }
 
-TARGET static void OWN(activate)(const Layer *layer, float *y) {
+TARGET static void OWN(activate)(const ScorerLayer *layer, float *y) {
     for (int64_t k = 0; k < layer->outputs; k += LANES) {
         const OWN(Floats) x = AT(y + k);
         if (layer->activation == TANH) AT(y + k) = OWN(hyperbolic)(x);
@@ -74,15 +74,18 @@ TARGET static void OWN(activate)(const Layer *layer, float *y) {
 }
 
 /* One layer of some pairs; the vectors of x and y may have more behind their last number. */
-TARGET static void OWN(layer)(const Layer *layer, int64_t count, int64_t stride, const float *x,
-                              float *y) {
+TARGET static void OWN(layer)(const ScorerLayer *layer, int64_t count, int64_t stride,
+                              const float *x, float *y) {
     const int64_t inputs = layer->inputs, outputs = layer->outputs;
     if (layer->panels != NULL) {
         for (int64_t pair = 0; pair < count; pair++)
             memcpy(y + pair * stride, layer->bias, outputs * sizeof(float));
-        for (int64_t at = 0; at < outputs; at += PANEL)
+        for (int64_t at = 0; at < outputs; at += PANEL) {
+            /* clang-format off */
             OWN(multiply)(x, stride, 1, layer->panels + at * inputs, count, inputs, y + at, stride,
                           outputs - at < PANEL ? outputs - at : PANEL, 1);
+            /* clang-format on */
+        }
     } else {
         for (int64_t pair = 0; pair < count; pair += MOST_PAIRS) {
             const float *from = x + pair * stride;
@@ -108,4 +111,4 @@ TARGET static void OWN(softmax)(float *row, int64_t columns) {
     for (int64_t k = 0; k < columns; k++) row[k] /= sum;
 }
 
-static const Kernels OWN(kernels) = {OWN(layer), OWN(softmax)};
+static const ScorerKernels OWN(kernels) = {OWN(layer), OWN(softmax)};

@@ -7,9 +7,7 @@ typedef int32_t OWN(Integers) __attribute__((vector_size(4 * LANES), aligned(4),
 #define AT(place) (*(OWN(Floats) *)(place))
 #define INLINED TARGET static inline __attribute__((always_inline))
 
-INLINED OWN(Floats) OWN(splat)(float x) {
-    return x - (OWN(Floats)){0};
-}
+INLINED OWN(Floats) OWN(splat)(float x) { return x - (OWN(Floats)){0}; }
 
 INLINED OWN(Floats) OWN(choose)(OWN(Integers) mask, OWN(Floats) yes, OWN(Floats) no) {
     return (OWN(Floats))(((OWN(Integers))yes & mask) | ((OWN(Integers))no & ~mask));
@@ -32,9 +30,7 @@ INLINED OWN(Floats) OWN(exponential)(OWN(Floats) x) {
     return y * (OWN(Floats))power;
 }
 
-INLINED OWN(Floats) OWN(sigmoid)(OWN(Floats) x) {
-    return 1.0f / (1.0f + OWN(exponential)(-x));
-}
+INLINED OWN(Floats) OWN(sigmoid)(OWN(Floats) x) { return 1.0f / (1.0f + OWN(exponential)(-x)); }
 
 INLINED OWN(Floats) OWN(hyperbolic)(OWN(Floats) x) {
     const OWN(Floats) z = x * x;

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import os
 import random
@@ -15,10 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cpu_kinds import KINDS, computing_as
 
 SEED_VARIABLE = "OBJECT2VEC_TEST_SEED"
 DATA_VARIABLE = "OBJECT2VEC_DATA"
-KINDS = ["AVX-512", "AVX2", "any CPU"]
 
 # A base folder of the person who runs the tests is none of theirs.
 os.environ.pop("OBJECT2VEC_BASE", None)
@@ -67,14 +66,12 @@ def rng(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-@pytest.fixture(params=range(len(KINDS)), ids=KINDS)
-def kind(request: pytest.FixtureRequest) -> Iterator[None]:
-    """What a CPU of this kind would run; this one may be a lesser one."""
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The compiled part as on a CPU of this kind; skipped where this CPU is a lesser one."""
     library = importlib.import_module("object2vec.cpu_kernels").library
-    passed_over = ctypes.c_int.in_dll(library, "object2vec_kinds_passed_over")
-    passed_over.value = request.param
-    yield
-    passed_over.value = 0
+    with computing_as(library, request.param):
+        yield request.param
 
 
 @pytest.fixture(params=[1, 2], ids=["one thread", "two threads"])

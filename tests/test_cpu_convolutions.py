@@ -14,6 +14,8 @@ from object2vec.arrays import TokenLists
 from object2vec.cpu_inference import Convolutions
 from object2vec.mxnet_import import mx
 
+pytestmark = pytest.mark.usefixtures("kind")
+
 VOCAB = 50
 
 
@@ -68,7 +70,7 @@ def random_lists(rng: np.random.Generator, lengths: Any) -> TokenLists:
     )
 
 
-@pytest.mark.usefixtures("kind", "threads")
+@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("width", range(1, 10))
 def test_every_width(width: int, rng: np.random.Generator) -> None:
     # several chunks, one of them a list that is longer than others are together
@@ -76,14 +78,12 @@ def test_every_width(width: int, rng: np.random.Generator) -> None:
     check(rng, lists, 7, (9, 5), width)
 
 
-@pytest.mark.usefixtures("kind")
 @pytest.mark.parametrize("token_dim", [2, 17, 300])
 @pytest.mark.parametrize("filters", [(1,), (8,), (13, 12, 12, 12), (64, 64, 64)], ids=str)
 def test_every_size(token_dim: int, filters: tuple[int, ...], rng: np.random.Generator) -> None:
     check(rng, random_lists(rng, rng.integers(0, 9, 20)), token_dim, filters, 3)
 
 
-@pytest.mark.usefixtures("kind")
 @pytest.mark.parametrize("length", [0, 1, 4, 15, 16, 17, 31, 32, 33, 47, 48, 49, 241, 1000])
 def test_one_list(length: int, rng: np.random.Generator) -> None:
     check(rng, random_lists(rng, [length]), 5, (6, 3), 4)
@@ -91,7 +91,7 @@ def test_one_list(length: int, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("row", [0, 3, 5])
-def test_nan_stays_nan(kind: None, row: int) -> None:
+def test_nan_stays_nan(row: int) -> None:
     """Whichever token of a list has it, with a window of one, and only in that list."""
     table = np.ones((7, 4), np.float32)
     table[row] = np.nan

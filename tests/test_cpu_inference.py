@@ -18,6 +18,8 @@ from object2vec.network import Object2VecNetwork
 from object2vec.operator_inference import OperatorInference
 from object2vec.predictor import Predictor
 
+pytestmark = pytest.mark.usefixtures("kind")
+
 CPU = mx.cpu(0)
 # none; within one reading of the weights, just that, more; weights in panels, several chunks
 COUNTS = [0, 1, 2, 3, 4, 5, 31, 32, 97, 300]
@@ -55,14 +57,13 @@ def check(job: Hyperparameters, rng: np.random.Generator, counts: list[int]) -> 
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=2e-6)
 
 
-@pytest.mark.usefixtures("kind", "threads")
+@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("enc_dim", [4, 17, 70, 300])
 @pytest.mark.parametrize("mlp_dim", [2, 15, 16, 67, 130])
 def test_every_size(enc_dim: int, mlp_dim: int, rng: np.random.Generator) -> None:
     check(settings(enc_dim=enc_dim, mlp_dim=mlp_dim, mlp_layers=2), rng, COUNTS)
 
 
-@pytest.mark.usefixtures("kind")
 @pytest.mark.parametrize("output", [2, 3, 16, 17, 30, "mean_squared_error"], ids=str)
 @pytest.mark.parametrize("activation", ["linear", "relu", "tanh"])
 @pytest.mark.parametrize("layers", [0, 1, 4])
@@ -76,7 +77,7 @@ def test_every_head(layers: int, activation: str, output: Any, rng: np.random.Ge
     "names",
     ["hadamard", "concat", "abs_diff", "abs_diff, concat", "concat, hadamard, abs_diff"],
 )
-def test_every_comparator(kind: None, names: str, rng: np.random.Generator) -> None:
+def test_every_comparator(names: str, rng: np.random.Generator) -> None:
     check(settings(comparator_list=names, enc_dim=21, mlp_dim=20), rng, [1, 5, 33])
 
 
@@ -145,7 +146,7 @@ def test_an_lstm_of_many_runs_answers_in_order(
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 @pytest.mark.parametrize("count", [1, 40])
-def test_nan_stays_nan(kind: None, count: int, activation: str, rng: np.random.Generator) -> None:
+def test_nan_stays_nan(count: int, activation: str, rng: np.random.Generator) -> None:
     network = random_network(settings(mlp_activation=activation), rng)
     lists = TokenLists.from_lists([[1]] * count)
     others = TokenLists.from_lists([[2]] * (count - 1) + [[3]])

@@ -35,6 +35,7 @@ def own_step(arrays: list[list[Any]], decays: list[float], rate: float) -> None:
     AdamStep(moved, [one[1] for one in arrays])(rate=rate, rescale=0.25, **CONSTANTS)
 
 
+@pytest.mark.usefixtures("kind")
 def test_dense_parameters_move_as_with_mxnet(rng: np.random.Generator) -> None:
     values = [random_arrays(rng, shape) for shape in SHAPES]
     decays = [0.0, 0.1, 0.0, 0.2, 0.3]
@@ -52,6 +53,25 @@ def test_dense_parameters_move_as_with_mxnet(rng: np.random.Generator) -> None:
             np.testing.assert_allclose(a, b, rtol=2e-6, atol=2e-6, err_msg=f"{name} {shape}")
 
 
+def test_avx2_rounds_each_product_of_adam(kind: str, rng: np.random.Generator) -> None:
+    """What training gives on such a CPU hangs on it; see TARGET_WITHOUT_FMA in cpu_kinds.h."""
+    if kind != "AVX2":
+        pytest.skip(f"{kind} may fuse products and sums")
+    values = random_arrays(rng, (3, 1_001))
+    arrays = [mx.nd.array(array) for array in values]
+    own_step([arrays], [0.1], 0.01)
+    one, rate, decay, rescale, beta1, beta2, epsilon = map(
+        np.float32, (1.0, 0.01, 0.1, 0.25, *CONSTANTS.values())
+    )
+    weight, gradient, mean, variance = values
+    g = rescale * gradient + decay * weight
+    mean = beta1 * mean + (one - beta1) * g
+    variance = beta2 * variance + (one - beta2) * g * g
+    weight = weight - rate * mean / (np.sqrt(variance) + epsilon)
+    for ours, expected in zip(arrays, (weight, gradient, mean, variance)):
+        np.testing.assert_array_equal(ours.asnumpy(), expected)
+
+
 def random_lists(rng: np.random.Generator, count: int, tokens: int) -> TokenLists:
     """Some of them empty, and some tokens in every second list."""
     lists = [rng.integers(tokens, size=n).tolist() for n in rng.integers(0, 9, count)]
@@ -60,6 +80,7 @@ def random_lists(rng: np.random.Generator, count: int, tokens: int) -> TokenList
 
 @pytest.mark.parametrize("inputs", [1, 2])
 @pytest.mark.parametrize("width", [1, 6, 300, 1025])
+@pytest.mark.usefixtures("kind")
 def test_a_table_moves_by_the_gradients_of_vectors(
     width: int, inputs: int, rng: np.random.Generator
 ) -> None:
@@ -135,6 +156,7 @@ def test_gradients_of_other_vectors_are_refused() -> None:
         step([used], [[mx.nd.ones((3, 4))]], rate=0.01, rescale=1.0, **CONSTANTS)
 
 
+@pytest.mark.usefixtures("kind")
 def test_catching_up_equals_mxnets_operators(rng: np.random.Generator) -> None:
     weight, _, mean, variance = random_arrays(rng, (900, 70))
     rows = rng.choice(900, 333, replace=False).astype(np.int32)
@@ -150,6 +172,7 @@ def test_catching_up_equals_mxnets_operators(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("width", [1, 17, 128, 130, 300])
+@pytest.mark.usefixtures("kind")
 def test_means_of_rows(width: int, rng: np.random.Generator) -> None:
     table = rng.normal(size=(50, width)).astype(np.float32)
     lists = [rng.integers(50, size=n).tolist() for n in rng.integers(0, 40, 200)]
@@ -200,6 +223,7 @@ LISTS = {
 @pytest.mark.parametrize("names", [(name, name) for name in LISTS] + [("many", "all empty")])
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "two tables"])
 @pytest.mark.parametrize("network", ["pooled_embedding", "hcnn", "bilstm"])
+@pytest.mark.usefixtures("kind")
 def test_tables_are_trained_as_by_mxnet(
     network: str, tied: bool, names: tuple[str, str], rng: np.random.Generator
 ) -> None:

@@ -17,6 +17,8 @@ from object2vec.mxnet_import import mx
 from object2vec.network import Object2VecNetwork
 from object2vec.predictor import Predictor
 
+pytestmark = pytest.mark.usefixtures("kind")
+
 CPU = mx.cpu(0)
 # inputs and both halves: within a panel of 64 or a vector of 16, just that, and more
 SHAPES = [(1, 1, 1), (5, 17, 16), (64, 64, 64), (70, 67, 66), (520, 150, 140)]
@@ -76,7 +78,7 @@ def list_rows(lists: TokenLists) -> np.ndarray:
 
 @given_shape
 def test_rows_and_gradients_are_those_of_the_operators(
-    kind: None, shape: tuple[int, int, int], rng: np.random.Generator
+    shape: tuple[int, int, int], rng: np.random.Generator
 ) -> None:
     lists = lists_with_long_one(rng)
     rows = list_rows(lists)
@@ -103,9 +105,7 @@ def test_rows_and_gradients_are_those_of_the_operators(
 
 
 @given_shape
-def test_maximum_over_each_list(
-    kind: None, shape: tuple[int, int, int], rng: np.random.Generator
-) -> None:
+def test_maximum_over_each_list(shape: tuple[int, int, int], rng: np.random.Generator) -> None:
     """Its gradient is that of the rows, given where the maxima are."""
     lists = lists_with_long_one(rng)
     steps, rows = time_steps(lists), list_rows(lists)
@@ -138,7 +138,7 @@ def test_maximum_over_each_list(
 
 
 @pytest.mark.parametrize("scale", [5.0, 200.0])
-def test_saturated_gates(kind: None, scale: float, rng: np.random.Generator) -> None:
+def test_saturated_gates(scale: float, rng: np.random.Generator) -> None:
     """Also where exp would overflow."""
     lists = random_lists(rng, 40, longest=6, shortest=1)
     weights = random_weights((5, 40, 33), rng, scale)
@@ -157,7 +157,7 @@ def test_saturated_gates(kind: None, scale: float, rng: np.random.Generator) -> 
         assert np.isfinite(array.grad.asnumpy()).all()
 
 
-def test_nan_stays_nan(kind: None, rng: np.random.Generator) -> None:
+def test_nan_stays_nan(rng: np.random.Generator) -> None:
     arrays = [*random_weights((5, 17, 16), rng, 0.1), mx.nd.array(rng.normal(size=(3, 5)))]
     steps = time_steps(TokenLists.from_lists([[1, 2], [3]]))
     assert np.isfinite(BidirectionalLayer(steps, is_maximum=True)(*arrays).asnumpy()).all()

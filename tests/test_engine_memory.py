@@ -16,31 +16,21 @@ import numpy as np
 import pytest
 
 from object2vec import cpu_kernels
+from object2vec.cpu_interface import (
+    ARRAY_CALL,
+    FIND_CALL,
+    PUSH_CALL,
+    Api,
+    Arrays,
+    Constants,
+    Parameter,
+    Table,
+)
 from object2vec.errors import AlgorithmError
 
 PACKAGE = Path(cpu_kernels.__file__).parent
 _P = ctypes.c_void_p
-_ARRAY = ctypes.CFUNCTYPE(ctypes.c_int, _P)
-_FIND = ctypes.CFUNCTYPE(ctypes.c_int, _P, ctypes.POINTER(_P))
-_RUN = ctypes.CFUNCTYPE(None, _P, _P)
-_DELETE = ctypes.CFUNCTYPE(None, _P)
-_PUSH = ctypes.CFUNCTYPE(
-    ctypes.c_int, _RUN, _P, _DELETE, _P, _P, ctypes.c_int, _P, ctypes.c_int, _P, ctypes.c_int,
-    ctypes.c_char_p,
-)  # fmt: skip
 _SHARED = 1000  # what is added to the handle of an array that is held
-
-
-class _Api(ctypes.Structure):
-    _fields_ = (
-        ("wait", _ARRAY),
-        ("get_data", _FIND),
-        ("share", _FIND),
-        ("free", _ARRAY),
-        ("to_dlpack", _FIND),
-        ("free_dlpack", _ARRAY),
-        ("push", _PUSH),
-    )
 
 
 class KeptBack:
@@ -53,14 +43,14 @@ class KeptBack:
         self._is_running = False
         self.refuses = False
         self._queued: Callable[[], None] = lambda: pytest.fail("nothing was queued")
-        self._api = _Api(
-            _ARRAY(lambda _: self._fail("waited for an array")),
-            _FIND(lambda *_: self._fail("took a pointer where it queues an operation")),
-            _FIND(self._share),
-            _ARRAY(self._free),
-            _FIND(self._to_dlpack),
-            _ARRAY(lambda tensor: int(self._tensors.pop(tensor) is None)),
-            _PUSH(self._push),
+        self._api = Api(
+            ARRAY_CALL(lambda _: self._fail("waited for an array")),
+            FIND_CALL(lambda *_: self._fail("took a pointer where it queues an operation")),
+            FIND_CALL(self._share),
+            ARRAY_CALL(self._free),
+            FIND_CALL(self._to_dlpack),
+            ARRAY_CALL(lambda tensor: int(self._tensors.pop(tensor) is None)),
+            PUSH_CALL(self._push),
         )
         self.api = ctypes.byref(self._api)
         self.problems: list[str] = []
@@ -111,8 +101,8 @@ ROWS = np.array([1, 3], np.int32)
 def queue_lookup(engine: KeptBack, table: np.ndarray, answer: np.ndarray) -> None:
     offsets, tokens = np.array([0, 2, 2, 3]), np.array([1, 3, 0], np.int32)
     assert not cpu_kernels.library.object2vec_queue_mean_of_rows(
-        engine.api, None, _P(1), _P(2), ctypes.c_int64(table.shape[1]), ctypes.c_int64(3),
-        _P(offsets.ctypes.data), _P(tokens.ctypes.data),
+        engine.api, None, _P(1), _P(2), table.shape[1], 3,
+        offsets.ctypes.data, tokens.ctypes.data,
     )  # fmt: skip
     # the caller's lists are his again
     offsets[:] = tokens[:] = 77
@@ -136,8 +126,8 @@ def test_catching_up_finds_its_arrays_when_it_runs(rng: np.random.Generator) -> 
     a, h, b1, b2 = factors.copy()
     rows = ROWS.copy()
     assert not cpu_kernels.library.object2vec_catch_up(
-        engine.api, None, cpu_kernels._Arrays(1, 2, 3), ctypes.c_int64(4), ctypes.c_int64(2),
-        _P(rows.ctypes.data), _P(factors.ctypes.data), ctypes.c_float(1e-8),
+        engine.api, None, Arrays(1, 2, 3), 4, 2,
+        rows.ctypes.data, factors.ctypes.data, 1e-8,
     )  # fmt: skip
     rows[:], factors[:] = 0, 77
     weight += 1
@@ -153,14 +143,14 @@ def queue_step(engine: KeptBack) -> None:
     """A step with one parameter, arrays 1 to 4, and one table, arrays 5 to 9, of 5 rows of 4."""
     lists = (ROWS.copy(), np.array([0, 2, 3], np.int32), np.array([0, 2, 1], np.int32))
     shares = np.array([1, 1, 0.5], np.float32)
-    parameter = cpu_kernels._Parameter(cpu_kernels._Arrays(1, 2, 3), 4, 6, 0.0)
-    table = cpu_kernels._Table(
-        cpu_kernels._Arrays(5, 6, 7), (_P * 2)(8, 9), (ctypes.c_int64 * 2)(2, 1), 4, 0.0, 2, 3,
+    parameter = Parameter(Arrays(1, 2, 3), 4, 6, 0.0)
+    table = Table(
+        Arrays(5, 6, 7), (_P * 2)(8, 9), (ctypes.c_int64 * 2)(2, 1), 4, 0.0, 2, 3,
         *(array.ctypes.data for array in (*lists, shares)),
     )  # fmt: skip
     assert not cpu_kernels.library.object2vec_adam_step(
-        engine.api, None, ctypes.byref(parameter), ctypes.c_int64(1), ctypes.byref(table),
-        ctypes.c_int64(1), cpu_kernels._Constants(0.1, 0.9, 0.999, 1e-8, 2.0),
+        engine.api, None, ctypes.byref(parameter), 1, ctypes.byref(table),
+        1, Constants(0.1, 0.9, 0.999, 1e-8, 2.0),
     )  # fmt: skip
     for array in (*lists, shares):
         array[:] = 77

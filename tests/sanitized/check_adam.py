@@ -7,20 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from sanitized_library import (
-    WIDTHS,
-    Arrays,
-    Constants,
-    Engine,
-    P,
-    Parameter,
-    Table,
-    call,
-    exact,
-    pointer,
-)  # fmt: skip
+from sanitized_library import WIDTHS, Engine, P, call, chosen_size, exact, pointer
 
-BLOCK, PART = 16384, 512  # as in cpu_kernels.c
+from object2vec.cpu_interface import Arrays, Constants, Parameter, Table
+
+BLOCK, PART = map(chosen_size, ("BLOCK", "PART"))
 SIZES = (0, *WIDTHS, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5)
 RATE, BETA1, BETA2, EPSILON, RESCALE = 0.1, 0.9, 0.99, 1e-3, 0.5
 
@@ -131,22 +122,26 @@ def step(
 
 
 @pytest.mark.parametrize("size", SIZES)
+@pytest.mark.usefixtures("kind")
 def test_a_parameter(size: int, engine: Engine, rng: np.random.Generator) -> None:
     step(engine, rng, (size,), [])
 
 
+@pytest.mark.usefixtures("kind")
 def test_many_parameters(engine: Engine, rng: np.random.Generator) -> None:
     step(engine, rng, SIZES, [])
 
 
 @pytest.mark.parametrize("order", ["ascending", "descending", "any"])
 @pytest.mark.parametrize("width", (*WIDTHS, PART - 1, PART, PART + 1, 2 * PART + 1))
+@pytest.mark.usefixtures("kind")
 def test_a_table(width: int, order: str, engine: Engine, rng: np.random.Generator) -> None:
     for counts in ([3], [1, 1], [40, 2], [0, 5], [5, 0]):
         step(engine, rng, (), [(9, width, counts, order)])
 
 
 @pytest.mark.parametrize("width", [1, 33, 600])
+@pytest.mark.usefixtures("kind")
 def test_tables_that_several_threads_move(
     width: int, engine: Engine, rng: np.random.Generator
 ) -> None:
@@ -160,6 +155,7 @@ def test_nothing_to_move(engine: Engine, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.usefixtures("kind")
 def test_catching_up(width: int, engine: Engine, rng: np.random.Generator) -> None:
     for vocab, order in ((1, "ascending"), (9, "any"), (BLOCK // width * 3, "descending")):
         late(engine, rng, vocab, width, order)

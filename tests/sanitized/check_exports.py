@@ -8,6 +8,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+from cpu_kinds import computing_as
 from sanitized_library import kinds_passed_over, library
 
 
@@ -21,9 +23,31 @@ def test_every_exported_function_is_called() -> None:
     )
 
 
+def test_the_linker_chooses_no_function() -> None:
+    """Neither loader nor linker knows of the kinds that a test passes over."""
+    command = ("nm", os.environ["SANITIZED_LIBRARY"])
+    names = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert " t move_any\n" in names
+    assert re.findall(r" i (\w+)", names) == []
+
+
 def test_kinds_of_cpu() -> None:
     best = library.object2vec_kind_of_cpu()
-    for passed_over in range(4):
+    for passed_over in range(3):
         kinds_passed_over.value = passed_over
         assert library.object2vec_kind_of_cpu() == min(best, 2 - passed_over)
     kinds_passed_over.value = 0
+
+
+def test_a_kind_that_the_cpu_lacks_is_skipped() -> None:
+    kinds_passed_over.value = 2
+    try:
+        for lacking in ("AVX-512", "AVX2"):
+            no_such_kind = pytest.raises(pytest.skip.Exception, match=f"this CPU has no {lacking}")
+            with no_such_kind, computing_as(library, lacking):
+                pass
+        with computing_as(library, "any CPU"):
+            assert library.object2vec_kind_of_cpu() == 0
+        assert kinds_passed_over.value == 2
+    finally:
+        kinds_passed_over.value = 0

@@ -14,12 +14,12 @@ from check_lstm import run
 from check_scores import score
 from sanitized_library import (
     FAILED,
-    NO_MEMORY,
     CallFailed,
     Engine,
     allocations_left,
     exact,
     group_tokens,
+    numbers,
     random_lists,
     refused,
     table_of,
@@ -61,7 +61,7 @@ def test_no_memory(name: str, engine: Engine, rng: np.random.Generator) -> None:
             ACTIONS[name](engine, rng)
             break
         except CallFailed as error:
-            assert error.code == NO_MEMORY
+            assert error.code == numbers["NO_MEMORY"]
         finally:
             allocations_left.value = -1
         engine.check_that_nothing_is_held()

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from sanitized_library import Direction, LSTMLayer, call, exact, pointer, random_lists, unwritten
+from sanitized_library import call, exact, numbers, pointer, random_lists, unwritten
 
 from object2vec.arrays import TokenLists
 from object2vec.batching import time_steps
+from object2vec.cpu_interface import LstmDirection, LstmLayer
 
-UNITS, PANEL = 16, 64  # as in cpu_lstm.c
+UNITS, PANEL = numbers["UNITS"], numbers["PANEL"]
 # Around UNITS and PANEL; no two of a row alike.
 SIZES = (
     *((1, 1, 1), (1, 2, 1), (2, 1, 15), (3, 15, 16), (15, 16, 17), (16, 17, 31), (17, 33, 32)),
@@ -50,7 +51,7 @@ class OneWay:
         ]
         self.gradients = [unwritten(*shape) for shape in shapes]
 
-    def direction(self, lists: int, rows: int) -> Direction:
+    def direction(self, lists: int, rows: int) -> LstmDirection:
         """As the C functions take it."""
         panels = -(-self.half // UNITS)
         self.kept = [
@@ -60,7 +61,7 @@ class OneWay:
             exact(np.full((lists, panels * UNITS), -1), np.int32),
         ]
         arrays = (*self.weights, *self.kept, *self.gradients)
-        return Direction(self.half, *(pointer(array).value for array in arrays))
+        return LstmDirection(self.half, *(pointer(array).value for array in arrays))
 
     def forward(self, x: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """The outputs for rows (rows, inputs) in time steps."""
@@ -121,7 +122,7 @@ def run(
         exact(rng.normal(size=(rows, inputs))),
         unwritten(count if maximum else rows, sum(halves)),
     )
-    layer = LSTMLayer(
+    layer = LstmLayer(
         count, rows, len(counts), inputs, maximum,
         *(pointer(array).value for array in (order, counts, turned, x)), None,
         pointer(answer).value, None, tuple(way.direction(count, rows) for way in both),
@@ -182,7 +183,7 @@ def test_lists(lengths: list[int], maximum: bool, rng: np.random.Generator) -> N
 @given_maximum
 @pytest.mark.usefixtures("kind")
 def test_lists_around_a_chunk(maximum: bool, rng: np.random.Generator) -> None:
-    # CHUNK is 48; a product takes MOST_ROWS, 6, at a time
+    # LSTM_ROWS is 48; a product takes MOST_ROWS, 6, at a time
     for count in (5, 6, 7, 47, 48, 49, 97):
         run(rng, random_lists(rng, rng.integers(0, 4, count), 50), (3, 2, 17), maximum)
 

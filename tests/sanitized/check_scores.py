@@ -8,12 +8,14 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from sanitized_library import WIDTHS, Dense, Engine, Scorer, call, exact, unwritten
+from sanitized_library import WIDTHS, Engine, call, exact, numbers, unwritten
 
-HADAMARD, CONCAT, ABS_DIFF = range(3)  # as numbered in cpu_scorer.c
-LINEAR, RELU, TANH = range(3)
+from object2vec.cpu_interface import Dense, Scorer
+
+HADAMARD, CONCAT, ABS_DIFF = (numbers[name] for name in ("HADAMARD", "CONCAT", "ABS_DIFF"))
+LINEAR, RELU, TANH = (numbers[name] for name in ("LINEAR", "RELU", "TANH"))
 COMPARATORS = [order for count in (1, 2, 3) for order in permutations(range(3), count)]
-# around MOST_PAIRS, MOST_ROWS, PACKED_FROM and CHUNK, the last for each of four threads
+# around MOST_PAIRS, MOST_ROWS, PACKED_FROM and PAIRS, the last for each of four threads
 COUNTS = (1, 2, 3, 4, 5, 6, 7, 31, 32, 33, 95, 96, 97, 191, 192, 193, 383, 385)
 
 

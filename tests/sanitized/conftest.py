@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from cpu_kinds import KINDS, computing_as
 
 
-@pytest.fixture(params=range(3), ids=["AVX-512", "AVX2", "any CPU"])
-def kind(request: pytest.FixtureRequest) -> Iterator[None]:
-    """What a CPU of this kind would run; this one may be a lesser one."""
-    from sanitized_library import kinds_passed_over
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The compiled part as on a CPU of this kind; skipped where this CPU is a lesser one."""
+    from sanitized_library import library
 
-    kinds_passed_over.value = request.param
-    yield
-    kinds_passed_over.value = 0
+    with computing_as(library, request.param):
+        yield request.param
 
 
 @pytest.fixture(autouse=True)

@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import object2vec
 from object2vec.arrays import TokenLists
+from object2vec.cpu_interface import ARRAY_CALL, FIND_CALL, PUSH_CALL, Api, Library
 
 P = ctypes.c_void_p
-NO_MEMORY = 1
 FAILED = -1  # what a function of MXNet's returns
 
 if "SANITIZED_LIBRARY" not in os.environ:
     raise RuntimeError("SANITIZED_LIBRARY is not set: run these checks by `make sanitize`")
-library = ctypes.CDLL(os.environ["SANITIZED_LIBRARY"])
-library.object2vec_group_tokens.restype = ctypes.c_int64
+_library = Library(os.environ["SANITIZED_LIBRARY"])
+numbers, library = _library.numbers, _library.loaded
 kinds_passed_over = ctypes.c_int.in_dll(library, "object2vec_kinds_passed_over")
 refused = ctypes.c_int.in_dll(library, "object2vec_refused")
 allocations_live = ctypes.c_long.in_dll(library, "allocations_live")
@@ -64,84 +67,10 @@ WIDTHS = (
 )
 
 
-class Arrays(ctypes.Structure):
-    """The NDArrays of a parameter."""
-
-    _fields_ = (("weight", P), ("mean", P), ("variance", P))
-
-
-class Parameter(ctypes.Structure):
-    """A parameter with a gradient of its own."""
-
-    _fields_ = (("arrays", Arrays), ("gradient", P), ("size", ctypes.c_int64),
-                ("decay", ctypes.c_float))  # fmt: skip
-
-
-class Table(ctypes.Structure):
-    """A token table of which a step moves some rows."""
-
-    _fields_ = (
-        ("arrays", Arrays),
-        ("gradients", P * 2),
-        ("sizes", ctypes.c_int64 * 2),
-        ("width", ctypes.c_int64),
-        ("decay", ctypes.c_float),
-        ("count", ctypes.c_int64),
-        ("places", ctypes.c_int64),
-        *((name, P) for name in ("rows", "starts", "vectors", "shares")),
-    )
-
-
-class Constants(ctypes.Structure):
-    """The constants of adam."""
-
-    _fields_ = tuple(
-        (name, ctypes.c_float) for name in ("rate", "beta1", "beta2", "epsilon", "rescale")
-    )
-
-
-class Dense(ctypes.Structure):
-    """A layer of the scorer."""
-
-    _fields_ = (
-        ("weight", P),
-        ("bias", P),
-        *((name, ctypes.c_int64) for name in ("inputs", "outputs", "activation")),
-    )
-
-
-class Scorer(ctypes.Structure):
-    """Comparators, MLP and output layer."""
-
-    _fields_ = (
-        ("enc_dim", ctypes.c_int64),
-        ("comparator_count", ctypes.c_int64),
-        ("comparators", ctypes.c_int64 * 3),
-        ("layer_count", ctypes.c_int64),
-        ("layers", ctypes.POINTER(Dense)),
-    )
-
-
-class Direction(ctypes.Structure):
-    """One direction of an LSTM layer."""
-
-    _fields_ = (
-        ("half", ctypes.c_int64),
-        *((name, P) for name in ("i2h", "h2h", "i2h_bias", "h2h_bias")),
-        *((name, P) for name in ("gates", "cells", "outputs", "highest")),
-        *((name, P) for name in ("d_i2h", "d_h2h", "d_bias")),
-    )
-
-
-class LSTMLayer(ctypes.Structure):
-    """An LSTM layer in both directions."""
-
-    _fields_ = (
-        *((name, ctypes.c_int64) for name in ("lists", "rows", "steps", "inputs", "is_maximum")),
-        *((name, P) for name in ("order", "counts", "turned")),
-        *((name, P) for name in ("x", "dx", "answer", "d_answer")),
-        ("directions", Direction * 2),
-    )
+def chosen_size(name: str) -> int:
+    """A number of cpu_sizes.h."""
+    header = Path(object2vec.__file__).with_name("cpu_sizes.h").read_text(encoding="utf-8")
+    return int(re.findall(rf"^#define {name} (\d+)\b", header, re.MULTILINE)[0])
 
 
 def exact(array: Any, dtype: type = np.float32) -> np.ndarray:
@@ -174,7 +103,7 @@ class CallFailed(Exception):
 
 
 def call(name: str, *arguments: Any) -> None:
-    """Call an exported function: integers are int64, truth values int, floats float.
+    """Call an exported function.
 
     Raises
     ------
@@ -190,39 +119,11 @@ def group_tokens(
 ) -> int:
     """The one exported function that returns a number."""
     arrays = map(pointer, (rows, starts, places))
-    count = ctypes.c_int64(len(tokens))
-    return int(library.object2vec_group_tokens(pointer(tokens), count, *arrays))
+    return int(library.object2vec_group_tokens(pointer(tokens), len(tokens), *arrays))
 
 
 def _argument(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return pointer(value)
-    for kind, of_c in ((bool, ctypes.c_int), (int, ctypes.c_int64), (float, ctypes.c_float)):
-        if isinstance(value, kind):
-            return of_c(value)
-    return value
-
-
-_ARRAY = ctypes.CFUNCTYPE(ctypes.c_int, P)
-_FIND = ctypes.CFUNCTYPE(ctypes.c_int, P, ctypes.POINTER(P))
-_RUN = ctypes.CFUNCTYPE(None, P, P)
-_DELETE = ctypes.CFUNCTYPE(None, P)
-_PUSH = ctypes.CFUNCTYPE(
-    ctypes.c_int, _RUN, P, _DELETE, P, ctypes.POINTER(P), ctypes.c_int, ctypes.POINTER(P),
-    ctypes.c_int, P, ctypes.c_int, ctypes.c_char_p,
-)  # fmt: skip
-
-
-class _Api(ctypes.Structure):
-    _fields_ = (
-        ("wait", _ARRAY),
-        ("get_data", _FIND),
-        ("share", _FIND),
-        ("free", _ARRAY),
-        ("to_dlpack", _FIND),
-        ("free_dlpack", _ARRAY),
-        ("push", _PUSH),
-    )
+    return pointer(value) if isinstance(value, np.ndarray) else value
 
 
 class Engine:
@@ -245,14 +146,22 @@ class Engine:
         self.fails: dict[str, int] = {}
         self.read: list[int] = []
         self.written: list[int] = []
-        self._api = _Api(
-            _ARRAY(lambda array: self._returns("wait", lambda: self._arrays[array])),
-            _FIND(lambda array, data: self._returns("get_data", lambda: self._find(array, data))),
-            _FIND(lambda array, other: self._returns("share", lambda: self._share(array, other))),
-            _ARRAY(lambda array: self._returns("free", lambda: self._shared.pop(array))),
-            _FIND(lambda array, to: self._returns("to_dlpack", lambda: self._to_dlpack(array, to))),
-            _ARRAY(lambda tensor: self._returns("free_dlpack", lambda: self._tensors.pop(tensor))),
-            _PUSH(self._push),
+        self._api = Api(
+            ARRAY_CALL(lambda array: self._returns("wait", lambda: self._arrays[array])),
+            FIND_CALL(
+                lambda array, data: self._returns("get_data", lambda: self._find(array, data))
+            ),
+            FIND_CALL(
+                lambda array, other: self._returns("share", lambda: self._share(array, other))
+            ),
+            ARRAY_CALL(lambda array: self._returns("free", lambda: self._shared.pop(array))),
+            FIND_CALL(
+                lambda array, to: self._returns("to_dlpack", lambda: self._to_dlpack(array, to))
+            ),
+            ARRAY_CALL(
+                lambda tensor: self._returns("free_dlpack", lambda: self._tensors.pop(tensor))
+            ),
+            PUSH_CALL(self._push),
         )
         self.api = ctypes.byref(self._api)
 
