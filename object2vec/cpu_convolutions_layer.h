@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What cpu_convolutions.c does with a layer; included for each kind of CPU. */
 
 #include "cpu_vectors.h"

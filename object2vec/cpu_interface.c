@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* How large the structures of cpu_interface.h are and where their fields stand, for Python. */
 
 #include "cpu_interface.h"

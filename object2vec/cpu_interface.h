@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* All that Python sees of the compiled part. cpu_interface.py says the same once more, and what
    cpu_interface.c tells of it is compared when the library is loaded. */
 

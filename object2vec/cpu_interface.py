@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The interface of the compiled part, compared with what the library tells of itself.
 
 It imports no MXNet. `cpu_interface.h` says the same in C.

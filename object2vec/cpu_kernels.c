@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Operations of our own for MXNet's engine on the CPU; see cpu_kernels.py. */
 
 #define PY_SSIZE_T_CLEAN

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What the C files of the compiled part share. */
 
 #ifndef OBJECT2VEC_CPU_KERNELS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* The mean of some rows of a table; included for each kind of CPU. */
 
 #include "cpu_vectors.h"

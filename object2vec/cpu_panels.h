@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Products with weights in panels; included for each kind of CPU after cpu_vectors.h.
 
    Weights (outputs, depth), of which a product would read a column at a time:

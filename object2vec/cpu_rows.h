@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* What cpu_kernels.c does with rows and with all of a parameter; included for each kind of CPU. */
 
 #include "cpu_means.h"

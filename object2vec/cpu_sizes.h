@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Every size that was chosen by measuring, or by what registers and caches hold; no result hangs on
    any of them but by rounding.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The kinds of CPU that the compiled part has functions for, each tried where this CPU is one."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What Python says of the compiled part's interface is what C says of it."""
 
 from __future__ import annotations
