@@ -320,7 +320,7 @@ def test_a_bad_line_is_named_and_no_half_output_is_left(
     [
         (b"in0,in1\n1,50\n1,71\n", "this looks like CSV: write each row as one JSON object a line"),
         (b"PAR1\x15\x04", "this looks like Parquet: "),
-        (b"{'in0': [1]}\n", "this looks like dicts as Python prints them: "),
+        (b"{'in0': [1]}\n", "is written as Python prints it, in single quotes; JSON has double"),
     ],
     ids=["csv", "parquet", "dicts"],
 )

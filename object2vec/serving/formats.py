@@ -134,9 +134,11 @@ def parse_lines(
         except orjson.JSONDecodeError as error:
             begins = first_line == 1 and not instances
             found = mistake(line) if begins else None
-            like = _likeness(lines) if begins else ""
+            like = _likeness(lines) if begins and not found else ""
             text = f"line {number} is not valid JSON: {_reason(error)}{like}"
-            raise UnreadableBodyError(f"The body {found}." if found else text) from None
+            raise UnreadableBodyError(
+                f"The body {found} (line {number})." if found else text
+            ) from None
         repeated = _repeated_input(instance, line)
         if repeated is not None:
             raise CustomerError(f"{repeated_sentence(repeated)} (line {number})")
