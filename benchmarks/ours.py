@@ -13,6 +13,7 @@ from object2vec.hyperparameters import Hyperparameters
 from object2vec.mxnet_import import mx
 from object2vec.pretrained import Auxiliary
 from object2vec.training import _Training
+from object2vec.training_log import TrainingLog
 
 
 class Contestant:
@@ -29,7 +30,8 @@ class Contestant:
     def __init__(self, settings: Hyperparameters, turn: Turn) -> None:
         self._turn = turn
         nothing = Auxiliary((None, None), (None, None))
-        self._run = _Training(settings, nothing, [mx.cpu()], Path("unused"), "algo-1", False)
+        log = TrainingLog(settings, "algo-1")
+        self._run = _Training(settings, nothing, [mx.cpu()], Path("unused"), log, False)
         # for as long as this contestant lives
         self._tuned = contextlib.ExitStack()
         self._tuned.enter_context(self._run.tuned_engine())
@@ -44,8 +46,9 @@ class Contestant:
     def losses(self) -> list[float]:
         """Train on all batches of a turn; returns each one's mean loss before its update."""
         losses = []
-        for batch in self._run._prepared(self._turn.epoch()):
-            sums = self._run._step(batch)
+        step = self._run._step
+        for batch in step.prepared(self._turn.epoch()):
+            sums = step.take(batch)
             losses.append(float(sums[0].asnumpy()[0]) / batch.count)
         return losses
 
