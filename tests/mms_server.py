@@ -176,12 +176,30 @@ class MmsServer:
         )
 
     def workers(self) -> list[int]:
-        """Process ids of the Python workers that have loaded the model."""
+        """Process ids of the Python workers that load the model with MXNet, or have loaded it."""
         return [
             pid
             for pid in self.loading_workers()
             if "libmxnet" in Path(f"/proc/{pid}/maps").read_text()
         ]
+
+    def wait_for_all_workers(self, count: int, seconds: float = 60) -> list[int]:
+        """Wait until all workers have loaded the model, as they then rest; their process ids."""
+
+        def rest() -> bool:
+            times = [self._cpu_seconds(pid) for pid in self.workers()]
+            time.sleep(1.5)
+            return len(times) == count and times == [
+                self._cpu_seconds(pid) for pid in self.workers()
+            ]
+
+        wait_for(rest, seconds, f"{count} workers at rest")
+        return self.workers()
+
+    @staticmethod
+    def _cpu_seconds(pid: int) -> float:
+        used = psutil.Process(pid).cpu_times()
+        return used.user + used.system
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Stop the server and return its exit code."""

@@ -124,3 +124,19 @@ def test_ctrl_c_stays_ignored_in_the_background_and_sigterm_ends_it(
     finally:
         if server.process.poll() is None:
             server.stop(signal.SIGKILL)
+
+
+def test_a_signal_after_the_end_does_not_change_the_exit_code() -> None:
+    # What lies in sys.modules is dropped after Python has given its handlers up.
+    program = (
+        "import atexit, os, signal, sys, weakref\n"
+        "from object2vec.serving.stopping import noted_signals\n"
+        "class Last:\n"
+        "    def __del__(self, kill=os.kill, pid=os.getpid(), number=signal.SIGTERM):\n"
+        "        kill(pid, number)\n"
+        "sys.modules['last'] = Last()\n"
+        "with noted_signals(until_exit=True) as stop:\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    assert stop.count == 1\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], timeout=60).returncode == 0

@@ -121,9 +121,9 @@ def test_a_server_without_a_current_folder_answers_from_the_model_it_was_started
         command=CONSOLE_SCRIPT,
     ) as server:
         check_answer(server, model_dir)
+        workers = server.wait_for_all_workers(2)
         shutil.rmtree(served)
         shutil.copytree(other, served)
-        workers = server.workers()
         os.kill(workers[0], signal.SIGKILL)
         mms_server.wait_for(
             lambda: "another model than before" in server.log.read_text(), 60, "a refusal"

@@ -71,7 +71,7 @@ def noted_signals(*, until_exit: bool = False) -> Iterator[StopRequest]:
     Parameters
     ----------
     until_exit : bool
-        Once a signal came, note later ones after the block too: the process is about to end, and
+        Once a signal came, ignore later ones after the block: the process is about to end, and
         they must not change its exit code.
     """
     stop = StopRequest()
@@ -82,6 +82,7 @@ def noted_signals(*, until_exit: bool = False) -> Iterator[StopRequest]:
     try:
         yield stop
     finally:
-        if stop.number is None or not until_exit:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        ends = until_exit and stop.number is not None
+        for number, handler in before.items():
+            # Python gives its own handlers up before its end, and a signal would then kill it.
+            signal.signal(number, signal.SIG_IGN if ends else handler)
