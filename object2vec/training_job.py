@@ -289,6 +289,10 @@ def _train(read_job: Callable[[], Job], stop: StopRequest, progress: bool) -> in
     if result.interrupted:
         _logger.info("Stopped by %s; the model is saved in %s.", _name(stop), job.model_dir)
         return _exit_code(stop)
+    if job.model_dir_option:  # the contract's log ends as the original's does
+        _logger.info(
+            "The model of epoch %d, the best one, is saved in %s.", result.best_epoch, job.model_dir
+        )
     return 0
 
 

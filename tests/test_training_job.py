@@ -407,6 +407,20 @@ def test_a_model_folder_that_is_a_file_is_found_before_the_data_are_read(
     assert data.read_text() == "no pair\n"
 
 
+def test_a_job_of_named_files_ends_with_the_place_of_its_model(
+    tmp_path: Path, rng: np.random.Generator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build(tmp_path, rng, channels=("train",))
+    data, model = tmp_path / "input/data/train/part-0.jsonl", tmp_path / "of" / "mine"
+    given = [f"-p{name}={value}" for name, value in SETTINGS.items()]
+    assert main(["train", "--train", str(data), "--model-dir", str(model), *given]) == 0
+    best = json.loads(next(model.glob("metrics*")).read_text())["best_epoch"]
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.endswith(f"] The model of epoch {best}, the best one, is saved in {model}.")
+    assert main(["train", "--base", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("#metrics {")
+
+
 @pytest.mark.parametrize("command", ["train", "validate"])
 def test_the_look_at_the_model_folder_leaves_nothing(
     command: str, tmp_path: Path, rng: np.random.Generator
