@@ -41,8 +41,9 @@ _logger = logging.getLogger(LOGGER_NAME)
 class Object2Vec(Parameterized):
     """Learns embeddings of pairs of objects, each a list of token ids, from a label of the pair.
 
-    All hyperparameters of the training job are parameters here, under the same names; what the
-    table in the README says of them holds.
+    The hyperparameters of the training job are parameters here, under the same names, but for those
+    that begin with ``_``: of them there is only ``_seed``, which is `seed` here. What the table in
+    the README says of them holds.
 
     Parameters
     ----------

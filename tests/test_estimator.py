@@ -170,7 +170,7 @@ def test_a_place_that_can_hold_no_model_is_refused_in_one_sentence(
     with pytest.raises(CustomerError, match=f"^{file} is a file, not a folder; name a folder"):
         model.save(file)
     assert file.read_text() == "as it was"
-    with pytest.raises(CustomerError, match="^/proc/x cannot be written to: No such file"):
+    with pytest.raises(CustomerError, match=r"^/proc/x cannot be written to: No such file"):
         model.save("/proc/x")
 
 
