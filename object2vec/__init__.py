@@ -12,12 +12,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from object2vec.errors import AlgorithmError, CustomerError, Object2VecError, PlatformError
 from object2vec.version import __version__
 
 if TYPE_CHECKING:
     from object2vec.estimator import Object2Vec
 
-__all__ = ["Object2Vec", "__version__"]
+__all__ = [
+    "AlgorithmError",
+    "CustomerError",
+    "Object2Vec",
+    "Object2VecError",
+    "PlatformError",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -487,6 +487,7 @@ def _direct_job(options: argparse.Namespace) -> Job:
             if path is not None
         },
         model_dir=None if options.model_dir is None else Path(options.model_dir),
+        model_dir_option="--model-dir",
     )
 
 

@@ -206,7 +206,14 @@ def _record_blocks(rows: Iterator[Any], rules: Rules, channel: str) -> Iterator[
         ]
         if not block:
             return
-        yield pack_checked(block, rules, partial(_record_place, channel, start))
+        where = partial(_record_place, channel, start)
+        other = next((at for at, row in enumerate(block) if not isinstance(row, Mapping)), None)
+        yield pack_checked(block[:other], rules, where)
+        if other is not None:
+            raise CustomerError(
+                f"A pair must be a dict with in0, in1 and label, such as {EXAMPLE}, found "
+                f"{quoted(block[other])} ({where(other)})"
+            )
 
 
 def _record_place(channel: str, start: int, position: int) -> str:

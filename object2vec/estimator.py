@@ -18,6 +18,7 @@ from object2vec.dataset import from_records, read_channel, token_lists
 from object2vec.engine_type import choose_engine
 from object2vec.errors import CustomerError
 from object2vec.estimator_parameters import Parameterized
+from object2vec.files import check_model_folder
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.logs import LOGGER_NAME
 from object2vec.memory_estimate import estimate_memory
@@ -40,8 +41,9 @@ _logger = logging.getLogger(LOGGER_NAME)
 class Object2Vec(Parameterized):
     """Learns embeddings of pairs of objects, each a list of token ids, from a label of the pair.
 
-    All hyperparameters of the training job are parameters here, under the same names; what the
-    table in the README says of them holds.
+    The hyperparameters of the training job are parameters here, under the same names, but for those
+    that begin with ``_``: of them there is only ``_seed``, which is `seed` here. What the table in
+    the README says of them holds.
 
     Parameters
     ----------
@@ -321,8 +323,22 @@ class Object2Vec(Parameterized):
         return accumulator.values()
 
     def save(self, folder: PathLike) -> None:
-        """Write the model directory, the same that a training job writes."""
+        """Write the model directory, the same that a training job writes.
+
+        Parameters
+        ----------
+        folder : path
+            Made if it is missing; an older model in it is replaced.
+
+        Raises
+        ------
+        CustomerError
+            The folder cannot be written to, a parameter is not finite, or nothing is fitted yet.
+        PlatformError
+            There is no space left.
+        """
         predictor = self._fitted()
+        check_model_folder(folder)
         from object2vec.artifacts import save_model
 
         save_model(

@@ -16,12 +16,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Union, cast
 
-from object2vec.errors import CustomerError
+from object2vec.errors import CustomerError, PlatformError
+from object2vec.text import named
 
 PathLike = Union[str, "os.PathLike[str]"]
 _GZIP_MAGIC = b"\x1f\x8b"
 _BETWEEN_TRIES = 0.02  # seconds
+_PROBE_BYTES = 4096
 # What file systems without locks of folders answer.
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _NO_LOCKS = (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 
 
@@ -65,6 +68,69 @@ def sync_folder(folder: PathLike) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def check_model_folder(folder: PathLike, option: str = "") -> None:
+    """Refuse a folder that cannot be written to, before hours are spent on the model.
+
+    Nothing is made: where the folder does not exist yet, the nearest one above it is tried.
+
+    Parameters
+    ----------
+    folder : path-like
+        Where a model is to be written.
+    option : str
+        What named it, for errors, such as "--model-dir".
+
+    Raises
+    ------
+    CustomerError
+        It is no folder, cannot be made, or may not be written to.
+    PlatformError
+        There is no space left.
+    """
+    title = f"{option} {named(folder)}".lstrip()
+    try:
+        place = _nearest_existing(Path(folder))
+        if not place.is_dir():
+            kind = "a file, not a folder" if place.is_file() else "no folder"
+            above = "" if place == Path(folder) else f" cannot be made: {named(place)}"
+            raise CustomerError(f"{title}{above} is {kind}; name a folder for the model.")
+        _try_writing(place)
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise PlatformError(
+                f"No space is left on the disk of {title}: free some or use a bigger one."
+            ) from None
+        raise CustomerError(
+            f"{title} cannot be written to: {error.strerror or error}; name another folder for "
+            "the model."
+        ) from None
+
+
+def _nearest_existing(path: Path) -> Path:
+    while True:
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            if path.is_symlink():
+                raise OSError(errno.ENOENT, "it is a link that leads nowhere", path) from None
+            path = path.parent
+        else:
+            return path
+
+
+def _try_writing(folder: Path) -> None:
+    probe = folder / f".object2vec.{secrets.token_hex(6)}.tmp"
+    try:
+        # An empty file would still find its place on a full disk.
+        with open(probe, "xb") as stream:
+            stream.write(bytes(_PROBE_BYTES))
+            stream.flush()
+            os.fsync(stream.fileno())
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(probe)
 
 
 def open_regular(path: PathLike) -> io.BufferedReader:

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import NamedTuple, Optional
 
 LOOKED_AT_BYTES = 1 << 16
+ON_ONE_LINE = "several JSON objects on one line"
 _ROWS_LOOKED_AT = 10
 # Blank lines; a tab may be an empty cell.
 _BLANK = re.compile(r"\A(\s*\n)? *")
@@ -153,7 +154,7 @@ _TEXT = tuple(
         ),
         (
             _after_object(r"[ \t]*\{"),
-            "several JSON objects on one line",
+            ON_ONE_LINE,
             "write each object on a line of its own, as jq -c . does",
         ),
         (_beginning(r"<(\?xml|!|[A-Za-z])"), "XML or HTML", _ROWS),

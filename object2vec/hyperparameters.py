@@ -323,11 +323,20 @@ class _Job(GivenHyperparameters):
                 continue
             rows, columns = sizes = tuple(self.values[name] for name in names)
             if rows * columns > LARGEST_ARRAY and sizes not in seen:
+                given = [self._set_as(name, side) for name in names]
                 self.rule_errors.append(
-                    f"'{names[0]}' times '{names[1]}' must be at most {LARGEST_ARRAY}, the largest "
+                    f"'{given[0]}' times '{given[1]}' must be at most {LARGEST_ARRAY}, the largest "
                     f"array of MXNet, but {rows} times {columns} is {rows * columns}."
                 )
             seen.add(sizes)
+
+    def _set_as(self, name: str, side: int) -> str:
+        """The hyperparameter that a size comes from."""
+        is_width = name.endswith("_dim")
+        if is_width and self.values[f"enc{side}_network"] == "pooled_embedding":
+            return "enc_dim"
+        # only the size of a vocabulary is taken over from encoder 0
+        return name if is_width or name in self.given else name.replace("enc1", "enc0")
 
     def note_adadelta(self) -> None:
         if self.values["optimizer"] == "adadelta" and "learning_rate" in self.given:

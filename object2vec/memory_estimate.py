@@ -178,7 +178,7 @@ class _Job:
         common += [
             Part("token tables", self._tables, self._tables, self._table_advice),
             Part(
-                "other parameters and their gradients",
+                "parameters and gradients outside the token tables",
                 2 * self._others,
                 2 * self._others,
                 "'enc_dim', 'mlp_dim' or 'mlp_layers'",
@@ -213,7 +213,7 @@ class _Job:
         return [
             Part(f"{optimizer}'s moments of the token tables", tables, tables, advice),
             Part(
-                f"{optimizer}'s moments of the other parameters",
+                f"{optimizer}'s moments of the parameters outside the token tables",
                 others,
                 others,
                 "'enc_dim' or 'mlp_dim'",

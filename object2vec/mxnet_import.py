@@ -30,6 +30,7 @@ _ENGINE_LINE = b"MXNet start using engine"
 _M_ARENA_MAX = -8  # from malloc.h
 _MOST_THREADS = 1024
 _LONGEST_VALUE = 100
+_FIRST_NUMPY_WITHOUT_MXNET = 2  # its major version
 
 
 def openblas_core(cpu_info: str) -> Optional[str]:
@@ -142,6 +143,11 @@ def _set_environment() -> None:
 
 
 def _import_mxnet() -> Any:
+    if int(numpy.__version__.split(".")[0]) >= _FIRST_NUMPY_WITHOUT_MXNET:
+        raise PlatformError(
+            f"NumPy {numpy.__version__} is installed, but MXNet 1.9.1 needs numpy<2: "
+            "pip install 'numpy<2'"
+        )
     if "bool" not in vars(numpy):
         # MXNet asks for numpy.bool, an alias of bool that NumPy 1.24 dropped.
         setattr(numpy, "bool", bool)  # noqa: B010 - NumPy's stubs know no such attribute
@@ -156,12 +162,18 @@ def _import_mxnet() -> Any:
             warnings.simplefilter("ignore")
             import mxnet
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise PlatformError(
-            f"MXNet cannot be imported here: {reason}; object2vec needs mxnet 1.9.1, and its GPU "
-            "build needs an NVIDIA driver on the machine."
-        ) from error
+        # What is missing says all; where MXNet failed at something else, the place helps.
+        is_missing = isinstance(error, (ImportError, OSError))
+        raise PlatformError(_failed_import(error)) from (None if is_missing else error)
     return mxnet
+
+
+def _failed_import(error: Exception) -> str:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    advice = "object2vec needs mxnet 1.9.1"
+    if "libcuda.so" in reason:
+        advice += ", whose GPU build needs an NVIDIA driver on the machine"
+    return f"MXNet cannot be imported here: {reason}; {advice}."
 
 
 def _use_one_arena() -> None:

@@ -28,6 +28,7 @@ from object2vec.errors import (
     PlatformError,
     failure_text,
 )
+from object2vec.files import check_model_folder
 from object2vec.hyperparameters import HYPERPARAMETERS, Hyperparameters, parse
 from object2vec.logs import LOGGER_NAME
 from object2vec.manifest import refuse_original_model
@@ -62,6 +63,8 @@ class Job:
         ``train`` and, if given, ``validation``, ``test`` and ``auxiliary``.
     model_dir : Path, optional
         Where the model is written; None where nothing is trained.
+    model_dir_option : str
+        What named it, for errors; nothing for the folder of the contract.
     host, hosts
         This machine and all machines of the job.
     ignored_channels : tuple of Channel names
@@ -74,6 +77,7 @@ class Job:
     source: str
     channels: Mapping[str, Channel]
     model_dir: Optional[Path] = None
+    model_dir_option: str = ""
     host: str = "algo-1"
     hosts: tuple[str, ...] = ("algo-1",)
     ignored_channels: tuple[str, ...] = ()
@@ -135,6 +139,8 @@ def read_inputs(job: Job, begun: Optional[float] = None) -> Inputs:
     _check_machines(job)
     _check_channels(job)
     _check_tuning_objective(job, hyperparameters)
+    if job.model_dir is not None:
+        check_model_folder(job.model_dir, job.model_dir_option)
     # before hours are spent on data for which there is no room
     estimate_memory(hyperparameters).check()
     start = JobStart(begun, time.time() - begun)
@@ -283,6 +289,10 @@ def _train(read_job: Callable[[], Job], stop: StopRequest, progress: bool) -> in
     if result.interrupted:
         _logger.info("Stopped by %s; the model is saved in %s.", _name(stop), job.model_dir)
         return _exit_code(stop)
+    if job.model_dir_option:  # the contract's log ends as the original's does
+        _logger.info(
+            "The model of epoch %d, the best one, is saved in %s.", result.best_epoch, job.model_dir
+        )
     return 0
 
 

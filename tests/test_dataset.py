@@ -398,8 +398,13 @@ def test_what_is_no_iterable_of_pairs_is_refused(records: Any) -> None:
 def test_no_record_and_records_that_are_no_mappings_are_refused() -> None:
     with pytest.raises(CustomerError, match="no record was given"):
         from_records([], SOFTMAX)
-    with pytest.raises(CustomerError, match=r"A pair must be one JSON object .* found a list"):
-        from_records([[1, 2]], SOFTMAX)
+    words = r"A pair must be a dict with in0, in1 and label, such as \{.*\}, found "
+    sound = {"in0": [6], "in1": [2], "label": 1}
+    for other, found in ((([6], [2]), r"\(\[6\], \[2\]\)"), ([1, 2], r"\[1, 2\]"), (None, "None")):
+        with pytest.raises(CustomerError, match=rf"{words}{found} \(train, instance 1, counting"):
+            from_records([sound, other], SOFTMAX)
+    with pytest.raises(CustomerError, match=r"label is missing.*\(train, instance 0, counting"):
+        from_records([{"in0": [6], "in1": [2]}, ([6], [2])], SOFTMAX)
 
 
 def test_a_data_frame_is_read_by_its_columns() -> None:

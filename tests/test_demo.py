@@ -169,6 +169,19 @@ def test_the_demo_beats_its_baselines_and_its_commands_work(
     assert float(answers[2].strip("[]\n ").split()[0]) == pytest.approx(score, abs=1e-4)
 
 
+def test_a_folder_that_can_hold_no_model_is_refused_before_anything_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    assert main(["demo", "--model-dir", str(file)]) == 1
+    out, err = capsys.readouterr()
+    assert (out, err.split(";")[0]) == (
+        "",
+        f"Customer Error: --model-dir {file} is a file, not a folder",
+    )
+
+
 def test_the_command_runs_the_demo_in_a_folder_of_choice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

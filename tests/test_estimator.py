@@ -162,6 +162,18 @@ def test_save_and_load_round_trip(model: Object2Vec, tmp_path: Path) -> None:
     assert again.history == model.history
 
 
+def test_a_place_that_can_hold_no_model_is_refused_in_one_sentence(
+    model: Object2Vec, tmp_path: Path
+) -> None:
+    file = tmp_path / "train.jsonl"
+    file.write_text("as it was")
+    with pytest.raises(CustomerError, match=f"^{file} is a file, not a folder; name a folder"):
+        model.save(file)
+    assert file.read_text() == "as it was"
+    with pytest.raises(CustomerError, match=r"^/proc/x cannot be written to: No such file"):
+        model.save("/proc/x")
+
+
 def test_a_jobs_model_is_loaded_with_its_history(tmp_path: Path) -> None:
     data = tmp_path / "pairs.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in pairs(50)))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import signal
@@ -18,7 +19,14 @@ from pathlib import Path
 
 import pytest
 
-from object2vec.files import atomic_write, open_input, open_regular, rejoined
+from object2vec.errors import CustomerError, PlatformError
+from object2vec.files import (
+    atomic_write,
+    check_model_folder,
+    open_input,
+    open_regular,
+    rejoined,
+)
 
 
 def test_a_written_file_holds_the_bytes_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
@@ -198,3 +206,48 @@ def test_the_start_of_a_stream_is_put_back(tmp_path: Path) -> None:
         with rejoined(stream.read(length), stream) as whole:
             assert whole.read() == text
         assert stream.closed
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("file", "--model-dir {}/file is a file, not a folder; name a folder for the model."),
+        ("file/a/b", "--model-dir {0}/file/a/b cannot be made: {0}/file is a file, not a folder"),
+        ("/dev/null", "--model-dir /dev/null is no folder; "),
+        ("/proc/x/y", "--model-dir /proc/x/y cannot be written to: No such file or directory; "),
+        ("link", "--model-dir {}/link cannot be written to: it is a link that leads nowhere; "),
+        ("loop/a", "--model-dir {}/loop/a cannot be written to: Too many levels of symbolic "),
+        ("n" * 300, "cannot be written to: File name too long; name another folder"),
+    ],
+)
+def test_a_folder_that_cannot_hold_a_model_is_refused(
+    tmp_path: Path, name: str, words: str
+) -> None:
+    (tmp_path / "file").write_text("as it was")
+    (tmp_path / "link").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(CustomerError) as caught:
+        check_model_folder(tmp_path / name, "--model-dir")
+    assert words.format(tmp_path) in str(caught.value)
+    assert sorted(os.listdir(tmp_path)) == ["file", "link", "loop"]
+    assert (tmp_path / "file").read_text() == "as it was"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_the_right_to_write_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(CustomerError, match="cannot be written to: Permission denied"):
+        check_model_folder(tmp_path / "model")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_the_machines_fault(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(handle: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(PlatformError, match=f"No space is left on the disk of {tmp_path}/model: "):
+        check_model_folder(tmp_path / "model")
+    assert not list(tmp_path.iterdir())

@@ -246,6 +246,40 @@ def test_bad_lines_are_named(line: bytes, words: str) -> None:
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"instances": [{"in0": [1]}]}',
+        b'{"key": 1, "instances": [{"in0": [1]}]}\n',
+        b'{"instances": [{"in0": [1]}',
+        json.dumps({"instances": [{"in0": [1]}]}, indent=1).encode(),
+    ],
+    ids=lambda value: repr(value)[:50],
+)
+def test_a_document_sent_as_lines_is_told_its_content_type(body: bytes) -> None:
+    hint = "; this is application/json, not application/jsonlines (predict: --content-type app"
+    with pytest.raises(CustomerError) as caught:
+        parse_body(body, JSON_LINES, MODEL)
+    assert hint in str(caught.value)
+    assert "line 1" in str(caught.value)
+    with pytest.raises(CustomerError) as nested:
+        parse_body(b'{"instances": [{"instances": []}]}', JSON, MODEL)
+    assert "application/" not in str(nested.value)
+
+
+def test_lines_that_lost_their_ends_are_told_the_option_of_curl() -> None:
+    with pytest.raises(CustomerError) as caught:
+        parse_body(b'{"in0": [1]}{"in0": [2]}', JSON_LINES, MODEL)
+    assert "several JSON objects on one line" in str(caught.value)
+    assert str(caught.value).endswith("(curl: --data-binary, not -d)")
+
+
+@pytest.mark.parametrize("body", [b"", b" \r\n", b"\xef\xbb\xbf", b" " * 9000])
+def test_an_empty_body_of_json_is_called_empty(body: bytes) -> None:
+    with pytest.raises(CustomerError, match=r"^The body is empty; application/json means \{"):
+        parse_body(body, JSON, MODEL)
+
+
 def test_other_keys_may_stand_twice_and_strings_may_look_like_keys() -> None:
     for text in (b'"text": "in0", "text": "\\"in0\\": caf\\u00e9"', b'"a": {"in0": 1, "b": "c"}'):
         instance = b'{"in0": [1], %b}' % text

@@ -381,6 +381,32 @@ def test_a_table_beyond_mxnets_largest_array() -> None:
     assert "3000000 times 800" in refused({**REQUIRED, **pooled})
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"enc0_network": "pooled_embedding"}, "'enc0_vocab_size' times 'enc_dim' must"),
+        (
+            {"enc1_network": "pooled_embedding", "enc0_token_embedding_dim": 10},
+            "'enc0_vocab_size' times 'enc_dim' must",
+        ),
+        (
+            {"enc1_network": "hcnn", "enc0_vocab_size": 9, "enc1_vocab_size": 3_000_000},
+            "'enc1_vocab_size' times 'enc1_token_embedding_dim' must",
+        ),
+        (
+            {"enc1_network": "hcnn", "enc0_token_embedding_dim": 9},
+            "'enc0_vocab_size' times 'enc1_token_embedding_dim' must",
+        ),
+    ],
+)
+def test_a_table_too_large_is_told_with_the_sizes_that_can_be_set(
+    given: dict[str, Any], words: str
+) -> None:
+    widths = {"enc0_token_embedding_dim": 800, "enc1_token_embedding_dim": 800, "enc_dim": 800}
+    sizes = {"enc0_vocab_size": 3_000_000, **widths}
+    assert refused({**REQUIRED, **sizes, **given}).startswith(words)
+
+
 VALUES = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8),
     st.lists(st.text(max_size=4), max_size=3), st.binary(max_size=3),

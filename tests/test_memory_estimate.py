@@ -240,6 +240,13 @@ def test_the_line_names_the_parts_in_human_numbers(rng: np.random.Generator) -> 
     )
 
 
+def test_what_lies_outside_the_tables_is_called_so_where_the_tables_are_too_small_to_name() -> None:
+    given = settings(enc0_network="pooled_embedding", enc_dim=64, mlp_dim=2000)
+    line = estimate_memory(given).line()
+    assert " MB parameters and gradients outside the token tables, " in line
+    assert line.endswith(" MB adam's moments of the parameters outside the token tables")
+
+
 @pytest.mark.parametrize(
     ("count", "text"),
     [(0, "0 MB"), (999e6, "999 MB"), (1e9, "1.0 GB"), (48.25e9, "48.2 GB"), (2e13, "20,000.0 GB")],

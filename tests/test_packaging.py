@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 import object2vec
+from object2vec import errors
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "object2vec"
@@ -183,6 +184,53 @@ def test_mxnet_that_cannot_be_loaded_is_a_platform_error(tmp_path: Path) -> None
     assert "libcuda.so.1: cannot open" in result.stdout
     assert "NVIDIA driver" in result.stdout
     assert len(result.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("mxnet", "tracebacks"),
+    [
+        ("raise ImportError('No module named requests')", 1),
+        ("raise OSError('libcudart.so.11.0: cannot open shared object file')", 1),
+        ("raise AttributeError('a fault of its own')", 2),
+    ],
+)
+def test_mxnet_that_is_not_whole_is_told_without_a_chain(
+    tmp_path: Path, mxnet: str, tracebacks: int
+) -> None:
+    (tmp_path / "mxnet.py").write_text(mxnet)
+    result = run_python(
+        "-c", "import object2vec.mxnet_import", PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}"
+    )
+    assert result.stderr.count("Traceback") == tracebacks, result.stderr
+    assert "MXNet cannot be imported here: " in result.stderr.splitlines()[-1]
+    assert "object2vec needs mxnet 1.9.1." in result.stderr.splitlines()[-1]
+    assert "NVIDIA" not in result.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("version", ["2.0.0", "2.4.6", "10.0.0rc1"])
+def test_numpy_that_mxnet_cannot_use_is_named_with_the_way_out(
+    tmp_path: Path, version: str
+) -> None:
+    program = (
+        f"import numpy\nnumpy.__version__ = {version!r}\n"
+        f"import object2vec\nobject2vec.Object2Vec.load({str(tmp_path)!r})"
+    )
+    result = run_python("-c", program, PYTHONPATH=str(ROOT))
+    assert result.stderr.count("Traceback") == 1, result.stderr
+    assert result.stderr.splitlines()[-1] == (
+        f"object2vec.errors.PlatformError: NumPy {version} is installed, but MXNet 1.9.1 needs "
+        "numpy<2: pip install 'numpy<2'"
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["AlgorithmError", "CustomerError", "Object2VecError", "PlatformError"]
+)
+def test_errors_of_the_docstrings_are_names_of_the_package(name: str) -> None:
+    assert name in object2vec.__all__
+    assert getattr(object2vec, name) is getattr(errors, name)
+    with pytest.raises(object2vec.Object2VecError):
+        raise getattr(object2vec, name)("A sentence.")
 
 
 # Wheel, version and requirements

@@ -171,6 +171,27 @@ def test_readme_names_the_methods_that_are_answered(server: MmsServer) -> None:
     assert "405 (with `Allow`)" in readme
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "text"),
+    [
+        ("GET", "/invocations?a=1", "GET is not answered at /invocations; POST is."),
+        ("POST", "/ping", "POST is not answered at /ping; GET and HEAD are."),
+        (
+            "!#$%&'*+-.^_`|~9",
+            "/ping",
+            "!#$%&'*+-.^_`|~9 is not answered at /ping; GET and HEAD are.",
+        ),
+        ("M" * 999, "/invocations", "This method is not answered at /invocations; POST is."),
+    ],
+    ids=["get", "post", "signs", "long"],
+)
+def test_a_method_that_is_not_answered_is_told_those_that_are(
+    server: MmsServer, method: str, path: str, text: str
+) -> None:
+    response = server.get(path, method)
+    assert (response.status, response.json()) == (405, {"error": text})
+
+
 def test_a_flood_of_refusals_does_not_flood_the_log(server: MmsServer) -> None:
     # Those of other tests are told within this time.
     time.sleep(2)

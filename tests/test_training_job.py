@@ -388,13 +388,48 @@ def test_what_the_machine_refuses_mxnet_is_not_our_fault(text: str, words: str) 
     assert explained(other) is other
 
 
-def test_a_model_folder_that_cannot_be_written_is_the_machines_fault(
-    tmp_path: Path, rng: np.random.Generator
+@pytest.mark.parametrize("command", ["train", "validate"])
+def test_a_model_folder_that_is_a_file_is_found_before_the_data_are_read(
+    command: str, tmp_path: Path, rng: np.random.Generator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     build(tmp_path, rng, channels=("train",))
-    (tmp_path / "model").write_text("a file where the folder should be")
-    assert main(["train", "--base", str(tmp_path)]) == 3
-    assert str(tmp_path / "model") in (tmp_path / "output/failure").read_text()
+    model, data = tmp_path / "model", tmp_path / "input/data/train/part-0.jsonl"
+    model.write_text("a file where the folder should be")
+    data.write_text("no pair\n")
+    sentence = f"Customer Error: {model} is a file, not a folder; name a folder for the model."
+    assert main([command, "--base", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == sentence + "\n"
+    if command == "train":
+        assert (tmp_path / "output/failure").read_text() == sentence
+    given = [f"-p{name}={value}" for name, value in SETTINGS.items()]
+    assert main([command, "--train", str(data), "--model-dir", str(data), *given]) == 1
+    assert f"--model-dir {data} is a file, not a folder" in capsys.readouterr().err
+    assert data.read_text() == "no pair\n"
+
+
+def test_a_job_of_named_files_ends_with_the_place_of_its_model(
+    tmp_path: Path, rng: np.random.Generator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build(tmp_path, rng, channels=("train",))
+    data, model = tmp_path / "input/data/train/part-0.jsonl", tmp_path / "of" / "mine"
+    given = [f"-p{name}={value}" for name, value in SETTINGS.items()]
+    assert main(["train", "--train", str(data), "--model-dir", str(model), *given]) == 0
+    best = json.loads(next(model.glob("metrics*")).read_text())["best_epoch"]
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.endswith(f"] The model of epoch {best}, the best one, is saved in {model}.")
+    assert main(["train", "--base", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("#metrics {")
+
+
+@pytest.mark.parametrize("command", ["train", "validate"])
+def test_the_look_at_the_model_folder_leaves_nothing(
+    command: str, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    data, model = tmp_path / "train.jsonl", tmp_path / "of" / "a" / "model"
+    data.write_text(pairs(5, rng) + "no pair\n")
+    given = [f"-p{name}={value}" for name, value in SETTINGS.items()]
+    assert main([command, "--train", str(data), "--model-dir", str(model), *given]) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["train.jsonl"]
 
 
 @pytest.mark.slow

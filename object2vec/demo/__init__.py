@@ -13,9 +13,16 @@ def run(model_dir: Path) -> int:
     -------
     int
         Exit code 0.
+
+    Raises
+    ------
+    CustomerError
+        The folder cannot be written to; nothing is trained then.
     """
     from object2vec.demo.ratings import load_ratings
     from object2vec.demo.report import show
+    from object2vec.files import check_model_folder
 
+    check_model_folder(model_dir, "--model-dir")
     show(load_ratings, model_dir)
     return 0

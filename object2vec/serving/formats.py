@@ -13,12 +13,11 @@ import orjson
 
 from object2vec.arrays import TokenLists
 from object2vec.errors import AlgorithmError, CustomerError
-from object2vec.foreign_formats import recognise
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.json_keys import may_repeat, repeated_key, repeated_sentence
 from object2vec.records import INPUTS, check_list, pack_lists
 from object2vec.serving.media_types import JSON, JSON_LINES, untyped_body
-from object2vec.serving.mistaken_bodies import mistake, mistaken_string
+from object2vec.serving.mistaken_bodies import IS_DOCUMENT, likeness, mistake, mistaken_string
 from object2vec.text import names, shown
 
 if TYPE_CHECKING:
@@ -29,6 +28,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _CHUNK_BYTES = 1 << 20
 _CHUNK_LINES = 1024
 _PIECE_ROWS = 256
+_IN_LIST = "instance {}, counting from 0".format
 
 
 class UnreadableBodyError(CustomerError):
@@ -134,7 +134,7 @@ def parse_lines(
         except orjson.JSONDecodeError as error:
             begins = first_line == 1 and not instances
             found = mistake(line) if begins else None
-            like = _likeness(lines) if begins and not found else ""
+            like = likeness(b"\n".join(lines[:_CHUNK_LINES])) if begins and not found else ""
             text = f"line {number} is not valid JSON: {_reason(error)}{like}"
             raise UnreadableBodyError(
                 f"The body {found} (line {number})." if found else text
@@ -145,12 +145,6 @@ def parse_lines(
         instances.append(instance)
         numbers.append(number)
     return group_instances(instances, hyperparameters, lambda i: f"line {numbers[i]}")
-
-
-def _likeness(lines: Sequence[bytes]) -> str:
-    """What an input is that is no JSON Lines from its beginning on."""
-    found = recognise(b"\n".join(lines[:_CHUNK_LINES]))
-    return "" if found is None else f"; this looks like {found.name}: {found.advice}"
 
 
 def read_requests(stream: BinaryIO, hyperparameters: Hyperparameters) -> Iterator[Request]:
@@ -210,7 +204,7 @@ def _arriving_lines(stream: BinaryIO) -> Iterator[list[bytes]]:
 def group_instances(
     instances: Sequence[Any],
     hyperparameters: Hyperparameters,
-    name: Callable[[int], str] = "instance {}, counting from 0".format,
+    name: Callable[[int], str] = _IN_LIST,
 ) -> Request:
     """Check instances and sort them into groups by the inputs that they hold.
 
@@ -236,9 +230,10 @@ def group_instances(
             raise CustomerError(f"An instance {found or text} ({name(position)})")
         held = ("in0" in instance, "in1" in instance)
         if held == (False, False):
+            hint = f"; this {IS_DOCUMENT}" if "instances" in instance and name != _IN_LIST else ""
             raise CustomerError(
                 "An instance must hold in0 and in1 for scores, or one of them for its embedding, "
-                f"found {shown(list(instance))} ({name(position)})"
+                f"found {shown(list(instance))}{hint} ({name(position)})"
             )
         positions.setdefault(held, []).append(position)
     groups = []
@@ -362,6 +357,8 @@ def _parse_json(data: bytes, hyperparameters: Hyperparameters) -> Request:
         document = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         found = mistake(data) or f"is not valid JSON: {_reason(error)}; {wanted}"
+        if not data.strip():
+            found = f"is empty; {wanted}"
         if untyped_body(data) == JSON_LINES:
             found = f"is JSON Lines, whose Content-Type is {JSON_LINES}; {wanted}"
         raise UnreadableBodyError(f"The body {found}.") from None

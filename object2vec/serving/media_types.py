@@ -100,7 +100,7 @@ def untyped_body(body: bytes) -> str:
         instance itself; else `JSON`, also for an object that is spread over lines.
     """
     begin = _skip_blanks(body, 0)
-    if _DOCUMENT.match(body, begin):
+    if is_document(body):
         return JSON
     end = body.find(b"\n", begin)
     line = body[begin:] if end < 0 else body[begin:end]
@@ -113,6 +113,11 @@ def untyped_body(body: bytes) -> str:
     follows = end >= 0 and _skip_blanks(body, end) < len(body)
     is_line = "instances" not in first and (follows or "in0" in first or "in1" in first)
     return JSON_LINES if is_line else JSON
+
+
+def is_document(body: bytes) -> bool:
+    """Whether a body, of which the beginning will do, is one object that opens with instances."""
+    return _DOCUMENT.match(body, _skip_blanks(body, 0)) is not None
 
 
 def _skip_blanks(body: bytes, start: int) -> int:

@@ -8,6 +8,14 @@ import re
 from collections.abc import Callable
 from typing import Any, Optional
 
+from object2vec.foreign_formats import ON_ONE_LINE, recognise
+from object2vec.serving.media_types import is_document
+
+#: Of a JSON document that was taken for JSON Lines; the rest of a sentence.
+IS_DOCUMENT = (
+    "is application/json, not application/jsonlines (predict: --content-type application/json)"
+)
+
 # A mistake shows at the beginning, however long the body is.
 _LOOKED_AT = 4096
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -36,6 +44,28 @@ def mistake(body: bytes) -> Optional[str]:
     if start.startswith(_BYTE_ORDER_MARK):
         start = start[len(_BYTE_ORDER_MARK) :].lstrip()
     return next((text for applies, text in _MISTAKES if applies(start)), None)
+
+
+def likeness(start: bytes) -> str:
+    """What a body is that is no JSON Lines from its beginning on.
+
+    Parameters
+    ----------
+    start : bytes
+        Its beginning.
+
+    Returns
+    -------
+    str
+        The rest of a sentence, with its semicolon; empty where it resembles nothing known.
+    """
+    if is_document(start):
+        return f"; this {IS_DOCUMENT}"
+    found = recognise(start)
+    if found is None:
+        return ""
+    hint = " (curl: --data-binary, not -d)" if found.name == ON_ONE_LINE else ""
+    return f"; this looks like {found.name}: {found.advice}{hint}"
 
 
 def mistaken_string(value: Any) -> Optional[str]:

@@ -40,6 +40,7 @@ public final class Guard extends ChannelInboundHandlerAdapter {
     private static final Logger ACCESS_LOG = LoggerFactory.getLogger("ACCESS_LOG");
     private static final int HEAD_BYTES = 16 << 10;
     private static final int LOGGED_SIGNS = 200;
+    private static final int LONGEST_METHOD = 20;
     private static final long LINGER_NANOS = TimeUnit.SECONDS.toNanos(10);
     private static final long LONGEST_LINGER_NANOS = TimeUnit.MINUTES.toNanos(5);
     private static final long LINGERED_NANOS = TimeUnit.DAYS.toNanos(365);
@@ -208,7 +209,7 @@ public final class Guard extends ChannelInboundHandlerAdapter {
         } else if (!(", " + allowed + ",").contains(", " + head.method + ",")) {
             throw new Refusal(
                     HttpResponseStatus.METHOD_NOT_ALLOWED,
-                    "This method is not answered here; the header Allow names those that are.",
+                    notAnswered(path, allowed),
                     "Allow",
                     allowed);
         } else if (path.equals(Front.INVOCATIONS)) {
@@ -216,6 +217,14 @@ public final class Guard extends ChannelInboundHandlerAdapter {
         } else {
             answer(front.information(path), !head.hasBody());
         }
+    }
+
+    private String notAnswered(String path, String allowed) {
+        // A token needs no escapes in JSON; OPTIONS tells, but answers nothing.
+        String method = head.method.length() > LONGEST_METHOD ? "This method" : head.method;
+        String others = allowed.replace(", OPTIONS", "");
+        String are = others.contains(", ") ? " are." : " is.";
+        return method + " is not answered at " + path + "; " + others.replace(", ", " and ") + are;
     }
 
     /** Check what can be checked before the body, and get ready for that. */
