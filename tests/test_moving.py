@@ -118,7 +118,7 @@ def train_on_ratings(
     given: dict[str, str], folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> str:
     """A training's log."""
-    # The SDK's own, which every container gets, are not the algorithm's.
+    # Narrow and short, so that it takes a second.
     small = {**given, "epochs": "1", "enc_dim": "8", "mlp_dim": "8"}
     (folder / "given.json").write_text(json.dumps(small))
     pairs = folder / "ratings.jsonl"
