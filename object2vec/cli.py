@@ -37,7 +37,8 @@ examples:
   object2vec demo                                        # a first look, in less than a minute
 
   # your own ratings, a line each: {"in0": [1], "in1": [50], "label": 5}
-  # says that person 1 gave film 50 five stars; numbers of people end at 943, of films at 1683
+  # says that person 1 gave film 50 five stars; people have the numbers 1 to 943, films 1 to 1682,
+  # and vocab_size is the highest number plus 1, or more
   object2vec train --train ratings.jsonl --model-dir model \\
       -p enc0_network=pooled_embedding -p enc0_max_seq_len=1 -p enc0_vocab_size=944 \\
       -p enc1_network=pooled_embedding -p enc1_max_seq_len=1 -p enc1_vocab_size=1684 \\
@@ -56,7 +57,7 @@ A file of hyperparameters is an object: {"enc0_max_seq_len": 50, "enc0_vocab_siz
 Training starts anew each time; its first epoch's model replaces an older one in the folder.
 
 examples:
-  object2vec train --train train.jsonl --validation dev.jsonl --model-dir model \\
+  object2vec train --train train.jsonl --validation validation.jsonl --model-dir model \\
       --hyperparameters hyperparameters.json -p epochs=5
   object2vec train --base /opt/ml
 

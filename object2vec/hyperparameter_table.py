@@ -304,7 +304,8 @@ _GENERAL = (
         default=AUTO, minimum=0, maximum=INT32_MAX,
     ),
     Hyperparameter(
-        "_num_kv_servers", "auto_integer", "Parameter servers of a job on several machines.",
+        "_num_kv_servers", "auto_integer",
+        "Accepted, without effect: a job runs on one machine.",
         default=AUTO, minimum=1, maximum=INT32_MAX,
     ),
     Hyperparameter(
@@ -315,7 +316,8 @@ _GENERAL = (
     ),
     Hyperparameter(
         "_seed", "integer",
-        "Seed of all random numbers; with the same one a CPU run on one thread repeats exactly.",
+        "Seed of all random numbers; with the same seed and number of threads a CPU run repeats "
+        "exactly.",
         default_text="drawn and logged", minimum=0, maximum=INT32_MAX,
     ),
 )  # fmt: skip

@@ -32,10 +32,11 @@ NOT_RUN = {
     "make ": "the targets take minutes; CI runs them (.ci/run)",
     "object2vec demo": "downloads; tests/test_demo.py runs it without",
     "pip install": "changes the environment; tests/test_packaging.py installs",
-    "python3 -m venv sdk": "installs the SageMaker SDK; tests/test_image.py does",
+    "python3 -m venv": "makes an environment; test_install.py and test_image.py do",
+    "curl -O": "downloads",
+    "python3 -m zipfile": "unpacks what was downloaded",
     "sdk/bin/python": "needs a Docker engine; tests/test_image.py runs it",
     "apt install": "changes the machine",
-    "export ": "is for the pip install that follows",
     "docker ": "needs a Docker engine; tests/test_image.py builds and runs the image",
     "base=": "needs a Docker engine",
     "account=": "needs an AWS account",
@@ -89,7 +90,7 @@ def fill(folder: Path, ratings: Ratings) -> None:
     """Write the files that the examples name."""
     for name in ("ratings", "train"):
         write_pairs(folder / f"{name}.jsonl", ratings.train)
-    for name in ("dev", "validation", "test", "pairs"):
+    for name in ("validation", "test", "pairs"):
         write_pairs(folder / f"{name}.jsonl", ratings.validation)
     (text,) = blocks((ROOT / "container/README.md").read_text(encoding="utf-8"), "json")
     (folder / "hyperparameters.json").write_text(text, encoding="utf-8")
@@ -176,6 +177,15 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
         shell.close()
 
 
+def first_scores(request: str, answer: str) -> list[float]:
+    """The scores of the first instance; JSON Lines have an answer for each line."""
+    if "jsonlines" not in request:
+        return json.loads(answer)["predictions"][0]["scores"]
+    lines = answer.splitlines()
+    assert len(lines) == len(RATINGS.validation)
+    return json.loads(lines[0])["scores"]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("source", [name for name in EXAMPLES if to_run(name)])
@@ -191,8 +201,7 @@ def test_the_examples_for_a_shell_run(source: str, shell: Shell, trained: Path) 
             shell.run(f"{SERVES} --model-dir model")
         answer = shell.run(command)
         if program == "curl":
-            scores = json.loads(answer)["predictions"][0]["scores"]
-            assert 0 < scores[0] < 6
+            assert 0 < first_scores(command, answer)[0] < 6
         if command.startswith("echo"):
             assert 0 < json.loads(answer)["scores"][0] < 6
 
@@ -205,6 +214,40 @@ def test_lines_of_data_are_sound() -> None:
     assert isinstance(pairs, PairDataset) and len(pairs) == len(found)
 
 
+def run_data_script(folder: Path, **environment: str) -> None:
+    """Run the README's script that makes files of pairs of MovieLens."""
+    script = blocks((ROOT / "README.md").read_text(encoding="utf-8"), "python")[0]
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=folder, env=clean_environment(environment), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def ratings_in(path: Path) -> list[list[int]]:
+    pairs = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    return [[*pair["in0"], *pair["in1"], pair["label"]] for pair in pairs]
+
+
+@pytest.mark.parametrize("unpacked", [False, True], ids=["OBJECT2VEC_DATA", "current folder"])
+def test_the_script_makes_files_of_all_ratings(
+    unpacked: bool, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OBJECT2VEC_DATA", str(data_dir))
+    ratings = load_ratings(print)
+    monkeypatch.delenv("OBJECT2VEC_DATA")
+    if unpacked:
+        (tmp_path / "ml-100k").symlink_to(data_dir.resolve() / "ml-100k")
+        run_data_script(tmp_path)
+    else:
+        run_data_script(tmp_path, OBJECT2VEC_DATA=str(data_dir.resolve()))
+    assert ratings_in(tmp_path / "train.jsonl") == ratings.train.tolist()
+    validation, test = (ratings_in(tmp_path / f"{name}.jsonl") for name in ("validation", "test"))
+    assert sorted(validation + test) == sorted(ratings.validation.tolist())
+    # each person has as many ratings in both
+    assert [row[0] for row in validation] == [row[0] for row in test]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_the_examples_that_train_are_good(
@@ -214,6 +257,7 @@ def test_the_examples_that_train_are_good(
     monkeypatch.setenv("OBJECT2VEC_DATA", str(data_dir))
     ratings = load_ratings(print)
     fill(tmp_path, ratings)
+    run_data_script(tmp_path, OBJECT2VEC_DATA=str(data_dir.resolve()))
     shell, best = Shell(tmp_path), min(baseline_errors(ratings).values())
     found = [
         command
@@ -225,11 +269,11 @@ def test_the_examples_that_train_are_good(
     truth = ratings.validation[:, 2]
     for command in found:
         shell.run(command)
-        lines = shell.run("object2vec predict --model-dir model --input dev.jsonl").splitlines()
+        lines = shell.run("object2vec predict --model-dir model --input pairs.jsonl").splitlines()
         scores = np.array([json.loads(line)["scores"][0] for line in lines])
         error = float(np.mean((scores - truth) ** 2))
         assert error < 0.9 * best, command
-    api = blocks((ROOT / "README.md").read_text(encoding="utf-8"), "python")[0]
+    api = blocks((ROOT / "README.md").read_text(encoding="utf-8"), "python")[1]
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     exec(api, names)  # the README's own text

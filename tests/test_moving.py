@@ -42,7 +42,13 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 
-BEFORE, AFTER, SDK, BOTO3, SDK_TUNING, BOTO3_TUNING, SDK_ALGORITHM = blocks("python")
+PYTHON = blocks("python")
+BEFORE, AFTER, SETTINGS, SDK, BOTO3, SDK_TUNING, BOTO3_TUNING, SDK_ALGORITHM = PYTHON
+# The page's pairs: ratings of films by people, with the highest numbers that there are.
+RATINGS = [
+    {"label": stars, "in0": [person], "in1": [film]}
+    for stars, person, film in [(5, 1, 1), (3, 943, 1682), (1, 20, 50), (4, 6, 1682)]
+]
 
 
 @pytest.fixture
@@ -91,8 +97,57 @@ def check_requests(aws: FakeAws, *created: str) -> None:
             assert broken_rules(operation, arguments) == []
 
 
-def test_the_lines_with_boto3(aws: FakeAws, folder: Path) -> None:
-    run_python(aws, folder, "-c", YOURS + AFTER + BOTO3 + BOTO3_TUNING)
+def check_jobs(aws: FakeAws, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the jobs were given trains on the page's ratings and logs what is tuned for."""
+    objectives = {metric["Name"]: metric["Regex"] for metric in metric_definitions()}
+    jobs = [(job["HyperParameters"], "") for job in aws.of("CreateTrainingJob")]
+    for tuning in aws.of("CreateHyperParameterTuningJob"):
+        config = tuning["HyperParameterTuningJobConfig"]
+        objective = config["HyperParameterTuningJobObjective"]["MetricName"]
+        given = dict(tuning["TrainingJobDefinition"]["StaticHyperParameters"])
+        for ranges in config["ParameterRanges"].values():
+            given.update({item["Name"]: item["MinValue"] for item in ranges})
+        jobs.append((given, objective))
+    assert jobs
+    for given, objective in jobs:
+        log = train_on_ratings(given, folder, capsys)
+        assert not objective or re.search(objectives[objective], log)
+
+
+def train_on_ratings(
+    given: dict[str, str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> str:
+    """A training's log."""
+    # Narrow and short, so that it takes a second.
+    small = {**given, "epochs": "1", "enc_dim": "8", "mlp_dim": "8"}
+    (folder / "given.json").write_text(json.dumps(small))
+    pairs = folder / "ratings.jsonl"
+    pairs.write_text("".join(json.dumps(pair) + "\n" for pair in RATINGS))
+    command = ["train", "--train", pairs, "--validation", pairs, "--model-dir", folder / "model"]
+    code = main(list(map(str, [*command, "--hyperparameters", folder / "given.json"])))
+    out = capsys.readouterr()
+    assert code == 0, out.err
+    return out.out + out.err
+
+
+def test_every_job_of_the_page_has_the_same_hyperparameters() -> None:
+    assert [block for block in PYTHON if "enc0_" in block] == [SETTINGS]
+    for block in (SDK, BOTO3, SDK_ALGORITHM):
+        assert "hyperparameters" in block
+    names: dict[str, Any] = {}
+    exec(SETTINGS, names)  # the page's own text
+    command = next(block for block in blocks("sh") if "--tuning-job" in block)
+    of_command = dict(re.findall(r"-p (\w+)=(\S+)", command))
+    searched = set(re.findall(r"--search (\w+)", command))
+    assert of_command == {
+        name: str(value) for name, value in names["hyperparameters"].items() if name not in searched
+    }
+
+
+def test_the_lines_with_boto3(
+    aws: FakeAws, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_python(aws, folder, "-c", YOURS + AFTER + SETTINGS + BOTO3 + BOTO3_TUNING)
     check_requests(aws, "CreateTrainingJob", "CreateModel", "CreateHyperParameterTuningJob")
     (training,) = aws.of("CreateTrainingJob")
     image = training["AlgorithmSpecification"]["TrainingImage"]
@@ -104,13 +159,17 @@ def test_the_lines_with_boto3(aws: FakeAws, folder: Path) -> None:
     definition = tuning["TrainingJobDefinition"]
     assert definition["AlgorithmSpecification"]["TrainingImage"] == image
     assert definition["InputDataConfig"] == training["InputDataConfig"]
+    check_jobs(aws, folder, capsys)
 
 
 @pytest.mark.image
-def test_the_lines_with_the_sdk(aws: FakeAws, folder: Path) -> None:
+def test_the_lines_with_the_sdk(
+    aws: FakeAws, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     new = '    metric_definitions=json.loads(Path("metrics.json").read_text()),  # new\n'
     assert new in SDK
-    before, after = BEFORE + SDK.replace(new, ""), AFTER + SDK + SDK_TUNING + SDK_ALGORITHM
+    before = BEFORE + SETTINGS + SDK.replace(new, "")
+    after = AFTER + SDK + SDK_TUNING + SDK_ALGORITHM
     aws.answers["DescribeAlgorithm"] = describe("repo/object2vec:1")
     program = NO_WAITING + YOURS + before + after
     run_python(aws, folder, "-c", program, python=SDK_PYTHON)
@@ -142,6 +201,7 @@ def test_the_lines_with_the_sdk(aws: FakeAws, folder: Path) -> None:
     for old, new in zip(created[: len(jobs)], created[len(jobs) :]):
         assert old.replace(BUILT_IN_IMAGE, image) == new
     assert sum(BUILT_IN_IMAGE in text for text in created) == 3
+    check_jobs(aws, folder, capsys)
 
 
 def plain(value: Any) -> Any:

@@ -41,7 +41,7 @@ def test_python_examples_run(tmp_path: Path, monkeypatch: Any, rng: Any) -> None
     monkeypatch.chdir(tmp_path)
     for name in ("train", "validation", "test"):
         write_ratings(tmp_path / f"{name}.jsonl", rng)
-    api, without_package = code_blocks("python")
+    api, without_package = code_blocks("python")[1:]
     names: dict[str, Any] = {}
     exec(api, names)  # the README's own text
     assert isinstance(names["model"], Object2Vec)
