@@ -82,6 +82,12 @@ def _look_below(folder: Path, root: Path, found: ChannelFiles, seen: set[str]) -
                 found.files.append(entry)
             else:
                 found.empty.append(str(entry.relative_to(root)))
+        else:
+            kind = "neither a file nor a folder" if entry.exists() else "a link to nothing"
+            raise CustomerError(
+                f"{named(entry)} is {kind}: each name in a channel must be that of a file of pairs "
+                "or of a folder of them"
+            )
 
 
 def log_passed_over(found: ChannelFiles, channel: str) -> None:

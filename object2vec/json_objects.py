@@ -40,8 +40,11 @@ def _parse(data: bytes, make_object: Any) -> Any:
         raise
     except RecursionError:
         raise ValueError("is broken JSON: its brackets are nested too deeply") from None
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         raise ValueError(f"is broken JSON: {error}") from None
+    except ValueError:
+        # Python converts no more than 4,300 digits
+        raise ValueError("holds a number of thousands of digits") from None
 
 
 class _Refused(ValueError):

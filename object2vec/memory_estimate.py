@@ -17,11 +17,12 @@ from object2vec.batching import bucket_widths
 from object2vec.errors import PlatformError
 from object2vec.hyperparameters import EncoderHyperparameters, Hyperparameters
 from object2vec.parameter_shapes import compared_width, parameter_shapes
-from object2vec.resources import available_memory
+from object2vec.resources import available_memory, give_back_freed_memory
 
 _NUMBER = 4  # bytes of a float32
 _PROGRAM = 300_000_000  # Python, NumPy and MXNet, and the scoring of a channel in parts
 _OF_PAIR = 48  # bytes of a pair in an epoch: its rows, its place in the order, its label
+_OF_DRAWN = 16  # bytes of a negative whose rows are drawn
 _OF_NUMBERED_TOKEN = 40  # bytes, while `negative_sampling.fingerprints` works
 
 # Copies of a parameter that an optimizer keeps.
@@ -98,6 +99,10 @@ class Estimate:
             counts. Where it does not tell what it has, nothing is refused.
         """
         there = available_memory()
+        if there is not None and self.least > there.bytes:
+            # what an earlier training of this process has freed
+            give_back_freed_memory()
+            there = available_memory()
         if there is None or self.least <= there.bytes:
             return
         largest = max(self._surest(), key=lambda part: part.least)
@@ -258,11 +263,20 @@ class _Job:
         )
         train = self._datasets[0]
         rate = self._settings.negative_sampling_rate
-        pairs = len(train) + rate * int(np.count_nonzero(train.labels))
-        size += _OF_PAIR * pairs
+        size += _OF_PAIR * len(train)
+        parts = [Part("data", size)]
         if rate:
-            size += _OF_NUMBERED_TOKEN * max(len(train.in0.tokens), len(train.in1.tokens))
-        return [Part("data", size)]
+            negatives = rate * int(np.count_nonzero(train.labels))
+            tokens = max(len(train.in0.tokens), len(train.in1.tokens))
+            parts.append(
+                Part(
+                    "the negatives of an epoch",
+                    _OF_PAIR * negatives + _OF_NUMBERED_TOKEN * tokens,
+                    _OF_DRAWN * negatives,
+                    "'negative_sampling_rate'",
+                )
+            )
+        return parts
 
     def _batch(self) -> list[Part]:
         if not self._datasets or not len(self._datasets[0]):

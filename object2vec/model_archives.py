@@ -53,8 +53,9 @@ def is_archive(path: PathLike) -> bool:
 class ModelArchive:
     """An open archive, all of whose members were looked at; it takes no more than a few megabytes.
 
-    A tar archive, gzipped or not, of regular files at its top or in one folder. What macOS adds to
-    them is passed over, and so is what does not belong to the model.
+    A tar archive, gzipped or not, with regular files at its top or in one folder. What does not
+    belong to the model is passed over, such as the files that macOS adds, or the folder ``code``
+    that the SageMaker SDK puts beside a model.
 
     Parameters
     ----------
@@ -76,6 +77,7 @@ class ModelArchive:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._folder = ""
         self.sizes: dict[str, int] = {}
         self.kept: dict[str, bytes] = {}
         try:
@@ -125,7 +127,7 @@ class ModelArchive:
             try:
                 self._check_space(sum(self.sizes[name] for name in names))
                 for member in self._members():
-                    if member.name not in names:
+                    if member.folder != self._folder or member.name not in names:
                         continue
                     if member.name in streams or member.size != self.sizes[member.name]:
                         self._refuse(_CHANGED)
@@ -141,25 +143,29 @@ class ModelArchive:
             yield streams
 
     def _look(self) -> None:
-        for position, member in enumerate(self._members()):
-            if position == _MOST_MEMBERS:
-                self._refuse(f"holds more than {_MOST_MEMBERS} files")
-            if member.name in self.sizes:
+        sizes: dict[str, dict[str, int]] = {}
+        kept: dict[str, dict[str, bytes]] = {}
+        for member in self._members():
+            of_folder = sizes.setdefault(member.folder, {})
+            if member.name in of_folder:
                 self._refuse(f"holds {quoted(member.name)} twice")
-            self.sizes[member.name] = member.size
-            if sum(self.sizes.values()) > _LARGEST_TOTAL:
-                self._refuse(f"says that it holds more than {_LARGEST_TOTAL} bytes")
+            of_folder[member.name] = member.size
             if member.name.startswith(_KEPT) and member.size <= _LARGEST_KEPT:
-                self.kept[member.name] = b"".join(member.blocks)
-                if len(self.kept) > _MOST_KEPT:
+                kept.setdefault(member.folder, {})[member.name] = b"".join(member.blocks)
+                if sum(map(len, kept.values())) > _MOST_KEPT:
                     self._refuse(f"holds more than {_MOST_KEPT} files of hyperparameters")
-        if MANIFEST not in self.kept:
-            if ORIGINAL_MODEL in self.sizes:
+        models = [folder for folder, contents in kept.items() if MANIFEST in contents]
+        if len(models) > 1:
+            self._refuse(f"holds a model in {quoted(models[0])} and one in {quoted(models[1])}")
+        if not models:
+            if any(ORIGINAL_MODEL in of_folder for of_folder in sizes.values()):
                 raise original_model(self._path / ORIGINAL_MODEL)
             self._refuse(f"holds no model: {MANIFEST} is missing or has more than a megabyte")
+        self._folder = models[0]
+        self.sizes, self.kept = sizes[self._folder], kept[self._folder]
 
     def _members(self) -> Iterator[_Member]:
-        """The files of the folder that the archive was made of, one after the other."""
+        """The files at the top and in folders there, one by one; all members are checked."""
         self._file.seek(0)
         head = self._file.read(8)
         for magic, packer in _FOREIGN.items():
@@ -169,19 +175,19 @@ class ModelArchive:
         packed = head.startswith(_GZIP)
         source = gzip.GzipFile(fileobj=self._file) if packed else self._file
         reader = _Reader(cast(BinaryIO, source))
-        folder: Optional[str] = None
+        count = total = 0
         with self._telling_damage(reader):
             tar = tarfile.TarFile(fileobj=reader, encoding="utf-8")  # type: ignore[arg-type]
             while (info := tar.next()) is not None:
-                where, name = self._place(info)
-                if name is None:
-                    continue
+                count, total = count + 1, total + info.size
+                if count > _MOST_MEMBERS:
+                    self._refuse(f"holds more than {_MOST_MEMBERS} members")
+                if total > _LARGEST_TOTAL:
+                    self._refuse(f"says that it holds more than {_LARGEST_TOTAL} bytes")
+                place = self._place(info)
                 blocks = self._blocks(reader, info.size)
-                if not name.startswith(_APPLE_DOUBLE):
-                    if folder not in (None, where):
-                        self._refuse(f"holds files in {quoted(folder)} and in {quoted(where)}")
-                    folder = where
-                    yield _Member(name, info.size, blocks)
+                if place is not None:
+                    yield _Member(*place, info.size, blocks)
                 for _ in blocks:
                     pass
 
@@ -201,21 +207,17 @@ class ModelArchive:
         except OSError as error:
             raise CustomerError(f"{self._path} cannot be read: {error.strerror}.") from None
 
-    def _place(self, info: tarfile.TarInfo) -> tuple[str, Optional[str]]:
-        """The folder and the name of a member, which for a folder is None."""
+    def _place(self, info: tarfile.TarInfo) -> Optional[tuple[str, str]]:
+        """The folder and the name of a member; None for what can be no file of a model."""
         parts = [part for part in info.name.split("/") if part not in ("", ".")]
         shown = quoted(info.name)
         if info.name.startswith("/") or ".." in parts:
             self._refuse(f"holds {shown}, which leads out of its folder")
         is_file = info.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not info.issparse()
-        if not is_file and not info.isdir():
+        if info.size < 0 or not (is_file or info.isdir()):
             self._refuse(f"holds {shown}, which is no regular file but a link, a device or a pipe")
-        if not is_file:
-            if len(parts) > 1:
-                self._refuse(f"holds the folder {shown} in a folder")
-            return "", None
-        if not 1 <= len(parts) <= 2 or info.size < 0:
-            self._refuse(f"holds {shown}, which is neither at its top nor in one folder")
+        if not is_file or not 1 <= len(parts) <= 2 or parts[-1].startswith(_APPLE_DOUBLE):
+            return None
         return "/".join(parts[:-1]), parts[-1]
 
     def _check_space(self, needed: int) -> None:
@@ -237,6 +239,7 @@ class ModelArchive:
 class _Member(NamedTuple):
     """A file in an archive; its blocks of bytes are to be read before the next member."""
 
+    folder: str
     name: str
     size: int
     blocks: Iterator[bytes]

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import gzip
 import logging
+import os
 from pathlib import Path
 
 import pytest
 
+from object2vec.channel_files import channel_files
 from object2vec.dataset import read_channel
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters import parse
@@ -115,3 +117,14 @@ def test_a_channel_without_a_pair_is_refused(
 def test_a_file_without_a_pair_is_refused(tmp_path: Path, content: bytes, found: str) -> None:
     path = write(tmp_path / "f.jsonl", content)
     assert f"The train channel holds no pair: {path} {found}; each" in sentence_of(path)
+
+
+@pytest.mark.parametrize("kind", ["a link to nothing", "neither a file nor a folder"])
+def test_what_cannot_be_read_is_not_passed_over(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("{}")
+    if kind == "a link to nothing":
+        (tmp_path / "b.jsonl").symlink_to("nowhere")
+    else:
+        os.mkfifo(tmp_path / "b.jsonl")
+    with pytest.raises(CustomerError, match=f"b.jsonl is {kind}: "):
+        channel_files(tmp_path, "train")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,10 +15,11 @@ import numpy as np
 import pytest
 from small_jobs import random_pairs, settings
 
-from object2vec import Object2Vec, cli, engine_type, resources
+from object2vec import Object2Vec, cli, engine_type, memory_estimate, resources
 from object2vec.errors import PlatformError
 from object2vec.hyperparameters import parse
 from object2vec.memory_estimate import Estimate, Part, estimate_memory, in_units
+from object2vec.resources import Memory
 
 PUBLISHED = json.loads(
     (Path(__file__).parent / "data" / "published_hyperparameters.json").read_text(encoding="utf-8")
@@ -143,6 +145,44 @@ def test_only_what_surely_cannot_fit_is_refused(memory: Any) -> None:
         estimate.check()
     memory(estimate.least + 1024)
     estimate.check()
+
+
+def test_negatives_count_and_are_named(memory: Any, rng: np.random.Generator) -> None:
+    memory(24e9)
+    given = settings(negative_sampling_rate=10**8)
+    with pytest.raises(PlatformError, match="lower 'negative_sampling_rate', or use"):
+        estimate_memory(given, [random_pairs(rng, 60)]).check()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another libc frees by itself")
+def test_what_an_earlier_training_has_freed_is_there_for_the_next(
+    memory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks too small for pages of their own, of which the last ones keep the others."""
+    program = (
+        "import ctypes\n"
+        "from object2vec.resources import give_back_freed_memory\n"
+        "def resident():\n"
+        "    return int(open('/proc/self/statm').read().split()[1]) * 4096\n"
+        "libc = ctypes.CDLL(None)\n"
+        "libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]\n"
+        "libc.free.argtypes = [ctypes.c_void_p]\n"
+        "blocks = [libc.malloc(60_000) for _ in range(4000)]\n"
+        "for block in blocks:\n"
+        "    ctypes.memset(block, 1, 60_000)\n"
+        "for block in blocks[:-1]:\n"
+        "    libc.free(block)\n"
+        "before = resident()\n"
+        "give_back_freed_memory()\n"
+        "print(before - resident())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert int(done.stdout) > 200e6, done.stderr
+    told = iter([NEEDED * 0.9, NEEDED * 1.1])
+    monkeypatch.setattr(
+        memory_estimate, "available_memory", lambda: Memory(int(next(told)), "this machine")
+    )
+    estimate_memory(settings(**BIG)).check()
 
 
 def test_where_the_memory_is_unknown_nothing_is_refused(

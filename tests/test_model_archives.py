@@ -119,6 +119,11 @@ def test_what_others_add_is_passed_over(folder: Path) -> None:
         entry("model/._model.json", b"apple"),
         entry("model/.parameters.0123456789ab.part", b"half"),
         entry("model/readme.txt", bytes(3 << 20)),
+        entry("code/inference.py", b"raise SystemExit"),
+        entry("code/model.txt", b"none"),
+        entry("model/.ipynb_checkpoints", b"", tarfile.DIRTYPE),
+        entry("model/.ipynb_checkpoints/model.json", b"{"),
+        entry("a/b/c/model.json", b"{"),
     ]
     assert scores(handmade(folder, *more, prefix="model/")) == scores(folder)
 
@@ -129,9 +134,8 @@ def test_what_others_add_is_passed_over(folder: Path) -> None:
         (entry("../evil"), "leads out"),
         (entry("/etc/evil"), "leads out"),
         (entry("a/../../evil"), "leads out"),
-        (entry("a/b/c"), "neither at its top nor in one folder"),
-        (entry("code/inference.py"), "holds files in '' and in 'code'"),
-        (entry("a/b", b"", tarfile.DIRTYPE), "in a folder"),
+        (entry("a/b/../../../c"), "leads out"),
+        (entry("code/link", b"", tarfile.SYMTYPE, linkname="/"), "a link, a device or a pipe"),
         (entry("link", b"", tarfile.SYMTYPE, linkname="model.json"), "a link, a device or a pipe"),
         (entry("link", b"", tarfile.LNKTYPE, linkname="model.json"), "a link, a device or a pipe"),
         (entry("._link", b"", tarfile.SYMTYPE, linkname="/"), "a link, a device or a pipe"),
@@ -140,7 +144,7 @@ def test_what_others_add_is_passed_over(folder: Path) -> None:
         (entry("odd", b"", b"Z"), "a link, a device or a pipe"),
         (entry("sparse", b"", pax_headers={"GNU.sparse.size": "9"}), "a link, a device or a pipe"),
         (entry("model.json"), "'model.json' twice"),
-        (entry("\x1b[2J\n" + "k" * 3000 + "/a/b"), "neither at its top nor in one folder"),
+        (entry("../\x1b[2J\n" + "k" * 3000 + "/a/b"), "leads out"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -149,11 +153,18 @@ def test_members_of_any_other_kind_are_refused(change: Write, words: str, folder
     assert words in text and "tar czf model.tar.gz -C model ." in text
 
 
-def test_too_many_or_too_large_members_are_refused(folder: Path) -> None:
-    many = [entry(f"file{number}", b"") for number in range(201)]
-    assert "more than 200 files" in refusal(handmade(folder, *many))
+def test_what_stands_beside_a_model_at_the_top_is_passed_over(folder: Path) -> None:
+    assert scores(handmade(folder, entry("code/inference.py", b"raise"))) == scores(folder)
+    two = handmade(folder, entry("other/model.json", b"{}"))
+    assert "holds a model in '' and one in 'other'" in refusal(two)
+
+
+@pytest.mark.parametrize("name", ["file", "._file", "a/b/c/file"])
+def test_too_many_or_too_large_members_are_refused(name: str, folder: Path) -> None:
+    many = [entry(f"{name}{number}", b"") for number in range(201)]
+    assert "more than 200 members" in refusal(handmade(folder, *many))
     with gzip.open(folder.parent / "model.tar.gz", "wb") as target:
-        info = tarfile.TarInfo("big")
+        info = tarfile.TarInfo(name)
         info.size = 40 << 30
         target.write(info.tobuf(tarfile.GNU_FORMAT))
     assert "more than 34359738368 bytes" in refusal(folder.parent / "model.tar.gz")
