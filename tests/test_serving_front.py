@@ -477,6 +477,26 @@ def test_refused_connections_make_room_before_one_that_is_kept_open(server: MmsS
         assert kept.recv(4096).startswith(b"HTTP/1.1 200 ")
 
 
+def test_half_sent_requests_make_room_before_one_whose_answer_took_long(server: MmsServer) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4096)), hard))
+    body = GOOD.encode()
+    request = POST + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    workers = server.wait_for_all_workers(2)
+    with contextlib.ExitStack() as stack:
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
+            stack.callback(os.kill, pid, signal.SIGCONT)
+        kept = stack.enter_context(connect(server, request))
+        half = [stack.enter_context(connect(server, POST)) for _ in range(950)]
+        for pid in workers:
+            os.kill(pid, signal.SIGCONT)
+        assert statuses(kept.recv(10_000)) == [200]
+        half += [stack.enter_context(connect(server, POST)) for _ in range(300)]
+        kept.sendall(request)
+        assert statuses(kept.recv(10_000)) == [200]
+
+
 def test_a_slow_upload_that_comes_on_is_waited_for(server: MmsServer) -> None:
     body = GOOD.encode().ljust(100_000)
     started = time.monotonic()

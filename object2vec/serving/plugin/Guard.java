@@ -493,9 +493,16 @@ public final class Guard extends ChannelInboundHandlerAdapter {
                 "The " + what + " of the request came too slowly.");
     }
 
-    /** When something last came in, for one that may be closed to make room; else the end of time. */
+    /**
+     * Since when a connection that may be closed to make room waits for more; the end of time for
+     * one that waits for its answer.
+     */
     long rank() {
         switch (state) {
+            case IDLE:
+            case HEAD:
+                // For an answer may have taken long, and a head may come in drops.
+                return since;
             case WAITING:
             case ANSWERING:
                 return Long.MAX_VALUE;
