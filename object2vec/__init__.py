@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Object2Vec on Apache MXNet: embeddings of pairs of objects, learned from their relation.
 
-Nothing heavy is imported with the package; ``Object2Vec`` is loaded when it is first asked for.
+Nothing is imported with the package: its names are loaded when they are first asked for. So
+``python -m object2vec`` takes the current folder off the path before anything is looked up there.
 
 >>> import object2vec
 >>> "Object2Vec" in object2vec.__all__
@@ -10,12 +11,13 @@ True
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
-from object2vec.errors import AlgorithmError, CustomerError, Object2VecError, PlatformError
 from object2vec.version import __version__
 
 if TYPE_CHECKING:
+    from object2vec.errors import AlgorithmError, CustomerError, Object2VecError, PlatformError
     from object2vec.estimator import Object2Vec
 
 __all__ = [
@@ -27,15 +29,17 @@ __all__ = [
     "__version__",
 ]
 
+_MODULES = {name: "errors" for name in __all__ if name.endswith("Error")}
+_MODULES["Object2Vec"] = "estimator"
+
 
 def __getattr__(name: str) -> Any:
-    if name == "Object2Vec":
-        from object2vec.estimator import Object2Vec
-
-        # Later look-ups find it here and do not come back.
-        globals()[name] = Object2Vec
-        return Object2Vec
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"object2vec.{_MODULES[name]}"), name)
+    # Later look-ups find it here and do not come back.
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

@@ -6,8 +6,6 @@ from __future__ import annotations
 import os
 import sys
 
-_EXIT_INTERRUPTED = 130  # as in cli.py, which is not imported yet
-
 
 def _leave_current_folder() -> None:
     """Take back that for ``-m`` Python puts the current folder in front of the path."""
@@ -38,8 +36,10 @@ def main() -> int:
     try:
         from object2vec import cli
     except KeyboardInterrupt:
+        from object2vec.errors import EXIT_INTERRUPTED
+
         print("Stopped.", file=sys.stderr)
-        return _EXIT_INTERRUPTED
+        return EXIT_INTERRUPTED
     code = cli.main(stop=stop)
     if stop is not None:
         stop.ignore()

@@ -13,13 +13,13 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Optional, Protocol, Union
+from typing import Any, BinaryIO, Optional, Protocol
 
 import numpy as np
 
 from object2vec.engine import one_at_a_time
 from object2vec.errors import CustomerError
-from object2vec.files import atomic_write, locked_folder
+from object2vec.files import PathLike, atomic_write, locked_folder
 from object2vec.hyperparameters import Hyperparameters
 from object2vec.manifest import FORMAT, FORMAT_VERSION, MANIFEST, Manifest
 from object2vec.model_files import PACKED, ModelFiles, read_model, read_packed
@@ -36,7 +36,6 @@ _OWN_FILE = re.compile(
     rf"|\.\.?{_STEM}(\.[0-9a-f]{{12}})?\.part(\.[0-9a-f]{{12}}\.tmp)?"
     r"|\.model\.json\.[0-9a-f]{12}\.tmp"
 )
-_PathLike = Union[str, os.PathLike]
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class LoadedModel:
 
 
 def save_model(
-    folder: _PathLike,
+    folder: PathLike,
     network: Object2VecNetwork,
     *,
     metrics: Optional[dict[str, Any]] = None,
@@ -285,7 +284,7 @@ def _sha256(stream: Stream) -> str:
 
 
 def load_model(
-    folder: _PathLike, context: Optional[Any] = None, expected_digest: Optional[str] = None
+    folder: PathLike, context: Optional[Any] = None, expected_digest: Optional[str] = None
 ) -> LoadedModel:
     """Read a model directory; whatever happens to it later, the model stays what it is.
 
@@ -343,7 +342,7 @@ def _loaded(files: ModelFiles, context: Optional[Any]) -> LoadedModel:
 
 
 def restore_parameters(
-    folder: _PathLike, network: Object2VecNetwork, expected_digest: Optional[str] = None
+    folder: PathLike, network: Object2VecNetwork, expected_digest: Optional[str] = None
 ) -> None:
     """Give a network, on all its devices, the parameters of a model directory.
 

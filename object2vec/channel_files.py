@@ -84,9 +84,11 @@ def _look_below(folder: Path, root: Path, found: ChannelFiles, seen: set[str]) -
                 found.empty.append(str(entry.relative_to(root)))
         else:
             kind = "neither a file nor a folder" if entry.exists() else "a link to nothing"
+            # SageMaker's other input mode gives pipes.
+            advice = "; the job's input mode must be File" if entry.is_fifo() else ""
             raise CustomerError(
                 f"{named(entry)} is {kind}: each name in a channel must be that of a file of pairs "
-                "or of a folder of them"
+                f"or of a folder of them{advice}"
             )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Optional
 
-from object2vec.errors import AlgorithmError, CustomerError, failure_text
+from object2vec.errors import EXIT_INTERRUPTED, AlgorithmError, CustomerError, failure_text
 from object2vec.text import bounded, named, quoted
 from object2vec.version import __version__
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from object2vec.training_job import Job
 
 BASE_VARIABLE = "OBJECT2VEC_BASE"
-EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 
 _MODEL_HELP = "a trained model: the folder that training wrote, or a model.tar.gz of it"

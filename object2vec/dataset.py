@@ -6,9 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import count, islice
-from typing import Any, Callable, Optional
-
-import numpy as np
+from typing import Any, Optional
 
 from object2vec.arrays import PairDataset, TokenLists
 from object2vec.channel_files import channel_files, log_passed_over, without_pair
@@ -24,7 +22,6 @@ from object2vec.records import (
     pack_checked,
     pack_lists,
     plain,
-    vocab_sentence,
 )
 from object2vec.text import named, names, quoted
 
@@ -33,7 +30,6 @@ __all__ = [
     "PairDataset",
     "TokenLists",
     "check_content_type",
-    "check_ids",
     "from_records",
     "read_channel",
     "token_lists",
@@ -145,28 +141,6 @@ def token_lists(values: Iterable[Any], name: str, vocab_size: int, max_len: int)
             check_list(row, name, vocab_size, partial(_instance, position))
         raise AlgorithmError("lists that pass each check alone cannot be packed together")
     return lists.truncate(max_len)
-
-
-def check_ids(lists: TokenLists, vocab_size: int, name: str, where: Callable[[int], str]) -> None:
-    """Raise a CustomerError for the first list with an id outside 0 … vocab_size-1.
-
-    Parameters
-    ----------
-    lists : TokenLists
-        The lists of one input.
-    vocab_size : int
-        Size of that input's vocabulary.
-    name : str
-        "in0" or "in1".
-    where : callable
-        Says where list ``i`` stands, such as "instance 3".
-    """
-    tokens = lists.tokens
-    if not len(tokens) or (tokens.min() >= 0 and tokens.max() < vocab_size):
-        return
-    first = int(np.argmax((tokens < 0) | (tokens >= vocab_size)))
-    row = int(np.searchsorted(lists.offsets, first, side="right")) - 1
-    raise CustomerError(f"{vocab_sentence(name, int(tokens[first]), vocab_size)} ({where(row)})")
 
 
 def check_content_type(content_type: Optional[str], channel: str) -> None:

@@ -8,7 +8,7 @@ import math
 
 from object2vec.logs import LOGGER_NAME
 
-logger = logging.getLogger(LOGGER_NAME)
+_logger = logging.getLogger(LOGGER_NAME)
 
 
 class EarlyStopping:
@@ -61,14 +61,14 @@ class EarlyStopping:
 
     def _judge(self, window: list[float], loss: float) -> None:
         lowest = min(window)
-        logger.info("patience losses: %s", window)
-        logger.info("min patience losses: %s", lowest)
-        logger.info("current loss: %s", loss)
-        logger.info("absolute loss difference: %s", abs(lowest - loss))
+        _logger.info("patience losses: %s", window)
+        _logger.info("min patience losses: %s", lowest)
+        _logger.info("current loss: %s", loss)
+        _logger.info("absolute loss difference: %s", abs(lowest - loss))
         if lowest - loss > self._tolerance:
             self._bad = 0
             return
         self._bad += 1
-        logger.info("Bad epoch: loss has not improved (enough). Bad count:%d", self._bad)
+        _logger.info("Bad epoch: loss has not improved (enough). Bad count:%d", self._bad)
         if self.should_stop:
-            logger.info("Bad epochs exceeded patience. Stopping training early!")
+            _logger.info("Bad epochs exceeded patience. Stopping training early!")

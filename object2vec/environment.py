@@ -37,7 +37,7 @@ _OTHER_NAMES = {
 _LEAST_LIKENESS = 0.8
 _CHANNEL_NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
 
-_LOGGER = logging.getLogger(LOGGER_NAME)
+_logger = logging.getLogger(LOGGER_NAME)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,6 @@ class Environment:
         self.data_dir = self.base / "input" / "data"
         self.model_dir = self.base / "model"
         self.output_dir = self.base / "output"
-        self.output_data_dir = self.output_dir / "data"
         self.failure_file = self.output_dir / "failure"
 
     def read_hyperparameters(self) -> dict[str, Any]:
@@ -186,7 +185,7 @@ class Environment:
             with atomic_write(self.failure_file) as stream:
                 stream.write(bounded(text, LONGEST_SENTENCE).encode())
         except OSError as error:
-            _LOGGER.error("Cannot write %s: %s", self.failure_file, error.strerror or error)
+            _logger.error("Cannot write %s: %s", self.failure_file, error.strerror or error)
 
 
 def meant_channel(name: str) -> Optional[str]:

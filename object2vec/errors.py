@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from object2vec.text import LONGEST_SENTENCE, bounded
 
+# What a shell says of a command that Ctrl-C has ended.
+EXIT_INTERRUPTED = 130
+
 
 class Object2VecError(Exception):
     """Base of all errors that this package raises on purpose.

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import gc
 import re
@@ -26,7 +27,6 @@ from object2vec.text import named
 # The objects that one block makes stay in the processor's cache; larger blocks are slower.
 BLOCK_BYTES = 1 << 17
 LONGEST_LINE = 1 << 28
-_BOM = b"\xef\xbb\xbf"
 # Stands between the lines of a block; a number that no file can foresee.
 _SEPARATOR = 1 << 60 | secrets.randbits(60)
 _JOINT = b",%d," % _SEPARATOR
@@ -71,8 +71,8 @@ def whole_lines(stream: BinaryIO, path: Path) -> Iterator[bytes]:
                 raise CustomerError(
                     f"{named(path)} is written in UTF-{width}; JSON Lines are UTF-8"
                 )
-            if data.startswith(_BOM):
-                data = data[len(_BOM) :]
+            if data.startswith(codecs.BOM_UTF8):
+                data = data[len(codecs.BOM_UTF8) :]
                 if not data:
                     continue
         end = data.rfind(b"\n") + 1

@@ -11,7 +11,7 @@ import numpy as np
 from object2vec.arrays import PairDataset, TokenLists
 from object2vec.logs import LOGGER_NAME
 
-logger = logging.getLogger(LOGGER_NAME)
+_logger = logging.getLogger(LOGGER_NAME)
 
 _DRAWS = 16  # how often a negative that hits a given positive pair is drawn again
 
@@ -103,7 +103,7 @@ class NegativeSampler:
             in1[taken] = rng.integers(rows, size=len(taken))
             taken = taken[self._is_positive(in0[taken], in1[taken])]
         if taken.size:
-            logger.warning(
+            _logger.warning(
                 "Negative sampling left out %d of %d negatives, because each of %d draws gave a "
                 "pair that is itself a positive one: the data holds almost every combination.",
                 len(taken),

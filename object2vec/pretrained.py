@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import gluonnlp
 
 _LARGEST_VOCABULARY = 1 << 28  # bytes, unpacked
-_LOGGER = logging.getLogger(LOGGER_NAME)
+_logger = logging.getLogger(LOGGER_NAME)
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +227,7 @@ def _leave_out(outside: Mapping[str, int], words: Mapping[str, int], path: Path,
             f"The vocabulary file {named(path)} holds only words whose ids are outside the token "
             f"table, such as {example}; {rule}"
         )
-    _LOGGER.warning(
+    _logger.warning(
         "Left out of the vocabulary %s: %s whose ids are outside the token table, such as %s; %s",
         named(path.name), counted(len(outside), "word"), example, rule,
     )  # fmt: skip
@@ -277,7 +277,7 @@ def _read_pretrained(
             f"{table.vectors} vectors{such if table.vectors else ''}"
             f"{f', and lines that were left out: {reasons}' if reasons else ''}"
         )
-    _LOGGER.info(
+    _logger.info(
         "enc%d: %d of %s of %s found in %s (%s of width %d); %s without one and %s without a word "
         "start at random",
         side, found, counted(len(words), "word"), source.vocab_file, path.name,
@@ -285,5 +285,5 @@ def _read_pretrained(
         counted(len(words) - found, "word"), counted(source.vocab_size - len(words), "id"),
     )  # fmt: skip
     if reasons:
-        _LOGGER.warning("Lines of %s that were left out: %s", path.name, reasons)
+        _logger.warning("Lines of %s that were left out: %s", path.name, reasons)
     return TokenVectors(table.matrix, table.known)

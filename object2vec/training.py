@@ -40,7 +40,7 @@ from object2vec.pretrained import Auxiliary
 from object2vec.training_log import JobStart, TrainingLog
 from object2vec.training_step import TrainingStep
 
-logger = logging.getLogger(LOGGER_NAME)
+_logger = logging.getLogger(LOGGER_NAME)
 
 _REPORT_EVERY = 100  # batches between two lines of progress
 _IN_FLIGHT = 2  # batches that MXNet's engine may have queued
@@ -165,7 +165,7 @@ class _Training:
         self._saved: Optional[str] = None  # the digest of the model in the folder
         if hyperparameters.seed is None:
             self._seed = secrets.randbits(31)
-            logger.info("Drew the seed %d; set '_seed' to it to repeat this run.", self._seed)
+            _logger.info("Drew the seed %d; set '_seed' to it to repeat this run.", self._seed)
         else:
             self._seed = hyperparameters.seed
         with one_at_a_time:
@@ -174,22 +174,22 @@ class _Training:
     def _build(self) -> None:
         settings, contexts = self._settings, self._contexts
         gpus = [context for context in contexts if context.device_type == "gpu"]
-        logger.info("Number of GPUs being used: %d", len(gpus))
-        logger.info("context %s", contexts)
+        _logger.info("Number of GPUs being used: %d", len(gpus))
+        _logger.info("context %s", contexts)
         mx.random.seed(self._seed)
         self._network = Object2VecNetwork(settings)
         self._network.initialize(contexts, self._auxiliary.vectors)
         self._network.hybridize()
         self._updates = ParameterUpdates(settings, self._network, contexts)
         self._step = TrainingStep(self._network, self._updates, contexts)
-        logger.info("Create Store: %s", self._updates.store)
+        _logger.info("Create Store: %s", self._updates.store)
         parameters = self._network.params
-        logger.info(
+        _logger.info(
             "fixed_param_names: %s",
             [name for name, value in parameters.items() if value.grad_req == "null"],
         )
-        logger.info("all params: %s", {name: value.shape for name, value in parameters.items()})
-        logger.info(
+        _logger.info("all params: %s", {name: value.shape for name, value in parameters.items()})
+        _logger.info(
             "Total params: %d", sum(int(np.prod(value.shape)) for value in parameters.values())
         )
         self._predictor = Predictor(self._network, contexts[0], self._auxiliary.vocabularies)
@@ -351,16 +351,18 @@ class _Training:
     def _restore_best(self, interrupted: bool) -> None:
         begun = time.time()
         if interrupted and not self._history:
-            logger.warning(
+            _logger.warning(
                 "Training was asked to stop before its first epoch ended: the model holds the "
                 "current weights and is marked as incomplete."
             )
             self._save(complete=False)
             return
         if interrupted:
-            logger.warning("Training was asked to stop: the best model so far is kept.")
+            _logger.warning("Training was asked to stop: the best model so far is kept.")
         best = self._stopping.best_epoch
-        logger.info("Best model based on epoch %d. Best loss: %.3f", best, self._stopping.best_loss)
+        _logger.info(
+            "Best model based on epoch %d. Best loss: %.3f", best, self._stopping.best_loss
+        )
         if interrupted or best < len(self._history) - 1:
             artifacts.restore_parameters(self._folder, self._network, self._saved)
         self._log.finalized(begun)

@@ -22,6 +22,7 @@ from object2vec.dataset import check_content_type, read_channel
 from object2vec.engine_type import choose_engine
 from object2vec.environment import Channel, Environment, meant_channel
 from object2vec.errors import (
+    EXIT_INTERRUPTED,
     AlgorithmError,
     CustomerError,
     Object2VecError,
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 
 DATA_CHANNELS = ("train", "validation", "test")
 AUXILIARY_CHANNEL = "auxiliary"
-EXIT_INTERRUPTED = 130
 
 _MEMORY_SIGNS = ("out of memory", "bad_alloc", "failed to allocate")
 _logger = logging.getLogger(LOGGER_NAME)

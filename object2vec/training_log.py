@@ -27,7 +27,7 @@ from object2vec.metrics import (
     throughput_metric_line,
 )
 
-logger = logging.getLogger(LOGGER_NAME)
+_logger = logging.getLogger(LOGGER_NAME)
 
 # What the last line tells besides, where there is any of it.
 _AT_THE_END = ("model.serialize.time", "model.score.time")
@@ -79,14 +79,14 @@ class TrainingLog:
 
     def buckets(self, buckets: list[Bucket]) -> None:
         """Say how the train channel is cut into batches."""
-        logger.info("use bucketing: %s", bool(self._settings.bucket_width))
-        logger.info(
+        _logger.info("use bucketing: %s", bool(self._settings.bucket_width))
+        _logger.info(
             "Total: %d samples in %d buckets",
             sum(bucket.samples for bucket in buckets),
             len(buckets),
         )
         for bucket in buckets:
-            logger.info(
+            _logger.info(
                 "Bucket of %s : %d samples in %d batches of %d",
                 bucket.widths if self._settings.bucket_width else "each batch's longest lists",
                 bucket.samples,
@@ -95,15 +95,15 @@ class TrainingLog:
             )
         rate = self._settings.negative_sampling_rate
         if rate:
-            logger.info("Negative sampling enabled with sampling rate %d", rate)
+            _logger.info("Negative sampling enabled with sampling rate %d", rate)
             if self._settings.is_regression or self._settings.num_classes > 2:
-                logger.warning(
+                _logger.warning(
                     "Negative sampling gives random pairs the label 0 and takes each given pair of "
                     "another label for a positive one: the model learns %s for unrelated pairs.",
                     "the number 0" if self._settings.is_regression else "class 0",
                 )
         else:
-            logger.info("Negative sampling not used")
+            _logger.info("Negative sampling not used")
 
     def initialized(self) -> None:
         """Mark the end of building the network."""
@@ -115,7 +115,7 @@ class TrainingLog:
         """Tell how far an epoch is."""
         seconds = max(time.time() - begun, 1e-9)
         records = self.counters.records_since_reset
-        logger.info(
+        _logger.info(
             "Epoch: %d, batches: %d, num_examples: %d, %.1f samples/sec, epoch time so far: %s",
             epoch,
             self.counters.batches_since_reset,
@@ -123,7 +123,7 @@ class TrainingLog:
             records / seconds,
             timedelta(seconds=seconds),
         )
-        logger.info("\tTraining metrics: %s", human_line(values))
+        _logger.info("\tTraining metrics: %s", human_line(values))
 
     def epoch_metrics(
         self,
@@ -133,18 +133,18 @@ class TrainingLog:
         validated: Optional[MetricAccumulator],
     ) -> None:
         """Tell an epoch's metrics, and the seconds of its training without the validation."""
-        logger.info("**************")
-        logger.info("Completed Epoch: %d, time taken: %s", epoch, timedelta(seconds=seconds))
+        _logger.info("**************")
+        _logger.info("Completed Epoch: %d, time taken: %s", epoch, timedelta(seconds=seconds))
         for split, title, accumulator in (
             ("train", "Training metrics:  ", trained),
             ("validation", "Validation metrics:", validated),
         ):
             if accumulator is not None:
                 values = accumulator.values()
-                logger.info("Epoch %d %s %s", epoch, title, human_line(values))
+                _logger.info("Epoch %d %s %s", epoch, title, human_line(values))
                 for line in quality_metric_lines(self._host, split, values, epoch):
-                    logger.info(line)
-        logger.info("**************")
+                    _logger.info(line)
+        _logger.info("**************")
 
     def epoch_end(
         self, epoch: int, begun: float, judging: float, ended: float, stopped_early: bool
@@ -163,16 +163,16 @@ class TrainingLog:
         """
         epochs = self._settings.epochs
         if stopped_early:
-            logger.info("Early stopping criterion met! Stopping training at epoch: %d", epoch)
+            _logger.info("Early stopping criterion met! Stopping training at epoch: %d", epoch)
         values = {"early_stop.time": ended - judging, "update.time": ended - begun}
         self._times(values, ended, {"epochs": epochs} if epoch == 0 else {})
         if stopped_early:
-            logger.info("Early stop condition met. Stopping training.")
+            _logger.info("Early stop condition met. Stopping training.")
         finished = stopped_early or epoch + 1 == epochs
-        logger.info(progress_metric_line(self._host, epoch + 1, epochs, finished=finished))
+        _logger.info(progress_metric_line(self._host, epoch + 1, epochs, finished=finished))
         self._records("training_data_iter", self.counters, begun, ended, epoch)
         rate = self.counters.records_since_reset / max(ended - begun, 1e-9)
-        logger.info(throughput_metric_line(self._host, rate))
+        _logger.info(throughput_metric_line(self._host, rate))
 
     @contextlib.contextmanager
     def measured(self, name: str) -> Iterator[None]:
@@ -207,14 +207,14 @@ class TrainingLog:
             Has counted the batches in which they were scored.
         """
         now, values = time.time(), scored.values()
-        logger.info("Finished scoring on %d examples.", scored.count)
-        logger.info("Test Metrics: %s", human_line(values))
+        _logger.info("Finished scoring on %d examples.", scored.count)
+        _logger.info("Test Metrics: %s", human_line(values))
         self._records("test_data_iter", counters, begun, now)
         for line in (
             *score_lines(self._host, values),
             *quality_metric_lines(self._host, "test", values),
         ):
-            logger.info(line)
+            _logger.info(line)
 
     def finished(self) -> None:
         """Tell how long it all took."""
@@ -244,7 +244,7 @@ class TrainingLog:
         if settings.optimizer == "adadelta":
             names.remove("learning_rate")  # it has no use there
         # significant digits, so that rounding turns no order around and hides no small loss
-        logger.warning(
+        _logger.warning(
             "The best %s loss, %.5g, is not below %.5g, which is %.0f %% of the loss of %s, %.5g: "
             "little or nothing was learnt with %s. Check these, and that the labels belong to "
             "their pairs.",
@@ -268,7 +268,7 @@ class TrainingLog:
         for name, value in seconds.items():
             every = value if isinstance(value, list) else [value]
             values[name] = [1000 * one for one in every]
-        logger.info(metrics_line(self._host, self._told, end, values))
+        _logger.info(metrics_line(self._host, self._told, end, values))
         self._told = end
 
     def _records(
@@ -279,4 +279,6 @@ class TrainingLog:
         end: float,
         epoch: Optional[int] = None,
     ) -> None:
-        logger.info(metrics_line(self._host, begun, end, counters.values(), epoch=epoch, meta=meta))
+        _logger.info(
+            metrics_line(self._host, begun, end, counters.values(), epoch=epoch, meta=meta)
+        )

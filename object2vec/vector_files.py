@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import io
 import shutil
@@ -31,7 +32,6 @@ from object2vec.vector_table import (
 
 _SNIFFED_BYTES = 1 << 20
 _LONGEST_LINE = 1 << 24
-_BOM = b"\xef\xbb\xbf"
 _OF_NUMBERS = b"0123456789.eE+- \t"
 _ZIP_MAGIC = b"PK\x03\x04"
 
@@ -78,7 +78,7 @@ def _width_of_text(head: bytes, path: Path) -> int:
             "for example with gensim: "
             "KeyedVectors.load_word2vec_format(name, binary=True).save_word2vec_format(new_name)"
         )
-    lines = head.removeprefix(_BOM).split(b"\n")
+    lines = head.removeprefix(codecs.BOM_UTF8).split(b"\n")
     if len(head) == _SNIFFED_BYTES and len(lines) > 1:
         lines.pop()
     counts = [len(line.split()) for line in lines]
@@ -102,7 +102,7 @@ def _read_text(stream: BinaryIO, path: Path, table: VectorTable) -> None:
             )
         line = raw.rstrip()
         if number == 0:
-            line = line.removeprefix(_BOM)
+            line = line.removeprefix(codecs.BOM_UTF8)
             if _is_header(line):
                 continue
         if line.count(b" ") == width:

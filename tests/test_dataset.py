@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from object2vec import hyperparameters as hp
 from object2vec import json_lines
 from object2vec.arrays import PairDataset, TokenLists
-from object2vec.dataset import check_ids, from_records, read_channel, token_lists
+from object2vec.dataset import from_records, read_channel, token_lists
 from object2vec.errors import CustomerError
 
 SOUND = b'{"label": 1, "in0": [6, 17], "in1": [16]}\n'
@@ -318,7 +318,7 @@ def test_a_channel_that_does_not_exist_is_refused(tmp_path: Path) -> None:
 def test_a_pipe_is_no_channel_and_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "train_0")
     assert "neither a file nor a folder" in sentence_of(tmp_path / "train_0", SOFTMAX)
-    assert "holds no pair" in sentence_of(tmp_path, SOFTMAX)
+    assert "the job's input mode must be File" in sentence_of(tmp_path, SOFTMAX)
 
 
 def test_a_wrong_content_type_is_refused_before_reading(tmp_path: Path) -> None:
@@ -444,18 +444,6 @@ def test_lists_to_embed_are_checked_and_cut() -> None:
 def test_bad_lists_to_embed_are_named(values: Any, sentence: str) -> None:
     with pytest.raises(CustomerError, match=sentence):
         token_lists(values, "in1", 5, 2)
-
-
-def test_ids_of_flat_lists_are_checked() -> None:
-    lists = TokenLists.from_lists([[1, 2], [], [0], [3, 7, 9], [8]])
-    check_ids(lists, 10, "in0", str)
-    check_ids(TokenLists.from_lists([]), 2, "in0", str)
-    with pytest.raises(CustomerError) as caught:
-        check_ids(lists, 7, "in0", lambda row: f"line {row}")
-    expected = 'Inconsistent vocab for in0 found. Vocab id "7" is not less than vocab_size=7'
-    assert str(caught.value) == f"{expected} (line 3)"
-    with pytest.raises(CustomerError, match=r"negative.*\(1\)"):
-        check_ids(TokenLists.from_lists([[0], [-1]]), 7, "in0", str)
 
 
 def test_reading_imports_neither_mxnet_nor_pandas() -> None:

@@ -34,7 +34,6 @@ def test_the_default_base_is_sagemakers() -> None:
     environment = Environment()
     assert str(environment.hyperparameters_file) == "/opt/ml/input/config/hyperparameters.json"
     assert str(environment.failure_file) == "/opt/ml/output/failure"
-    assert str(environment.output_data_dir) == "/opt/ml/output/data"
 
 
 def test_hyperparameters_come_as_the_file_has_them(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from object2vec.batching import pad
 from object2vec.encoder_inputs import Gradient
 from object2vec.mxnet_import import mx
 from object2vec.predictor import Predictor
+from object2vec.resources import give_back_freed_memory
 
 CPU = mx.cpu(0)
 ENCODERS = [
@@ -159,6 +160,7 @@ def test_no_memory_for_each_shape(encoder: str, rng: np.random.Generator) -> Non
                 vectors = network.embed(0, network.prepare(0, lists, width, CPU), CPU)
             vectors.backward()
         mx.nd.waitall()
+        give_back_freed_memory()
         resident = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
         sizes.append(int(resident) * resource.getpagesize() / 1e6)
     assert sizes[-1] - sizes[1] < 50, sizes

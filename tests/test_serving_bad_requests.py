@@ -45,7 +45,7 @@ def of(*instances: Any) -> str:
 
 REQUESTS = [
     # the body as a whole
-    Bad("empty body", "", 400, "The body is not valid JSON"),
+    Bad("empty body", "", 400, "The body is empty; application/json means"),
     Bad("no JSON", "hello", 400, 'application/json means {"instances": ['),
     Bad("cut off", '{"instances": [{"in0": [1', 400, "is not valid JSON"),
     Bad("trailing comma", '{"instances": [{"in0": [1]},]}', 400, "at character 28"),
@@ -110,7 +110,7 @@ REQUESTS = [
     Bad("a bad line", '{"in0": [1]}\n{"in0": [1}\n', 400, "line 2 is not valid", JSON_LINES),
     Bad("blank lines count", '\n\n{"in0": [1]}\n5', 400, "found 5 (line 4)", JSON_LINES),
     Bad("JSON sent as lines", '{\n"instances": []}', 400, "line 1 is not valid", JSON_LINES),
-    Bad("a document sent as line", of({"in0": [1]}), 400, '["instances"] (line 1)', JSON_LINES),
+    Bad("a document sent as line", of({"in0": [1]}), 400, "this is application/json", JSON_LINES),
     Bad("lines sent as JSON", '{"in0": [1]}\n{"in0": [2]}\n', 400, "is JSON Lines, whose"),
     Bad("a bad id in a line", '{"in1": [1, 99]}', 400, '"99" is not less than', JSON_LINES),
     Bad("far line", '{"in0": [1]}\n' * 200_000 + "x", 400, "line 200001 is not", JSON_LINES),

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import logging
-import os
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
+from object2vec.files import PathLike
 from object2vec.kvstore import count_gpus
 from object2vec.logs import LOGGER_NAME
 from object2vec.mxnet_import import mx
@@ -14,7 +14,6 @@ from object2vec.predictor import Predictor
 from object2vec.serving.model import Model
 
 _logger = logging.getLogger(LOGGER_NAME)
-_PathLike = Union[str, os.PathLike]
 
 
 class SplitModel:
@@ -33,7 +32,7 @@ class SplitModel:
 
 
 def load(
-    model_dir: _PathLike,
+    model_dir: PathLike,
     preferred_mode: Optional[str] = None,
     gpu: Optional[int] = None,
     *,
@@ -70,7 +69,7 @@ def load(
 
 
 def _split(
-    model_dir: _PathLike,
+    model_dir: PathLike,
     preferred_mode: str,
     device: Any,
     other: Any,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +24,6 @@ from object2vec.text import names, shown
 if TYPE_CHECKING:
     from object2vec.serving.model import Model
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # A chunk of a stream stays within both, so that memory does not grow with the input.
 _CHUNK_BYTES = 1 << 20
 _CHUNK_LINES = 1024
@@ -126,7 +126,7 @@ def parse_lines(
     numbers: list[int] = []
     for number, line in enumerate(lines, first_line):
         if number == 1:
-            line = line[len(_BYTE_ORDER_MARK) :] if line.startswith(_BYTE_ORDER_MARK) else line
+            line = line[len(codecs.BOM_UTF8) :] if line.startswith(codecs.BOM_UTF8) else line
         if not line.strip():
             continue
         try:
@@ -351,8 +351,8 @@ def _join_lists(blocks: Sequence[Optional[TokenLists]]) -> Optional[TokenLists]:
 
 def _parse_json(data: bytes, hyperparameters: Hyperparameters) -> Request:
     wanted = 'application/json means {"instances": [{"in0": [...], "in1": [...]}, ...]}'
-    if data.startswith(_BYTE_ORDER_MARK):
-        data = data[len(_BYTE_ORDER_MARK) :]
+    if data.startswith(codecs.BOM_UTF8):
+        data = data[len(codecs.BOM_UTF8) :]
     try:
         document = orjson.loads(data)
     except orjson.JSONDecodeError as error:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import re
 from collections.abc import Callable
 from typing import Any, Optional
@@ -18,7 +19,6 @@ IS_DOCUMENT = (
 
 # A mistake shows at the beginning, however long the body is.
 _LOOKED_AT = 4096
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BEGINS_AS_JSON = re.compile(rb'\s*[\[{]\s*(?:["{\[]|[\]}]\s*$)')
 _BASE64 = re.compile(rb"([A-Za-z0-9+/]{4,})(?:=|$)")
 # What such a decoder finds in JSON of ours.
@@ -41,8 +41,8 @@ def mistake(body: bytes) -> Optional[str]:
         error.
     """
     start = body[:_LOOKED_AT].lstrip()
-    if start.startswith(_BYTE_ORDER_MARK):
-        start = start[len(_BYTE_ORDER_MARK) :].lstrip()
+    if start.startswith(codecs.BOM_UTF8):
+        start = start[len(codecs.BOM_UTF8) :].lstrip()
     return next((text for applies, text in _MISTAKES if applies(start)), None)
 
 
@@ -98,7 +98,7 @@ def _is_base64(start: bytes) -> bool:
     # One sign alone says nothing.
     text = text[: len(text) - (len(text) % 4 == 1)]
     decoded = base64.b64decode(text + b"=" * (-len(text) % 4))
-    return _BEGINS_AS_JSON.match(decoded.removeprefix(_BYTE_ORDER_MARK)) is not None
+    return _BEGINS_AS_JSON.match(decoded.removeprefix(codecs.BOM_UTF8)) is not None
 
 
 def _was_decoded(start: bytes) -> bool:

@@ -10,7 +10,7 @@ import signal
 import sys
 import traceback
 from dataclasses import asdict, dataclass
-from typing import Optional, Union
+from typing import Optional
 
 from object2vec.errors import (
     AlgorithmError,
@@ -19,6 +19,7 @@ from object2vec.errors import (
     PlatformError,
     UnsoundModelError,
 )
+from object2vec.files import PathLike
 from object2vec.resources import memory_bytes
 from object2vec.serving.children import ending, run
 from object2vec.serving.isolation import prelude, python_command
@@ -29,7 +30,6 @@ _ERRORS = {
     for kind in (CustomerError, UnsoundModelError, AlgorithmError, PlatformError)
 }
 _PROGRAM = "from object2vec.serving.preflight import main\n\nsys.exit(main())"
-_PathLike = Union[str, "os.PathLike[str]"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Findings:
     digest: str = ""
 
 
-def check_model(model_dir: _PathLike, preferred_mode: Optional[str], stop: StopRequest) -> Findings:
+def check_model(model_dir: PathLike, preferred_mode: Optional[str], stop: StopRequest) -> Findings:
     """Load and run a model in a process of its own, so that none of it stays in this one.
 
     Raises
@@ -83,7 +83,7 @@ def check_model(model_dir: _PathLike, preferred_mode: Optional[str], stop: StopR
     return Findings(**answer)
 
 
-def _unanswered(model_dir: _PathLike, code: int) -> Object2VecError:
+def _unanswered(model_dir: PathLike, code: int) -> Object2VecError:
     what = f"The trial run of the model in {os.fspath(model_dir)} {ending(code)}"
     if code == -signal.SIGKILL:
         return PlatformError(

@@ -14,9 +14,10 @@ import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Optional, Union
+from typing import Optional
 
 from object2vec.errors import CustomerError, PlatformError
+from object2vec.files import PathLike
 from object2vec.logs import LOGGER_NAME
 from object2vec.resources import cores, memory_bytes
 from object2vec.serving import mms
@@ -30,7 +31,6 @@ from object2vec.serving.stopping import POLL_SECONDS, Stopped, StopRequest, note
 from object2vec.serving.worker import PID_FILE
 
 _logger = logging.getLogger(LOGGER_NAME)
-_PathLike = Union[str, "os.PathLike[str]"]
 
 LOOPBACK = "127.0.0.1"
 # How a server that listens everywhere is reached from its own machine.
@@ -45,7 +45,7 @@ _CACHE_BYTES = 512 * MEBIBYTE
 
 
 def serve(
-    model_dir: _PathLike,
+    model_dir: PathLike,
     *,
     host: str = LOOPBACK,
     port: Optional[int] = None,
@@ -107,7 +107,7 @@ def _check_workers(workers: int) -> int:
     return workers
 
 
-def _absolute(model_dir: _PathLike) -> Path:
+def _absolute(model_dir: PathLike) -> Path:
     try:
         return Path(model_dir).resolve()
     except (OSError, RuntimeError, ValueError) as error:
