@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -236,7 +237,8 @@ def test_whatever_bit_changes_the_error_is_ours(folder: Path, rng: np.random.Gen
         (b"", "is no archive of a model"),
         (b"hello", "is no archive of a model"),
         (b'{"format": "object2vec"}' * 99, "is no archive of a model"),
-        (bytes(10240), "holds no model: model.json is missing"),
+        # Python 3.9 takes zeros alone for no archive.
+        (bytes(10240), "holds no model: model.json is missing|is no archive of a model"),
         (gzip.compress(b"hello" * 300, mtime=0), "is no archive of a model"),
         (b"\x1f\x8bnonsense" * 100, "is damaged or cut off"),
         (b"BZh9" * 100, "was packed by bzip2"),
@@ -248,7 +250,7 @@ def test_whatever_bit_changes_the_error_is_ours(folder: Path, rng: np.random.Gen
 def test_what_is_no_archive_is_told(content: bytes, words: str, tmp_path: Path) -> None:
     (tmp_path / "model.tar.gz").write_bytes(content)
     text = refusal(tmp_path / "model.tar.gz")
-    assert words in text and "the folder that training wrote" in text
+    assert re.search(words, text) and "the folder that training wrote" in text
 
 
 def test_a_zip_is_told(folder: Path) -> None:
