@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import hashlib
 import io
@@ -13,7 +14,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Optional, Protocol
+from typing import Any, BinaryIO, Optional
 
 import numpy as np
 
@@ -137,36 +138,31 @@ def pack_model(
     return {MANIFEST: content, **target.contents}
 
 
-class _Target(Protocol):
+_Write = Callable[[BinaryIO], Any]
+_DigestOf = Callable[[Stream], str]
+
+
+class _Target(abc.ABC):
     """Where a model's files go; `files` is what the manifest says of them."""
 
-    files: dict[str, dict[str, Any]]
-    place: Path
+    def __init__(self, place: Path) -> None:
+        self.files: dict[str, dict[str, Any]] = {}
+        self.place = place
 
-    def add(
-        self,
-        stem: str,
-        ending: str,
-        write: Callable[[BinaryIO], Any],
-        digest_of: Callable[[Stream], str],
-    ) -> str:
+    @abc.abstractmethod
+    def add(self, stem: str, ending: str, write: _Write, digest_of: _DigestOf) -> str:
         """Take a file and give its name, which its content decides."""
 
+    def _list(self, stem: str, ending: str, size: int, digest: str) -> str:
+        name = f"{stem}-{digest[:12]}.{ending}"
+        self.files[name] = {"bytes": size, "sha256": digest}
+        return name
 
-class _Folder:
+
+class _Folder(_Target):
     """A folder: each file comes there whole."""
 
-    def __init__(self, folder: Path) -> None:
-        self.files: dict[str, dict[str, Any]] = {}
-        self.place = folder
-
-    def add(
-        self,
-        stem: str,
-        ending: str,
-        write: Callable[[BinaryIO], Any],
-        digest_of: Callable[[Stream], str],
-    ) -> str:
+    def add(self, stem: str, ending: str, write: _Write, digest_of: _DigestOf) -> str:
         # a name of its own, for file systems without locks
         part = self.place / f".{stem}.{secrets.token_hex(6)}.part"
         with atomic_write(part) as stream:
@@ -174,34 +170,25 @@ class _Folder:
         # what could not be loaded is not to replace what can
         with part.open("rb") as reader:
             digest = digest_of(reader)
-        name = f"{stem}-{digest[:12]}.{ending}"
+        name = self._list(stem, ending, part.stat().st_size, digest)
         os.replace(part, self.place / name)
-        self.files[name] = {"bytes": (self.place / name).stat().st_size, "sha256": digest}
         return name
 
 
-class _Memory:
+class _Memory(_Target):
     """The memory of this process, so that no temporary folder is needed."""
 
     def __init__(self) -> None:
-        self.files: dict[str, dict[str, Any]] = {}
+        super().__init__(PACKED)
         self.contents: dict[str, bytes] = {}
-        self.place = PACKED
 
-    def add(
-        self,
-        stem: str,
-        ending: str,
-        write: Callable[[BinaryIO], Any],
-        digest_of: Callable[[Stream], str],
-    ) -> str:
+    def add(self, stem: str, ending: str, write: _Write, digest_of: _DigestOf) -> str:
         stream = io.BytesIO()
         write(stream)
         stream.seek(0)
-        digest = digest_of(stream)
-        name = f"{stem}-{digest[:12]}.{ending}"
-        self.contents[name] = stream.getvalue()
-        self.files[name] = {"bytes": len(self.contents[name]), "sha256": digest}
+        content = stream.getvalue()
+        name = self._list(stem, ending, len(content), digest_of(stream))
+        self.contents[name] = content
         return name
 
 

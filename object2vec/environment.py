@@ -26,7 +26,6 @@ _INPUT_MODES = ("file", "fastfile")
 _DEFAULT_HOST = "algo-1"
 _LARGEST_FILE = 1 << 24
 _LONGEST_HOST = 253
-# As SageMaker allows them; a name becomes that of a folder.
 # Other common names, such as "training", which the SageMaker SDK gives a channel without a name.
 _OTHER_NAMES = {
     "train": re.compile(r"train|trn"),
@@ -35,6 +34,7 @@ _OTHER_NAMES = {
     "auxiliary": re.compile(r"aux"),
 }
 _LEAST_LIKENESS = 0.8
+# As SageMaker allows them; a name becomes that of a folder.
 _CHANNEL_NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
 
 _logger = logging.getLogger(LOGGER_NAME)

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 1 << 20
 _CHUNK_LINES = 1024
 _PIECE_ROWS = 256
-_IN_LIST = "instance {}, counting from 0".format
 
 
 class UnreadableBodyError(CustomerError):
@@ -126,7 +125,7 @@ def parse_lines(
     numbers: list[int] = []
     for number, line in enumerate(lines, first_line):
         if number == 1:
-            line = line[len(codecs.BOM_UTF8) :] if line.startswith(codecs.BOM_UTF8) else line
+            line = line.removeprefix(codecs.BOM_UTF8)
         if not line.strip():
             continue
         try:
@@ -144,7 +143,9 @@ def parse_lines(
             raise CustomerError(f"{repeated_sentence(repeated)} (line {number})")
         instances.append(instance)
         numbers.append(number)
-    return group_instances(instances, hyperparameters, lambda i: f"line {numbers[i]}")
+    return group_instances(
+        instances, hyperparameters, lambda i: f"line {numbers[i]}", f"; this {IS_DOCUMENT}"
+    )
 
 
 def read_requests(stream: BinaryIO, hyperparameters: Hyperparameters) -> Iterator[Request]:
@@ -204,7 +205,8 @@ def _arriving_lines(stream: BinaryIO) -> Iterator[list[bytes]]:
 def group_instances(
     instances: Sequence[Any],
     hyperparameters: Hyperparameters,
-    name: Callable[[int], str] = _IN_LIST,
+    name: Callable[[int], str] = "instance {}, counting from 0".format,
+    of_document: str = "",
 ) -> Request:
     """Check instances and sort them into groups by the inputs that they hold.
 
@@ -216,6 +218,8 @@ def group_instances(
         Of the model.
     name : callable
         Names the instance at a position, for error texts.
+    of_document : str
+        What the error adds of an instance that holds instances itself.
 
     Raises
     ------
@@ -230,7 +234,7 @@ def group_instances(
             raise CustomerError(f"An instance {found or text} ({name(position)})")
         held = ("in0" in instance, "in1" in instance)
         if held == (False, False):
-            hint = f"; this {IS_DOCUMENT}" if "instances" in instance and name != _IN_LIST else ""
+            hint = of_document if "instances" in instance else ""
             raise CustomerError(
                 "An instance must hold in0 and in1 for scores, or one of them for its embedding, "
                 f"found {shown(list(instance))}{hint} ({name(position)})"
@@ -351,8 +355,7 @@ def _join_lists(blocks: Sequence[Optional[TokenLists]]) -> Optional[TokenLists]:
 
 def _parse_json(data: bytes, hyperparameters: Hyperparameters) -> Request:
     wanted = 'application/json means {"instances": [{"in0": [...], "in1": [...]}, ...]}'
-    if data.startswith(codecs.BOM_UTF8):
-        data = data[len(codecs.BOM_UTF8) :]
+    data = data.removeprefix(codecs.BOM_UTF8)
     try:
         document = orjson.loads(data)
     except orjson.JSONDecodeError as error:

@@ -40,9 +40,7 @@ def mistake(body: bytes) -> Optional[str]:
         The rest of a sentence that begins with "The body"; None for bodies that merely hold an
         error.
     """
-    start = body[:_LOOKED_AT].lstrip()
-    if start.startswith(codecs.BOM_UTF8):
-        start = start[len(codecs.BOM_UTF8) :].lstrip()
+    start = body[:_LOOKED_AT].lstrip().removeprefix(codecs.BOM_UTF8).lstrip()
     return next((text for applies, text in _MISTAKES if applies(start)), None)
 
 
