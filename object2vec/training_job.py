@@ -10,7 +10,7 @@ import platform
 import signal
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -33,7 +33,7 @@ from object2vec.files import check_model_folder
 from object2vec.hyperparameters import HYPERPARAMETERS, Hyperparameters, parse
 from object2vec.logs import LOGGER_NAME
 from object2vec.manifest import refuse_original_model
-from object2vec.memory_estimate import estimate_memory
+from object2vec.memory_estimate import Estimate, estimate_memory
 from object2vec.stop_request import StoppedBeforeTraining, StopRequest
 from object2vec.text import counted, names
 from object2vec.training_log import JobStart
@@ -88,13 +88,15 @@ class Job:
 class Inputs:
     """All that a job has read and checked: nothing of it needs a network yet.
 
-    ``start`` says when it began, and how long its configuration took.
+    ``start`` says when it began, and how long its configuration took; ``memory`` is what the
+    training needs.
     """
 
     hyperparameters: Hyperparameters
-    datasets: Mapping[str, PairDataset] = field(default_factory=dict)
-    auxiliary: Optional[Auxiliary] = None
-    start: JobStart = field(default_factory=JobStart)
+    datasets: Mapping[str, PairDataset]
+    auxiliary: Optional[Auxiliary]
+    start: JobStart
+    memory: Estimate
 
 
 def job_from_environment(environment: Environment) -> Job:
@@ -152,8 +154,9 @@ def read_inputs(job: Job, begun: Optional[float] = None) -> Inputs:
     # the auxiliary channel may need MXNet
     choose_engine(hyperparameters)
     auxiliary = _read_auxiliary(job, hyperparameters)
-    estimate_memory(hyperparameters, list(datasets.values())).check()
-    return Inputs(hyperparameters, datasets, auxiliary, start)
+    memory = estimate_memory(hyperparameters, list(datasets.values()))
+    memory.check()
+    return Inputs(hyperparameters, datasets, auxiliary, start, memory)
 
 
 def run(
@@ -252,8 +255,7 @@ def summary(inputs: Inputs) -> str:
             f"{counted(len(data.in1.tokens), 'token')}{cut}, "
             f"{_labels(inputs.hyperparameters, data)}"
         )
-    lines.append(estimate_memory(inputs.hyperparameters, list(inputs.datasets.values())).line())
-    return "\n".join([*lines, "Hyperparameters and data are sound."])
+    return "\n".join([*lines, inputs.memory.line(), "Hyperparameters and data are sound."])
 
 
 def _labels(hyperparameters: Hyperparameters, data: PairDataset) -> str:
