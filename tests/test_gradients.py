@@ -167,7 +167,23 @@ def plain_steps(
 def trained_steps(
     given: dict[str, Any], rng: np.random.Generator, steps: int = 4
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], list[dict[str, np.ndarray]], set[int]]:
-    """Parameters before and after some steps, the gradients, and the rows that ids touched."""
+    """Parameters before and after some steps, the gradients, and the rows that ids touched.
+
+    Drawn again where a gradient nearly cancels with the decay, for adam's step then magnifies the
+    rounding of their sum by more than any bound.
+    """
+    decay = given.get("weight_decay", 0.0)
+    while True:
+        before, after, gradients, used = _trained_steps(given, rng, steps)
+        first = ((gradients[0][name] / 8, before[name]) for name in before)
+        sums = (np.abs(gradient + decay * values)[gradient != 0] for gradient, values in first)
+        if min(found.min(initial=1.0) for found in sums) > 1e-5:
+            return before, after, gradients, used
+
+
+def _trained_steps(
+    given: dict[str, Any], rng: np.random.Generator, steps: int
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], list[dict[str, np.ndarray]], set[int]]:
     hyperparameters = settings(enc0_network="pooled_embedding", mlp_activation="tanh", **given)
     network = random_network(hyperparameters, rng)
     network.hybridize()
@@ -224,13 +240,12 @@ def test_row_sparse_storage_moves_touched_rows_alone(
     expected = plain_steps(before, gradients, 8, plain)
     rows = sorted(used)
     others = sorted(set(range(VOCAB)) - used)
-    # where gradient and decay cancel, adam's step magnifies their rounding
     for name, value in expected.items():
         if name == "embed_0_weight":
             np.testing.assert_array_equal(after[name][others], before[name][others])
-            np.testing.assert_allclose(after[name][rows], value[rows], rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(after[name][rows], value[rows], rtol=1e-5, atol=1e-6)
         elif name != "embed_1_weight":
-            np.testing.assert_allclose(after[name], value, rtol=1e-5, atol=1e-5, err_msg=name)
+            np.testing.assert_allclose(after[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
 def test_row_sparse_moments_of_untouched_rows_stand_still(rng: np.random.Generator) -> None:
