@@ -48,7 +48,8 @@ NOT_RUN = {
 }
 RUN = ("object2vec ", "echo ", "curl ", "jq ")
 SERVES = "object2vec serve"
-RATINGS = generate(people=943, films=1682, ratings=3000)
+# Each person and each film is rated often enough that a model tells stars whatever its seed.
+RATINGS = generate(people=943, films=1682, ratings=20_000)
 
 
 def reason_not_to_run(command: str) -> str:
