@@ -169,19 +169,16 @@ class MmsServer:
         """Process ids of the Python workers that answer, or will."""
         parents = [process for process in self.processes() if _is_worker(process)]
         known = {process.pid for process in parents}
-        return sorted(
-            process.pid
-            for process in parents
-            if process.ppid() in known and process.status() != psutil.STATUS_ZOMBIE
-        )
+        found = []
+        for process in alive(parents):
+            with contextlib.suppress(psutil.NoSuchProcess):  # it may end meanwhile
+                if process.ppid() in known:
+                    found.append(process.pid)
+        return sorted(found)
 
     def workers(self) -> list[int]:
         """Process ids of the Python workers that load the model with MXNet, or have loaded it."""
-        return [
-            pid
-            for pid in self.loading_workers()
-            if "libmxnet" in Path(f"/proc/{pid}/maps").read_text()
-        ]
+        return [pid for pid in self.loading_workers() if "libmxnet" in _maps_of(pid)]
 
     def wait_for_all_workers(self, count: int, seconds: float = 60) -> list[int]:
         """Wait until all workers have loaded the model, as they then rest; their process ids."""
@@ -197,9 +194,12 @@ class MmsServer:
         return self.workers()
 
     @staticmethod
-    def _cpu_seconds(pid: int) -> float:
-        used = psutil.Process(pid).cpu_times()
-        return used.user + used.system
+    def _cpu_seconds(pid: int) -> Optional[float]:
+        """None for a process that ended meanwhile."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            used = psutil.Process(pid).cpu_times()
+            return used.user + used.system
+        return None
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Stop the server and return its exit code."""
@@ -218,39 +218,46 @@ def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
 
 
 @contextlib.contextmanager
-def serving(
-    model_dir: Path,
-    log: Path,
-    *,
-    workers: int = 1,
-    environment: Optional[Mapping[str, str]] = None,
-    prefix: tuple[str, ...] = (),
-    command: Sequence[str] = MODULE,
-    cwd: Path = ROOT,
-    host: str = "127.0.0.1",
-) -> Iterator[MmsServer]:
-    """A server that is ready, and stopped at the end."""
-    server = MmsServer(
-        model_dir,
-        log,
-        workers=workers,
-        environment=environment,
-        prefix=prefix,
-        command=command,
-        cwd=cwd,
-        host=host,
-    )
+def starting(model_dir: Path, log: Path, **options: Any) -> Iterator[MmsServer]:
+    """A server that may not be ready yet, with the options of `MmsServer`; killed if a test fails
+    before it ended."""
+    server = MmsServer(model_dir, log, **options)
     try:
-        server.wait_until_ready()
         yield server
     finally:
         if server.process.poll() is None:
-            server.stop()
+            _end(server)
+
+
+def _end(server: MmsServer) -> None:
+    processes = server.processes()
+    try:
+        server.stop()
+    except subprocess.TimeoutExpired:
+        for process in alive(processes):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        server.process.wait()
+
+
+@contextlib.contextmanager
+def serving(model_dir: Path, log: Path, **options: Any) -> Iterator[MmsServer]:
+    """A server that is ready, with the options of `MmsServer`, and stopped at the end."""
+    with starting(model_dir, log, **options) as server:
+        server.wait_until_ready()
+        yield server
 
 
 def command_of(process: psutil.Process) -> str:
     with contextlib.suppress(psutil.Error):
         return " ".join(process.cmdline())
+    return ""
+
+
+def _maps_of(pid: int) -> str:
+    """The files that a process has mapped; nothing of one that ended."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/maps").read_text()
     return ""
 
 

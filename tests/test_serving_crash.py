@@ -212,9 +212,7 @@ def test_however_the_server_ends_no_process_is_left(
 def test_the_whole_group_gets_ctrl_c_and_a_second_one_does_not_break_the_stop(
     model_dir: Path, tmp_path: Path
 ) -> None:
-    server = MmsServer(model_dir, tmp_path / "log")
-    try:
-        server.wait_until_ready()
+    with mms_server.serving(model_dir, tmp_path / "log") as server:
         processes = server.processes()
         server.process.send_signal(signal.SIGINT)
         time.sleep(0.05)
@@ -222,17 +220,14 @@ def test_the_whole_group_gets_ctrl_c_and_a_second_one_does_not_break_the_stop(
             server.process.send_signal(signal.SIGINT)
         assert server.process.wait(20) == 130
         mms_server.wait_for(lambda: not mms_server.alive(processes), 5, "all processes gone")
-    finally:
-        if server.process.poll() is None:
-            server.stop(signal.SIGKILL)
 
 
 def test_a_stop_during_the_start_leaves_nothing(model_dir: Path, tmp_path: Path) -> None:
     for delay in (0.3, 1.5):
-        server = MmsServer(model_dir, tmp_path / "log")
-        time.sleep(delay)
-        processes = server.processes()
-        code = server.stop()
+        with mms_server.starting(model_dir, tmp_path / "log") as server:
+            time.sleep(delay)
+            processes = server.processes()
+            code = server.stop()
         assert code in (0, -signal.SIGTERM)  # the latter before the handler is in place
         mms_server.wait_for(lambda found=processes: not mms_server.alive(found), 5, "all gone")
 
@@ -349,21 +344,20 @@ def test_a_taken_port_does_not_start(model_dir: Path) -> None:
 def test_workers_that_cannot_load_end_the_start(model_dir: Path, tmp_path: Path) -> None:
     # The trial run is done with the folder as it is; the workers find it damaged.
     folder = copy_of(model_dir, tmp_path)
-    server = MmsServer(folder, tmp_path / "log", environment={"SAGEMAKER_STARTUP_TIMEOUT": "12"})
+    limit = {"SAGEMAKER_STARTUP_TIMEOUT": "12"}
+    with mms_server.starting(folder, tmp_path / "log", environment=limit) as server:
 
-    def java_runs() -> bool:
-        return any(
-            "ModelServer" in " ".join(p.cmdline()) for p in mms_server.alive(server.processes())
-        )
+        def java_runs() -> bool:
+            return any("ModelServer" in mms_server.command_of(p) for p in server.processes())
 
-    mms_server.wait_for(java_runs, 60, "the start of Java")
-    (folder / "model.json").unlink()
-    processes = server.processes()
-    assert server.process.wait(60) == 3
-    text = server.log.read_text()
-    assert "No worker was ready after 12 seconds" in text
-    assert "holds no model" in text
-    mms_server.wait_for(lambda: not mms_server.alive(processes), 5, "all processes gone")
+        mms_server.wait_for(java_runs, 60, "the start of Java")
+        (folder / "model.json").unlink()
+        processes = server.processes()
+        assert server.process.wait(60) == 3
+        text = server.log.read_text()
+        assert "No worker was ready after 12 seconds" in text
+        assert "holds no model" in text
+        mms_server.wait_for(lambda: not mms_server.alive(processes), 5, "all processes gone")
 
 
 def _can_mount() -> bool:
@@ -419,17 +413,13 @@ def test_a_server_that_finds_no_place_for_its_library_is_refused(
     installed = native_library.INSTALLED
     installed.mkdir(exist_ok=True)
     folders = dict.fromkeys(("TMPDIR", "HOME", "XDG_CACHE_HOME"), str(noexec))
-    server = MmsServer(
+    with mms_server.starting(
         model_dir,
         tmp_path / "log",
         environment=folders,
         prefix=(*WITHOUT_PROGRAMS, str(noexec), str(installed), "--"),
-    )
-    try:
+    ) as server:
         assert server.process.wait(60) == 3
-    finally:
-        if server.process.poll() is None:
-            server.stop(signal.SIGKILL)
     (line,) = server.log.read_text().splitlines()
     assert "Platform Error: libnetty_transport_native_epoll_" in line and "noexec" in line
     for folder in (noexec / "object2vec", installed):

@@ -14,7 +14,6 @@ from typing import Any
 import mms_server
 import pytest
 import serving_models
-from mms_server import MmsServer
 
 pytestmark = pytest.mark.slow
 
@@ -81,11 +80,8 @@ def test_signals_at_random_moments_end_the_server_and_leave_nothing(
     model_dir: Path, tmp_path: Path, seed: int
 ) -> None:
     moments = random.Random(seed)
-    servers: list[MmsServer] = []
-    try:
-        for number in range(6):
-            server = MmsServer(model_dir, tmp_path / f"log{number}")
-            servers.append(server)
+    for number in range(6):
+        with mms_server.starting(model_dir, tmp_path / f"log{number}") as server:
             if number == 0:
                 server.wait_until_ready()
             time.sleep(moments.uniform(0, 5))
@@ -101,10 +97,6 @@ def test_signals_at_random_moments_end_the_server_and_leave_nothing(
             mms_server.wait_for(
                 lambda found=processes: not mms_server.alive(found), 10, "all processes gone"
             )
-    finally:
-        for server in servers:
-            if server.process.poll() is None:
-                server.stop(signal.SIGKILL)
 
 
 def test_ctrl_c_stays_ignored_in_the_background_and_sigterm_ends_it(
@@ -112,18 +104,13 @@ def test_ctrl_c_stays_ignored_in_the_background_and_sigterm_ends_it(
 ) -> None:
     # What a shell does with `command &`.
     shell = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
-    server = MmsServer(model_dir, tmp_path / "log", prefix=shell)
-    try:
-        server.wait_until_ready()
+    with mms_server.serving(model_dir, tmp_path / "log", prefix=shell) as server:
         server.process.send_signal(signal.SIGINT)
         time.sleep(0.5)
         assert server.ping() == 200
         processes = server.processes()
         assert server.stop() == 0
         mms_server.wait_for(lambda: not mms_server.alive(processes), 10, "all processes gone")
-    finally:
-        if server.process.poll() is None:
-            server.stop(signal.SIGKILL)
 
 
 def test_a_signal_after_the_end_does_not_change_the_exit_code() -> None:

@@ -144,21 +144,20 @@ def test_a_server_without_a_current_folder_answers_from_the_model_it_was_started
 def test_a_wrong_variable_is_named(
     model_dir: Path, tmp_path: Path, environment: dict[str, str], exit_code: int, part: str
 ) -> None:
-    server = MmsServer(model_dir, tmp_path / "log", environment=environment)
-    assert server.process.wait(60) == exit_code
+    with mms_server.starting(model_dir, tmp_path / "log", environment=environment) as server:
+        assert server.process.wait(60) == exit_code
     (line,) = server.log.read_text().splitlines()
     assert part in line
 
 
 def test_a_killed_trial_run_is_told_as_what_was_seen(model_dir: Path, tmp_path: Path) -> None:
-    server = MmsServer(model_dir, tmp_path / "log")
-
     def trial() -> Any:
         found = [p for p in server.processes() if "serving.preflight" in mms_server.command_of(p)]
         return found[0] if found else None
 
-    mms_server.wait_for(trial, 60, "the trial run").kill()
-    assert server.process.wait(60) == 3
+    with mms_server.starting(model_dir, tmp_path / "log") as server:
+        mms_server.wait_for(trial, 60, "the trial run").kill()
+        assert server.process.wait(60) == 3
     (line,) = server.log.read_text().splitlines()
     assert "ended by the signal SIGKILL" in line and "MB are free now" in line
 
