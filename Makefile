@@ -17,7 +17,7 @@ JOBS ?= 2
 # More options for pytest, for example ARGS='-k early_stopping -x'.
 ARGS ?=
 
-C_FILES := $(wildcard object2vec/*.[ch] tests/sanitized/*.c)
+C_FILES := $(wildcard object2vec/compiled/src/*.[ch] tests/sanitized/*.c)
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 STAMP := $(VENV)/.installed
@@ -84,7 +84,7 @@ format: $(STAMP) ## Put the code into its layout
 	$(BIN)/clang-format -i $(C_FILES)
 
 clean: ## Remove the environment and everything that was generated
-	rm -rf $(VENV) build dist *.egg-info object2vec/*.so .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info object2vec/compiled/*.so .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A PYTHON= that differs from the one in the environment asks for a new environment.
@@ -94,6 +94,6 @@ $(STAMP): FORCE
 endif
 endif
 
-$(STAMP): setup.py object2vec/version.py $(wildcard object2vec/*.[ch] requirements/venv.sh)
+$(STAMP): setup.py object2vec/version.py $(wildcard object2vec/compiled/src/*.[ch] requirements/venv.sh)
 	requirements/venv.sh $(VENV) $(PYTHON)
 	@touch $(STAMP)

@@ -52,10 +52,11 @@ EXTRAS_REQUIRE = {
     ],
 }
 
-CPU_KERNELS = Extension(
-    "object2vec._cpu_kernels",
-    sorted(str(path.relative_to(HERE)) for path in (HERE / "object2vec").glob("cpu_*.c")),
-    depends=[str(path.relative_to(HERE)) for path in (HERE / "object2vec").glob("cpu_*.h")],
+SOURCES = HERE / "object2vec" / "compiled" / "src"
+KERNELS = Extension(
+    "object2vec.compiled._kernels",
+    sorted(str(path.relative_to(HERE)) for path in SOURCES.glob("*.c")),
+    depends=[str(path.relative_to(HERE)) for path in SOURCES.glob("*.h")],
     # sqrtf needs no errno, and only without it and without traps is it a vector instruction;
     # vectors are handed to inlined functions alone, so that no ABI matters (psabi)
     extra_compile_args=[
@@ -86,7 +87,7 @@ setup(
         "object2vec": ["py.typed"],
         "object2vec.serving.plugin": ["*.java", "front.jar"],
     },
-    ext_modules=[CPU_KERNELS],
+    ext_modules=[KERNELS],
     options={"bdist_wheel": {"py_limited_api": "cp39"}},
     python_requires=">=3.9,<3.13",
     install_requires=INSTALL_REQUIRES,

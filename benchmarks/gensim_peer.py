@@ -15,7 +15,7 @@ from typing import Any
 from gensim.models import Doc2Vec, Word2Vec
 
 from benchmarks.workloads import Turn
-from object2vec.hyperparameters import Hyperparameters
+from object2vec.hyperparameters.checked import Hyperparameters
 
 VARIANTS = ("gensim doc2vec", "gensim word2vec")
 

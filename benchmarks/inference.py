@@ -22,9 +22,9 @@ import numpy as np
 
 from benchmarks.turns import Measured, Process, serve_turns, summary, take_turns
 from benchmarks.workloads import SEED, Workload, find
-from object2vec.arrays import PairDataset
-from object2vec.engine_type import choose_engine
-from object2vec.hyperparameters import Hyperparameters
+from object2vec.backend.engine_type import choose_engine
+from object2vec.data.arrays import PairDataset
+from object2vec.hyperparameters.checked import Hyperparameters
 
 WORKLOADS = {"pooled": "W1", "hcnn": "W3-512-256", "bilstm": "W4-512-256"}
 MANY = 1_000
@@ -203,9 +203,9 @@ def _ask(predictor: Any, what: str, pairs: PairDataset, size: int, number: int) 
 
 def _ours(settings: Hyperparameters, weights: Path) -> Any:
     choose_engine()
-    from object2vec.mxnet_import import mx
-    from object2vec.network import Object2VecNetwork
-    from object2vec.predictor import Predictor
+    from object2vec.backend.mxnet_import import mx
+    from object2vec.inference.predictor import Predictor
+    from object2vec.model.network import Object2VecNetwork
 
     mx.random.seed(SEED)
     network = Object2VecNetwork(settings)

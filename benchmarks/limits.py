@@ -18,10 +18,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from object2vec.arrays import TokenLists
-from object2vec.batching import Batch
-from object2vec.hyperparameters import EncoderHyperparameters, Hyperparameters
-from object2vec.mxnet_import import mx
+from object2vec.backend.mxnet_import import mx
+from object2vec.data.arrays import TokenLists
+from object2vec.data.batching import Batch
+from object2vec.hyperparameters.checked import EncoderHyperparameters, Hyperparameters
 
 _SIDE = 2048  # of the matrices
 _COPIED = 1 << 28  # bytes that a copy reads

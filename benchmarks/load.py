@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.turns import Process, serve_turns, summary, take_turns
-from object2vec.dataset import read_channel
-from object2vec.hyperparameters import parse
+from object2vec.data.dataset import read_channel
+from object2vec.hyperparameters.checked import parse
 
 _BLOCK = 10_000
 # Rows, vocabulary sizes and token counts: MovieLens ratings, and texts of 18 and 210 tokens.

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.workloads import Turn
-from object2vec.hyperparameters import Hyperparameters
-from object2vec.mxnet_import import mx
-from object2vec.pretrained import Auxiliary
-from object2vec.training import _Training
-from object2vec.training_log import TrainingLog
+from object2vec.backend.mxnet_import import mx
+from object2vec.hyperparameters.checked import Hyperparameters
+from object2vec.pretrained.auxiliary import Auxiliary
+from object2vec.training.loop import _Training
+from object2vec.training.training_log import TrainingLog
 
 
 class Contestant:
-    """Trains with `object2vec.training`.
+    """Trains with `object2vec.training.loop`.
 
     Parameters
     ----------

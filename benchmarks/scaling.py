@@ -15,8 +15,8 @@ import numpy as np
 
 from benchmarks.turns import Process, serve_turns, summary, take_turns
 from benchmarks.workloads import SEED, Turn, find
-from object2vec.arrays import PairDataset
-from object2vec.engine_type import choose_engine
+from object2vec.backend.engine_type import choose_engine
+from object2vec.data.arrays import PairDataset
 
 _BLOCK = 100_000
 

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from object2vec import Object2Vec
-from object2vec.engine_type import choose_engine
+from object2vec.backend.engine_type import choose_engine
 from object2vec.resources import cores
 from object2vec.serving.replies import reply_to
 from object2vec.serving.settings import Settings
@@ -96,7 +96,7 @@ def _body(instances: list[dict[str, list[int]]]) -> bytes:
 
 
 def _in_process(model_dir: Path) -> Callable[[], Any]:
-    from object2vec.predictor import Predictor
+    from object2vec.inference.predictor import Predictor
 
     predictor = Predictor.load(model_dir)
     settings = Settings()
@@ -162,7 +162,7 @@ def _model_server(model_dir: Path, port: int, log: Path) -> Any:
 
 
 def _torch_service(model_dir: Path, port: int, folder: Path) -> Any:
-    from object2vec.predictor import Predictor
+    from object2vec.inference.predictor import Predictor
 
     network = Predictor.load(model_dir).network
     weights = {name: value.data().asnumpy() for name, value in network.params.items()}

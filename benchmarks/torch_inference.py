@@ -13,9 +13,9 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks.torch_networks import Loss, encoder_of, fill
-from object2vec.arrays import TokenLists
-from object2vec.batching import pad, widest
-from object2vec.hyperparameters import Hyperparameters
+from object2vec.data.arrays import TokenLists
+from object2vec.data.batching import pad, widest
+from object2vec.hyperparameters.checked import Hyperparameters
 
 _RUN = 128  # lists that are padded to one length
 
@@ -54,7 +54,7 @@ def variants(settings: Hyperparameters) -> list[str]:
 
 
 class Predictor:
-    """Answers as ``object2vec.predictor.Predictor`` does.
+    """Answers as ``object2vec.inference.predictor.Predictor`` does.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from object2vec.hyperparameters import EncoderHyperparameters, Hyperparameters
+from object2vec.hyperparameters.checked import EncoderHyperparameters, Hyperparameters
 
 _ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh}
 

@@ -17,11 +17,11 @@ from torch.nn import functional
 
 from benchmarks.torch_networks import Loss, encoder_of, fill
 from benchmarks.workloads import Turn
-from object2vec.arrays import TokenLists
-from object2vec.batching import mean_weights, pad
-from object2vec.deferred_adam import DeferredRows
-from object2vec.hyperparameters import Hyperparameters
-from object2vec.prefetch import prefetch
+from object2vec.data.arrays import TokenLists
+from object2vec.data.batching import mean_weights, pad
+from object2vec.data.prefetch import prefetch
+from object2vec.hyperparameters.checked import Hyperparameters
+from object2vec.training.deferred_adam import DeferredRows
 
 # its own remark on every use of a sparse matrix
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
@@ -170,7 +170,7 @@ def _catch_up(
     rows: torch.Tensor,
     factors: torch.Tensor,
 ) -> None:
-    """Apply the steps that some rows have missed; see ``object2vec.deferred_adam``."""
+    """Apply the steps that some rows have missed; see ``object2vec.training.deferred_adam``."""
     if not len(rows):
         return
     rows = rows.long()

@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks.turns import Measured, Process, serve_turns, summary, take_turns
 from benchmarks.workloads import WORKLOADS, Turn, Workload, find
-from object2vec.engine_type import choose_engine
+from object2vec.backend.engine_type import choose_engine
 
 _STORAGES = ("row_sparse", "dense")
 _DENSE = ("dense", "deferred")

@@ -14,9 +14,9 @@ from typing import Any, Callable, Optional
 
 import numpy as np
 
-from object2vec.arrays import PairDataset, TokenLists
-from object2vec.batching import Batch, TrainingBatches
-from object2vec.hyperparameters import Hyperparameters, parse
+from object2vec.data.arrays import PairDataset, TokenLists
+from object2vec.data.batching import Batch, TrainingBatches
+from object2vec.hyperparameters.checked import Hyperparameters, parse
 
 SEED = 7
 _SNLI_PAIRS = 18_000

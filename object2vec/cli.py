@@ -114,7 +114,7 @@ class _Parser(argparse.ArgumentParser):
         if not self.lists_hyperparameters:
             return text
         # Only help needs the texts, so that the declaration is not imported for anything else.
-        from object2vec.hyperparameters import help_items
+        from object2vec.hyperparameters.checked import help_items
 
         lines = ["", "hyperparameters, for -p NAME=VALUE and --hyperparameters:"]
         for name, description in help_items():
@@ -335,8 +335,8 @@ def _print_help(parser: argparse.ArgumentParser) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from object2vec.environment import Environment
     from object2vec.logs import LOGGER_NAME, logging_to
+    from object2vec.sagemaker.environment import Environment
     from object2vec.training_job import job_from_environment, run
 
     progress = sys.stderr.isatty()
@@ -362,8 +362,8 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _validate(options: argparse.Namespace) -> int:
-    from object2vec.environment import Environment
     from object2vec.logs import logging_to
+    from object2vec.sagemaker.environment import Environment
     from object2vec.training_job import job_from_environment, read_inputs, summary
 
     with logging_to(sys.stderr, logging.WARNING):
@@ -376,10 +376,10 @@ def _validate(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from object2vec.engine_type import choose_engine
+    from object2vec.backend.engine_type import choose_engine
     from object2vec.logs import logging_to
-    from object2vec.model_archives import is_archive
-    from object2vec.model_files import check_model
+    from object2vec.model.model_archives import is_archive
+    from object2vec.model.model_files import check_model
     from object2vec.serving.formats import format_answer, infer, parse_body, read_requests
     from object2vec.serving.media_types import JSON_LINES, choose_accept, parse_content_type
 
@@ -391,7 +391,7 @@ def _predict(options: argparse.Namespace) -> int:
     streaming = content_type.media_type == accept == JSON_LINES
     with logging_to(sys.stderr, logging.WARNING), _input(options.input) as source:
         choose_engine()
-        from object2vec.predictor import Predictor
+        from object2vec.inference.predictor import Predictor
 
         predictor = Predictor.load(options.model_dir)
         with _output(options.output) as target:
@@ -429,7 +429,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _describe(options: argparse.Namespace) -> int:
-    from object2vec.algorithm import json_text, metric_definitions, render
+    from object2vec.sagemaker.algorithm import json_text, metric_definitions, render
 
     given = _hyperparameter_options(options) + (["--search"] if options.search else [])
     if given and not options.tuning_job:
@@ -437,7 +437,7 @@ def _describe(options: argparse.Namespace) -> int:
     if options.metric_definitions:
         sys.stdout.write(json_text(metric_definitions()))
     elif options.tuning_job:
-        from object2vec.tuning_job import describe
+        from object2vec.sagemaker.tuning_job import describe
 
         described, notes = describe(_configuration(options), options.search)
         for note in notes:
@@ -460,7 +460,7 @@ def _base(options: argparse.Namespace) -> Path:
     given += _hyperparameter_options(options)
     if given:
         raise CustomerError(f"{', '.join(given)} can only be used together with --train.")
-    from object2vec.environment import DEFAULT_BASE
+    from object2vec.sagemaker.environment import DEFAULT_BASE
 
     base = Path(options.base or os.environ.get(BASE_VARIABLE) or DEFAULT_BASE)
     if not base.is_dir():
@@ -472,7 +472,7 @@ def _base(options: argparse.Namespace) -> Path:
 
 
 def _direct_job(options: argparse.Namespace) -> Job:
-    from object2vec.environment import Channel
+    from object2vec.sagemaker.environment import Channel
     from object2vec.training_job import Job
 
     if options.base is not None:
@@ -504,7 +504,7 @@ def _configuration(options: argparse.Namespace) -> dict[str, Any]:
 def _read_configuration(file: Optional[str]) -> Mapping[str, Any]:
     if file is None:
         return {}
-    from object2vec.environment import read_json_object
+    from object2vec.sagemaker.environment import read_json_object
 
     return read_json_object(Path(file))
 

@@ -13,23 +13,23 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 import numpy as np
 
-from object2vec.arrays import PairDataset, TokenLists
-from object2vec.dataset import from_records, read_channel, token_lists
-from object2vec.engine_type import choose_engine
+from object2vec.backend.engine_type import choose_engine
+from object2vec.data.arrays import PairDataset, TokenLists
+from object2vec.data.dataset import from_records, read_channel, token_lists
+from object2vec.data.records import INPUTS
 from object2vec.errors import CustomerError
 from object2vec.estimator_parameters import Parameterized
+from object2vec.evaluation.metrics import MetricAccumulator
 from object2vec.files import check_model_folder
-from object2vec.hyperparameters import Hyperparameters
+from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.logs import LOGGER_NAME
-from object2vec.memory_estimate import estimate_memory
-from object2vec.metrics import MetricAccumulator
-from object2vec.records import INPUTS
-from object2vec.training_log import JobStart
+from object2vec.training.memory_estimate import estimate_memory
+from object2vec.training.training_log import JobStart
 
 if TYPE_CHECKING:
     import pandas
 
-    from object2vec.predictor import Predictor
+    from object2vec.inference.predictor import Predictor
 
     Records = Union[Iterable[Mapping[str, Any]], pandas.DataFrame]
     PathLike = Union[str, os.PathLike[str]]
@@ -233,12 +233,12 @@ class Object2Vec(Parameterized):
         choose_engine(hyperparameters)
         vectors = None
         if any(e.pretrained_embedding_file or e.vocab_file for e in hyperparameters.encoders):
-            from object2vec.pretrained import read_auxiliary
+            from object2vec.pretrained.auxiliary import read_auxiliary
 
             vectors = read_auxiliary(auxiliary, hyperparameters)
         known = [pairs, *(data for data in others if data is not None)]
         estimate_memory(hyperparameters, known).check()
-        from object2vec.training import train as run_training
+        from object2vec.training.loop import train as run_training
 
         result = run_training(
             hyperparameters,
@@ -339,7 +339,7 @@ class Object2Vec(Parameterized):
         """
         predictor = self._fitted()
         check_model_folder(folder)
-        from object2vec.artifacts import save_model
+        from object2vec.model.model_directory import save_model
 
         save_model(
             folder,
@@ -366,7 +366,7 @@ class Object2Vec(Parameterized):
             An archive cannot be unpacked for lack of room.
         """
         choose_engine()
-        from object2vec.predictor import Predictor
+        from object2vec.inference.predictor import Predictor
 
         predictor = Predictor.load(folder)
         model = cls.__new__(cls)

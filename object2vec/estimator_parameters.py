@@ -11,8 +11,8 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from object2vec.errors import CustomerError
-from object2vec.hyperparameter_values import as_python, nearest
-from object2vec.hyperparameters import Hyperparameters, LogLine, parse
+from object2vec.hyperparameters.checked import Hyperparameters, LogLine, parse
+from object2vec.hyperparameters.values import as_python, nearest
 from object2vec.text import quoted
 
 _Self = TypeVar("_Self", bound="Parameterized")

@@ -20,7 +20,7 @@ class StoppedBeforeTraining(BaseException):
 class StopRequest:
     """Remembers a signal; while inputs are read, the first one also ends the reading at once.
 
-    An instance is the `stop` function of `object2vec.training.train`. A second Ctrl-C raises
+    An instance is the `stop` function of `object2vec.training.loop.train`. A second Ctrl-C raises
     KeyboardInterrupt. A second SIGTERM does nothing: what the first has begun goes on.
 
     Attributes

@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
 
-from object2vec.arrays import PairDataset
-from object2vec.channel_files import channel_files
-from object2vec.dataset import check_content_type, read_channel
-from object2vec.engine_type import choose_engine
-from object2vec.environment import Channel, Environment, meant_channel
+from object2vec.backend.engine_type import choose_engine
+from object2vec.data.arrays import PairDataset
+from object2vec.data.channel_files import channel_files
+from object2vec.data.dataset import check_content_type, read_channel
 from object2vec.errors import (
     EXIT_INTERRUPTED,
     AlgorithmError,
@@ -30,17 +29,18 @@ from object2vec.errors import (
     failure_text,
 )
 from object2vec.files import check_model_folder
-from object2vec.hyperparameters import HYPERPARAMETERS, Hyperparameters, parse
+from object2vec.hyperparameters.checked import HYPERPARAMETERS, Hyperparameters, parse
 from object2vec.logs import LOGGER_NAME
-from object2vec.manifest import refuse_original_model
-from object2vec.memory_estimate import Estimate, estimate_memory
+from object2vec.model.manifest import refuse_original_model
+from object2vec.sagemaker.environment import Channel, Environment, meant_channel
 from object2vec.stop_request import StoppedBeforeTraining, StopRequest
 from object2vec.text import counted, names
-from object2vec.training_log import JobStart
+from object2vec.training.memory_estimate import Estimate, estimate_memory
+from object2vec.training.training_log import JobStart
 from object2vec.version import __version__
 
 if TYPE_CHECKING:
-    from object2vec.pretrained import Auxiliary
+    from object2vec.pretrained.auxiliary import Auxiliary
 
 DATA_CHANNELS = ("train", "validation", "test")
 AUXILIARY_CHANNEL = "auxiliary"
@@ -272,7 +272,7 @@ def _train(read_job: Callable[[], Job], stop: StopRequest, progress: bool) -> in
         job = read_job()
         inputs = read_inputs(job, begun)
     # An exception may be lost in the middle of an import, so that a signal only is remembered.
-    from object2vec.training import train
+    from object2vec.training.loop import train
 
     stop.check()
     stop.trains = True
@@ -386,7 +386,7 @@ def _read_auxiliary(job: Job, hyperparameters: Hyperparameters) -> Optional[Auxi
                 "The channel 'auxiliary' is given, but no hyperparameter names a file in it."
             )
         return None
-    from object2vec.pretrained import read_auxiliary
+    from object2vec.pretrained.auxiliary import read_auxiliary
 
     return read_auxiliary(None if channel is None else channel.path, hyperparameters)
 

@@ -41,5 +41,5 @@ command -v "${CC:-cc}" >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 ||
 
 "$python" -m venv --clear "$folder"
 # What is left of another build would be found before what is built now.
-rm -f object2vec/_cpu_kernels.*.so
+rm -f object2vec/compiled/_kernels.*.so
 "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[serve,test]'

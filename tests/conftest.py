@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cpu_kinds import KINDS, computing_as
+from cpu_isas import KINDS, computing_as
 
 SEED_VARIABLE = "OBJECT2VEC_TEST_SEED"
 DATA_VARIABLE = "OBJECT2VEC_DATA"
@@ -69,7 +69,7 @@ def rng(seed: int) -> np.random.Generator:
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> Iterator[str]:
     """The compiled part as on a CPU of this kind; skipped where this CPU is a lesser one."""
-    library = importlib.import_module("object2vec.cpu_kernels").library
+    library = importlib.import_module("object2vec.compiled.kernels").library
     with computing_as(library, request.param):
         yield request.param
 
@@ -77,7 +77,7 @@ def kind(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.fixture(params=[1, 2], ids=["one thread", "two threads"])
 def threads(request: pytest.FixtureRequest) -> Iterator[None]:
     """How many threads the compiled part takes."""
-    engine = importlib.import_module("object2vec.engine")
+    engine = importlib.import_module("object2vec.backend.engine")
     before = engine._openmp_threads()
     engine._gomp().omp_set_num_threads(request.param)
     yield

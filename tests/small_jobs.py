@@ -7,10 +7,10 @@ from typing import Any, Optional
 
 import numpy as np
 
-from object2vec.arrays import PairDataset, TokenLists
-from object2vec.hyperparameters import Hyperparameters, parse
-from object2vec.mxnet_import import mx
-from object2vec.network import Object2VecNetwork
+from object2vec.backend.mxnet_import import mx
+from object2vec.data.arrays import PairDataset, TokenLists
+from object2vec.hyperparameters.checked import Hyperparameters, parse
+from object2vec.model.network import Object2VecNetwork
 
 VOCAB = 23
 

@@ -35,8 +35,8 @@ from fuzz import models
 from mms_server import JSON, JSON_LINES, MmsServer, serving, wait_for
 from small_jobs import VOCAB
 
-from object2vec.arrays import TokenLists
-from object2vec.predictor import Predictor
+from object2vec.data.arrays import TokenLists
+from object2vec.inference.predictor import Predictor
 
 _POOL = 512
 _SIZES = (1, 1, 1, 2, 3, 5, 8, 16, 32, 64, 128, 300)

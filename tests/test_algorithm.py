@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from service_rules import broken_rules
 
-from object2vec.algorithm import describe, render
-from object2vec.hyperparameters import HYPERPARAMETERS
-from object2vec.metrics import METRIC_DEFINITIONS
+from object2vec.evaluation.metrics import METRIC_DEFINITIONS
+from object2vec.hyperparameters.checked import HYPERPARAMETERS
+from object2vec.sagemaker.algorithm import describe, render
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAINING = describe()["TrainingSpecification"]
@@ -31,7 +31,7 @@ def test_the_file_is_current() -> None:
 
 def test_describing_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from object2vec.algorithm import render; render(); "
+        "import sys; from object2vec.sagemaker.algorithm import render; render(); "
         "print(sorted({'mxnet', 'numpy', 'gluonnlp'} & set(sys.modules)))"
     )
     result = subprocess.run(

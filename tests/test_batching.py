@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from small_jobs import random_lists, random_pairs
 
-from object2vec.arrays import PairDataset, TokenLists
-from object2vec.batching import (
+from object2vec.data.arrays import PairDataset, TokenLists
+from object2vec.data.batching import (
     PLACES_STEP,
     Batch,
     TrainingBatches,

@@ -18,8 +18,8 @@ from benchmarks import limits
 from benchmarks.load import write_rows
 from benchmarks.turns import Measured, summary
 from benchmarks.workloads import WORKLOADS, Turn, find
-from object2vec.arrays import PairDataset, TokenLists
-from object2vec.batching import Batch
+from object2vec.data.arrays import PairDataset, TokenLists
+from object2vec.data.batching import Batch
 
 ROOT = Path(__file__).resolve().parent.parent
 TURN_KEYS = {"workload", "variant", "samples_per_s", "ratio_to_best_peer", "share_of_limit"}

@@ -14,10 +14,10 @@ import pytest
 from broken_models import Broken, all_broken, file_of, manifest_of, put, write_manifest
 from small_jobs import random_network, settings
 
-from object2vec import artifacts
+from object2vec.backend.mxnet_import import mx
 from object2vec.errors import CustomerError
-from object2vec.model_files import check_model
-from object2vec.mxnet_import import mx
+from object2vec.model import model_directory
+from object2vec.model.model_files import check_model
 
 BROKEN = all_broken()
 # What is not seen before all numbers are read.
@@ -36,7 +36,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
         bos_token=None, eos_token=None,
     )  # fmt: skip
     metrics = {"best_epoch": 1, "history": [{"epoch": 0}]}
-    artifacts.save_model(folder, network, metrics=metrics, vocabularies=(vocabulary, None))
+    model_directory.save_model(folder, network, metrics=metrics, vocabularies=(vocabulary, None))
     return folder
 
 
@@ -47,7 +47,7 @@ def copy(sound: Path, tmp_path: Path) -> Path:
 
 
 def test_the_copies_are_sound_and_the_ways_differ(copy: Path) -> None:
-    artifacts.load_model(copy)
+    model_directory.load_model(copy)
     check_model(copy)
     assert max(Counter(way.name for way in BROKEN).values()) == 1
     assert len(BROKEN) > 150
@@ -57,7 +57,7 @@ def test_the_copies_are_sound_and_the_ways_differ(copy: Path) -> None:
 def test_one_sentence(way: Broken, copy: Path) -> None:
     way.apply(copy)
     with pytest.raises(CustomerError) as caught:
-        artifacts.load_model(copy)
+        model_directory.load_model(copy)
     text = str(caught.value)
     assert way.words in text
     assert text.isprintable()
@@ -111,7 +111,7 @@ def test_a_table_that_the_file_lacks_takes_no_memory(copy: Path) -> None:
     put(copy, "hyperparameters", text.encode())
     code = """
 import resource, sys
-from object2vec.model_files import check_model
+from object2vec.model.model_files import check_model
 from object2vec.errors import CustomerError
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
@@ -135,7 +135,7 @@ def test_restoring_changes_nothing_where_the_file_is_not_sound(copy: Path) -> No
     network = random_network(settings(**given), np.random.default_rng(2))
     before = {name: value.data().asnumpy() for name, value in network.params.items()}
     with pytest.raises(CustomerError, match=r"embed_0_weight in .* holds NaN"):
-        artifacts.restore_parameters(copy, network)
+        model_directory.restore_parameters(copy, network)
     for name, value in network.params.items():
         np.testing.assert_array_equal(value.data().asnumpy(), before[name])
 
@@ -149,7 +149,7 @@ def test_arrays_from_another_device_and_in_another_order(copy: Path) -> None:
     device = 24 + 12 + 8 * stored[names[0]].ndim
     content[device] = 2  # a GPU
     put(copy, "parameters", bytes(content))
-    loaded = artifacts.load_model(copy).network
+    loaded = model_directory.load_model(copy).network
     for name, value in loaded.params.items():
         np.testing.assert_array_equal(value.data().asnumpy(), stored[f"arg:{name}"].asnumpy())
 
@@ -162,4 +162,4 @@ def test_what_is_not_known_yet_is_passed_over(copy: Path) -> None:
     manifest["files"]["more-1.json"] = {"bytes": 0, "sha256": empty}
     manifest["more"] = {"a": [1]}
     write_manifest(copy, manifest)
-    artifacts.load_model(copy)
+    model_directory.load_model(copy)

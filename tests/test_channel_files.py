@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from object2vec.channel_files import channel_files
-from object2vec.dataset import read_channel
+from object2vec.data.channel_files import channel_files
+from object2vec.data.dataset import read_channel
 from object2vec.errors import CustomerError
-from object2vec.hyperparameters import parse
+from object2vec.hyperparameters.checked import parse
 
 SOUND = b'{"label": 1, "in0": [6, 17], "in1": [16]}\n'
 SOFTMAX = parse({"enc0_max_seq_len": 3, "enc0_vocab_size": 20})[0]

@@ -17,7 +17,7 @@ import pytest
 
 from object2vec import Object2Vec, __version__
 from object2vec.cli import main
-from object2vec.hyperparameters import HYPERPARAMETERS
+from object2vec.hyperparameters.checked import HYPERPARAMETERS
 
 PAIRS = [{"in0": [a], "in1": [b], "label": int(a == b)} for a in range(5) for b in range(5)]
 OPTIONS = [
@@ -399,8 +399,8 @@ def test_the_name_of_standard_output_is_no_file_to_replace(trained: Path, tmp_pa
 def test_numbers_that_are_not_finite_are_no_prediction(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from object2vec.artifacts import save_model
-    from object2vec.predictor import Predictor
+    from object2vec.inference.predictor import Predictor
+    from object2vec.model.model_directory import save_model
 
     predictor = Predictor.load(trained)
     for parameter in predictor.network.params.values():

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from small_jobs import arrays, random_pairs, settings
 
-from object2vec.arrays import PairDataset
+from object2vec.backend.kvstore import choose_contexts, choose_kvstore, count_gpus
+from object2vec.backend.mxnet_import import mx
+from object2vec.data.arrays import PairDataset
 from object2vec.errors import CustomerError
-from object2vec.kvstore import choose_contexts, choose_kvstore, count_gpus
-from object2vec.mxnet_import import mx
-from object2vec.training import train
+from object2vec.training.loop import train
 
 ONE = [mx.cpu(0)]
 TWO = [mx.cpu(0), mx.cpu(1)]

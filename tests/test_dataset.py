@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from object2vec import hyperparameters as hp
-from object2vec import json_lines
-from object2vec.arrays import PairDataset, TokenLists
-from object2vec.dataset import from_records, read_channel, token_lists
+from object2vec.data import json_lines
+from object2vec.data.arrays import PairDataset, TokenLists
+from object2vec.data.dataset import from_records, read_channel, token_lists
 from object2vec.errors import CustomerError
+from object2vec.hyperparameters import checked as hp
 
 SOUND = b'{"label": 1, "in0": [6, 17], "in1": [16]}\n'
 
@@ -448,7 +448,8 @@ def test_bad_lists_to_embed_are_named(values: Any, sentence: str) -> None:
 
 def test_reading_imports_neither_mxnet_nor_pandas() -> None:
     code = (
-        "import sys, object2vec.dataset, object2vec.environment, object2vec.pretrained;"
+        "import sys, object2vec.data.dataset, object2vec.sagemaker.environment;"
+        "import object2vec.pretrained.auxiliary;"
         "print([name for name in ('mxnet', 'gluonnlp', 'pandas') if name in sys.modules])"
     )
     paths = os.pathsep.join(path for path in sys.path if path)

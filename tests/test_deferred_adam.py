@@ -6,8 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from object2vec.deferred_adam import DeferredRows, catch_up
-from object2vec.mxnet_import import mx
+from object2vec.backend.mxnet_import import mx
+from object2vec.training.deferred_adam import DeferredRows, catch_up
 
 BETA1, BETA2, EPSILON, RATE = 0.9, 0.999, 1e-8, 0.01
 ROWS, WIDTH = 40, 6

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from object2vec.device_arrays import csr_to_device, to_device
-from object2vec.mxnet_import import mx
+from object2vec.backend.device_arrays import csr_to_device, to_device
+from object2vec.backend.mxnet_import import mx
 
 CPU = mx.cpu(0)
 

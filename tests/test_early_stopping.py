@@ -8,7 +8,7 @@ import math
 
 import pytest
 
-from object2vec.early_stopping import EarlyStopping
+from object2vec.training.early_stopping import EarlyStopping
 
 # patience, losses, number of epochs until the stop (None: it goes on), number of the best epoch
 REPLAYS = [

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from object2vec import engine
-from object2vec.mxnet_import import mx
+from object2vec.backend import engine
+from object2vec.backend.mxnet_import import mx
 
 ROOT = Path(__file__).resolve().parent.parent
 ONE, TWO = [mx.cpu(0)], [mx.cpu(0), mx.cpu(1)]
@@ -71,7 +71,8 @@ def run_naive(program: str) -> str:
 
 def test_the_calling_threads_settings_come_back() -> None:
     program = (
-        "import ctypes\nfrom object2vec import engine\nfrom object2vec.mxnet_import import mx\n"
+        "import ctypes\nfrom object2vec.backend import engine\n"
+        "from object2vec.backend.mxnet_import import mx\n"
         "count = ctypes.CDLL('libgomp.so.1').omp_get_max_threads\nprint(count())\n"
         "with engine.tuned_for(1.0, [mx.cpu(0)]): print(count())\n"
         "with engine.tuned_for(1e12, [mx.cpu(0)]): print(count())\n"
@@ -83,8 +84,8 @@ def test_the_calling_threads_settings_come_back() -> None:
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the mode is set on x86-64 alone")
 def test_denormals_are_flushed_in_threads_that_a_fork_started_anew() -> None:
     program = (
-        "import os\nimport numpy as np\nfrom object2vec import engine\n"
-        "from object2vec.mxnet_import import mx\n"
+        "import os\nimport numpy as np\nfrom object2vec.backend import engine\n"
+        "from object2vec.backend.mxnet_import import mx\n"
         "child = os.fork()\n"
         "if not child: os._exit(0)\n"
         "os.waitpid(child, 0)\n"
@@ -108,7 +109,7 @@ def test_denormals_are_flushed_in_threads_that_a_fork_started_anew() -> None:
 def test_small_requests_take_one_thread() -> None:
     """Whatever happens in it; between requests everybody has all threads."""
     program = (
-        "import ctypes\nfrom object2vec import engine\n"
+        "import ctypes\nfrom object2vec.backend import engine\n"
         "count = ctypes.CDLL('libgomp.so.1').omp_get_max_threads\n"
         "for operations in (1e7, 1e8):\n"
         "    with engine.answering(operations): print(count())\n"
@@ -141,8 +142,8 @@ def test_requests_wait_for_each_other() -> None:
 def test_denormals_are_flushed_in_the_caller_while_it_trains() -> None:
     # all threads of an operator have met some numbers before, as in the start of a training
     program = (
-        "import numpy as np\nfrom object2vec import engine\n"
-        "from object2vec.mxnet_import import mx\n"
+        "import numpy as np\nfrom object2vec.backend import engine\n"
+        "from object2vec.backend.mxnet_import import mx\n"
         "small, factors = mx.nd.full((512, 512), 1e-30), mx.nd.full((512, 512), 1e-10)\n"
         "def left(): return np.count_nonzero(mx.nd.dot(small, factors).asnumpy())\n"
         "print(left())\n"
@@ -161,7 +162,7 @@ def test_a_process_may_fork_after_it_has_computed(preexec: bool) -> None:
         else "import os\npid = os.fork()\nif not pid: work() or os._exit(0)\nos.waitpid(pid, 0)"
     )
     program = (
-        "from object2vec import engine\nfrom object2vec.mxnet_import import mx\n"
+        "from object2vec.backend import engine\nfrom object2vec.backend.mxnet_import import mx\n"
         "ones = mx.nd.ones((512, 512))\n"
         "def work(): print(mx.nd.dot(ones, ones * 2)[0, 0].asscalar(), flush=True)\n"
         f"work()\n{fork}\nwork()"
@@ -173,8 +174,9 @@ def test_threads_that_ask_at_once_get_their_own_answers() -> None:
     program = (
         "import threading\nimport numpy as np\n"
         "from tests.small_jobs import random_pairs, settings\n"
-        "from object2vec.network import Object2VecNetwork\n"
-        "from object2vec.predictor import Predictor\nfrom object2vec.mxnet_import import mx\n"
+        "from object2vec.model.network import Object2VecNetwork\n"
+        "from object2vec.inference.predictor import Predictor\n"
+        "from object2vec.backend.mxnet_import import mx\n"
         "rng = np.random.default_rng(1)\nasked = []\n"
         "for network in ('hcnn', 'bilstm'):\n"
         "    net = Object2VecNetwork(settings(enc0_network=network, enc_dim=64, mlp_dim=50))\n"
@@ -199,9 +201,9 @@ logging.disable(logging.CRITICAL)
 sys.path.insert(0, sys.argv[2])
 import numpy as np
 from small_jobs import random_pairs, settings
-from object2vec.artifacts import save_model
-from object2vec.predictor import Predictor
-from object2vec.training import train
+from object2vec.model.model_directory import save_model
+from object2vec.inference.predictor import Predictor
+from object2vec.training.loop import train
 
 pairs = random_pairs(np.random.default_rng(1), 120)
 given = settings(enc0_network="bilstm", mini_batch_size=8, epochs=1)
@@ -244,8 +246,8 @@ def test_a_process_may_fork_while_another_thread_works(work: str, forks: int) ->
 
 def test_a_fork_hides_no_error_of_an_operator() -> None:
     program = (
-        "import os\nfrom object2vec.cpu_kernels import check_queued\n"
-        "from object2vec.mxnet_import import mx\n"
+        "import os\nfrom object2vec.compiled.kernels import check_queued\n"
+        "from object2vec.backend.mxnet_import import mx\n"
         "mx.nd.random.normal(scale=-1, shape=(2,))\n"
         "if not os.fork(): os._exit(0)\nos.wait()\ncheck_queued()"
     )

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from object2vec import cpu_kernels
-from object2vec.cpu_interface import (
+from object2vec.compiled import kernels
+from object2vec.compiled.library import (
     ARRAY_CALL,
     FIND_CALL,
     PUSH_CALL,
@@ -28,7 +28,7 @@ from object2vec.cpu_interface import (
 )
 from object2vec.errors import AlgorithmError
 
-PACKAGE = Path(cpu_kernels.__file__).parent
+PACKAGE = Path(kernels.__file__).parent
 _P = ctypes.c_void_p
 _SHARED = 1000  # what is added to the handle of an array that is held
 
@@ -100,7 +100,7 @@ ROWS = np.array([1, 3], np.int32)
 
 def queue_lookup(engine: KeptBack, table: np.ndarray, answer: np.ndarray) -> None:
     offsets, tokens = np.array([0, 2, 2, 3]), np.array([1, 3, 0], np.int32)
-    assert not cpu_kernels.library.object2vec_queue_mean_of_rows(
+    assert not kernels.library.object2vec_queue_mean_of_rows(
         engine.api, None, _P(1), _P(2), table.shape[1], 3,
         offsets.ctypes.data, tokens.ctypes.data,
     )  # fmt: skip
@@ -125,7 +125,7 @@ def test_catching_up_finds_its_arrays_when_it_runs(rng: np.random.Generator) -> 
     factors = np.abs(rng.normal(size=(4, 2, 1))).astype(np.float32)
     a, h, b1, b2 = factors.copy()
     rows = ROWS.copy()
-    assert not cpu_kernels.library.object2vec_catch_up(
+    assert not kernels.library.object2vec_catch_up(
         engine.api, None, Arrays(1, 2, 3), 4, 2,
         rows.ctypes.data, factors.ctypes.data, 1e-8,
     )  # fmt: skip
@@ -148,7 +148,7 @@ def queue_step(engine: KeptBack) -> None:
         Arrays(5, 6, 7), (_P * 2)(8, 9), (ctypes.c_int64 * 2)(2, 1), 4, 0.0, 2, 3,
         *(array.ctypes.data for array in (*lists, shares)),
     )  # fmt: skip
-    assert not cpu_kernels.library.object2vec_adam_step(
+    assert not kernels.library.object2vec_adam_step(
         engine.api, None, ctypes.byref(parameter), 1, ctypes.byref(table),
         1, Constants(0.1, 0.9, 0.999, 1e-8, 2.0),
     )  # fmt: skip
@@ -192,12 +192,12 @@ def test_an_array_in_a_layout_of_onednn_is_refused(rng: np.random.Generator) -> 
     np.testing.assert_array_equal(np.concatenate([a.ravel() for a in arrays]),
                                   np.concatenate([a.ravel() for a in before]))  # fmt: skip
     with pytest.raises(AlgorithmError, match="layout of its own"):
-        cpu_kernels.check_queued()
-    cpu_kernels.check_queued()
+        kernels.check_queued()
+    kernels.check_queued()
 
 
 def test_pointers_are_taken_in_two_places_only() -> None:
-    """See the rule in cpu_kernels.h; a third place would need its own proof."""
+    """See the rule in kernels.h; a third place would need its own proof."""
     uses = {
         path.name: len(re.findall(r"MXNDArrayGetData|get_data\(|to_dlpack\(|ToDLPack", text))
         for path in sorted(PACKAGE.rglob("*.[pch]*"))
@@ -205,6 +205,6 @@ def test_pointers_are_taken_in_two_places_only() -> None:
     }
     # the names of the functions and `address_of`; `wait_for` and `data_of`
     assert {name: count for name, count in uses.items() if count} == {
-        "cpu_kernels.py": 3,
-        "cpu_kernels.h": 2,
+        "kernels.py": 3,
+        "kernels.h": 2,
     }

@@ -13,19 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from object2vec import engine_type
-from object2vec.engine_type import VARIABLE, choose_engine
-from object2vec.hyperparameters import Hyperparameters, parse
+from object2vec.backend import engine_type
+from object2vec.backend.engine_type import VARIABLE, choose_engine
+from object2vec.hyperparameters.checked import Hyperparameters, parse
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = {"enc0_max_seq_len": 9, "enc0_vocab_size": 30, "enc_dim": 8, "mlp_dim": 5, "_seed": 1}
 # Tells of each call of MXNet whether the engine runs it in the calling thread.
 PROBE = (
-    "import threading\nfrom object2vec import engine\nseen = []\n"
+    "import threading\nfrom object2vec.backend import engine\nseen = []\n"
     "engine._run_in_engine(lambda: seen.append(threading.get_ident()))\n"
     "print(seen == [threading.get_ident()])"
 )
-FD_2 = "import os, sys\nfrom object2vec.mxnet_import import _without_engine_line\n"
+FD_2 = "import os, sys\nfrom object2vec.backend.mxnet_import import _without_engine_line\n"
 
 
 def job(network: str, other: str = "enc0") -> Hyperparameters:
@@ -184,7 +184,9 @@ def test_a_worker_of_the_model_server_answers_without_other_threads(tmp_path: Pa
 
 @pytest.mark.parametrize("engine", ["", "NaiveEngine", "ThreadedEnginePerDevice"])
 def test_the_engine_starts_in_silence(engine: str) -> None:
-    done = run_python("from object2vec.mxnet_import import mx\nmx.nd.ones(2).asnumpy()", engine)
+    done = run_python(
+        "from object2vec.backend.mxnet_import import mx\nmx.nd.ones(2).asnumpy()", engine
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -209,7 +211,7 @@ def test_no_file_is_left_open() -> None:
 
 def test_standard_error_may_be_closed() -> None:
     program = (
-        f"import os\nos.close(2)\n{FD_2}from object2vec.mxnet_import import mx\n"
+        f"import os\nos.close(2)\n{FD_2}from object2vec.backend.mxnet_import import mx\n"
         "print(mx.nd.ones(2).asnumpy().sum())"
     )
     done = run_python(program, "NaiveEngine")

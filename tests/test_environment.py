@@ -10,8 +10,8 @@ from typing import Any, Optional, Union
 
 import pytest
 
-from object2vec.environment import CHANNELS, Environment, meant_channel
 from object2vec.errors import CustomerError, PlatformError
+from object2vec.sagemaker.environment import CHANNELS, Environment, meant_channel
 
 
 def configure(base: Path, name: str, content: Any) -> None:

@@ -20,11 +20,11 @@ import pytest
 from mms_server import clean_environment, free_port, wait_for
 from shell_examples import ROOT, blocks, examples
 
-from object2vec.arrays import PairDataset
-from object2vec.dataset import from_records
+from object2vec.data.arrays import PairDataset
+from object2vec.data.dataset import from_records
 from object2vec.demo.ratings import Ratings, generate, load_ratings
 from object2vec.demo.report import baseline_errors
-from object2vec.hyperparameters import parse
+from object2vec.hyperparameters.checked import parse
 
 EXAMPLES = examples()
 # What cannot be run by a test of this kind: how it begins, and why.

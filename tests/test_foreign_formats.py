@@ -22,11 +22,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from object2vec import foreign_formats, json_lines
-from object2vec.dataset import read_channel
+from object2vec.data import foreign_formats, json_lines
+from object2vec.data.dataset import read_channel
+from object2vec.data.foreign_formats import LOOKED_AT_BYTES, recognise
 from object2vec.errors import CustomerError
-from object2vec.foreign_formats import LOOKED_AT_BYTES, recognise
-from object2vec.hyperparameters import parse
+from object2vec.hyperparameters.checked import parse
 
 PAIRS = [
     {"label": 1, "in0": [6, 17], "in1": [16]},

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from object2vec.errors import CustomerError
-from object2vec.hyperparameters import parse
+from object2vec.hyperparameters.checked import parse
 from object2vec.serving.formats import (
     Answer,
     Request,

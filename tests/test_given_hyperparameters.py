@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from object2vec import Object2Vec
 from object2vec.cli import main
 from object2vec.errors import CustomerError
-from object2vec.hyperparameter_table import BY_NAME, HYPERPARAMETERS, Hyperparameter
-from object2vec.hyperparameters import parse
+from object2vec.hyperparameters.checked import parse
+from object2vec.hyperparameters.table import BY_NAME, HYPERPARAMETERS, Hyperparameter
 
 REQUIRED = {"enc0_max_seq_len": 10, "enc0_vocab_size": 100, "enc1_network": "bilstm"}
 # A value of each kind that is not the default.

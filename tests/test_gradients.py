@@ -10,14 +10,14 @@ import pytest
 from numpy_model import NumpyModel
 from small_jobs import VOCAB, arrays, random_network, random_pairs, settings
 
-from object2vec.arrays import PairDataset, TokenLists
-from object2vec.cpu_kernels import UsedRows
-from object2vec.device_arrays import to_device
-from object2vec.encoder_inputs import Gradient
-from object2vec.mxnet_import import mx
-from object2vec.network import Object2VecNetwork
-from object2vec.parameter_updates import ParameterUpdates
-from object2vec.training import train
+from object2vec.backend.device_arrays import to_device
+from object2vec.backend.mxnet_import import mx
+from object2vec.compiled.kernels import UsedRows
+from object2vec.data.arrays import PairDataset, TokenLists
+from object2vec.model.encoder_inputs import Gradient
+from object2vec.model.network import Object2VecNetwork
+from object2vec.training.loop import train
+from object2vec.training.parameter_updates import ParameterUpdates
 
 CPU = mx.cpu(0)
 STEP = 1e-6

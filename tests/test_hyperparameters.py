@@ -16,8 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from object2vec.errors import CustomerError, failure_text
-from object2vec.hyperparameter_table import BY_NAME, METRIC_NAMES
-from object2vec.hyperparameters import (
+from object2vec.hyperparameters.checked import (
     HYPERPARAMETERS,
     Hyperparameter,
     Hyperparameters,
@@ -25,6 +24,7 @@ from object2vec.hyperparameters import (
     markdown_table,
     parse,
 )
+from object2vec.hyperparameters.table import BY_NAME, METRIC_NAMES
 
 PUBLISHED = json.loads(
     (Path(__file__).parent / "data" / "published_hyperparameters.json").read_text()

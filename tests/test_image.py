@@ -381,7 +381,7 @@ print(len(names), tools)
 
 @pytest.mark.image
 def test_training_leaves_a_model(trained: Job) -> None:
-    from object2vec.predictor import Predictor
+    from object2vec.inference.predictor import Predictor
 
     assert not trained.failure.exists()
     line = r"#quality_metric: host=algo-1, test accuracy <score>=(\S+)"
@@ -426,7 +426,7 @@ def test_a_training_without_enough_memory_is_explained(
 
 @pytest.mark.image
 def test_sigterm_saves_the_model(image: dict[str, Any], tmp_path: Path) -> None:
-    from object2vec.predictor import Predictor
+    from object2vec.inference.predictor import Predictor
 
     # Tolerance and patience that a hundred epochs do not use up.
     job = Job(
@@ -566,8 +566,8 @@ def serving(model: Path, *options: str) -> Container:
 
 def assert_answers(container: Container, model: Path) -> None:
     """Scores and embeddings are those of the package on this machine."""
-    from object2vec.arrays import TokenLists
-    from object2vec.predictor import Predictor
+    from object2vec.data.arrays import TokenLists
+    from object2vec.inference.predictor import Predictor
 
     predictor = Predictor.load(model)
     in0 = TokenLists.from_lists([[3], [30, 31]])

@@ -118,7 +118,7 @@ def test_the_wheel_serves_every_python_of_this_platform(wheel: Path) -> None:
 
 def test_the_wheel_brings_no_openmp_of_its_own(wheel: Path) -> None:
     libraries = {name for name in zipfile.ZipFile(wheel).namelist() if ".so" in name}
-    assert libraries == {"object2vec/_cpu_kernels.abi3.so"}
+    assert libraries == {"object2vec/compiled/_kernels.abi3.so"}
 
 
 def test_the_sdist_holds_what_the_repository_holds(sdist: Path) -> None:

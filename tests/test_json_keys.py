@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from object2vec.json_keys import may_repeat, repeated_key
+from object2vec.data.json_keys import may_repeat, repeated_key
 
 KEYS = ("in0", "in1", "label")
 

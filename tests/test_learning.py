@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from object2vec.arrays import PairDataset, TokenLists
-from object2vec.hyperparameters import parse
-from object2vec.training import train
+from object2vec.data.arrays import PairDataset, TokenLists
+from object2vec.hyperparameters.checked import parse
+from object2vec.training.loop import train
 
 TOPICS = 4
 TOKENS = 6  # a topic

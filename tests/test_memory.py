@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from small_jobs import random_lists, random_pairs, settings
 
-from object2vec.artifacts import save_model
-from object2vec.mxnet_import import mx
-from object2vec.predictor import Predictor
-from object2vec.training import train
+from object2vec.backend.mxnet_import import mx
+from object2vec.inference.predictor import Predictor
+from object2vec.model.model_directory import save_model
+from object2vec.training.loop import train
 
 NETWORKS = ["hcnn", "bilstm", "pooled_embedding"]
 # Ends with the megabytes in use after the 4th and after the 10th model, fitted and loaded.

@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 from small_jobs import random_pairs, settings
 
-from object2vec import Object2Vec, cli, engine_type, memory_estimate, resources
+from object2vec import Object2Vec, cli, resources
+from object2vec.backend import engine_type
 from object2vec.errors import PlatformError
-from object2vec.hyperparameters import parse
-from object2vec.memory_estimate import Estimate, Part, estimate_memory, in_units
+from object2vec.hyperparameters.checked import parse
 from object2vec.resources import Memory
+from object2vec.training import memory_estimate
+from object2vec.training.memory_estimate import Estimate, Part, estimate_memory, in_units
 
 PUBLISHED = json.loads(
     (Path(__file__).parent / "data" / "published_hyperparameters.json").read_text(encoding="utf-8")
@@ -28,10 +30,10 @@ PUBLISHED = json.loads(
 PROGRAM = """
 import json, logging, sys
 import numpy as np
-from object2vec.arrays import PairDataset, TokenLists
-from object2vec.engine_type import choose_engine
-from object2vec.hyperparameters import parse
-from object2vec.memory_estimate import estimate_memory
+from object2vec.data.arrays import PairDataset, TokenLists
+from object2vec.backend.engine_type import choose_engine
+from object2vec.hyperparameters.checked import parse
+from object2vec.training.memory_estimate import estimate_memory
 
 logging.disable(logging.CRITICAL)
 common = {"_seed": 1, "enc0_max_seq_len": 50, "epochs": 2, "mini_batch_size": 500, "mlp_dim": 64}
@@ -47,7 +49,7 @@ labels = rng.integers(0, 2, 1500).astype(np.float32)
 pairs = PairDataset(lists(settings.enc0), lists(settings.enc1), labels)
 estimate = estimate_memory(settings, [pairs])
 choose_engine(settings)
-from object2vec.training import train
+from object2vec.training.loop import train
 train(settings, pairs)
 with open("/proc/self/status") as file:
     peak = next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))

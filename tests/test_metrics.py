@@ -10,8 +10,7 @@ import re
 import numpy as np
 import pytest
 
-from object2vec.hyperparameter_table import METRIC_NAMES
-from object2vec.metrics import (
+from object2vec.evaluation.metrics import (
     METRIC_DEFINITIONS,
     MetricAccumulator,
     RecordCounters,
@@ -23,6 +22,7 @@ from object2vec.metrics import (
     score_lines,
     throughput_metric_line,
 )
+from object2vec.hyperparameters.table import METRIC_NAMES
 
 REGEX = {definition.name: definition.regex for definition in METRIC_DEFINITIONS}
 

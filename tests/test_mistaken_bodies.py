@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from object2vec.errors import CustomerError
-from object2vec.hyperparameters import parse
+from object2vec.hyperparameters.checked import parse
 from object2vec.serving.formats import parse_body
 from object2vec.serving.media_types import JSON, JSON_LINES
 from object2vec.serving.mistaken_bodies import mistake, mistaken_string

@@ -25,18 +25,21 @@ import pytest
 from mms_server import clean_environment, free_port, serving, wait_for
 from small_jobs import random_network, settings
 
-from object2vec import Object2Vec, artifacts
+from object2vec import Object2Vec
 from object2vec.cli import main
 from object2vec.errors import CustomerError, PlatformError
-from object2vec.model_files import check_model, model_manifest
-from object2vec.predictor import Predictor
+from object2vec.inference.predictor import Predictor
+from object2vec.model import model_directory
+from object2vec.model.model_files import check_model, model_manifest
 
 Write = Callable[[tarfile.TarFile], None]
 
 
 @pytest.fixture
 def folder(tmp_path: Path, rng: np.random.Generator) -> Path:
-    artifacts.save_model(tmp_path / "model", random_network(settings(), rng), metrics={"a": 1})
+    model_directory.save_model(
+        tmp_path / "model", random_network(settings(), rng), metrics={"a": 1}
+    )
     return tmp_path / "model"
 
 
@@ -383,7 +386,7 @@ def test_an_archive_that_changes_while_it_is_read_is_told(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was looked at is not taken for what is then unpacked."""
-    from object2vec import model_files
+    from object2vec.model import model_files
 
     path = packed(folder, "-C", "model", ".", name="model.tar")
     check = model_files._check_room

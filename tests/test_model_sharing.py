@@ -18,22 +18,22 @@ import numpy as np
 import pytest
 from small_jobs import arrays, random_lists, random_network, settings, topic_pairs
 
-from object2vec import artifacts
 from object2vec.errors import CustomerError
 from object2vec.files import locked_folder
-from object2vec.manifest import read_manifest
-from object2vec.model_files import ModelFiles, read_model
-from object2vec.network import Object2VecNetwork
-from object2vec.predictor import Predictor
-from object2vec.training import train
+from object2vec.inference.predictor import Predictor
+from object2vec.model import model_directory
+from object2vec.model.manifest import read_manifest
+from object2vec.model.model_files import ModelFiles, read_model
+from object2vec.model.network import Object2VecNetwork
+from object2vec.training.loop import train
 
 TESTS = Path(__file__).parent
 _BOTH = """
 import sys, time
 sys.path.insert(0, sys.argv[2])
 import numpy as np
-from object2vec.mxnet_import import mx
-from object2vec.artifacts import load_model, save_model
+from object2vec.backend.mxnet_import import mx
+from object2vec.model.model_directory import load_model, save_model
 from small_jobs import random_network, settings
 
 folder, number = sys.argv[1], int(sys.argv[3])
@@ -100,7 +100,7 @@ def test_two_writers_and_two_readers(tmp_path: Path) -> None:
         for writer in (even, odd):
             assert writer.poll() is None
     # what the two kills left is cleared away, and the model stands
-    artifacts.load_model(folder)
+    model_directory.load_model(folder)
 
 
 def given_models(rng: np.random.Generator) -> list[Object2VecNetwork]:
@@ -110,13 +110,13 @@ def given_models(rng: np.random.Generator) -> list[Object2VecNetwork]:
 def test_a_replaced_model_answers_as_before(tmp_path: Path, rng: np.random.Generator) -> None:
     first, second = given_models(rng)
     folder = tmp_path / "model"
-    artifacts.save_model(folder, first)
+    model_directory.save_model(folder, first)
     predictor = Predictor.load(folder)
     lists = random_lists(rng, 8)
     before = predictor.embeddings(0, lists)
     for path in folder.iterdir():
         path.write_bytes(b"")  # in place: a mapped file would become shorter
-    artifacts.save_model(folder, second)
+    model_directory.save_model(folder, second)
     np.testing.assert_array_equal(predictor.embeddings(0, lists), before)
     shutil.rmtree(folder)
     np.testing.assert_array_equal(predictor.embeddings(0, lists), before)
@@ -124,18 +124,18 @@ def test_a_replaced_model_answers_as_before(tmp_path: Path, rng: np.random.Gener
 
 def test_a_digest_tells_models_apart(tmp_path: Path, rng: np.random.Generator) -> None:
     first, second = given_models(rng)
-    digest = artifacts.save_model(tmp_path / "a", first)
+    digest = model_directory.save_model(tmp_path / "a", first)
     shutil.copytree(tmp_path / "a", tmp_path / "b")
     assert read_manifest(tmp_path / "b").digest == digest
-    assert artifacts.load_model(tmp_path / "b", expected_digest=digest).digest == digest
+    assert model_directory.load_model(tmp_path / "b", expected_digest=digest).digest == digest
     Predictor.load(tmp_path / "b", expected_digest=digest)
-    other = artifacts.save_model(tmp_path / "b", second)
+    other = model_directory.save_model(tmp_path / "b", second)
     assert other != digest
-    for load in (Predictor.load, artifacts.load_model):
+    for load in (Predictor.load, model_directory.load_model):
         with pytest.raises(CustomerError, match="holds another model than before"):
             load(tmp_path / "b", expected_digest=digest)
     with pytest.raises(CustomerError, match="holds another model than before"):
-        artifacts.restore_parameters(tmp_path / "b", second, digest)
+        model_directory.restore_parameters(tmp_path / "b", second, digest)
 
 
 def test_a_job_does_not_take_over_the_model_of_another(
@@ -148,13 +148,13 @@ def test_a_job_does_not_take_over_the_model_of_another(
     def stop() -> bool:
         if not (tmp_path / "model.json").exists():
             return False
-        artifacts.save_model(tmp_path, other)
+        model_directory.save_model(tmp_path, other)
         return True
 
     with pytest.raises(CustomerError, match="holds another model than before"):
         train(given, topic_pairs(rng, 32, is_regression=False), model_dir=tmp_path, stop=stop)
     np.testing.assert_array_equal(
-        arrays(artifacts.load_model(tmp_path).network)["embed_0_weight"],
+        arrays(model_directory.load_model(tmp_path).network)["embed_0_weight"],
         arrays(other)["embed_0_weight"],
     )
 
@@ -163,13 +163,13 @@ def test_reading_starts_anew_where_the_model_was_replaced(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
     first, second = given_models(rng)
-    digests = [artifacts.save_model(tmp_path, first)]
+    digests = [model_directory.save_model(tmp_path, first)]
     seen = []
 
     def use(files: ModelFiles) -> str:
         seen.append(files.manifest.digest)
         if len(seen) == 1:
-            digests.append(artifacts.save_model(tmp_path, second))
+            digests.append(model_directory.save_model(tmp_path, second))
             raise CustomerError("A file has gone.")
         return files.manifest.digest
 
@@ -187,10 +187,10 @@ def test_reading_starts_anew_where_the_model_was_replaced(
 
 def test_files_that_are_open_stay(tmp_path: Path, rng: np.random.Generator) -> None:
     first, second = given_models(rng)
-    artifacts.save_model(tmp_path, first, metrics={"number": 1})
+    model_directory.save_model(tmp_path, first, metrics={"number": 1})
 
     def use(files: ModelFiles) -> int:
-        artifacts.save_model(tmp_path, second, metrics={"number": 2})
+        model_directory.save_model(tmp_path, second, metrics={"number": 2})
         files.check(files.manifest.parameters)
         files.check_others()
         return int(files.metrics()["number"])
@@ -209,14 +209,14 @@ with locked_folder(sys.argv[1]):
 
 def test_the_lock(tmp_path: Path, rng: np.random.Generator) -> None:
     (first, _) = given_models(rng)
-    artifacts.save_model(tmp_path, first)
+    model_directory.save_model(tmp_path, first)
     with running(_HOLDER, str(tmp_path)) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(CustomerError, match="give each job a folder of its own"):
             locked_folder(tmp_path, seconds=0.1).__enter__()
-        artifacts.load_model(tmp_path)  # readers do not wait
-        waiting = threading.Thread(target=artifacts.save_model, args=(tmp_path, first))
+        model_directory.load_model(tmp_path)  # readers do not wait
+        waiting = threading.Thread(target=model_directory.save_model, args=(tmp_path, first))
         waiting.start()
         time.sleep(0.2)
         assert waiting.is_alive()

@@ -16,8 +16,8 @@ import pytest
 from fake_aws import FakeAws
 from service_rules import broken_rules
 
-from object2vec.algorithm import describe, metric_definitions
 from object2vec.cli import main
+from object2vec.sagemaker.algorithm import describe, metric_definitions
 
 TOP = Path(__file__).resolve().parents[1]
 PAGE = (TOP / "docs" / "moving.md").read_text(encoding="utf-8")

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from small_jobs import arrays, random_pairs, settings
 
-from object2vec.arrays import PairDataset, TokenLists
-from object2vec.batching import TrainingBatches
-from object2vec.negative_sampling import Joined, NegativeSampler, fingerprints
-from object2vec.training import train
+from object2vec.data.arrays import PairDataset, TokenLists
+from object2vec.data.batching import TrainingBatches
+from object2vec.data.negative_sampling import Joined, NegativeSampler, fingerprints
+from object2vec.training.loop import train
 
 Pair = tuple[tuple[int, ...], tuple[int, ...]]
 

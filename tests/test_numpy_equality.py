@@ -15,11 +15,11 @@ import pytest
 from numpy_model import NumpyModel
 from small_jobs import arrays, random_lists, random_network, random_pairs, settings
 
-from object2vec.arrays import TokenLists
-from object2vec.artifacts import save_model
-from object2vec.mxnet_import import mx
-from object2vec.network import Object2VecNetwork
-from object2vec.predictor import Predictor
+from object2vec.backend.mxnet_import import mx
+from object2vec.data.arrays import TokenLists
+from object2vec.inference.predictor import Predictor
+from object2vec.model.model_directory import save_model
+from object2vec.model.network import Object2VecNetwork
 
 CPU = mx.cpu(0)
 ENCODERS = [

@@ -22,16 +22,16 @@ from object2vec import errors
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "object2vec"
-IMPORT_ROOM = PACKAGE / "mxnet_import.py"
+IMPORT_ROOM = PACKAGE / "backend" / "mxnet_import.py"
 CODE_FOLDERS = ("object2vec", "tests", "container", "examples", "benchmarks")
 MODULES_WITHOUT_MXNET = (
     "object2vec",
     "object2vec.errors",
-    "object2vec.hyperparameters",
-    "object2vec.environment",
-    "object2vec.dataset",
-    "object2vec.metrics",
-    "object2vec.algorithm",
+    "object2vec.hyperparameters.checked",
+    "object2vec.sagemaker.environment",
+    "object2vec.data.dataset",
+    "object2vec.evaluation.metrics",
+    "object2vec.sagemaker.algorithm",
     "object2vec.cli",
 )
 
@@ -113,11 +113,11 @@ def test_only_one_module_imports_mxnet(path: Path) -> None:
     if path == IMPORT_ROOM:
         assert lines
     else:
-        assert not lines, f"lines {lines}: write 'from object2vec.mxnet_import import mx'"
+        assert not lines, f"lines {lines}: write 'from object2vec.backend.mxnet_import import mx'"
 
 
 def test_mxnet_import_is_silent_with_warnings_as_errors() -> None:
-    result = run_python("-W", "error", "-c", "import object2vec.mxnet_import")
+    result = run_python("-W", "error", "-c", "import object2vec.backend.mxnet_import")
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
@@ -137,7 +137,7 @@ def test_environment_variables_are_set_unless_the_user_did() -> None:
     names = ("OPENBLAS_CORETYPE", "MXNET_STORAGE_FALLBACK_LOG_VERBOSE", "MXNET_MKLDNN_CACHE_NUM")
     program = (
         f"import os\nfor name in {names}: os.environ.pop(name, None)\n"
-        "os.environ['MXNET_MKLDNN_CACHE_NUM'] = '7'\nimport object2vec.mxnet_import\n"
+        "os.environ['MXNET_MKLDNN_CACHE_NUM'] = '7'\nimport object2vec.backend.mxnet_import\n"
         f"print(*(os.environ.get(name, '-') for name in {names}))"
     )
     result = run_python("-c", program)
@@ -157,14 +157,14 @@ def test_environment_variables_are_set_unless_the_user_did() -> None:
     ],
 )
 def test_openblas_core_follows_the_flags_of_the_cpu(flags: str, core: str | None) -> None:
-    from object2vec.mxnet_import import openblas_core
+    from object2vec.backend.mxnet_import import openblas_core
 
     cpu_info = f"processor\t: 0\nmodel name\t: Some CPU avx512f\nflags\t\t: {flags}\nbugs\t\t:\n"
     assert openblas_core(cpu_info * 2) == core
 
 
 def test_openblas_core_of_a_machine_without_flags_is_left_alone() -> None:
-    from object2vec.mxnet_import import openblas_core
+    from object2vec.backend.mxnet_import import openblas_core
 
     assert openblas_core("processor\t: 0\nFeatures\t: fp asimd\n") is None
 
@@ -176,7 +176,7 @@ def test_mxnet_that_cannot_be_loaded_is_a_platform_error(tmp_path: Path) -> None
     )
     program = (
         "from object2vec.errors import PlatformError\n"
-        "try: import object2vec.mxnet_import\n"
+        "try: import object2vec.backend.mxnet_import\n"
         "except PlatformError as error: print(error)"
     )
     result = run_python("-c", program, PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
@@ -199,7 +199,7 @@ def test_mxnet_that_is_not_whole_is_told_without_a_chain(
 ) -> None:
     (tmp_path / "mxnet.py").write_text(mxnet)
     result = run_python(
-        "-c", "import object2vec.mxnet_import", PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}"
+        "-c", "import object2vec.backend.mxnet_import", PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}"
     )
     assert result.stderr.count("Traceback") == tracebacks, result.stderr
     assert "MXNet cannot be imported here: " in result.stderr.splitlines()[-1]
@@ -264,7 +264,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> Non
         for ending in ("java", "jar")
         for path in (PACKAGE / "serving" / "plugin").glob(f"*.{ending}")
     }
-    compiled = "object2vec/_cpu_kernels.abi3.so"  # one for all Pythons
+    compiled = "object2vec/compiled/_kernels.abi3.so"  # one for all Pythons
     assert names == expected | plugin | {"object2vec/py.typed", compiled}
 
 
@@ -371,12 +371,14 @@ def test_every_import_is_required(metadata: Message) -> None:
 def test_every_module_is_in_the_table_for_newcomers() -> None:
     table = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     small = {"__init__.py", "__main__.py", "version.py"}
-    for path in PACKAGE.glob("*.py"):
-        assert path.name in small or f"`{path.name}`" in table, path.name
+    for path in PACKAGE.rglob("*.py"):
+        name = path.relative_to(PACKAGE).as_posix()
+        room = name.split("/")[0]
+        assert path.name in small or room in ("serving", "demo") or f"`{name}`" in table, name
 
 
 def test_two_threads_of_a_core_count_once() -> None:
-    from object2vec.mxnet_import import usable_cores
+    from object2vec.backend.mxnet_import import usable_cores
 
     cpus = len(os.sched_getaffinity(0))
     assert usable_cores("siblings\t: 8\ncpu cores\t: 8\n") == cpus
@@ -388,7 +390,7 @@ def test_two_threads_of_a_core_count_once() -> None:
 def test_mxnet_flushes_denormals_and_this_thread_does_not() -> None:
     # a process of its own: a fork, of a test before, makes MXNet start its threads anew
     program = (
-        "import numpy as np\nfrom object2vec.mxnet_import import mx\n"
+        "import numpy as np\nfrom object2vec.backend.mxnet_import import mx\n"
         "small = np.full((512, 512), 1e-30, np.float32)\n"
         "assert np.all(small * np.float32(1e-10) > 0)\n"
         "assert np.count_nonzero((mx.nd.array(small) * 1e-10).asnumpy()) == 0"

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from small_jobs import VOCAB, random_lists, random_network, settings
 
-from object2vec.arrays import TokenLists
-from object2vec.batching import pad
-from object2vec.encoder_inputs import Gradient
-from object2vec.mxnet_import import mx
-from object2vec.predictor import Predictor
+from object2vec.backend.mxnet_import import mx
+from object2vec.data.arrays import TokenLists
+from object2vec.data.batching import pad
+from object2vec.inference.predictor import Predictor
+from object2vec.model.encoder_inputs import Gradient
 from object2vec.resources import give_back_freed_memory
 
 CPU = mx.cpu(0)

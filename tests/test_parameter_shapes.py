@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from small_jobs import random_network, settings
 
-from object2vec.artifacts import save_model
-from object2vec.network import Object2VecNetwork
-from object2vec.parameter_files import file_size
-from object2vec.parameter_shapes import parameter_shapes
+from object2vec.model.model_directory import save_model
+from object2vec.model.network import Object2VecNetwork
+from object2vec.model.parameter_files import file_size
+from object2vec.model.parameter_shapes import parameter_shapes
 
 PAIRS = list(itertools.product(("hcnn", "bilstm", "pooled_embedding"), repeat=2))
 OTHERS: list[dict[str, Any]] = [

@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 from small_jobs import random_network, settings
 
-from object2vec import Object2Vec, artifacts
-from object2vec.arrays import TokenLists
+from object2vec import Object2Vec
+from object2vec.data.arrays import TokenLists
 from object2vec.errors import (
     AlgorithmError,
     CustomerError,
@@ -28,10 +28,11 @@ from object2vec.errors import (
     PlatformError,
     UnsoundModelError,
 )
-from object2vec.parameter_files import write_parameters
-from object2vec.pickled_models import restored
-from object2vec.predictor import Predictor
-from object2vec.pretrained import as_vocab
+from object2vec.inference.pickled_models import restored
+from object2vec.inference.predictor import Predictor
+from object2vec.model import model_directory
+from object2vec.model.parameter_files import write_parameters
+from object2vec.pretrained.auxiliary import as_vocab
 
 KINDS: list[dict[str, Any]] = [
     {"enc0_network": "hcnn", "enc1_network": "bilstm", "num_classes": 3},
@@ -116,10 +117,10 @@ def test_all_of_a_model_travels(model: Object2Vec, tmp_path: Path) -> None:
 def test_a_model_that_was_never_saved_complete_stays_so(
     rng: np.random.Generator, tmp_path: Path
 ) -> None:
-    artifacts.save_model(tmp_path / "a", random_network(settings(), rng), complete=False)
+    model_directory.save_model(tmp_path / "a", random_network(settings(), rng), complete=False)
     for loaded in (Object2Vec.load(tmp_path / "a"), through(Object2Vec.load(tmp_path / "a"))):
         loaded.save(tmp_path / "b")
-        assert not artifacts.load_model(tmp_path / "b").complete
+        assert not model_directory.load_model(tmp_path / "b").complete
     assert not through(Predictor.load(tmp_path / "a")).complete
 
 
@@ -163,7 +164,7 @@ def test_weights_that_are_not_finite_do_not_travel(rng: np.random.Generator) -> 
 
 
 def test_the_parameter_file_is_that_of_mxnet(rng: np.random.Generator, tmp_path: Path) -> None:
-    from object2vec.mxnet_import import mx
+    from object2vec.backend.mxnet_import import mx
 
     network = random_network(settings(enc1_network="bilstm", enc0_vocab_size=70_000), rng)
     values = {name: parameter.data() for name, parameter in network.params.items()}
@@ -176,7 +177,7 @@ def test_the_parameter_file_is_that_of_mxnet(rng: np.random.Generator, tmp_path:
     assert stream.getvalue() == (tmp_path / "file").read_bytes()
     (packed,) = (
         content
-        for name, content in artifacts.pack_model(network).items()
+        for name, content in model_directory.pack_model(network).items()
         if name.startswith("parameters")
     )
     assert packed == stream.getvalue()
@@ -323,7 +324,7 @@ import pickle, resource, sys
 import numpy as np
 sys.path.insert(0, sys.argv[1])
 from small_jobs import random_network, settings
-from object2vec.predictor import Predictor
+from object2vec.inference.predictor import Predictor
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
@@ -339,8 +340,8 @@ hyperparameters = settings(
     enc0_network="pooled_embedding", enc0_vocab_size=size * (1 << 20) // 400, enc_dim=100,
     tied_token_embedding_weight=True,
 )
-from object2vec.network import Object2VecNetwork
-from object2vec.mxnet_import import mx
+from object2vec.model.network import Object2VecNetwork
+from object2vec.backend.mxnet_import import mx
 network = Object2VecNetwork(hyperparameters)
 for parameter in network.params.values():
     parameter.grad_req = "null"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from object2vec.prefetch import prefetch
+from object2vec.data.prefetch import prefetch
 
 
 def threads() -> list[threading.Thread]:

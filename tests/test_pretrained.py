@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from object2vec import hyperparameters as hp
 from object2vec.errors import CustomerError
-from object2vec.pretrained import TokenVectors, as_vocab, read_auxiliary, read_vocabulary
-from object2vec.vector_files import VectorTable, read_vectors
+from object2vec.hyperparameters import checked as hp
+from object2vec.pretrained.auxiliary import TokenVectors, as_vocab, read_auxiliary, read_vocabulary
+from object2vec.pretrained.vector_files import VectorTable, read_vectors
 
 VECTORS = {"the": [0.5, -1.0, 2e-3], "cat": [1.0, 2.0, 3.0], "été": [4.0, 5.0, 6.0]}
 VOCAB = {"the": 3, "cat": 0, "été": 5, "unseen": 1}
@@ -194,7 +194,7 @@ def test_files_without_fitting_vectors_are_refused(
 
 
 def save_npz(path: Path, words: list[str], matrix: np.ndarray, *, compress: bool = True) -> None:
-    from object2vec.mxnet_import import mx  # isort: skip
+    from object2vec.backend.mxnet_import import mx  # isort: skip
     from gluonnlp.embedding import TokenEmbedding
 
     embedding = TokenEmbedding(

@@ -57,9 +57,9 @@ def model_of(form: str) -> str:
     """Train a form once; a digest of its parameters and of what training reported."""
     from small_jobs import arrays, random_pairs, settings
 
-    from object2vec.mxnet_import import mx
-    from object2vec.pretrained import Auxiliary, TokenVectors
-    from object2vec.training import train
+    from object2vec.backend.mxnet_import import mx
+    from object2vec.pretrained.auxiliary import Auxiliary, TokenVectors
+    from object2vec.training.loop import train
 
     given = {**WIDTHS, **FORMS[form]}
     if "enc1_network" in given:

@@ -19,10 +19,10 @@ import pytest
 import serving_models
 
 from object2vec import Object2Vec
+from object2vec.backend.kvstore import count_gpus
+from object2vec.backend.mxnet_import import mx
 from object2vec.errors import CustomerError, PlatformError
-from object2vec.kvstore import count_gpus
-from object2vec.mxnet_import import mx
-from object2vec.predictor import Predictor
+from object2vec.inference.predictor import Predictor
 from object2vec.serving import devices, java, preflight, server
 from object2vec.serving.batch_transform import execution_parameters
 from object2vec.serving.media_types import JSON, JSON_LINES

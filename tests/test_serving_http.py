@@ -17,8 +17,8 @@ import serving_models
 from mms_server import JSON, JSON_LINES, MmsServer
 
 from object2vec import Object2Vec
-from object2vec.arrays import TokenLists
-from object2vec.predictor import Predictor
+from object2vec.data.arrays import TokenLists
+from object2vec.inference.predictor import Predictor
 
 pytestmark = pytest.mark.slow
 

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from small_jobs import random_network, settings
 
-from object2vec import artifacts
-from object2vec.predictor import Predictor
+from object2vec.inference.predictor import Predictor
+from object2vec.model import model_directory
 
 NOBODY = 65534
 PROGRAM = f"""
@@ -48,7 +48,7 @@ def open_folder() -> Iterator[Path]:
 def model(open_folder: Path, rng: np.random.Generator) -> Path:
     """A model that every user can read, beside a file that is not part of it."""
     folder = open_folder / "model"
-    artifacts.save_model(folder, random_network(settings(), rng))
+    model_directory.save_model(folder, random_network(settings(), rng))
     (folder / "model.tar.gz").write_bytes(b"foreign")
     return folder
 

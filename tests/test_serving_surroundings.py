@@ -17,7 +17,7 @@ import pytest
 import serving_models
 from mms_server import CONSOLE_SCRIPT, MODULE, MmsServer
 
-from object2vec.predictor import Predictor
+from object2vec.inference.predictor import Predictor
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,7 @@ def model_dir(tmp_path_factory: Any) -> Path:
 
 
 def scores(model_dir: Path) -> list[float]:
-    from object2vec.arrays import TokenLists
+    from object2vec.data.arrays import TokenLists
 
     predictor = Predictor.load(model_dir)
     lists = [TokenLists.from_lists(rows) for rows in LISTS]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from object2vec.predictor import Predictor
+from object2vec.inference.predictor import Predictor
 from object2vec.serving.formats import format_answer, infer, parse_body
 from object2vec.serving.media_types import JSON
 

@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 from small_jobs import VOCAB, arrays, random_pairs, settings, topic_pairs
 
-from object2vec.arrays import PairDataset, TokenLists
-from object2vec.artifacts import load_model
-from object2vec.batching import Batch
+from object2vec.backend.mxnet_import import mx
+from object2vec.data.arrays import PairDataset, TokenLists
+from object2vec.data.batching import Batch
 from object2vec.errors import CustomerError
 from object2vec.logs import logging_to
-from object2vec.mxnet_import import mx
-from object2vec.pretrained import Auxiliary, TokenVectors
-from object2vec.training import TrainingResult, train
+from object2vec.model.model_directory import load_model
+from object2vec.pretrained.auxiliary import Auxiliary, TokenVectors
+from object2vec.training.loop import TrainingResult, train
 
 
 def test_an_epoch_before_the_last_is_restored() -> None:

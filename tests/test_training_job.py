@@ -22,9 +22,9 @@ import pytest
 
 from object2vec import training_job
 from object2vec.cli import main
-from object2vec.environment import Environment
 from object2vec.errors import AlgorithmError, CustomerError, PlatformError, failure_text
-from object2vec.metrics import METRIC_DEFINITIONS
+from object2vec.evaluation.metrics import METRIC_DEFINITIONS
+from object2vec.sagemaker.environment import Environment
 from object2vec.stop_request import StopRequest
 from object2vec.training_job import Job, explained, run
 
@@ -379,7 +379,7 @@ def test_what_errors_are_explained_as(error: Exception, kind: type, words: str) 
     ],
 )
 def test_what_the_machine_refuses_mxnet_is_not_our_fault(text: str, words: str) -> None:
-    from object2vec.mxnet_import import mx
+    from object2vec.backend.mxnet_import import mx
 
     known = explained(mx.base.MXNetError(text))
     assert isinstance(known, PlatformError)

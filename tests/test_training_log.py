@@ -18,17 +18,17 @@ import pytest
 from small_jobs import arrays, random_pairs, settings, topic_pairs
 
 from object2vec import training_job
-from object2vec.arrays import PairDataset, TokenLists
-from object2vec.artifacts import load_model, save_model
-from object2vec.baseline import Baseline, baseline_of
-from object2vec.early_stopping import EarlyStopping
-from object2vec.environment import Channel
+from object2vec.data.arrays import PairDataset, TokenLists
+from object2vec.evaluation.baseline import Baseline, baseline_of
+from object2vec.evaluation.metrics import METRIC_DEFINITIONS
+from object2vec.inference.predictor import Predictor
 from object2vec.logs import logging_to
-from object2vec.metrics import METRIC_DEFINITIONS
-from object2vec.predictor import Predictor
+from object2vec.model.model_directory import load_model, save_model
+from object2vec.sagemaker.environment import Channel
 from object2vec.stop_request import StopRequest
-from object2vec.training import TrainingResult, train
-from object2vec.training_log import TrainingLog
+from object2vec.training.early_stopping import EarlyStopping
+from object2vec.training.loop import TrainingResult, train
+from object2vec.training.training_log import TrainingLog
 
 LINE = re.compile(r"\[\d\d/\d\d/\d{4} \d\d:\d\d:\d\d [A-Z]+ \d+\] (.*)")
 TIMES = {"initialize.time", "update.time", "early_stop.time", "finalize.time", "totaltime"}
@@ -305,7 +305,7 @@ def test_writing_the_model_is_no_part_of_judging_it(
         time.sleep(0.3)
         return save_model(*arguments, **named)
 
-    monkeypatch.setattr("object2vec.artifacts.save_model", slowly)
+    monkeypatch.setattr("object2vec.model.model_directory.save_model", slowly)
     stream = io.StringIO()
     with logging_to(stream):
         result = train(

@@ -64,7 +64,7 @@ def test_no_file_is_given_to_a_reader_that_trusts_it() -> None:
         if (lines := list(faults(path.read_text(encoding="utf-8"))))
     }
     # the one reader of MXNet's that is used gets bytes that the same function has made
-    assert len(found.pop("object2vec/device_arrays.py")) == 1
+    assert len(found.pop("object2vec/backend/device_arrays.py")) == 1
     assert found == {}
 
 

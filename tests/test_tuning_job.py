@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 from service_rules import broken_rules
 
-from object2vec.algorithm import metric_definitions
 from object2vec.cli import main
 from object2vec.errors import CustomerError
-from object2vec.hyperparameters import BY_NAME, parse
-from object2vec.tuning_job import describe
+from object2vec.hyperparameters.checked import BY_NAME, parse
+from object2vec.sagemaker.algorithm import metric_definitions
+from object2vec.sagemaker.tuning_job import describe
 
 TOP = Path(__file__).resolve().parents[1]
 SIZES = {"enc0_max_seq_len": "5", "enc0_vocab_size": "40"}

@@ -6,11 +6,11 @@ from __future__ import annotations
 import logging
 from typing import Any, Optional
 
+from object2vec.backend.kvstore import count_gpus
+from object2vec.backend.mxnet_import import mx
 from object2vec.files import PathLike
-from object2vec.kvstore import count_gpus
+from object2vec.inference.predictor import Predictor
 from object2vec.logs import LOGGER_NAME
-from object2vec.mxnet_import import mx
-from object2vec.predictor import Predictor
 from object2vec.serving.model import Model
 
 _logger = logging.getLogger(LOGGER_NAME)

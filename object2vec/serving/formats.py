@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Optional, Union
 import numpy as np
 import orjson
 
-from object2vec.arrays import TokenLists
+from object2vec.data.arrays import TokenLists
+from object2vec.data.json_keys import may_repeat, repeated_key, repeated_sentence
+from object2vec.data.records import INPUTS, check_list, pack_lists
 from object2vec.errors import AlgorithmError, CustomerError
-from object2vec.hyperparameters import Hyperparameters
-from object2vec.json_keys import may_repeat, repeated_key, repeated_sentence
-from object2vec.records import INPUTS, check_list, pack_lists
+from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.serving.media_types import JSON, JSON_LINES, untyped_body
 from object2vec.serving.mistaken_bodies import IS_DOCUMENT, likeness, mistake, mistaken_string
 from object2vec.text import names, shown

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Optional
 
-from object2vec.foreign_formats import ON_ONE_LINE, recognise
+from object2vec.data.foreign_formats import ON_ONE_LINE, recognise
 from object2vec.serving.media_types import is_document
 
 #: Of a JSON document that was taken for JSON Lines; the rest of a sentence.

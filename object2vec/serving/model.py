@@ -7,8 +7,8 @@ from typing import Optional, Protocol
 
 import numpy as np
 
-from object2vec.arrays import TokenLists
-from object2vec.hyperparameters import Hyperparameters
+from object2vec.data.arrays import TokenLists
+from object2vec.hyperparameters.checked import Hyperparameters
 
 
 class Model(Protocol):

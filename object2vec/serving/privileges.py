@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from object2vec.errors import CustomerError, PlatformError
-from object2vec.manifest import MANIFEST, read_manifest
+from object2vec.model.manifest import MANIFEST, read_manifest
 
 USER = "object2vec"
 MODEL_DIR = "/opt/ml/model"

@@ -9,7 +9,7 @@ import runpy
 import sys
 from pathlib import Path
 
-from object2vec.engine_type import choose_engine
+from object2vec.backend.engine_type import choose_engine
 from object2vec.logs import LOGGER_NAME, LineFormatter
 from object2vec.serving.children import die_with_parent
 

@@ -8,9 +8,9 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from object2vec.environment import Environment
-from object2vec.hyperparameter_table import BY_NAME, HYPERPARAMETERS, Hyperparameter
-from object2vec.hyperparameters import parse
+from object2vec.hyperparameters.checked import parse
+from object2vec.hyperparameters.table import BY_NAME, HYPERPARAMETERS, Hyperparameter
+from object2vec.sagemaker.environment import Environment
 
 from .mutation import any_json, dump, hypothesis_values, mutate_bytes, mutate_json, repeat_key
 from .target import ALLOWED, JsonValue, Target, Wrong, check_sentence

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from small_jobs import VOCAB, settings
 
-from object2vec.arrays import PairDataset
-from object2vec.dataset import read_channel
-from object2vec.hyperparameters import Hyperparameters
+from object2vec.data.arrays import PairDataset
+from object2vec.data.dataset import read_channel
+from object2vec.hyperparameters.checked import Hyperparameters
 
 from .mutation import any_json, dump, hypothesis_values, mutate_bytes, mutate_json, repeat_key
 from .target import ALLOWED, JsonValue, Target, Wrong, check_sentence

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from object2vec.predictor import Predictor
+from object2vec.inference.predictor import Predictor
 
 from . import models
 from .mutation import INTEGERS, mutate_bytes

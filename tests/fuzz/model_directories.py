@@ -17,9 +17,9 @@ from typing import Any, Callable, Optional, Union
 
 import numpy as np
 
-from object2vec.arrays import TokenLists
+from object2vec.data.arrays import TokenLists
 from object2vec.errors import UnsoundModelError
-from object2vec.predictor import Predictor
+from object2vec.inference.predictor import Predictor
 from object2vec.serving.replies import reply_to
 from object2vec.serving.settings import Settings
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from mms_server import MmsServer
 
-from object2vec.predictor import Predictor
+from object2vec.inference.predictor import Predictor
 from object2vec.serving.replies import reply_to
 from object2vec.serving.settings import Settings
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from object2vec.inference.predictor import Predictor
 from object2vec.logs import LOGGER_NAME
-from object2vec.predictor import Predictor
 from object2vec.serving.replies import Reply, reply_to
 from object2vec.serving.settings import Settings
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sanitized_library import WIDTHS, Engine, P, call, chosen_size, exact, pointer
 
-from object2vec.cpu_interface import Arrays, Constants, Parameter, Table
+from object2vec.compiled.library import Arrays, Constants, Parameter, Table
 
 BLOCK, PART = map(chosen_size, ("BLOCK", "PART"))
 SIZES = (0, *WIDTHS, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5)

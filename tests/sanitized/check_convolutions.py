@@ -19,7 +19,7 @@ from sanitized_library import (
     unwritten,
 )  # fmt: skip
 
-from object2vec.arrays import TokenLists
+from object2vec.data.arrays import TokenLists
 
 VOCAB = 60
 LENGTHS = [0, 1, 2, 15, 16, 17, 0, 0, 33, 5, 1, 250, 63, 64, 65, 0]
@@ -88,7 +88,7 @@ def test_widths(token_dim: int, engine: Engine, rng: np.random.Generator) -> Non
 @pytest.mark.parametrize("width", [1, 2, 9])
 @pytest.mark.usefixtures("kind")
 def test_lists_around_a_chunk(width: int, engine: Engine, rng: np.random.Generator) -> None:
-    # COLUMNS, in cpu_sizes.h, is 192; a list has its tokens and half a filter of zeros behind it
+    # COLUMNS, in sizes.h, is 192; a list has its tokens and half a filter of zeros behind it
     for length in (*range(185, 195), 383, 384, 385):
         convolve(engine, rng, random_lists(rng, [length, 1, 191, 1], VOCAB), 2, (3,), width)
     for lists in ([], [0], [0] * 200, [1] * 200):

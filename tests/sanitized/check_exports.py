@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cpu_kinds import computing_as
+from cpu_isas import computing_as
 from sanitized_library import kinds_passed_over, library
 
 

@@ -17,7 +17,7 @@ from sanitized_library import (
     unwritten,
 )
 
-from object2vec.arrays import TokenLists
+from object2vec.data.arrays import TokenLists
 
 VOCAB = 40
 MORE_WIDTHS = (47, 48, 49, 159, 160, 161, 319, 320, 321, 639, 640, 641)

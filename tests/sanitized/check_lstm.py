@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from sanitized_library import call, exact, numbers, pointer, random_lists, unwritten
 
-from object2vec.arrays import TokenLists
-from object2vec.batching import time_steps
-from object2vec.cpu_interface import LstmDirection, LstmLayer
+from object2vec.compiled.library import LstmDirection, LstmLayer
+from object2vec.data.arrays import TokenLists
+from object2vec.data.batching import time_steps
 
 UNITS, PANEL = numbers["UNITS"], numbers["PANEL"]
 # Around UNITS and PANEL; no two of a row alike.

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sanitized_library import WIDTHS, Engine, call, exact, numbers, unwritten
 
-from object2vec.cpu_interface import Dense, Scorer
+from object2vec.compiled.library import Dense, Scorer
 
 HADAMARD, CONCAT, ABS_DIFF = (numbers[name] for name in ("HADAMARD", "CONCAT", "ABS_DIFF"))
 LINEAR, RELU, TANH = (numbers[name] for name in ("LINEAR", "RELU", "TANH"))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from cpu_kinds import KINDS, computing_as
+from cpu_isas import KINDS, computing_as
 
 
 @pytest.fixture(params=KINDS)

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 import object2vec
-from object2vec.arrays import TokenLists
-from object2vec.cpu_interface import ARRAY_CALL, FIND_CALL, PUSH_CALL, Api, Library
+from object2vec.compiled.library import ARRAY_CALL, FIND_CALL, PUSH_CALL, Api, Library
+from object2vec.data.arrays import TokenLists
 
 P = ctypes.c_void_p
 FAILED = -1  # what a function of MXNet's returns
@@ -68,8 +68,8 @@ WIDTHS = (
 
 
 def chosen_size(name: str) -> int:
-    """A number of cpu_sizes.h."""
-    header = Path(object2vec.__file__).with_name("cpu_sizes.h").read_text(encoding="utf-8")
+    """A number of sizes.h."""
+    header = Path(object2vec.__file__).with_name("sizes.h").read_text(encoding="utf-8")
     return int(re.findall(rf"^#define {name} (\d+)\b", header, re.MULTILINE)[0])
 
 

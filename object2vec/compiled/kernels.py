@@ -1,0 +1,321 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operations of our own for MXNet's engine on the CPU, in C (`kernels.c` and its neighbours).
+
+MXNet's own adam_update works through one number at a time and is one operator for each parameter;
+its product of a sparse matrix with a table takes five times as long as reading the rows, and the
+gradient of that as long again. These use the CPU's vector instructions and are held up by memory
+alone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from object2vec.backend.engine import engine_context, raise_failures
+from object2vec.backend.mxnet_import import mx
+from object2vec.compiled.library import Api, Arrays, Constants, Library, Parameter, Table
+from object2vec.data.arrays import TokenLists
+from object2vec.errors import AlgorithmError, PlatformError
+
+_HANDLE = ctypes.c_void_p
+# The functions of `Api`, in its order.
+_API = (
+    "MXNDArrayWaitToRead",
+    "MXNDArrayGetData",
+    "MXShallowCopyNDArray",
+    "MXNDArrayFree",
+    "MXNDArrayToDLPack",
+    "MXNDArrayCallDLPackDeleter",
+    "MXEnginePushSyncND",
+)
+
+
+def _load() -> Library:
+    try:
+        module = importlib.import_module("object2vec.compiled._kernels")
+    except ImportError as error:
+        raise PlatformError(
+            f"The compiled part of object2vec cannot be loaded: {error}; install object2vec with "
+            "pip, which compiles it, or run `python setup.py build_ext --inplace`."
+        ) from error
+    return Library(str(module.__file__))
+
+
+_loaded = _load()
+numbers, library = _loaded.numbers, _loaded.loaded
+_refused = ctypes.c_int.in_dll(library, "object2vec_refused")
+# What the functions of the library call, as they take it.
+API = ctypes.byref(
+    Api(
+        *(
+            ctypes.cast(getattr(mx.base._LIB, name), kind)
+            for name, (_, kind) in zip(_API, Api._fields_)
+        )
+    )
+)
+
+
+@dataclass(frozen=True, eq=False)
+class UsedRows:
+    """The rows of a token table that a batch uses, each with the vectors that it is part of.
+
+    Attributes
+    ----------
+    rows : numpy.ndarray
+        int32, shape ``(k,)``, sorted, none twice.
+    starts : numpy.ndarray
+        int32, shape ``(k + 1,)``: row ``i`` is part of ``vectors[starts[i]:starts[i + 1]]``.
+    vectors : numpy.ndarray
+        int32: the vectors' numbers, those of all inputs one behind the other.
+    shares : numpy.ndarray
+        float32, one for each vector: the part that a row has in it, 1 / length of its list.
+    """
+
+    rows: np.ndarray
+    starts: np.ndarray
+    vectors: np.ndarray
+    shares: np.ndarray
+
+
+def used_rows(inputs: Sequence[TokenLists]) -> UsedRows:
+    """Find the rows that the inputs of a table use, whose vectors are `mean_of_rows`.
+
+    Raises
+    ------
+    MemoryError
+    """
+    tokens = np.concatenate([lists.tokens for lists in inputs])
+    lengths = np.concatenate([lists.lengths for lists in inputs])
+    rows, starts, places = (np.empty(len(tokens) + extra, np.int32) for extra in (0, 1, 0))
+    arrays = (array.ctypes.data for array in (rows, starts, places))
+    count = library.object2vec_group_tokens(tokens.ctypes.data, len(tokens), *arrays)
+    if count < 0:
+        raise MemoryError("no memory left for finding the rows in use")
+    vectors = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)[places]
+    shares = np.concatenate([lists.shares for lists in inputs])
+    return UsedRows(rows[:count], starts[: count + 1], vectors, shares)
+
+
+@dataclass(frozen=True, eq=False)
+class Moved:
+    """A parameter that adam moves, float32 arrays of a CPU context.
+
+    Attributes
+    ----------
+    weight, mean, variance : NDArray
+        Of one shape; that of a token table has two axes.
+    decay : float
+        Its weight decay.
+    """
+
+    weight: Any
+    mean: Any
+    variance: Any
+    decay: float
+
+    def handles(self) -> Arrays:
+        """Its arrays, as the C functions take them."""
+        return Arrays(self.weight.handle, self.mean.handle, self.variance.handle)
+
+
+class AdamStep:
+    """A step with all parameters of one CPU context, in place.
+
+    ``g = rescale * gradient + decay * weight``, ``mean = beta1 * mean + (1 - beta1) * g``,
+    ``variance = beta2 * variance + (1 - beta2) * g**2``, ``weight -= rate * mean /
+    (sqrt(variance) + epsilon)``: Kingma and Ba 2015 (arXiv 1412.6980), section 2.
+
+    Parameters
+    ----------
+    parameters : sequence of Moved
+        Those with a gradient of their own.
+    gradients : sequence of NDArray
+        Float32, of the parameters' shapes.
+    tables : sequence of Moved
+        Token tables. Their gradient is had from those of the vectors that were looked up, and a
+        step moves the rows in use alone.
+    """
+
+    def __init__(
+        self, parameters: Sequence[Moved], gradients: Sequence[Any], tables: Sequence[Moved] = ()
+    ) -> None:
+        # the handles are worth nothing without the arrays
+        self._parameters, self._gradients, self._tables = parameters, gradients, tables
+        self._context = engine_context((*parameters, *tables)[0].weight.context)
+        self._parameter_list = (Parameter * len(parameters))(
+            *(
+                Parameter(moved.handles(), gradient.handle, moved.weight.size, moved.decay)
+                for moved, gradient in zip(parameters, gradients)
+            )
+        )
+
+    def is_of(self, weights: Sequence[Any], gradients: Sequence[Any]) -> bool:
+        """Whether it was made for these parameters' arrays."""
+        own = (*(moved.weight for moved in self._parameters), *self._gradients)
+        return all(map(operator.is_, own, (*weights, *gradients)))
+
+    def __call__(
+        self,
+        used: Sequence[UsedRows] = (),
+        vector_gradients: Sequence[Sequence[Any]] = (),
+        *,
+        rate: float,
+        beta1: float,
+        beta2: float,
+        epsilon: float,
+        rescale: float,
+    ) -> None:
+        """Queue the step.
+
+        Parameters
+        ----------
+        used : sequence of UsedRows
+            For each table.
+        vector_gradients : sequence of sequence of NDArray
+            For each table the gradients of the vectors that were looked up, float32
+            ``(…, width)``, one for each input in the order of `used_rows`, at most two.
+        rate : float
+            The learning rate with the step's bias correction.
+        beta1, beta2, epsilon : float
+            Adam's constants.
+        rescale : float
+            Factor of every gradient.
+        """
+        if not len(self._tables) == len(used) == len(vector_gradients):
+            raise ValueError(f"{len(self._tables)} tables, but {len(used)} are told of")
+        tables = (Table * len(used))(*map(self._table, self._tables, used, vector_gradients))
+        check(
+            library.object2vec_adam_step(
+                API,
+                ctypes.byref(self._context),
+                self._parameter_list,
+                len(self._parameter_list),
+                tables,
+                len(tables),
+                Constants(rate, beta1, beta2, epsilon, rescale),
+            )
+        )
+
+    @staticmethod
+    def _table(moved: Moved, used: UsedRows, gradients: Sequence[Any]) -> Table:
+        width = moved.weight.shape[1]
+        handles = (_HANDLE * Table.MOST_GRADIENTS)(*(gradient.handle for gradient in gradients))
+        sizes = [gradient.size // width for gradient in gradients]
+        if sum(sizes) != len(used.shares):
+            raise ValueError(f"gradients of {sizes} vectors, but {len(used.shares)} are in use")
+        lists = (used.rows, used.starts, used.vectors, used.shares)
+        return Table(
+            moved.handles(),
+            handles,
+            (ctypes.c_int64 * Table.MOST_GRADIENTS)(*sizes),
+            width,
+            moved.decay,
+            len(used.rows),
+            len(used.vectors),
+            *(array.ctypes.data for array in lists),
+        )
+
+
+def catch_up(
+    weight: Any, mean: Any, variance: Any, rows: np.ndarray, factors: np.ndarray, epsilon: float
+) -> None:
+    """`deferred_adam.catch_up` for arrays of a CPU context."""
+    rows = np.ascontiguousarray(rows, np.int32)
+    factors = np.ascontiguousarray(factors, np.float32)
+    check(
+        library.object2vec_catch_up(
+            API,
+            ctypes.byref(engine_context(weight.context)),
+            Arrays(weight.handle, mean.handle, variance.handle),
+            weight.shape[1],
+            len(rows),
+            rows.ctypes.data,
+            factors.ctypes.data,
+            epsilon,
+        )
+    )
+
+
+def mean_of_rows(table: Any, lists: TokenLists) -> Any:
+    """The mean of a token table's rows over each list.
+
+    Parameters
+    ----------
+    table : NDArray
+        float32 ``(rows, width)``, of a CPU context.
+    lists : TokenLists
+        ``n`` lists of ids below ``rows``.
+
+    Returns
+    -------
+    NDArray
+        float32 ``(n, width)``; zeros where a list is empty. No gradient can be had of it.
+    """
+    context, width = table.context, table.shape[1]
+    answer = mx.nd.empty((len(lists), width), ctx=context)
+    offsets, tokens = numbers_of(lists)
+    check(
+        library.object2vec_queue_mean_of_rows(
+            API,
+            ctypes.byref(engine_context(context)),
+            table.handle,
+            answer.handle,
+            width,
+            len(lists),
+            offsets.ctypes.data,
+            tokens.ctypes.data,
+        )
+    )
+    return answer
+
+
+def address_of(array: Any) -> Any:
+    """Where an array's numbers stand, once they are there; see `wait_for` in kernels.h.
+
+    Parameters
+    ----------
+    array : NDArray
+        Of a CPU context; nothing may write it until the caller is done with it.
+
+    Returns
+    -------
+    ctypes.c_void_p
+    """
+    array.wait_to_read()
+    data = _HANDLE()
+    mx.base.check_call(mx.base._LIB.MXNDArrayGetData(array.handle, ctypes.byref(data)))
+    return data
+
+
+def numbers_of(lists: TokenLists) -> tuple[np.ndarray, np.ndarray]:
+    """Offsets and tokens, as the functions of `library` take them."""
+    return np.ascontiguousarray(lists.offsets), np.ascontiguousarray(lists.tokens)
+
+
+def check(code: int) -> None:
+    """Raise the error that a function of `library` returns, or that one before it was found in."""
+    if code == numbers["NO_MEMORY"]:
+        raise MemoryError("no memory left for an operation of the engine")
+    mx.base.check_call(code)
+    check_queued()
+
+
+def check_queued() -> None:
+    """Raise an error if an operation that was queued could not be done.
+
+    Raises
+    ------
+    AlgorithmError
+    mxnet.MXNetError
+    """
+    raise_failures()
+    if _refused.value:
+        _refused.value = 0
+        raise AlgorithmError("MXNet keeps an array of the compiled part in a layout of its own")

@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The interface of the compiled part, compared with what the library tells of itself.
+
+It imports no MXNet. `interface.h` says the same in C.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import POINTER, c_float, c_int, c_int64, c_void_p
+from typing import Any, Optional
+
+from object2vec.errors import PlatformError
+from object2vec.text import named
+
+ARRAY_CALL = ctypes.CFUNCTYPE(c_int, c_void_p)
+FIND_CALL = ctypes.CFUNCTYPE(c_int, c_void_p, POINTER(c_void_p))
+RUN_CALL = ctypes.CFUNCTYPE(None, c_void_p, c_void_p)
+DELETE_CALL = ctypes.CFUNCTYPE(None, c_void_p)
+PUSH_CALL = ctypes.CFUNCTYPE(
+    c_int, RUN_CALL, c_void_p, DELETE_CALL, c_void_p, POINTER(c_void_p), c_int, POINTER(c_void_p),
+    c_int, c_void_p, c_int, ctypes.c_char_p,
+)  # fmt: skip
+
+
+def _fields(kind: Any, names: str) -> tuple[tuple[str, Any], ...]:
+    return tuple((name, kind) for name in names.split())
+
+
+class Api(ctypes.Structure):
+    """Functions of MXNet's C API."""
+
+    _fields_ = (
+        ("wait", ARRAY_CALL),
+        ("get_data", FIND_CALL),
+        ("share", FIND_CALL),
+        ("free", ARRAY_CALL),
+        ("to_dlpack", FIND_CALL),
+        ("free_dlpack", ARRAY_CALL),
+        ("push", PUSH_CALL),
+    )
+
+
+class Arrays(ctypes.Structure):
+    """The NDArrays of a parameter."""
+
+    _fields_ = _fields(c_void_p, "weight mean variance")
+
+
+class Parameter(ctypes.Structure):
+    """A parameter with a gradient of its own."""
+
+    _fields_ = (
+        ("arrays", Arrays),
+        ("gradient", c_void_p),
+        ("size", c_int64),
+        ("decay", c_float),
+    )
+
+
+class Table(ctypes.Structure):
+    """A token table, of which a step moves some rows."""
+
+    MOST_GRADIENTS = 2
+    _fields_ = (
+        ("arrays", Arrays),
+        ("gradients", c_void_p * MOST_GRADIENTS),
+        ("sizes", c_int64 * MOST_GRADIENTS),
+        ("width", c_int64),
+        ("decay", c_float),
+        *_fields(c_int64, "count places"),
+        *_fields(c_void_p, "rows starts vectors shares"),
+    )
+
+
+class Constants(ctypes.Structure):
+    """The constants of adam."""
+
+    _fields_ = _fields(c_float, "rate beta1 beta2 epsilon rescale")
+
+
+class Dense(ctypes.Structure):
+    """A layer of the scorer."""
+
+    _fields_ = (
+        *_fields(c_void_p, "weight bias"),
+        *_fields(c_int64, "inputs outputs activation"),
+    )
+
+
+class Scorer(ctypes.Structure):
+    """Comparators, MLP and output layer."""
+
+    _fields_ = (
+        *_fields(c_int64, "enc_dim comparator_count"),
+        ("comparators", c_int64 * 3),
+        ("layer_count", c_int64),
+        ("layers", POINTER(Dense)),
+    )
+
+
+class LstmDirection(ctypes.Structure):
+    """One direction of an LSTM layer."""
+
+    WEIGHTS = ("i2h", "h2h", "i2h_bias", "h2h_bias")
+    _fields_ = (
+        ("half", c_int64),
+        *((name, c_void_p) for name in WEIGHTS),
+        *_fields(c_void_p, "gates cells outputs highest d_i2h d_h2h d_bias"),
+    )
+
+
+class LstmLayer(ctypes.Structure):
+    """An LSTM layer in both directions."""
+
+    _fields_ = (
+        *_fields(c_int64, "lists rows steps inputs is_maximum"),
+        *_fields(c_void_p, "order counts turned x dx answer d_answer"),
+        ("directions", LstmDirection * 2),
+    )
+
+
+STRUCTURES = {
+    structure.__name__: structure
+    for structure in (
+        *(Api, Arrays, Parameter, Table, Constants),
+        *(Dense, Scorer, LstmDirection, LstmLayer),
+    )
+}
+NUMBERS = (
+    *("NO_MEMORY", "PANEL", "UNITS", "ANY_CPU", "AVX2", "AVX512"),
+    *("HADAMARD", "CONCAT", "ABS_DIFF", "LINEAR", "RELU", "TANH"),
+)
+# What each function returns, and what it takes.
+FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "kind_of_cpu": (c_int, ()),
+    "adam_step": (
+        c_int,
+        (POINTER(Api), c_void_p, POINTER(Parameter), c_int64, POINTER(Table), c_int64, Constants),
+    ),
+    "group_tokens": (c_int64, (c_void_p, c_int64, *[c_void_p] * 3)),
+    "catch_up": (
+        c_int,
+        (POINTER(Api), c_void_p, Arrays, c_int64, c_int64, c_void_p, c_void_p, c_float),
+    ),
+    "mean_of_rows": (
+        c_int,
+        (POINTER(Api), c_void_p, c_void_p, c_int64, c_int64, c_void_p, c_void_p),
+    ),
+    "queue_mean_of_rows": (
+        c_int,
+        (POINTER(Api), *[c_void_p] * 3, c_int64, c_int64, c_void_p, c_void_p),
+    ),
+    "convolve": (
+        c_int,
+        (
+            *(POINTER(Api), c_void_p, c_void_p, c_int64, c_int64),
+            *(c_void_p, c_int64, c_int64, c_void_p, c_void_p),
+        ),
+    ),
+    "score": (
+        c_int,
+        (POINTER(Api), POINTER(Scorer), c_void_p, c_void_p, c_int64, c_int, c_void_p),
+    ),
+    "lstm_forward": (c_int, (POINTER(LstmLayer),)),
+    "lstm_backward": (c_int, (POINTER(LstmLayer),)),
+}
+
+
+class _Entry(ctypes.Structure):
+    _fields_ = (("name", ctypes.c_char_p), ("value", c_int64), ("size", c_int64))
+
+
+class Library:
+    """The compiled part.
+
+    Parameters
+    ----------
+    path : str
+
+    Attributes
+    ----------
+    numbers : dict of str to int
+        Those of `NUMBERS`.
+    loaded : ctypes.CDLL
+        Its functions, with the types that they take and return.
+
+    Raises
+    ------
+    PlatformError
+        It belongs to other Python code than this.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.loaded: Any = ctypes.CDLL(path)
+        entries = _entries(self.loaded)
+        problem = _difference(_expected(), entries) or self._declare()
+        if problem is not None:
+            raise PlatformError(
+                f"The compiled part of object2vec, {named(path)}, belongs to other Python code "
+                f"than this: {problem}; build it again with `python setup.py build_ext --inplace`, "
+                "or install object2vec again."
+            )
+        self.numbers = {name: entries[name][0] for name in NUMBERS}
+
+    def _declare(self) -> Optional[str]:
+        for name, (returned, taken) in FUNCTIONS.items():
+            function = getattr(self.loaded, f"object2vec_{name}", None)
+            if function is None:
+                return f"it has no function object2vec_{name}"
+            function.restype, function.argtypes = returned, taken
+        return None
+
+
+def _entries(library: Any) -> dict[str, tuple[int, int]]:
+    """What the library tells: of a structure or a field where it begins, of a number its value; and
+    its bytes, 0 for a number."""
+    try:
+        place = c_void_p.in_dll(library, "object2vec_interface")
+    except ValueError:
+        return {}
+    found: dict[str, tuple[int, int]] = {}
+    entries = ctypes.cast(ctypes.addressof(place), POINTER(_Entry))
+    while entries[len(found)].name is not None:
+        entry = entries[len(found)]
+        found[entry.name.decode()] = entry.value, entry.size
+    return found
+
+
+def _expected() -> dict[str, tuple[int, int]]:
+    """The same of the structures here."""
+    found: dict[str, tuple[int, int]] = {}
+    for name, structure in STRUCTURES.items():
+        found[name] = 0, ctypes.sizeof(structure)
+        for field, *_ in structure._fields_:
+            place = getattr(structure, field)
+            found[f"{name}.{field}"] = place.offset, place.size
+    return found
+
+
+def _difference(
+    expected: dict[str, tuple[int, int]], told: dict[str, tuple[int, int]]
+) -> Optional[str]:
+    """The first one; None where there is none."""
+    if not told:
+        return "it tells nothing of its interface"
+    for name in (*expected, *NUMBERS):
+        if name not in told:
+            return f"it knows no {name}"
+    # a field says more than its structure
+    for name in sorted(told, key=lambda name: "." not in name):
+        start, size = told[name]
+        if name not in expected and name not in NUMBERS:
+            return f"it has {named(name)}, which is unknown here"
+        if name in expected and expected[name] != (start, size):
+            return (
+                f"its {name} begins at byte {start} and has {size} bytes, and should begin at byte "
+                f"{expected[name][0]} and have {expected[name][1]}"
+            )
+    return None

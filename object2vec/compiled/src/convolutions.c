@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The encoder hcnn without gradient: token lists to the maxima over time of all layers.
+
+   Some lists at a time lie behind one another, with zeros in between: each token is a column, each
+   channel a row. What one weight of a filter is multiplied with, in many columns, then are
+   neighbours in memory, and neither weights nor windows have to be put into another order. */
+
+#include <omp.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels.h"
+
+typedef struct {
+    const float *weight; /* (filters, channels, width) */
+    const float *bias;   /* (filters,) */
+    int64_t filters, channels;
+} Convolution;
+
+/* Lists that are worked on together. */
+typedef struct {
+    int64_t first, end; /* lists */
+    int64_t columns;    /* their tokens, and zeros behind each list */
+    int64_t stride;     /* from one channel's row to the next */
+} Columns;
+
+typedef struct {
+    const float *table; /* (tokens, token_dim) */
+    float *answer;      /* (lists, enc_dim) */
+    int64_t token_dim, enc_dim, width, layer_count;
+    int64_t channels; /* the most of a layer */
+    const int64_t *starts;
+    const int32_t *tokens;
+    int64_t chunk_count;
+    Columns *chunks;
+    Convolution layers[];
+} Encoding;
+
+/* Numbers that are not negative are in the order of their bits, and NaN stands above them all. */
+typedef uint32_t __attribute__((may_alias)) Bits;
+
+static int64_t before(int64_t width) { return (width - 1) / 2; }
+static int64_t behind(int64_t width) { return width / 2; }
+
+typedef struct {
+    /* One layer in all columns of a chunk: relu, and zeros where there is no token. `in` begins
+       with the first window, `out` with the first column. */
+    void (*layer)(const Convolution *layer, int64_t width, int64_t stride, int64_t columns,
+                  const float *in, const int32_t *is_token, float *out);
+    void (*take_maxima)(const Encoding *job, Columns chunk, int64_t filters, const float *rows,
+                        float *answer);
+} ConvolutionKernels;
+
+#define FOR_EACH_KIND "convolutions_layer.h"
+#include "isa.h"
+
+/* Numbers of a channel's row, as windows and the last vector reach beyond the columns in use: an
+   odd number of cache lines, or the numbers of a column would share one set of the cache. */
+static int64_t stride_of(int64_t columns, int64_t width) {
+    return ((columns + width + LINE) / LINE + 1) * LINE | LINE;
+}
+
+/* Two layers, and which columns are tokens. */
+static int64_t memory_of(int64_t channels, int64_t stride) { return (2 * channels + 1) * stride; }
+
+/* The vectors of a chunk's tokens, with each channel in a row. */
+static void look_up(const Encoding *job, Columns chunk, float *restrict rows,
+                    int32_t *restrict is_token) {
+    for (int64_t k = chunk.first; k < chunk.end; k++) {
+        for (int64_t at = job->starts[k]; at < job->starts[k + 1]; at++) {
+            const float *restrict vector = job->table + job->tokens[at] * job->token_dim;
+            for (int64_t i = 0; i < job->token_dim; i++) rows[i * chunk.stride] = vector[i];
+            rows++;
+            *is_token++ = -1;
+        }
+        rows += behind(job->width);
+        is_token += behind(job->width);
+    }
+}
+
+static void run_chunk(const Encoding *job, const ConvolutionKernels *run, Columns chunk,
+                      float *memory) {
+    const int64_t margin = before(job->width), size = job->channels * chunk.stride;
+    float *in = memory, *out = memory + size, *answer = job->answer;
+    int32_t *is_token = (int32_t *)(memory + 2 * size);
+    memset(memory, 0, memory_of(job->channels, chunk.stride) * sizeof(float));
+    look_up(job, chunk, in + margin, is_token);
+    for (int64_t k = 0; k < job->layer_count; k++) {
+        const Convolution *layer = &job->layers[k];
+        run->layer(layer, job->width, chunk.stride, chunk.columns, in, is_token, out + margin);
+        run->take_maxima(job, chunk, layer->filters, out + margin, answer);
+        answer += layer->filters;
+        float *other = in;
+        in = out;
+        out = other;
+    }
+}
+
+/* Cut the lists into chunks; the columns of the widest one. */
+static int64_t cut(Encoding *job, int64_t count) {
+    int64_t widest = 0;
+    Columns *chunk = NULL;
+    for (int64_t k = 0; k < count; k++) {
+        const int64_t columns = job->starts[k + 1] - job->starts[k] + behind(job->width);
+        if (chunk == NULL || chunk->columns + columns > COLUMNS) {
+            chunk = &job->chunks[job->chunk_count++];
+            chunk->first = k;
+            chunk->columns = 0;
+        }
+        chunk->end = k + 1;
+        chunk->columns += columns;
+        chunk->stride = stride_of(chunk->columns, job->width);
+        if (chunk->columns > widest) widest = chunk->columns;
+    }
+    return widest;
+}
+
+static int fill_layers(const Api *api, void **arrays, const int64_t *filters, Encoding *job) {
+    int64_t channels = job->channels = job->token_dim;
+    int code = 0;
+    for (int64_t k = 0; k < job->layer_count && code == 0; k++) {
+        Convolution *layer = &job->layers[k];
+        layer->channels = channels;
+        layer->filters = channels = filters[k];
+        job->enc_dim += channels;
+        if (channels > job->channels) job->channels = channels;
+        code = wait_for(api, arrays[2 * k], &layer->weight);
+        if (code == 0) code = wait_for(api, arrays[2 * k + 1], &layer->bias);
+    }
+    return code;
+}
+
+static int run_job(Encoding *job, int64_t count) {
+    const int64_t size = memory_of(job->channels, stride_of(cut(job, count), job->width));
+    const int most = omp_get_max_threads();
+    const int workers = most < job->chunk_count ? most : (int)job->chunk_count;
+    const ConvolutionKernels *run = OF_THIS_CPU(&kernels);
+    int code = 0;
+#pragma omp parallel num_threads(workers) if (workers > 1)
+    {
+        float *memory = memory_of_thread(size, &code);
+#pragma omp for schedule(dynamic)
+        for (int64_t k = 0; k < job->chunk_count; k++)
+            if (code == 0) run_chunk(job, run, job->chunks[k], memory);
+        free(memory);
+    }
+    return code;
+}
+
+/* Encode some lists; MXNet's code, or NO_MEMORY. The arrays are the token table and the weight and
+   the bias of each layer, NDArrays. */
+int object2vec_convolve(const Api *api, void **arrays, float *answer, int64_t token_dim,
+                        int64_t layer_count, const int64_t *filters, int64_t width, int64_t count,
+                        const int64_t *starts, const int32_t *tokens) {
+    Encoding *job =
+        calloc(1, sizeof(Encoding) + layer_count * sizeof(Convolution) + count * sizeof(Columns));
+    if (job == NULL) return NO_MEMORY;
+    job->chunks = (Columns *)(job->layers + layer_count);
+    job->answer = answer;
+    job->starts = starts;
+    job->tokens = tokens;
+    job->token_dim = token_dim;
+    job->width = width;
+    job->layer_count = layer_count;
+    int code = fill_layers(api, arrays + 1, filters, job);
+    if (code == 0) code = wait_for(api, arrays[0], &job->table);
+    if (code == 0) code = run_job(job, count);
+    free(job);
+    return code;
+}

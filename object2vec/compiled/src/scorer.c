@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Comparator, MLP and output layer without gradient: the vectors of pairs to their scores.
+
+   For few pairs the time goes into reading the weights, so they are taken as they are, once for some
+   pairs; for many pairs they are put into panels first. */
+
+#include <omp.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels.h"
+
+typedef struct {
+    const float *weight, *bias;
+    float *panels; /* NULL where the weights are taken as they are */
+    int64_t inputs, outputs, activation;
+} ScorerLayer;
+
+typedef struct {
+    const Scorer *scorer;
+    const float *vectors[2]; /* (count, enc_dim) */
+    float *answer;           /* (count, outputs) */
+    int64_t count, stride;   /* stride: numbers kept for a pair and a layer */
+    int is_softmax;
+    ScorerLayer layers[];
+} Scoring;
+
+typedef struct {
+    void (*layer)(const ScorerLayer *layer, int64_t count, int64_t stride, const float *x,
+                  float *y);
+    void (*softmax)(float *row, int64_t columns);
+} ScorerKernels;
+
+#define FOR_EACH_KIND "scorer_layer.h"
+#include "isa.h"
+
+static void compare(const Scoring *job, int64_t pair, float *restrict x) {
+    const int64_t dim = job->scorer->enc_dim;
+    const float *restrict a = job->vectors[0] + pair * dim;
+    const float *restrict b = job->vectors[1] + pair * dim;
+    for (int64_t k = 0; k < job->scorer->comparator_count; k++) {
+        const int64_t comparator = job->scorer->comparators[k];
+        if (comparator == CONCAT) {
+            memcpy(x, a, dim * sizeof(float));
+            memcpy(x + dim, b, dim * sizeof(float));
+            x += dim;
+        } else {
+            const int is_product = comparator == HADAMARD;
+            for (int64_t i = 0; i < dim; i++)
+                x[i] = is_product ? a[i] * b[i] : a[i] > b[i] ? a[i] - b[i] : b[i] - a[i];
+        }
+        x += dim;
+    }
+}
+
+static void run_chunk(const Scoring *job, const ScorerKernels *run, int64_t first, int64_t count,
+                      float *x) {
+    float *y = x + count * job->stride;
+    for (int64_t pair = 0; pair < count; pair++) compare(job, first + pair, x + pair * job->stride);
+    int64_t columns = 0;
+    for (int64_t k = 0; k < job->scorer->layer_count; k++) {
+        run->layer(&job->layers[k], count, job->stride, x, y);
+        columns = job->layers[k].outputs;
+        float *other = x;
+        x = y;
+        y = other;
+    }
+    for (int64_t pair = 0; pair < count; pair++) {
+        float *row = x + pair * job->stride;
+        if (job->is_softmax) run->softmax(row, columns);
+        memcpy(job->answer + (first + pair) * columns, row, columns * sizeof(float));
+    }
+}
+
+static void pack(const ScorerLayer *layer, int64_t panel) {
+    int64_t rows[PANEL];
+    for (int64_t q = 0; q < PANEL; q++) {
+        const int64_t output = panel * PANEL + q;
+        rows[q] = output < layer->outputs ? output : -1;
+    }
+    pack_panel(layer->weight, layer->inputs, rows, layer->panels + panel * layer->inputs * PANEL);
+}
+
+static int fill_layers(const Api *api, Scoring *job) {
+    int code = 0;
+    int64_t widest = 0;
+    for (int64_t k = 0; k < job->scorer->layer_count && code == 0; k++) {
+        const Dense *dense = &job->scorer->layers[k];
+        ScorerLayer *layer = &job->layers[k];
+        layer->inputs = dense->inputs;
+        layer->outputs = dense->outputs;
+        layer->activation = dense->activation;
+        code = wait_for(api, dense->weight, &layer->weight);
+        if (code == 0) code = wait_for(api, dense->bias, &layer->bias);
+        widest = layer->inputs > widest ? layer->inputs : widest;
+        widest = layer->outputs > widest ? layer->outputs : widest;
+    }
+    job->stride = (widest + LINE - 1) / LINE * LINE;
+    return code;
+}
+
+/* Numbers in the panels of layer `k`; 0 where its weights are taken as they are. */
+static int64_t packed_size(const Scoring *job, int64_t k) {
+    const ScorerLayer *layer = &job->layers[k];
+    if (job->count < PACKED_FROM || layer->outputs < LINE) return 0;
+    return panels_of(layer->outputs) * PANEL * layer->inputs;
+}
+
+/* Memory for the panels of all layers that get some; NULL if there is none left. */
+static float *assign_panels(Scoring *job) {
+    const int64_t layers = job->scorer->layer_count;
+    int64_t size = 0;
+    for (int64_t k = 0; k < layers; k++) size += packed_size(job, k);
+    float *memory = malloc(size * sizeof(float) + 1), *end = memory;
+    for (int64_t k = 0; k < layers && memory != NULL; k++) {
+        const int64_t own = packed_size(job, k);
+        if (own > 0) job->layers[k].panels = end;
+        end += own;
+    }
+    return memory;
+}
+
+static int run_job(Scoring *job) {
+    const ScorerKernels *run = OF_THIS_CPU(&kernels);
+    const int workers = job->count < PACKED_FROM ? 1 : omp_get_max_threads();
+    /* as many for each thread, and full products */
+    const int64_t chunks = (job->count + workers * PAIRS - 1) / (workers * PAIRS) * workers;
+    const int64_t chunk =
+        ((job->count + chunks - 1) / chunks + MOST_ROWS - 1) / MOST_ROWS * MOST_ROWS;
+    float *panels = assign_panels(job);
+    int code = panels == NULL ? NO_MEMORY : 0;
+#pragma omp parallel num_threads(workers) if (workers > 1 && code == 0)
+    {
+        float *memory = memory_of_thread(2 * chunk * job->stride, &code);
+        if (code == 0) {
+            for (int64_t k = 0; k < job->scorer->layer_count; k++) {
+                const ScorerLayer *layer = &job->layers[k];
+                const int64_t count = layer->panels != NULL ? panels_of(layer->outputs) : 0;
+#pragma omp for schedule(static) nowait
+                for (int64_t panel = 0; panel < count; panel++) pack(layer, panel);
+            }
+#pragma omp barrier
+#pragma omp for schedule(dynamic)
+            for (int64_t first = 0; first < job->count; first += chunk) {
+                const int64_t left = job->count - first;
+                run_chunk(job, run, first, left < chunk ? left : chunk, memory);
+            }
+        }
+        free(memory);
+    }
+    free(panels);
+    return code;
+}
+
+/* Score pairs of vectors; MXNet's code, or NO_MEMORY. */
+int object2vec_score(const Api *api, const Scorer *scorer, const float *vector0,
+                     const float *vector1, int64_t count, int is_softmax, float *answer) {
+    Scoring *job = calloc(1, sizeof(Scoring) + scorer->layer_count * sizeof(ScorerLayer));
+    if (job == NULL) return NO_MEMORY;
+    job->scorer = scorer;
+    job->vectors[0] = vector0;
+    job->vectors[1] = vector1;
+    job->answer = answer;
+    job->count = count;
+    job->is_softmax = is_softmax;
+    int code = fill_layers(api, job);
+    if (code == 0 && count > 0) code = run_job(job);
+    free(job);
+    return code;
+}

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parses JSON Lines files into pairs, block by block of whole lines."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import gc
+import re
+import secrets
+import zlib
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+import orjson
+
+from object2vec.data.arrays import PairDataset
+from object2vec.data.foreign_formats import recognise
+from object2vec.data.json_keys import may_repeat, repeated_key, repeated_sentence
+from object2vec.data.records import EXAMPLE, FIELDS, Rules, check_record, pack, pack_checked
+from object2vec.errors import CustomerError
+from object2vec.files import open_input
+from object2vec.text import named
+
+# The objects that one block makes stay in the processor's cache; larger blocks are slower.
+BLOCK_BYTES = 1 << 17
+LONGEST_LINE = 1 << 28
+# Stands between the lines of a block; a number that no file can foresee.
+_SEPARATOR = 1 << 60 | secrets.randbits(60)
+_JOINT = b",%d," % _SEPARATOR
+_ONCE = dict.fromkeys(FIELDS, 1)
+_NOT_A_NUMBER = re.compile(rb"[:,\[]\s*(-?(?:NaN|Infinity))\s*[,\]}]")
+
+
+def read_file(path: Path, rules: Rules) -> Iterator[PairDataset]:
+    """Yield the pairs of one file in blocks.
+
+    Raises
+    ------
+    CustomerError
+        The file cannot be read, or a line breaks a rule.
+    """
+    try:
+        with open_input(path) as stream:
+            line = 1
+            for block in whole_lines(stream, path):
+                yield parse_block(block, line, named(path), rules)
+                line += block.count(b"\n")
+    except EOFError:
+        raise CustomerError(
+            f"The gzip file {named(path)} ends before its end mark: it is cut off"
+        ) from None
+    except zlib.error as error:
+        raise CustomerError(f"The gzip file {named(path)} is damaged: {error}") from None
+    except OSError as error:
+        raise CustomerError(f"Cannot read {named(path)}: {error.strerror or error}") from None
+
+
+def whole_lines(stream: BinaryIO, path: Path) -> Iterator[bytes]:
+    """Yield the stream in blocks of about BLOCK_BYTES that end with a line, without its BOM."""
+    pending: list[bytes] = []
+    first = True
+    while True:
+        data = stream.read(BLOCK_BYTES)
+        if first:
+            first = False
+            if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+                width = 32 if data[2:4] == b"\0\0" else 16
+                raise CustomerError(
+                    f"{named(path)} is written in UTF-{width}; JSON Lines are UTF-8"
+                )
+            if data.startswith(codecs.BOM_UTF8):
+                data = data[len(codecs.BOM_UTF8) :]
+                if not data:
+                    continue
+        end = data.rfind(b"\n") + 1
+        if data and not end:
+            pending.append(data)
+            if len(pending) * BLOCK_BYTES > LONGEST_LINE:
+                found = recognise(b"".join(pending[:2]))
+                raise CustomerError(
+                    f"{named(path)} holds a line of more than {LONGEST_LINE >> 20} MiB"
+                    f"{f', which looks like {found.name}: {found.advice}' if found else ''}; "
+                    f"each line must hold one pair such as {EXAMPLE}"
+                )
+            continue
+        block = b"".join([*pending, data[:end]])
+        if block:
+            yield block
+        if not data:
+            return
+        pending = [data[end:]]
+
+
+def parse_block(block: bytes, first_line: int, source: str, rules: Rules) -> PairDataset:
+    """Parse whole lines of JSON; blank ones are skipped.
+
+    Parameters
+    ----------
+    block : bytes
+        Lines separated by a newline; the last one may lack it.
+    first_line : int
+        Number of the block's first line, for errors.
+    source : str
+        Name of the file, for errors.
+    rules : Rules
+        What a pair must look like.
+
+    Raises
+    ------
+    CustomerError
+        For the first line that breaks a rule.
+    """
+    with _collector_paused():
+        pairs = _parse_at_once(block, rules)
+        return pairs if pairs is not None else _parse_line_by_line(block, first_line, source, rules)
+
+
+def _parse_at_once(block: bytes, rules: Rules) -> PairDataset | None:
+    """All lines as one JSON list, or None if one of them is irregular.
+
+    A number between each two lines shows that none of them ran into the next; as many quotes as
+    the three keys need show that no key stands there twice.
+    """
+    body = block.strip()
+    if not body:
+        return pack([], rules)
+    try:
+        values = orjson.loads(b"[%b]" % body.replace(b"\n", _JOINT))
+    except orjson.JSONDecodeError:
+        return None
+    lines = body.count(b"\n") + 1
+    if len(values) != 2 * lines - 1 or values[1::2].count(_SEPARATOR) != lines - 1:
+        return None
+    if body.count(b'"') != 2 * len(FIELDS) * lines and _repeats(body, lines):
+        return None
+    # A single letter is found much faster than a word, and rules out most blocks.
+    may_hold_booleans = (b"u" in body and b"true" in body) or (b"f" in body and b"false" in body)
+    return pack(values[::2], rules, may_hold_booleans=may_hold_booleans)
+
+
+def _repeats(body: bytes, lines: int) -> bool:
+    """Whether one of some lines holds a key twice; most blocks are done with at once."""
+    if not may_repeat(body, dict.fromkeys(FIELDS, lines)):
+        return False
+    return any(_repeated(line) for line in body.split(b"\n"))
+
+
+def _repeated(line: bytes) -> str:
+    """The field that a line holds twice, or nothing."""
+    found = may_repeat(line, _ONCE) and repeated_key(line, FIELDS)
+    return found[0] if found else ""
+
+
+def _parse_line_by_line(block: bytes, first_line: int, source: str, rules: Rules) -> PairDataset:
+    records: list[object] = []
+    numbers: list[int] = []
+    for number, line in enumerate(block.split(b"\n"), first_line):
+        text = line.strip()
+        if not text:
+            continue
+        where = partial(_place, source, number)
+        # What begins with an object a line is no file of another kind.
+        if first_line == 1 and not records and not _is_object(text):
+            _refuse_foreign(block, where())
+        record = _decode(text, where())
+        repeated = _repeated(text)
+        if repeated:
+            raise CustomerError(f"{repeated_sentence(repeated)} ({where()})")
+        check_record(record, rules, where)
+        records.append(record)
+        numbers.append(number)
+    return pack_checked(records, rules, lambda position: _place(source, numbers[position]))
+
+
+def _is_object(text: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(text), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+def _refuse_foreign(head: bytes, where: str) -> None:
+    """Raise a CustomerError that names the format of a file, if that is a known one."""
+    found = recognise(head)
+    if found is not None:
+        raise CustomerError(
+            f"This looks like {found.name}, not JSON Lines: {found.advice}; each line must hold "
+            f"one pair such as {EXAMPLE} ({where})"
+        )
+
+
+def _place(source: str, number: int) -> str:
+    return f"{source}, line {number}"
+
+
+def _decode(text: bytes, where: str) -> object:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        literal = _NOT_A_NUMBER.search(text)
+        if literal:
+            raise CustomerError(
+                f"{literal[1].decode()} is no JSON and no finite number ({where})"
+            ) from None
+        if "UTF-8" in error.msg:
+            raise CustomerError(f"The line is not UTF-8 text ({where})") from None
+        raise CustomerError(
+            f"Broken JSON at column {error.colno}, {error.msg.split(': line ')[0]}: each line "
+            f"must hold one pair such as {EXAMPLE} ({where})"
+        ) from None
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Spare the garbage collector the thousands of containers that live for a moment."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Draws negatives: in0 of one pair joined with in1 of another, label 0."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+
+from object2vec.data.arrays import PairDataset, TokenLists
+from object2vec.logs import LOGGER_NAME
+
+_logger = logging.getLogger(LOGGER_NAME)
+
+_DRAWS = 16  # how often a negative that hits a given positive pair is drawn again
+
+
+def fingerprints(lists: TokenLists) -> np.ndarray:
+    """Number lists so that equal lists, and in practice only those, get equal numbers.
+
+    A polynomial hash modulo 2**64 of each list's mixed tokens (Karp and Rabin, 1987).
+
+    Returns
+    -------
+    numpy.ndarray
+        uint64, shape ``(n,)``.
+    """
+    with np.errstate(over="ignore"):
+        mixed = lists.tokens.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        lengths = lists.lengths
+        longest = int(lengths.max(initial=0))
+        powers = np.full(longest + 1, 0xD6E8FEB86659FD93, np.uint64)
+        powers[0] = 1
+        powers = np.multiply.accumulate(powers)
+        position = np.arange(len(mixed)) - np.repeat(lists.offsets[:-1], lengths)
+        sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed * powers[position])])
+        values = sums[lists.offsets[1:]] - sums[lists.offsets[:-1]]
+        return values * np.uint64(0xFF51AFD7ED558CCD) + lengths.astype(np.uint64)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Pairs by the rows of a dataset that they join.
+
+    Attributes
+    ----------
+    in0, in1 : numpy.ndarray
+        int64, shape ``(n,)``: the row whose in0, and the row whose in1, a pair takes.
+    labels : numpy.ndarray
+        float32, shape ``(n,)``.
+    """
+
+    in0: np.ndarray
+    in1: np.ndarray
+    labels: np.ndarray
+
+
+class NegativeSampler:
+    """Gives the given pairs together with new negatives, as often as asked.
+
+    A pair is positive where its label is not 0. Each positive pair gets ``rate`` negatives: its in0
+    with the in1 of a random other pair, never a combination that is itself a given positive pair.
+
+    Parameters
+    ----------
+    dataset : PairDataset
+        The given pairs.
+    rate : int
+        Negatives for each positive pair, at least 1.
+    """
+
+    def __init__(self, dataset: PairDataset, rate: int) -> None:
+        self._dataset = dataset
+        self._in0 = np.repeat(np.flatnonzero(dataset.labels != 0), rate)
+        self._prints = (fingerprints(dataset.in0), fingerprints(dataset.in1))
+        positive = dataset.labels != 0
+        self._positives = np.unique(self._join(positive, positive))
+
+    def draw(self, rng: np.random.Generator) -> Joined:
+        """Join all given pairs, followed by negatives drawn anew.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Source of the draws.
+
+        Returns
+        -------
+        Joined
+            The given pairs, then the negatives. Where every draw for a negative was a given
+            positive pair, that negative is missing and a log line counts it.
+        """
+        rows = len(self._dataset)
+        in0 = self._in0
+        in1 = rng.integers(rows, size=len(in0))
+        taken = np.flatnonzero(self._is_positive(in0, in1))
+        for _ in range(_DRAWS - 1):
+            if not taken.size:
+                break
+            in1[taken] = rng.integers(rows, size=len(taken))
+            taken = taken[self._is_positive(in0[taken], in1[taken])]
+        if taken.size:
+            _logger.warning(
+                "Negative sampling left out %d of %d negatives, because each of %d draws gave a "
+                "pair that is itself a positive one: the data holds almost every combination.",
+                len(taken),
+                len(in0),
+                _DRAWS,
+            )
+            in0, in1 = np.delete(in0, taken), np.delete(in1, taken)
+        given = np.arange(rows)
+        return Joined(
+            np.concatenate([given, in0]),
+            np.concatenate([given, in1]),
+            np.concatenate([self._dataset.labels, np.zeros(len(in0), np.float32)]),
+        )
+
+    def _join(self, in0: np.ndarray, in1: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            return self._prints[0][in0] * np.uint64(0x9E3779B97F4A7C15) ^ self._prints[1][in1]
+
+    def _is_positive(self, in0: np.ndarray, in1: np.ndarray) -> np.ndarray:
+        if not self._positives.size:
+            return np.zeros(len(in0), bool)
+        pairs = self._join(in0, in1)
+        place = np.searchsorted(self._positives, pairs)
+        return self._positives[np.minimum(place, len(self._positives) - 1)] == pairs

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks records such as ``{"label": 1, "in0": [6], "in1": [2, 3]}`` and packs them in arrays."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Callable, NoReturn, Optional
+
+import numpy as np
+
+from object2vec.data.arrays import PairDataset, TokenLists
+from object2vec.errors import AlgorithmError, CustomerError
+from object2vec.hyperparameters.checked import Hyperparameters
+from object2vec.text import shown
+
+EXAMPLE = '{"label": 1, "in0": [6, 17], "in1": [16, 21]}'
+INPUTS = ("in0", "in1")
+FIELDS = (*INPUTS, "label")
+_DIGITS = re.compile(r"\s*[0-9]{1,10}\s*")
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+_KINDS = {
+    dict: "an object",
+    list: "a list",
+    str: "a string",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    type(None): "null",
+}
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the hyperparameters say about a pair.
+
+    Parameters
+    ----------
+    vocab_sizes, max_seq_lens : tuple of int
+        Of in0 and in1.
+    num_classes : int or None
+        None for regression, where the label is any finite number.
+    """
+
+    vocab_sizes: tuple[int, int]
+    max_seq_lens: tuple[int, int]
+    num_classes: Optional[int]
+
+    @classmethod
+    def of(cls, hyperparameters: Hyperparameters) -> Rules:
+        enc0, enc1 = hyperparameters.encoders
+        return cls(
+            (enc0.vocab_size, enc1.vocab_size),
+            (enc0.max_seq_len, enc1.max_seq_len),
+            None if hyperparameters.is_regression else hyperparameters.num_classes,
+        )
+
+
+def pack_checked(records: Sequence[Any], rules: Rules, where: Callable[[int], str]) -> PairDataset:
+    """Check and pack records; ``where(i)`` says where record ``i`` stands.
+
+    Raises
+    ------
+    CustomerError
+        For the first record that breaks a rule.
+    """
+    packed = pack(records, rules)
+    if packed is None:
+        for position, record in enumerate(records):
+            check_record(record, rules, partial(where, position))
+        raise AlgorithmError("records that pass each check alone cannot be packed together")
+    return packed
+
+
+def pack(
+    records: Sequence[Any], rules: Rules, *, may_hold_booleans: bool = True
+) -> Optional[PairDataset]:
+    """Pack records at once, or return None if one of them breaks a rule.
+
+    Parameters
+    ----------
+    records : sequence
+        Mappings with plain Python lists and numbers.
+    rules : Rules
+        Ids are checked before the lists are cut, so that a file is sound or not whatever the cut.
+    may_hold_booleans : bool
+        False spares the look for booleans, which pass for integers everywhere else.
+    """
+    try:
+        columns = [[record[name] for record in records] for name in INPUTS]
+        labels = [record["label"] for record in records]
+    except (KeyError, TypeError, IndexError):
+        return None
+    sides = []
+    truncated = 0
+    for values, vocab_size, max_len in zip(columns, rules.vocab_sizes, rules.max_seq_lens):
+        lists = pack_lists(values, vocab_size, may_hold_booleans=may_hold_booleans)
+        if lists is None:
+            return None
+        truncated += int(np.count_nonzero(lists.lengths > max_len))
+        sides.append(lists.truncate(max_len))
+    packed_labels = _pack_labels(labels, rules.num_classes)
+    if packed_labels is None:
+        return None
+    return PairDataset(sides[0], sides[1], packed_labels, truncated)
+
+
+def pack_lists(
+    values: list[Any], vocab_size: int, *, may_hold_booleans: bool = True
+) -> Optional[TokenLists]:
+    """Pack lists of ids at once, or return None if one is no list of ids below `vocab_size`."""
+    if not set(map(type, values)) <= {list}:
+        return None
+    flat: list[Any] = []
+    for value in values:
+        flat += value
+    if may_hold_booleans and not set(map(type, flat)) <= {int}:
+        return None
+    try:
+        # Unlike NumPy, struct refuses floats and strings instead of converting them; it is faster.
+        tokens = np.frombuffer(struct.pack(f"{len(flat)}i", *flat), dtype=np.int32)
+    except struct.error:
+        return None
+    if len(tokens) and (tokens.min() < 0 or tokens.max() >= vocab_size):
+        return None
+    return TokenLists.from_lengths(tokens, np.fromiter(map(len, values), np.int64, len(values)))
+
+
+def _pack_labels(labels: list[Any], num_classes: Optional[int]) -> Optional[np.ndarray]:
+    if not set(map(type, labels)) <= {int, float}:
+        return None
+    try:
+        values = np.array(labels, dtype=np.float64)
+    except OverflowError:
+        return None
+    if num_classes is None:
+        sound = np.abs(values) <= _FLOAT32_MAX
+    else:
+        sound = (values >= 0) & (values < num_classes) & (values == np.floor(values))
+    return values.astype(np.float32) if sound.all() else None
+
+
+def check_record(record: Any, rules: Rules, where: Callable[[], str]) -> None:
+    """Raise a CustomerError if `record` breaks a rule; slow, for the search of an offender.
+
+    Raises
+    ------
+    CustomerError
+        One sentence that names the field, what was found, what would be right, and the place.
+    """
+    if not isinstance(record, Mapping):
+        _refuse(f"A pair must be one JSON object such as {EXAMPLE}, found {_kind(record)}", where)
+    for name, vocab_size in zip(INPUTS, rules.vocab_sizes):
+        if name not in record:
+            _refuse(f"{name} is missing: a pair looks like {EXAMPLE}, {_fields(record)}", where)
+        check_list(record[name], name, vocab_size, where)
+    if "label" not in record:
+        _refuse(f"label is missing: a pair looks like {EXAMPLE}, {_fields(record)}", where)
+    _check_label(record["label"], rules.num_classes, where)
+
+
+def check_list(value: Any, name: str, vocab_size: int, where: Callable[[], str]) -> None:
+    """Raise a CustomerError if `value` is not a list of ids below `vocab_size`."""
+    if type(value) is int:
+        found = shown(value)
+        _refuse(f"{name} must be a list of token ids, found {found}: write [{found}]", where)
+    if type(value) is not list:
+        _refuse(f"{name} must be a list of token ids such as [6, 17], found {shown(value)}", where)
+    for position, token in enumerate(value):
+        if type(token) is not int:
+            hint = ""
+            if type(token) is float and token.is_integer() and abs(token) < 1e15:
+                hint = f": write {token:.0f} instead of {shown(token)}"
+            elif type(token) is str and _DIGITS.fullmatch(token):
+                hint = f": write {token.strip()} without quotes"
+            _refuse(
+                f"{name} must hold integers only, found {shown(token)} "
+                f"at position {position}{hint}",
+                where,
+            )
+        if not 0 <= token < vocab_size:
+            _refuse(vocab_sentence(name, token, vocab_size), where)
+
+
+def vocab_sentence(name: str, token: int, vocab_size: int) -> str:
+    """The original's sentence on an id that the vocabulary of input `name` does not hold."""
+    if token < 0:
+        reason = f"negative; ids run from 0 to {vocab_size - 1}"
+    else:
+        reason = f"not less than vocab_size={vocab_size}"
+    return f'Inconsistent vocab for {name} found. Vocab id "{shown(token)}" is {reason}'
+
+
+def _check_label(label: Any, num_classes: Optional[int], where: Callable[[], str]) -> None:
+    if num_classes is None:
+        if type(label) not in (int, float):
+            _refuse(f"label must be a number, found {shown(label)}", where)
+        if not abs(label) <= _FLOAT32_MAX:
+            _refuse(f"label must be a finite 32-bit number, found {shown(label)}", where)
+    elif type(label) not in (int, float) or not (0 <= label < num_classes and label % 1 == 0):
+        _refuse(
+            f"label must be an integer class from 0 to {num_classes - 1} "
+            f"(num_classes={num_classes}), found {shown(label)}",
+            where,
+        )
+
+
+def plain(value: Any) -> Any:
+    """A cell as plain Python: NumPy arrays and scalars, Series and tuples become lists, numbers."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if type(value) is tuple:
+        value = list(value)
+    if type(value) is list and not set(map(type, value)) <= {int}:
+        value = [item.item() if isinstance(item, np.generic) else item for item in value]
+    return value
+
+
+def _kind(value: Any) -> str:
+    return _KINDS.get(type(value), type(value).__name__)
+
+
+def _fields(record: Mapping[Any, Any]) -> str:
+    names = ", ".join(shown(name) for name in list(record)[:8])
+    return f"found only {names}" if names else "found an empty object"
+
+
+def _refuse(sentence: str, where: Callable[[], str]) -> NoReturn:
+    raise CustomerError(f"{sentence} ({where()})")

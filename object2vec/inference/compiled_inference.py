@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Embeddings and scores on a CPU by the compiled part alone, in the thread that asks.
+
+A request of one pair takes less time than handing it to MXNet's operators and fetching the answer.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+
+from object2vec.compiled.kernels import API, check, library, numbers, numbers_of
+from object2vec.compiled.library import Dense, Scorer
+from object2vec.compiled.lstm import enc_dim_of, run_layer
+from object2vec.data.arrays import TokenLists
+from object2vec.data.batching import answer_in_runs, length_sorted_runs, time_steps
+from object2vec.model.encoders import BiLSTM, HierarchicalCNN
+from object2vec.model.network import Object2VecNetwork
+
+_HANDLE = ctypes.c_void_p
+# Numbers that an LSTM holds at a time: they stay in the cache, and the kernel clears no new memory.
+_LSTM_RUN = 1 << 23
+
+
+class CpuInference:
+    """Embeddings and scores of a network, read from its parameters as they are at the time.
+
+    Parameters
+    ----------
+    network : Object2VecNetwork
+        Initialized on ``context``, and not once more from here on.
+    context : mxnet.Context
+        A CPU.
+    """
+
+    def __init__(self, network: Object2VecNetwork, context: Any) -> None:
+        self._settings = network.hyperparameters
+        self._encoders = [_encoder(network, side, context) for side in (0, 1)]
+        self._layers = network.scorer.layers(context)
+        self._scorer = self._describe()
+
+    def numbers_of_token(self, side: int) -> int:
+        """See `OperatorInference`; here encoders see to their memory themselves."""
+        return 1
+
+    def embed(self, side: int, lists: TokenLists) -> np.ndarray:
+        """Embed objects; see `OperatorInference.embed`."""
+        return self._encoders[side](lists)
+
+    def score(self, in0: TokenLists, in1: TokenLists, *, is_raw: bool = False) -> np.ndarray:
+        """Score pairs; see `OperatorInference.score`."""
+        vectors = self.embed(0, in0), self.embed(1, in1)
+        settings, count = self._settings, len(in0)
+        shape = (count,) if settings.is_regression else (count, settings.num_classes)
+        answer = np.empty(shape, np.float32)
+        check(
+            library.object2vec_score(
+                API,
+                ctypes.byref(self._scorer),
+                vectors[0].ctypes.data,
+                vectors[1].ctypes.data,
+                count,
+                not (settings.is_regression or is_raw),
+                answer.ctypes.data,
+            )
+        )
+        return answer
+
+    def _describe(self) -> Scorer:
+        settings = self._settings
+        comparators = [numbers[name.upper()] for name in settings.comparator_list]
+        inner = [numbers[settings.mlp_activation.upper()]] * settings.mlp_layers
+        layers = [
+            Dense(weight.handle, bias.handle, *reversed(weight.shape), activation)
+            for (weight, bias), activation in zip(self._layers, [*inner, numbers["LINEAR"]])
+        ]
+        return Scorer(
+            settings.enc_dim,
+            len(comparators),
+            tuple(comparators),
+            len(layers),
+            (Dense * len(layers))(*layers),
+        )
+
+
+class MeanOfRows:
+    """What pooled_embedding does: the mean of a token table's rows over each list.
+
+    Called with ``n`` `TokenLists` it answers float32 ``(n, width)``, as the other encoders here do.
+
+    Parameters
+    ----------
+    table : NDArray
+        float32 ``(rows, width)``, of a CPU context.
+    """
+
+    def __init__(self, table: Any) -> None:
+        self._table, self._width = table, table.shape[1]
+        self._arguments = table.handle, self._width
+
+    def __call__(self, lists: TokenLists) -> np.ndarray:
+        return _encoded(library.object2vec_mean_of_rows, lists, self._width, *self._arguments)
+
+
+class Convolutions:
+    """What `encoders.HierarchicalCNN` does, looking up included.
+
+    Parameters
+    ----------
+    table : NDArray
+        float32 ``(rows, token_dim)``, of a CPU context.
+    layers : list of tuple of NDArray
+        Weight ``(filters, channels, filter_width)`` and bias ``(filters,)`` of each convolution.
+    """
+
+    def __init__(self, table: Any, layers: list[tuple[Any, Any]]) -> None:
+        self._arrays = [table, *(array for layer in layers for array in layer)]
+        filters = [weight.shape[0] for weight, _ in layers]
+        self._enc_dim = sum(filters)
+        self._arguments = (
+            (_HANDLE * len(self._arrays))(*(array.handle for array in self._arrays)),
+            table.shape[1],
+            len(filters),
+            (ctypes.c_int64 * len(filters))(*filters),
+            layers[0][0].shape[2],
+        )
+
+    def __call__(self, lists: TokenLists) -> np.ndarray:
+        return _encoded(library.object2vec_convolve, lists, self._enc_dim, *self._arguments)
+
+
+class LSTM:
+    """What `encoders.BiLSTM` does, looking up included.
+
+    Parameters
+    ----------
+    table : NDArray
+        float32 ``(rows, token_dim)``, of a CPU context.
+    layers : list of list of NDArray
+        The weights of each layer, as `cpu_lstm` takes them.
+    """
+
+    def __init__(self, table: Any, layers: list[list[Any]]) -> None:
+        self._lookup = MeanOfRows(table)
+        self._layers = layers
+        self._enc_dim = enc_dim_of(layers[0])
+        # a token's vector or what the layer below made of it, and gates, cells and outputs
+        self._numbers = max(table.shape[1], self._enc_dim) + 6 * self._enc_dim
+
+    def __call__(self, lists: TokenLists) -> np.ndarray:
+        runs = length_sorted_runs(lists.lengths, self._numbers, self._enc_dim, _LSTM_RUN)
+        shape = len(lists), self._enc_dim
+        return answer_in_runs(runs, shape, lambda rows: self._encode(lists.take(rows)))
+
+    def _encode(self, lists: TokenLists) -> np.ndarray:
+        steps = time_steps(lists)
+        x = self._lookup(TokenLists.of_each(steps.tokens))
+        for number, weights in enumerate(self._layers, 1):
+            x = run_layer(steps, weights, x, is_maximum=number == len(self._layers))
+        return x
+
+
+def _encoder(network: Object2VecNetwork, side: int, context: Any) -> Any:
+    table, encoder = network.table(side).data(context), network.encoders[side]
+    if isinstance(encoder, HierarchicalCNN):
+        return Convolutions(table, encoder.layers(context))
+    if isinstance(encoder, BiLSTM):
+        return LSTM(table, encoder.layers(context))
+    return MeanOfRows(table)
+
+
+def _encoded(
+    function: Any, lists: TokenLists, enc_dim: int, source: Any, *sizes: Any
+) -> np.ndarray:
+    """What a function of the library answers for lists, ``(n, enc_dim)``."""
+    answer = np.empty((len(lists), enc_dim), np.float32)
+    offsets, tokens = numbers_of(lists)
+    check(
+        function(
+            *(API, source, answer.ctypes.data, *sizes),
+            *(len(lists), offsets.ctypes.data, tokens.ctypes.data),
+        )
+    )
+    return answer

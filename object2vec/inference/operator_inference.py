@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Embeddings and scores by MXNet's operators, on any device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from object2vec.backend.mxnet_import import mx
+from object2vec.data.arrays import TokenLists
+from object2vec.model.network import Object2VecNetwork
+
+
+class OperatorInference:
+    """Embeddings and scores of a network.
+
+    Parameters
+    ----------
+    network : Object2VecNetwork
+        Initialized on ``context``.
+    context : mxnet.Context
+        The device.
+    """
+
+    def __init__(self, network: Object2VecNetwork, context: Any) -> None:
+        self._network, self._context = network, context
+
+    def numbers_of_token(self, side: int) -> int:
+        """Numbers that the encoder of in0 (0) or in1 (1) holds for a token at a time."""
+        settings = self._network.hyperparameters
+        encoder = settings.encoders[side]
+        if encoder.network == "pooled_embedding":
+            return 1
+        if encoder.network == "bilstm":
+            # the widest layer, held twice, with its four gates
+            return 6 * max(encoder.token_embedding_dim, settings.enc_dim)
+        # the tokens under a filter, all layers, those layers joined, and once more in order of time
+        channels = max(encoder.token_embedding_dim, -(-settings.enc_dim // encoder.layers))
+        return encoder.cnn_filter_width * channels + 3 * settings.enc_dim
+
+    def embed(self, side: int, lists: TokenLists) -> np.ndarray:
+        """Embed objects of in0 (0) or in1 (1).
+
+        Parameters
+        ----------
+        side : int
+            Whose encoder.
+        lists : TokenLists
+            ``n`` lists, n at least 1.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, shape ``(n, enc_dim)``.
+        """
+        inputs = self._network.prepare(side, lists, None, self._context)
+        return self._network.embed(side, inputs, self._context).asnumpy()
+
+    def score(self, in0: TokenLists, in1: TokenLists, *, is_raw: bool = False) -> np.ndarray:
+        """Score pairs.
+
+        Parameters
+        ----------
+        in0, in1 : TokenLists
+            ``n`` lists each, n at least 1.
+        is_raw : bool
+            Leave out softmax.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32; ``(n, num_classes)``, or ``(n,)`` for mean_squared_error.
+        """
+        network, context = self._network, self._context
+        inputs = network.prepare_pairs((in0, in1), (None, None), context)
+        output = network.scorer(*network.embed_pairs(inputs, context))
+        if not (is_raw or network.hyperparameters.is_regression):
+            output = mx.nd.softmax(output, axis=1)
+        return output.asnumpy()

@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A loaded model: scores of pairs and embeddings of objects, in batches that fit into memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Optional, Union
+
+import numpy as np
+
+from object2vec.backend.engine import answering
+from object2vec.backend.kvstore import count_gpus
+from object2vec.backend.mxnet_import import mx
+from object2vec.data.arrays import PairDataset, Rows, TokenLists
+from object2vec.data.batching import answer_in_runs, length_sorted_runs
+from object2vec.errors import UnsoundModelError
+from object2vec.hyperparameters.checked import Hyperparameters
+from object2vec.inference.compiled_inference import CpuInference
+from object2vec.inference.operator_inference import OperatorInference
+from object2vec.inference.pickled_models import restored
+from object2vec.model import model_directory
+from object2vec.model.network import Object2VecNetwork
+
+# What a pickle holds as files.
+_OWN = ("network", "vocabularies", "metrics", "complete", "_context", "_inference")
+
+
+class Predictor:
+    """Computes scores and embeddings with one copy of a network.
+
+    Several threads may ask; they are answered one after the other.
+
+    Parameters
+    ----------
+    network : Object2VecNetwork
+        Initialized on ``context``.
+    context : mxnet.Context, optional
+        The device; the CPU by default.
+    vocabularies : tuple, optional
+        The gluonnlp vocabularies of in0 and in1, None where none was given.
+    metrics : dict, optional
+        What training reported of the model.
+    complete : bool
+        False for a model saved before its first epoch ended.
+
+    Notes
+    -----
+    It can be pickled and deep-copied, also while other threads ask it: see `pickled_models`.
+    """
+
+    def __init__(
+        self,
+        network: Object2VecNetwork,
+        context: Optional[Any] = None,
+        vocabularies: tuple[Any, Any] = (None, None),
+        metrics: Optional[dict[str, Any]] = None,
+        complete: bool = True,
+    ) -> None:
+        self.network = network
+        self.vocabularies = vocabularies
+        self.metrics = metrics or {}
+        self.complete = complete
+        self._context = context or mx.cpu(0)
+        kind = CpuInference if self._context.device_type == "cpu" else OperatorInference
+        self._inference = kind(network, self._context)
+
+    @classmethod
+    def load(
+        cls,
+        model_dir: Union[str, os.PathLike[str]],
+        context: Optional[Any] = None,
+        expected_digest: Optional[str] = None,
+    ) -> Predictor:
+        """Load a model directory.
+
+        Parameters
+        ----------
+        model_dir : path
+            A model directory, or a ``model.tar.gz`` of one.
+        context : mxnet.Context, optional
+            The device; the CPU by default.
+        expected_digest : str, optional
+            The digest, from `manifest.read_manifest`, of the model that it has to be.
+
+        Raises
+        ------
+        CustomerError
+            If there is no model, a damaged one, one of an unknown format, or another one than the
+            expected.
+        PlatformError
+            If an archive cannot be unpacked for lack of room.
+        """
+        context = context or mx.cpu(0)
+        predictor = cls.__new__(cls)
+        predictor._take(model_directory.load_model(model_dir, context, expected_digest), context)
+        return predictor
+
+    @classmethod
+    def unpacked(cls, files: Mapping[str, bytes], device: tuple[str, int]) -> Predictor:
+        """What a pickle holds as a Predictor again; see `pickled_models.restored`."""
+        kind, number = device
+        gpus = count_gpus() if kind == "gpu" else 0
+        context = mx.gpu(number % gpus) if gpus else mx.cpu(0)
+        predictor = cls.__new__(cls)
+        predictor._take(model_directory.unpack_model(files, context), context)
+        return predictor
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        files = model_directory.pack_model(
+            self.network,
+            metrics=self.metrics,
+            vocabularies=self.vocabularies,
+            complete=self.complete,
+        )
+        device = self._context.device_type, self._context.device_id
+        kind = None if type(self) is Predictor else type(self)
+        others = {name: value for name, value in vars(self).items() if name not in _OWN}
+        return restored, (files, device, kind), others or None
+
+    def _take(self, loaded: model_directory.LoadedModel, context: Any) -> None:
+        loaded.network.hybridize()
+        Predictor.__init__(
+            self, loaded.network, context, loaded.vocabularies, loaded.metrics, loaded.complete
+        )
+
+    @property
+    def hyperparameters(self) -> Hyperparameters:
+        """What the model was trained with."""
+        return self.network.hyperparameters
+
+    def embeddings(
+        self, side: int, lists: TokenLists, max_seq_len: Optional[int] = None
+    ) -> np.ndarray:
+        """Embed objects.
+
+        Parameters
+        ----------
+        side : int
+            0 for in0's encoder, 1 for in1's.
+        lists : TokenLists
+            ``n`` lists of ids below the encoder's vocab_size.
+        max_seq_len : int, optional
+            Longer lists are cut to this length; the encoder's own max_seq_len by default.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, shape ``(n, enc_dim)``.
+
+        Raises
+        ------
+        UnsoundModelError
+            A value is no finite number.
+        """
+        lists = self._cut(side, lists, max_seq_len)
+
+        def embed(rows: Rows) -> np.ndarray:
+            part = lists.take(rows)
+            with self._answering({side: part}):
+                return self._inference.embed(side, part)
+
+        runs = length_sorted_runs(lists.lengths, *self._cells(side))
+        shape = (len(lists), self.hyperparameters.enc_dim)
+        return _finite(answer_in_runs(runs, shape, embed), f"embeddings of in{side}")
+
+    def scores(
+        self,
+        in0: TokenLists,
+        in1: TokenLists,
+        max_seq_lens: Optional[tuple[int, int]] = None,
+    ) -> np.ndarray:
+        """Score pairs.
+
+        Parameters
+        ----------
+        in0, in1 : TokenLists
+            ``n`` lists each, of ids below the encoders' vocab_size.
+        max_seq_lens : tuple of int, optional
+            Longer lists are cut to these lengths; the encoders' own max_seq_len by default.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32; probabilities ``(n, num_classes)``, or numbers ``(n,)`` for mean_squared_error.
+
+        Raises
+        ------
+        UnsoundModelError
+            A value is no finite number.
+        """
+        limits = max_seq_lens or (None, None)
+        in0, in1 = self._cut(0, in0, limits[0]), self._cut(1, in1, limits[1])
+        settings = self.hyperparameters
+        shape = (len(in0),) if settings.is_regression else (len(in0), settings.num_classes)
+        values = answer_in_runs(
+            self._pair_runs(in0, in1),
+            shape,
+            lambda rows: self._score(in0.take(rows), in1.take(rows)),
+        )
+        return _finite(values, "scores")
+
+    def loss_sums(
+        self, pairs: PairDataset, scored: Callable[[int], Any] = lambda count: None
+    ) -> np.ndarray:
+        """Sum up what `network.Loss` reports over all pairs.
+
+        Parameters
+        ----------
+        pairs : PairDataset
+            Labelled pairs.
+        scored : callable
+            Is told of each batch how many pairs it had.
+
+        Returns
+        -------
+        numpy.ndarray
+            float64, shape ``(2,)``: cross-entropy and right answers, or squared and absolute error.
+        """
+        sums = np.zeros(2)
+        for rows in self._pair_runs(pairs.in0, pairs.in1):
+            outputs = self._score(pairs.in0.take(rows), pairs.in1.take(rows), is_raw=True)
+            with np.errstate(invalid="ignore"):  # a loss without a number is told of as such
+                sums += self._sums(outputs.astype(np.float64), pairs.labels[rows])
+            scored(len(outputs))
+        return sums
+
+    def _score(self, in0: TokenLists, in1: TokenLists, *, is_raw: bool = False) -> np.ndarray:
+        with self._answering({0: in0, 1: in1}):
+            return self._inference.score(in0, in1, is_raw=is_raw)
+
+    def _sums(self, outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        if self.hyperparameters.is_regression:
+            differences = outputs - labels
+            return np.array([np.square(differences).sum(), np.abs(differences).sum()])
+        classes = labels.astype(np.int64)
+        outputs -= outputs.max(axis=1, keepdims=True)
+        of_labels = np.take_along_axis(outputs, classes[:, None], axis=1)[:, 0]
+        entropies = np.log(np.exp(outputs).sum(axis=1)) - of_labels
+        return np.array([entropies.sum(), np.count_nonzero(outputs.argmax(axis=1) == classes)])
+
+    def _answering(self, sides: dict[int, TokenLists]) -> contextlib.AbstractContextManager[None]:
+        network = self.network
+        operations = sum(
+            network.encoding_operations(side, lists.tokens.size) for side, lists in sides.items()
+        )
+        if len(sides) == 2:
+            operations += network.scoring_operations(len(sides[0]))
+        return answering(operations)
+
+    def _cut(self, side: int, lists: TokenLists, limit: Optional[int]) -> TokenLists:
+        return lists.truncate(limit or self.hyperparameters.encoders[side].max_seq_len)
+
+    def _pair_runs(self, in0: TokenLists, in1: TokenLists) -> Any:
+        cells = [sum(values) for values in zip(self._cells(0), self._cells(1))]
+        return length_sorted_runs(np.maximum(in0.lengths, in1.lengths), cells[0], cells[1])
+
+    def _cells(self, side: int) -> tuple[int, int]:
+        settings = self.hyperparameters
+        return self._inference.numbers_of_token(side), 4 * settings.enc_dim + settings.mlp_dim
+
+
+def _finite(values: np.ndarray, what: str) -> np.ndarray:
+    """What the model answers, unless JSON could not say it; ids were checked, so weights are left.
+
+    Raises
+    ------
+    UnsoundModelError
+        A value is no finite number.
+    """
+    sound = np.isfinite(values)
+    if sound.all():
+        return values
+    count = len(values) - np.count_nonzero(sound.reshape(len(values), -1).all(axis=1))
+    raise UnsoundModelError(
+        f"The model does not give finite numbers, so its weights are not sound: {count} of "
+        f"{len(values)} {what} hold NaN or infinity; train it again or take another model."
+    )

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Encoders, scorer, losses, the network and the model directory."""

@@ -1,0 +1,379 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The encoders: what turns a list's token vectors into the one vector that people keep."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from object2vec.backend.mxnet_import import mx
+from object2vec.compiled.lstm import BidirectionalLayer
+from object2vec.data.batching import PLACES_STEP, TIME_STEP, TimeSteps
+from object2vec.hyperparameters.checked import EncoderHyperparameters
+
+_FORGET_GATE = 1  # place of the forget gate in MXNet's order: in, forget, cell, out
+
+
+def dropout(F: Any, x: Any, rate: float) -> Any:
+    """Drop numbers in training and scale the rest by 1 / (1 - rate); do nothing otherwise.
+
+    MXNet's own gives NaN at rate 1, where this gives zeros.
+    """
+    if rate == 0:
+        return x
+    if rate < 1:
+        return F.Dropout(x, p=rate)
+    # 1 in inference, but 0 or 2 in training
+    probe = F.Dropout(F.ones_like(x), p=0.5)
+    return x * (probe == 1)
+
+
+def maximum(F: Any, x: Any, parts: int) -> Any:
+    """The maximum over the first axis, whose length is a multiple of ``parts``, a power of two.
+
+    F.max is slow in both directions, and the more parts, the less is left to it.
+    """
+    if parts == 1:
+        return F.max(x, axis=0)
+    pieces = list(F.split(x, num_outputs=parts, axis=0))
+    while len(pieces) > 1:
+        pieces = [F.maximum(*pair) for pair in zip(pieces[::2], pieces[1::2])]
+    return F.max(pieces[0], axis=0)
+
+
+class Encoder(mx.gluon.HybridBlock):
+    """Maps token vectors, shape ``(batch, length, width)``, to vectors ``(batch, enc_dim)``.
+
+    ``lengths``, shape ``(batch,)``, says how many of a list's token vectors are real; what stands
+    behind them has no influence. An empty list becomes the zero vector.
+
+    Parameters
+    ----------
+    prefix : str
+        Start of the parameters' names.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__(prefix=prefix)
+
+    def hybrid_forward(self, F: Any, vectors: Any, lengths: Any, **parameters: Any) -> Any:
+        """Encode; see the class."""
+        raise NotImplementedError
+
+
+class PooledEmbedding(Encoder):
+    """The mean over the real token vectors, then dropout.
+
+    The mean is linear in the token table and taken where the table is looked up
+    (`Object2VecNetwork.look_up`), so this block gets the means, ``(batch, enc_dim)``, and no
+    lengths.
+    """
+
+    def __init__(self, prefix: str, rate: float) -> None:
+        super().__init__(prefix)
+        self._rate = rate
+
+    def forward(self, vectors: Any, lengths: Any) -> Any:
+        """Encode; see the class."""
+        return super().forward(vectors) if self._rate else vectors
+
+    def hybrid_forward(self, F: Any, vectors: Any) -> Any:  # type: ignore[override]
+        """Encode; see the class."""
+        return dropout(F, vectors, self._rate)
+
+
+class HierarchicalCNN(Encoder):
+    """Convolutions over time on top of each other; the maxima over time of all layers.
+
+    The ConvNet encoder of Conneau et al. 2017 (arXiv 1705.02364), with the padding masked after
+    every layer so that an embedding does not depend on it.
+
+    Parameters
+    ----------
+    prefix : str
+        Start of the parameters' names: ``{prefix}{layer}_weight`` has the shape
+        ``(filters, channels, filter_width)``, ``{prefix}{layer}_bias`` ``(filters,)``.
+    enc_dim : int
+        Numbers in the answer; shared out over the layers, the first ones get one more where it
+        does not divide.
+    layers : int
+        Number of convolutions.
+    filter_width : int
+        Tokens under a filter; an even one reaches one token further to the right.
+    token_dim : int
+        Numbers in a token vector.
+    rate : float
+        Dropout on what the next convolution sees.
+    """
+
+    def __init__(
+        self, prefix: str, enc_dim: int, layers: int, filter_width: int, token_dim: int, rate: float
+    ) -> None:
+        super().__init__(prefix)
+        self._rate = rate
+        self._filter_width = filter_width
+        self._filters = [enc_dim // layers + (k < enc_dim % layers) for k in range(layers)]
+        self._layers: list[tuple[Any, Any]] = []
+        channels = token_dim
+        for layer, filters in enumerate(self._filters):
+            weight = self.params.get(
+                f"{layer}_weight", shape=(filters, channels, filter_width), init=mx.init.Xavier()
+            )
+            bias = self.params.get(f"{layer}_bias", shape=(filters,), init="zeros", wd_mult=0.0)
+            setattr(self, f"weight{layer}", weight)
+            setattr(self, f"bias{layer}", bias)
+            self._layers.append((weight, bias))
+            channels = filters
+
+    def hybrid_forward(
+        self,
+        F: Any,
+        vectors: Any,
+        lengths: Any,
+        windows: Any = None,
+        places: Any = None,
+        **parameters: Any,
+    ) -> Any:
+        """Encode; see the class.
+
+        ``windows`` and ``places`` of `batching.pack` ask for the packed form: ``vectors`` then is
+        ``(rows, token_dim)``, ``lengths`` the number of real rows, ``(1,)``.
+        """
+        if windows is None:
+            return self._encode_padded(F, vectors, lengths, parameters)
+        rows = self._convolve(F, vectors, lengths, windows, parameters)
+        return maximum(F, F.take(rows, places), PLACES_STEP)
+
+    def layers(self, context: Any) -> list[tuple[Any, Any]]:
+        """Weight and bias of each layer on a device."""
+        return [(weight.data(context), bias.data(context)) for weight, bias in self._layers]
+
+    def _convolve(self, F: Any, vectors: Any, count: Any, windows: Any, parameters: Any) -> Any:
+        """What the maximum is taken of: all layers, side by side, ``(rows, enc_dim)``."""
+        x = self._rows(F, vectors, count)
+        rows = []
+        for layer, filters in enumerate(self._filters):
+            if layer:
+                x = dropout(F, x, self._rate)
+            # a convolution is one matrix product once each row holds the tokens under its filter
+            x = F.reshape(F.take(x, windows), shape=(0, -1))
+            weight = F.transpose(parameters[f"weight{layer}"], axes=(0, 2, 1))
+            weight = F.reshape(weight, shape=(0, -1))
+            x = F.FullyConnected(x, weight, parameters[f"bias{layer}"], num_hidden=filters)
+            x = self._rows(F, F.Activation(x, act_type="relu"), count)
+            rows.append(x)
+        return F.concat(*rows, dim=1) if len(rows) > 1 else rows[0]
+
+    @staticmethod
+    def _rows(F: Any, x: Any, count: Any) -> Any:
+        """Set the rows behind the real ones to zero."""
+        masked = F.SequenceMask(F.expand_dims(x, axis=1), count, use_sequence_length=True)
+        return F.reshape(masked, shape=(-3, 0))
+
+    def _encode_padded(self, F: Any, vectors: Any, lengths: Any, parameters: Any) -> Any:
+        width = self._filter_width
+        x = F.SequenceMask(vectors, lengths, use_sequence_length=True, axis=1)
+        x = F.transpose(x, axes=(0, 2, 1))  # (batch, token_dim, length)
+        maxima = []
+        for layer, filters in enumerate(self._filters):
+            if layer:
+                x = dropout(F, x, self._rate)
+            x = F.Convolution(
+                x,
+                parameters[f"weight{layer}"],
+                parameters[f"bias{layer}"],
+                kernel=(width,),
+                pad=(width // 2,),
+                num_filter=filters,
+            )  # (batch, filters, length), one longer where the width is even
+            if width % 2 == 0:
+                x = F.slice_axis(x, axis=2, begin=1, end=None)
+            x = self._masked(F, F.relu(x), lengths, filters)
+            maxima.append(F.max(x, axis=2))
+        return F.concat(*maxima, dim=1) if len(maxima) > 1 else maxima[0]
+
+    @staticmethod
+    def _masked(F: Any, x: Any, lengths: Any, filters: int) -> Any:
+        rows = F.reshape(x, shape=(-3, 0))  # (batch * filters, length)
+        rows = F.SequenceMask(
+            rows, F.repeat(lengths, repeats=filters), use_sequence_length=True, axis=1
+        )
+        return F.reshape_like(rows, x)
+
+
+class BiLSTM(Encoder):
+    """A bidirectional LSTM, then the maximum over the real time steps.
+
+    Each layer is two one-way LSTMs with the second on the reversed list: MXNet's bidirectional one
+    ignores the lengths on the CPU (apache/mxnet#19323). Dropout stands between the layers.
+
+    Parameters
+    ----------
+    prefix : str
+        Start of the parameters' names, ``{layer}_{forward|backward}_{i2h|h2h}_{weight|bias}``, with
+        the shapes ``(4 * half, inputs)``, ``(4 * half, half)`` and ``(4 * half,)``; gates in the
+        order in, forget, cell, out.
+    enc_dim : int
+        Numbers in the answer, half of them from each direction; the forward half is one wider where
+        it is odd.
+    layers : int
+        Number of layers.
+    token_dim : int
+        Numbers in a token vector.
+    rate : float
+        Dropout between layers.
+    """
+
+    def __init__(self, prefix: str, enc_dim: int, layers: int, token_dim: int, rate: float) -> None:
+        super().__init__(prefix)
+        self._rate = rate
+        self._layers = layers
+        self._halves = {"forward": enc_dim - enc_dim // 2, "backward": enc_dim // 2}
+        for layer in range(layers):
+            inputs = enc_dim if layer else token_dim
+            for direction, half in self._halves.items():
+                for part, columns in (("i2h", inputs), ("h2h", half)):
+                    name = f"{layer}_{direction}_{part}"
+                    weight = self.params.get(
+                        f"{name}_weight", shape=(4 * half, columns), init=mx.init.Xavier()
+                    )
+                    bias = self.params.get(
+                        f"{name}_bias",
+                        shape=(4 * half,),
+                        init=_ForgetGateOne() if part == "i2h" else "zeros",
+                        wd_mult=0.0,
+                    )
+                    setattr(self, f"w_{name}", weight)
+                    setattr(self, f"b_{name}", bias)
+
+    def hybrid_forward(
+        self, F: Any, vectors: Any, lengths: Any, turned: Any = None, **parameters: Any
+    ) -> Any:
+        """Encode; see the class.
+
+        With ``turned``, the answer of `batching.turned_places`, ``vectors`` is
+        ``(length, batch, token_dim)`` and the length a multiple of `TIME_STEP`.
+        """
+        x = F.transpose(vectors, axes=(1, 0, 2)) if turned is None else vectors
+        there, back = self._run_both(F, x, lengths, turned, 0, parameters)
+        for layer in range(1, self._layers):
+            x = self._join(F, there, self._turn(F, back, lengths, turned))
+            x = dropout(F, x, self._rate)
+            there, back = self._run_both(F, x, lengths, turned, layer, parameters)
+        # the order of the last layer's outputs does not matter to their maximum
+        maxima = [self._maximum(F, x, lengths, turned is not None) for x in (there, back)]
+        return F.concat(*maxima, dim=1)
+
+    def encode_steps(self, vectors: Any, steps: TimeSteps) -> Any:
+        """Encode on the CPU without padding; for training.
+
+        Parameters
+        ----------
+        vectors : NDArray
+            Those of the tokens of ``steps``, ``(rows, token_dim)``.
+        steps : TimeSteps
+            The lists.
+        """
+        x = vectors
+        for layer, weights in enumerate(self.layers(vectors.context)):
+            if layer:
+                x = dropout(mx.nd, x, self._rate)
+            x = BidirectionalLayer(steps, is_maximum=layer + 1 == self._layers)(*weights, x)
+        return x
+
+    def layers(self, context: Any) -> list[list[Any]]:
+        """The weights of each layer on a device, as `cpu_lstm` takes them."""
+        return [
+            [
+                self._reg_params[f"{kind}_{layer}_{direction}_{part}"].data(context)
+                for direction in self._halves
+                for kind in ("w", "b")
+                for part in ("i2h", "h2h")
+            ]
+            for layer in range(self._layers)
+        ]
+
+    def _run_both(
+        self, F: Any, x: Any, lengths: Any, turned: Any, layer: int, parameters: Any
+    ) -> tuple[Any, Any]:
+        """Outputs of both directions, those of the backward one from the list's end on."""
+        there = self._run(F, x, lengths, layer, "forward", parameters)
+        x = self._turn(F, x, lengths, turned)
+        return there, self._run(F, x, lengths, layer, "backward", parameters)
+
+    @staticmethod
+    def _turn(F: Any, x: Any, lengths: Any, turned: Any) -> Any:
+        if turned is None:
+            return F.SequenceReverse(x, lengths, use_sequence_length=True)
+        # a gather is a quarter of the time of SequenceReverse
+        return F.take(F.reshape(x, shape=(-3, 0)), turned)
+
+    @staticmethod
+    def _join(F: Any, there: Any, back: Any) -> Any:
+        # MXNet is slow to join arrays of three axes
+        rows = F.concat(*(F.reshape(x, shape=(-3, 0)) for x in (there, back)), dim=1)
+        return F.reshape_like(rows, there, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2)
+
+    @staticmethod
+    def _maximum(F: Any, x: Any, lengths: Any, in_steps: bool) -> Any:
+        # an LSTM's outputs lie inside (-1, 1), so that -1 never is the maximum of a real list
+        x = F.SequenceMask(x, lengths, use_sequence_length=True, value=-1.0)
+        x = maximum(F, x, TIME_STEP if in_steps else 1)
+        # an empty list has no maximum: zero
+        x = F.SequenceMask(F.expand_dims(x, axis=0), lengths, use_sequence_length=True)
+        return F.reshape(x, shape=(-3, 0))
+
+    def _run(
+        self, F: Any, x: Any, lengths: Any, layer: int, direction: str, parameters: Any
+    ) -> Any:
+        half = self._halves[direction]
+        # MXNet is slow to join arrays of one axis
+        packed = [
+            F.reshape(parameters[f"{kind}_{layer}_{direction}_{part}"], shape=(-1, 4 * half))
+            for kind in ("w", "b")
+            for part in ("i2h", "h2h")
+        ]
+        weights = F.reshape(F.concat(*packed, dim=0), shape=(-1,))
+        # of the lengths and not of x, to which a gradient of zeros would be added
+        start = F.tile(F.reshape(F.zeros_like(lengths), shape=(1, -1, 1)), reps=(1, 1, half))
+        return F.RNN(x, weights, start, start, mode="lstm", state_size=half, num_layers=1)
+
+
+class _ForgetGateOne(mx.init.Initializer):
+    """Zeros, but ones for the forget gate (Jozefowicz et al. 2015)."""
+
+    def _init_weight(self, name: str, array: Any) -> None:
+        gates = array.shape[0] // 4
+        array[:] = 0.0
+        array[_FORGET_GATE * gates : (_FORGET_GATE + 1) * gates] = 1.0
+
+    _init_bias = _init_weight
+
+
+def build_encoder(
+    prefix: str, encoder: EncoderHyperparameters, enc_dim: int, rate: float
+) -> Encoder:
+    """Build the encoder that the hyperparameters name.
+
+    Parameters
+    ----------
+    prefix : str
+        Start of the parameters' names, ``source_`` for enc0 and ``target_`` for enc1.
+    encoder : EncoderHyperparameters
+        What encN_* say.
+    enc_dim : int
+        Numbers in the answer.
+    rate : float
+        Dropout rate, 0 to 1.
+    """
+    if encoder.network == "pooled_embedding":
+        return PooledEmbedding(prefix, rate)
+    if encoder.network == "hcnn":
+        return HierarchicalCNN(
+            prefix,
+            enc_dim,
+            encoder.layers,
+            encoder.cnn_filter_width,
+            encoder.token_embedding_dim,
+            rate,
+        )
+    return BiLSTM(prefix, enc_dim, encoder.layers, encoder.token_embedding_dim, rate)

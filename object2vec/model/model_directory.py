@@ -1,0 +1,380 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The model directory: open formats only, written so that a kill never leaves half a model."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import hashlib
+import io
+import json
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Optional
+
+import numpy as np
+
+from object2vec.backend.engine import one_at_a_time
+from object2vec.backend.mxnet_import import mx
+from object2vec.errors import CustomerError
+from object2vec.files import PathLike, atomic_write, locked_folder
+from object2vec.hyperparameters.checked import Hyperparameters
+from object2vec.model.manifest import FORMAT, FORMAT_VERSION, MANIFEST, Manifest
+from object2vec.model.model_files import PACKED, ModelFiles, read_model, read_packed
+from object2vec.model.network import INPUT_NAMES, Object2VecNetwork
+from object2vec.model.parameter_files import BLOCK, ParameterFile, Stream, write_parameters
+from object2vec.model.parameter_shapes import parameter_shapes
+from object2vec.version import __version__
+
+_STEM = r"(parameters|hyperparameters|metrics|scores|enc[01]|vocabulary[01])"
+_OWN_FILE = re.compile(
+    rf"{_STEM}-[0-9a-f]{{12}}\.(params|json)"
+    # what a kill leaves of `_Folder.add` and of `atomic_write`
+    rf"|\.\.?{_STEM}(\.[0-9a-f]{{12}})?\.part(\.[0-9a-f]{{12}}\.tmp)?"
+    r"|\.model\.json\.[0-9a-f]{12}\.tmp"
+)
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """What a model directory holds.
+
+    Attributes
+    ----------
+    hyperparameters : Hyperparameters
+        What the model was trained with.
+    network : Object2VecNetwork
+        With its parameters on the device.
+    metrics : dict
+        What training reported.
+    vocabularies : tuple
+        The gluonnlp vocabularies of in0 and in1, None where none was given.
+    complete : bool
+        False for a model saved before its first epoch ended.
+    digest : str
+        Tells this model from every other; see `Manifest.digest`.
+    """
+
+    hyperparameters: Hyperparameters
+    network: Object2VecNetwork
+    metrics: dict[str, Any]
+    vocabularies: tuple[Any, Any]
+    complete: bool
+    digest: str
+
+
+def save_model(
+    folder: PathLike,
+    network: Object2VecNetwork,
+    *,
+    metrics: Optional[dict[str, Any]] = None,
+    vocabularies: tuple[Any, Any] = (None, None),
+    complete: bool = True,
+) -> str:
+    """Write a model, replacing an older one in one step.
+
+    Files are named by their content and ``model.json``, which lists them, is renamed into place
+    last: until then the older model stands. Foreign files in the folder are left alone. Of several
+    writers one waits for the other, so that the folder holds the model of the last one, whole.
+
+    Parameters
+    ----------
+    folder : path
+        Made if it is missing.
+    network : Object2VecNetwork
+        Initialized.
+    metrics : dict, optional
+        JSON values.
+    vocabularies : tuple, optional
+        gluonnlp vocabularies of in0 and in1, or None each.
+    complete : bool
+        False marks weights from before the first epoch's end.
+
+    Returns
+    -------
+    str
+        The model's digest; see `Manifest.digest`.
+
+    Raises
+    ------
+    CustomerError
+        If a parameter is not finite, or another process has been writing to the folder for five
+        minutes. The older model then stands.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked_folder(folder):
+        target = _Folder(folder)
+        content = _write_model(target, network, metrics or {}, vocabularies, complete)
+        with atomic_write(folder / MANIFEST) as stream:
+            stream.write(content)
+        for path in folder.iterdir():
+            if _OWN_FILE.fullmatch(path.name) and path.name not in target.files:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+    return hashlib.sha256(content).hexdigest()
+
+
+def pack_model(
+    network: Object2VecNetwork,
+    *,
+    metrics: Optional[dict[str, Any]] = None,
+    vocabularies: tuple[Any, Any] = (None, None),
+    complete: bool = True,
+) -> dict[str, bytes]:
+    """The files that `save_model` writes, in memory, by their names; for its parameters see there.
+
+    Raises
+    ------
+    CustomerError
+        If a parameter is not finite.
+    """
+    target = _Memory()
+    content = _write_model(target, network, metrics or {}, vocabularies, complete)
+    return {MANIFEST: content, **target.contents}
+
+
+_Write = Callable[[BinaryIO], Any]
+_DigestOf = Callable[[Stream], str]
+
+
+class _Target(abc.ABC):
+    """Where a model's files go; `files` is what the manifest says of them."""
+
+    def __init__(self, place: Path) -> None:
+        self.files: dict[str, dict[str, Any]] = {}
+        self.place = place
+
+    @abc.abstractmethod
+    def add(self, stem: str, ending: str, write: _Write, digest_of: _DigestOf) -> str:
+        """Take a file and give its name, which its content decides."""
+
+    def _list(self, stem: str, ending: str, size: int, digest: str) -> str:
+        name = f"{stem}-{digest[:12]}.{ending}"
+        self.files[name] = {"bytes": size, "sha256": digest}
+        return name
+
+
+class _Folder(_Target):
+    """A folder: each file comes there whole."""
+
+    def add(self, stem: str, ending: str, write: _Write, digest_of: _DigestOf) -> str:
+        # a name of its own, for file systems without locks
+        part = self.place / f".{stem}.{secrets.token_hex(6)}.part"
+        with atomic_write(part) as stream:
+            write(stream)
+        # what could not be loaded is not to replace what can
+        with part.open("rb") as reader:
+            digest = digest_of(reader)
+        name = self._list(stem, ending, part.stat().st_size, digest)
+        os.replace(part, self.place / name)
+        return name
+
+
+class _Memory(_Target):
+    """The memory of this process, so that no temporary folder is needed."""
+
+    def __init__(self) -> None:
+        super().__init__(PACKED)
+        self.contents: dict[str, bytes] = {}
+
+    def add(self, stem: str, ending: str, write: _Write, digest_of: _DigestOf) -> str:
+        stream = io.BytesIO()
+        write(stream)
+        stream.seek(0)
+        content = stream.getvalue()
+        name = self._list(stem, ending, len(content), digest_of(stream))
+        self.contents[name] = content
+        return name
+
+
+def _write_model(
+    target: _Target,
+    network: Object2VecNetwork,
+    metrics: dict[str, Any],
+    vocabularies: tuple[Any, Any],
+    complete: bool,
+) -> bytes:
+    """Write all files but the manifest, and give its content."""
+
+    def add_text(stem: str, text: str) -> str:
+        return target.add(stem, "json", lambda stream: stream.write(text.encode()), _sha256)
+
+    # a block that is traced is in a state of its own, which two threads would share; and one model
+    # is to give the same bytes each time, so that nodes are not to count on from model to model
+    with one_at_a_time, mx.name.NameManager():
+        symbols = {
+            "scores": (network.scoring_symbol(), [*INPUT_NAMES[0], *INPUT_NAMES[1]]),
+            "enc0": (network.encoder_symbol(0), list(INPUT_NAMES[0])),
+            "enc1": (network.encoder_symbol(1), list(INPUT_NAMES[1])),
+        }
+        texts = {name: symbol.tojson() for name, (symbol, _) in symbols.items()}
+    manifest = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "object2vec_version": __version__,
+        "complete": complete,
+        "hyperparameters": add_text(
+            "hyperparameters", json.dumps(network.hyperparameters.to_dict(), indent=1)
+        ),
+        "metrics": add_text("metrics", json.dumps(metrics, indent=1)),
+        "networks": {
+            name: {"symbol": add_text(name, texts[name]), "inputs": inputs}
+            for name, (_, inputs) in symbols.items()
+        },
+        "parameters": _add_parameters(target, network),
+        "vocabularies": {
+            f"in{side}": add_text(f"vocabulary{side}", vocabulary.to_json())
+            if vocabulary is not None
+            else None
+            for side, vocabulary in enumerate(vocabularies)
+        },
+        "files": target.files,
+    }
+    return json.dumps(manifest, indent=1).encode()
+
+
+def _add_parameters(target: _Target, network: Object2VecNetwork) -> str:
+    def write(stream: BinaryIO) -> None:
+        arrays = {
+            name: parameter.data(parameter.list_ctx()[0])
+            for name, parameter in network.params.items()
+        }
+        write_parameters(
+            stream, {name: (array.shape, _blocks(array)) for name, array in arrays.items()}
+        )
+
+    def digest_of(stream: Stream) -> str:
+        shapes = parameter_shapes(network.hyperparameters)
+        return ParameterFile(stream, target.place, shapes).sha256()
+
+    return target.add("parameters", "params", write, digest_of)
+
+
+def _blocks(array: Any) -> Iterator[np.ndarray]:
+    """An array's numbers in blocks, so that no second copy of a table exists."""
+    for begin in range(0, array.size, BLOCK):
+        with one_at_a_time:
+            numbers = array.reshape((-1,))[begin : begin + BLOCK].asnumpy()
+        yield numbers
+
+
+def _sha256(stream: Stream) -> str:
+    digest = hashlib.sha256()
+    while block := stream.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def load_model(
+    folder: PathLike, context: Optional[Any] = None, expected_digest: Optional[str] = None
+) -> LoadedModel:
+    """Read a model directory; whatever happens to it later, the model stays what it is.
+
+    Parameters
+    ----------
+    folder : path
+        What `save_model` wrote.
+    context : mxnet.Context, optional
+        The device to load to; the CPU by default.
+    expected_digest : str, optional
+        The `LoadedModel.digest` of the model that it has to be.
+
+    Raises
+    ------
+    CustomerError
+        If the folder holds no model, the original's ``model_algo-1``, a model of another format
+        version, a damaged file, or another model than the expected one.
+    """
+
+    return read_model(folder, lambda files: _loaded(files, context), expected_digest)
+
+
+def unpack_model(files: Mapping[str, bytes], context: Optional[Any] = None) -> LoadedModel:
+    """Read what `pack_model` gave, as strictly as a model directory.
+
+    Raises
+    ------
+    CustomerError
+        If it is not sound.
+    """
+    return read_packed(files, lambda opened: _loaded(opened, context))
+
+
+def _loaded(files: ModelFiles, context: Optional[Any]) -> LoadedModel:
+    hyperparameters = files.hyperparameters()
+    # before the network takes memory for what the hyperparameters say
+    parameters = files.parameters(parameter_shapes(hyperparameters))
+    metrics, vocabularies = files.metrics(), files.vocabularies()
+    files.check_others()
+    with one_at_a_time:
+        network = Object2VecNetwork(hyperparameters)
+        for parameter in network.params.values():
+            parameter.grad_req = "null"
+            parameter.initialize(mx.init.Zero(), ctx=context or mx.cpu(0), force_reinit=True)
+    arrays = {name: parameter.data() for name, parameter in network.params.items()}
+    _fill(arrays, parameters, files.manifest)
+    return LoadedModel(
+        hyperparameters,
+        network,
+        metrics,
+        (_vocabulary(vocabularies[0], files.place), _vocabulary(vocabularies[1], files.place)),
+        files.manifest.complete,
+        files.manifest.digest,
+    )
+
+
+def restore_parameters(
+    folder: PathLike, network: Object2VecNetwork, expected_digest: Optional[str] = None
+) -> None:
+    """Give a network, on all its devices, the parameters of a model directory.
+
+    Parameters
+    ----------
+    folder : path
+        What `save_model` wrote.
+    network : Object2VecNetwork
+        Initialized; after an error it is what it was.
+    expected_digest : str, optional
+        What `save_model` gave; another job may have written to the folder since.
+
+    Raises
+    ------
+    CustomerError
+        If the folder holds no sound model, that of another network, or another than the expected.
+    """
+
+    def read(files: ModelFiles) -> dict[str, Any]:
+        parameters = files.parameters(parameter_shapes(network.hyperparameters))
+        with one_at_a_time:
+            arrays = {name: mx.nd.zeros(value.shape) for name, value in network.params.items()}
+        _fill(arrays, parameters, files.manifest)
+        return arrays
+
+    arrays = read_model(folder, read, expected_digest)
+    with one_at_a_time:
+        for name, array in arrays.items():
+            network.params[name].set_data(array)
+
+
+def _fill(arrays: Mapping[str, Any], parameters: ParameterFile, manifest: Manifest) -> None:
+    """Copy a file's numbers block by block, so that no second copy of a table exists."""
+    for name, begin, numbers in parameters.blocks(manifest.files[manifest.parameters].sha256):
+        with one_at_a_time:
+            part = arrays[name].reshape((-1,))[begin : begin + len(numbers)]
+            part[:] = numbers  # waits until it is copied
+
+
+def _vocabulary(text: Optional[str], folder: Path) -> Any:
+    if text is None:
+        return None
+    import gluonnlp  # only here, because most models have no vocabulary
+
+    try:
+        return gluonnlp.Vocab.from_json(text)
+    except (AssertionError, LookupError, TypeError, ValueError) as error:
+        raise CustomerError(f"gluonnlp cannot read a vocabulary in {folder}: {error}.") from None

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which parameters a network has, and of what shapes, told by its hyperparameters alone."""
+
+from __future__ import annotations
+
+from object2vec.hyperparameters.checked import EncoderHyperparameters, Hyperparameters
+
+Shapes = dict[str, tuple[int, ...]]
+_COMPARED = {"hadamard": 1, "concat": 2, "abs_diff": 1}  # in multiples of enc_dim
+
+
+def parameter_shapes(hyperparameters: Hyperparameters) -> Shapes:
+    """Names and shapes of all parameters, in the order of `Object2VecNetwork.params`.
+
+    They are known here without MXNet, so that a file that does not fit is refused before a network
+    takes memory; a test holds them equal to those of the network.
+    """
+    tied = hyperparameters.tied_token_embedding_weight
+    names = ("embed_shared_weight",) if tied else ("embed_0_weight", "embed_1_weight")
+    shapes: Shapes = {
+        name: (encoder.vocab_size, encoder.token_embedding_dim)
+        for name, encoder in zip(names, hyperparameters.encoders)
+    }
+    for prefix, encoder in zip(("source", "target"), hyperparameters.encoders):
+        if encoder.network == "hcnn":
+            shapes.update(_convolutions(prefix, encoder, hyperparameters.enc_dim))
+        elif encoder.network == "bilstm":
+            shapes.update(_lstms(prefix, encoder, hyperparameters.enc_dim))
+    shapes.update(_scorer(hyperparameters))
+    return shapes
+
+
+def _convolutions(prefix: str, encoder: EncoderHyperparameters, enc_dim: int) -> Shapes:
+    shapes: Shapes = {}
+    channels = encoder.token_embedding_dim
+    for layer in range(encoder.layers):
+        filters = enc_dim // encoder.layers + (layer < enc_dim % encoder.layers)
+        shapes[f"{prefix}_{layer}_weight"] = (filters, channels, encoder.cnn_filter_width)
+        shapes[f"{prefix}_{layer}_bias"] = (filters,)
+        channels = filters
+    return shapes
+
+
+def _lstms(prefix: str, encoder: EncoderHyperparameters, enc_dim: int) -> Shapes:
+    shapes: Shapes = {}
+    for layer in range(encoder.layers):
+        inputs = enc_dim if layer else encoder.token_embedding_dim
+        for direction, half in (("forward", enc_dim - enc_dim // 2), ("backward", enc_dim // 2)):
+            for part, columns in (("i2h", inputs), ("h2h", half)):
+                name = f"{prefix}_{layer}_{direction}_{part}"
+                shapes[f"{name}_weight"] = (4 * half, columns)
+                shapes[f"{name}_bias"] = (4 * half,)
+    return shapes
+
+
+def compared_width(hyperparameters: Hyperparameters) -> int:
+    """Numbers that the comparators make of a pair."""
+    return hyperparameters.enc_dim * sum(
+        _COMPARED[name] for name in hyperparameters.comparator_list
+    )
+
+
+def _scorer(hyperparameters: Hyperparameters) -> Shapes:
+    shapes: Shapes = {}
+    columns = compared_width(hyperparameters)
+    outputs = 1 if hyperparameters.is_regression else hyperparameters.num_classes
+    layers = [f"mlp_fc{layer}" for layer in range(hyperparameters.mlp_layers)]
+    for name in (*layers, "output_layer"):
+        rows = outputs if name == "output_layer" else hyperparameters.mlp_dim
+        shapes[f"{name}_weight"] = (rows, columns)
+        shapes[f"{name}_bias"] = (rows,)
+        columns = rows
+    return shapes

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Token vectors and vocabularies from files."""

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Dense adam on a token table that moves a row only when a batch needs it, to the same numbers.
+
+Without weight decay a row that no batch touches has the gradient 0, and adam keeps moving it along
+its fading momentum. After the row's last gradient at step t its moments are m and v; step t + j
+subtracts ::
+
+    rate(t + j) * b1**j * m / (sqrt(b2**j * v) + epsilon)
+
+The sum of these over the missed steps has a closed form: with ``a_j = rate(t + j) * b1**j`` and
+``q = sqrt(b2)`` it is ``A * m / (h * sqrt(v) + epsilon)``, where A is the sum of the ``a_j`` and h
+the harmonic mean of ``q**j`` weighted by them. That is exact where sqrt(v) is large or small
+against epsilon and off by less than a part in 100,000 between, as the weights fade (b1**j) before
+q**j has changed. So the whole table need not be read and written at every step.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import numpy as np
+
+from object2vec.backend.mxnet_import import mx
+from object2vec.compiled import kernels
+
+_MEMORY = 200  # steps after which momentum has faded to less than a float's last digit
+
+
+class DeferredRows:
+    """What one table's rows have missed, and how they catch up with it.
+
+    Parameters
+    ----------
+    rows : int
+        Rows of the table.
+    beta1, beta2 : float
+        Adam's constants.
+    """
+
+    def __init__(self, rows: int, beta1: float, beta2: float) -> None:
+        self._beta1, self._beta2 = beta1, beta2
+        self._steps = 0
+        self._last = np.full(rows, -1, np.int64)  # the step of a row's last gradient
+        ages = np.arange(_MEMORY, 0, -1)
+        fading = beta1**ages
+        # rows: weights of the sum, and of the sum divided by q**j; columns: the oldest step first
+        self._weights = np.stack([fading, fading * np.sqrt(beta2) ** -ages.astype(float)])
+        self._sums = np.zeros((2, 1024))  # for a last gradient at each step so far
+
+    def touch(self, rows: np.ndarray, rate: float) -> None:
+        """Note that one more step was taken, with a gradient for `rows`.
+
+        Parameters
+        ----------
+        rows : numpy.ndarray
+            Integers, shape ``(n,)``, none twice.
+        rate : float
+            The step's learning rate with its bias correction.
+        """
+        if self._steps == self._sums.shape[1]:
+            self._sums = np.concatenate([self._sums, np.zeros_like(self._sums)], axis=1)
+        known = min(self._steps, _MEMORY)
+        # the new step is missed by every earlier one
+        self._sums[:, self._steps - known : self._steps] += (
+            rate * self._weights[:, _MEMORY - known :]
+        )
+        self._last[rows] = self._steps
+        self._steps += 1
+
+    def missed(self, rows: Optional[np.ndarray] = None) -> tuple[np.ndarray, np.ndarray]:
+        """Which rows are behind, and the factors that bring them up to date.
+
+        Parameters
+        ----------
+        rows : numpy.ndarray, optional
+            Integers, shape ``(n,)``, none twice; all rows by default.
+
+        Returns
+        -------
+        tuple of numpy.ndarray
+            The rows that are behind, int32 ``(k,)``, and float32 ``(4, k, 1)``: A, h squared,
+            and the powers of beta1 and beta2 for the missed steps.
+        """
+        now = self._steps - 1
+        last = self._last if rows is None else self._last[rows]
+        behind = np.flatnonzero((last >= 0) & (last < now))
+        last = last[behind]
+        chosen = behind if rows is None else rows[behind]
+        sums, gaps = self._sums[:, last], now - last
+        factors = np.stack(
+            [sums[0], (sums[0] / sums[1]) ** 2, self._beta1**gaps, self._beta2**gaps]
+        )
+        return chosen.astype(np.int32), factors.astype(np.float32)[:, :, None]
+
+    def settled(self) -> None:
+        """Note that all rows that `missed` tells were brought up to date."""
+        self._last[self._last >= 0] = self._steps - 1
+
+
+def catch_up(
+    weight: Any, mean: Any, variance: Any, rows: np.ndarray, factors: np.ndarray, epsilon: float
+) -> None:
+    """Apply missed steps to some rows, in place.
+
+    Parameters
+    ----------
+    weight, mean, variance : NDArray
+        A table and its moments, float32 ``(rows, width)``.
+    rows : numpy.ndarray
+        int32 ``(k,)``.
+    factors : numpy.ndarray
+        float32 ``(4, k, 1)``, from `DeferredRows.missed`.
+    epsilon : float
+        Adam's constant.
+    """
+    if weight.context.device_type == "cpu":
+        kernels.catch_up(weight, mean, variance, rows, factors, epsilon)
+    else:
+        catch_up_by_operators(weight, mean, variance, rows, factors, epsilon)
+
+
+def catch_up_by_operators(
+    weight: Any, mean: Any, variance: Any, rows: np.ndarray, factors: np.ndarray, epsilon: float
+) -> None:
+    """`catch_up` for any device."""
+    rows, factors = (
+        mx.nd.array(array, ctx=weight.context, dtype=array.dtype) for array in (rows, factors)
+    )
+    total, shrinking, first, second = factors
+    places = rows.reshape((1, -1))
+    moved, m, v = (mx.nd.take(array, rows) for array in (weight, mean, variance))
+    # with these constants adam leaves both moments alone and subtracts m / (sqrt(v) + epsilon)
+    mx.nd.adam_update(
+        moved,
+        m,
+        mx.nd.broadcast_mul(m, total),
+        mx.nd.broadcast_mul(v, shrinking),
+        lr=1.0,
+        beta1=1.0,
+        beta2=1.0,
+        epsilon=epsilon,
+        out=moved,
+    )
+    m = mx.nd.broadcast_mul(m, first)
+    v = mx.nd.broadcast_mul(v, second)
+    for array, values in ((weight, moved), (mean, m), (variance, v)):
+        mx.nd._internal._scatter_set_nd(array, values, places, shape=array.shape, out=array)

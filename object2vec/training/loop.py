@@ -1,0 +1,379 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trains a network: epochs, optimizer, validation, early stopping and the best model kept."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import logging
+import math
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import numpy as np
+from tqdm import tqdm
+
+from object2vec.backend.engine import one_at_a_time, tuned_for
+from object2vec.backend.kvstore import choose_contexts
+from object2vec.backend.mxnet_import import mx
+from object2vec.compiled.kernels import check_queued
+from object2vec.data.arrays import PairDataset
+from object2vec.data.batching import TrainingBatches
+from object2vec.data.prefetch import prefetch
+from object2vec.evaluation.baseline import baseline_of
+from object2vec.evaluation.metrics import MetricAccumulator, RecordCounters
+from object2vec.hyperparameters.checked import Hyperparameters
+from object2vec.inference.predictor import Predictor
+from object2vec.logs import LOGGER_NAME
+from object2vec.model import model_directory
+from object2vec.model.network import Object2VecNetwork
+from object2vec.pretrained.auxiliary import Auxiliary
+from object2vec.training.divergence import Divergence
+from object2vec.training.early_stopping import EarlyStopping
+from object2vec.training.parameter_updates import ParameterUpdates
+from object2vec.training.step import TrainingStep
+from object2vec.training.training_log import JobStart, TrainingLog
+
+_logger = logging.getLogger(LOGGER_NAME)
+
+_REPORT_EVERY = 100  # batches between two lines of progress
+_IN_FLIGHT = 2  # batches that MXNet's engine may have queued
+
+
+@dataclass
+class TrainingResult:
+    """What training leaves behind.
+
+    Attributes
+    ----------
+    predictor : Predictor
+        With the best model.
+    history : list of dict
+        For each finished epoch ``epoch`` and the values ``train_…`` and ``validation_…``.
+    best_epoch : int
+        From 0; -1 if training was interrupted in the first epoch.
+    best_loss : float
+        Its validation loss, or its training loss without a validation channel.
+    test_metrics : dict or None
+        Values of the test channel by metric name.
+    stopped_early, interrupted : bool
+        Whether early stopping, or the caller, ended it before the last epoch.
+    """
+
+    predictor: Predictor
+    history: list[dict[str, float]]
+    best_epoch: int
+    best_loss: float
+    test_metrics: Optional[dict[str, float]] = None
+    stopped_early: bool = False
+    interrupted: bool = False
+
+
+def train(
+    hyperparameters: Hyperparameters,
+    train: PairDataset,
+    validation: Optional[PairDataset] = None,
+    test: Optional[PairDataset] = None,
+    *,
+    auxiliary: Optional[Auxiliary] = None,
+    contexts: Optional[list[Any]] = None,
+    model_dir: Optional[Union[str, os.PathLike[str]]] = None,
+    host: str = "algo-1",
+    stop: Callable[[], bool] = lambda: False,
+    progress: bool = False,
+    start: Optional[JobStart] = None,
+) -> TrainingResult:
+    """Train a model.
+
+    Parameters
+    ----------
+    hyperparameters : Hyperparameters
+        All settings.
+    train, validation, test : PairDataset
+        Pairs that fit the hyperparameters; validation decides early stopping and the best epoch,
+        test is scored once with the best model.
+    auxiliary : Auxiliary, optional
+        Pretrained vectors and vocabularies.
+    contexts : list of mxnet.Context, optional
+        Devices; chosen by ``_num_gpus`` by default.
+    model_dir : path, optional
+        Receives the best model so far after each epoch that improves; nothing is kept by default.
+    host : str
+        Name in the lines that machines read.
+    stop : callable
+        Asked before each batch; once it says True the best model so far is kept and training ends.
+        Before the first epoch's end that is the current one, marked as incomplete.
+    progress : bool
+        Show a progress bar on standard error instead of the lines every 100 batches.
+    start : JobStart, optional
+        The beginning of the job that this is part of; now by default.
+
+    Returns
+    -------
+    TrainingResult
+
+    Raises
+    ------
+    CustomerError
+        If the loss becomes NaN or infinite, or if more GPUs are asked for than there are.
+    """
+    with contextlib.ExitStack() as stack:
+        folder = (
+            Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="object2vec-")))
+            if model_dir is None
+            else Path(model_dir)
+        )
+        run = _Training(
+            hyperparameters,
+            auxiliary or Auxiliary((None, None), (None, None)),
+            contexts or choose_contexts(hyperparameters.num_gpus),
+            folder,
+            TrainingLog(hyperparameters, host, start),
+            progress,
+        )
+        stack.enter_context(run.tuned_engine())
+        return run.run(train, validation, test, stop)
+
+
+class _Training:
+    def __init__(
+        self,
+        hyperparameters: Hyperparameters,
+        auxiliary: Auxiliary,
+        contexts: list[Any],
+        folder: Path,
+        log: TrainingLog,
+        progress: bool,
+    ) -> None:
+        self._settings = hyperparameters
+        self._auxiliary = auxiliary
+        self._contexts = contexts
+        self._folder = folder
+        self._progress = progress
+        self._log = log
+        self._stopping = EarlyStopping(
+            hyperparameters.early_stopping_patience, hyperparameters.early_stopping_tolerance
+        )
+        self._history: list[dict[str, float]] = []
+        self._negatives_of_best = 0  # that the best epoch drew
+        self._saved: Optional[str] = None  # the digest of the model in the folder
+        if hyperparameters.seed is None:
+            self._seed = secrets.randbits(31)
+            _logger.info("Drew the seed %d; set '_seed' to it to repeat this run.", self._seed)
+        else:
+            self._seed = hyperparameters.seed
+        with one_at_a_time:
+            self._build()
+
+    def _build(self) -> None:
+        settings, contexts = self._settings, self._contexts
+        gpus = [context for context in contexts if context.device_type == "gpu"]
+        _logger.info("Number of GPUs being used: %d", len(gpus))
+        _logger.info("context %s", contexts)
+        mx.random.seed(self._seed)
+        self._network = Object2VecNetwork(settings)
+        self._network.initialize(contexts, self._auxiliary.vectors)
+        self._network.hybridize()
+        self._updates = ParameterUpdates(settings, self._network, contexts)
+        self._step = TrainingStep(self._network, self._updates, contexts)
+        _logger.info("Create Store: %s", self._updates.store)
+        parameters = self._network.params
+        _logger.info(
+            "fixed_param_names: %s",
+            [name for name, value in parameters.items() if value.grad_req == "null"],
+        )
+        _logger.info("all params: %s", {name: value.shape for name, value in parameters.items()})
+        _logger.info(
+            "Total params: %d", sum(int(np.prod(value.shape)) for value in parameters.values())
+        )
+        self._predictor = Predictor(self._network, contexts[0], self._auxiliary.vocabularies)
+        self._log.initialized()
+
+    def tuned_engine(self) -> contextlib.AbstractContextManager[None]:
+        """What `run` should run in to be fast."""
+        operations = self._network.step_operations(self._settings.mini_batch_size)
+        return tuned_for(operations, self._contexts)
+
+    def run(
+        self,
+        train: PairDataset,
+        validation: Optional[PairDataset],
+        test: Optional[PairDataset],
+        stop: Callable[[], bool],
+    ) -> TrainingResult:
+        settings = self._settings
+        batches = TrainingBatches(
+            train,
+            settings.mini_batch_size,
+            bucket_width=settings.bucket_width,
+            negative_sampling_rate=settings.negative_sampling_rate,
+            seed=self._seed,
+        )
+        self._log.buckets(batches.buckets())
+        self._divergence = Divergence(settings, self._auxiliary, train.labels)
+        # the first epoch's negatives are drawn already
+        start = baseline_of(train.labels, settings, batches.negatives)
+        with one_at_a_time:
+            self._network.set_output_bias(start.output)
+        stopped_early = interrupted = False
+        for epoch in range(settings.epochs):
+            begun = time.time()
+            trained = self._train_epoch(epoch, batches, stop)
+            if trained is None:
+                interrupted = True
+                break
+            loss = self._judge(epoch, begun, trained, validation)
+            judging = time.time()
+            is_best = self._stopping.add(loss)
+            ended = time.time()
+            stopped_early = self._stopping.should_stop
+            if is_best:
+                self._negatives_of_best = batches.negatives
+                self._save(complete=True)
+            self._log.epoch_end(epoch, begun, judging, ended, stopped_early)
+            if stopped_early:
+                break
+        with one_at_a_time:
+            self._updates.release()
+        self._restore_best(interrupted)
+        if self._history:
+            self._compare_with_baseline(train, validation)
+        test_metrics = None if test is None or interrupted else self._score(test)
+        self._log.finished()
+        return TrainingResult(
+            self._predictor,
+            self._history,
+            self._stopping.best_epoch,
+            self._stopping.best_loss,
+            test_metrics,
+            stopped_early,
+            interrupted,
+        )
+
+    def _train_epoch(
+        self, epoch: int, batches: TrainingBatches, stop: Callable[[], bool]
+    ) -> Optional[MetricAccumulator]:
+        accumulator = MetricAccumulator(self._settings.is_regression)
+        counters = self._log.counters
+        counters.reset()
+        begun = time.time()
+        queued: collections.deque[tuple[list[Any], int]] = collections.deque()
+        bar = tqdm(desc=f"Epoch {epoch}", unit=" pairs", disable=not self._progress, leave=False)
+        ahead = contextlib.closing(prefetch(self._step.prepared(batches.epoch())))
+        with bar, ahead as batches_ahead:
+            for prepared in batches_ahead:
+                if stop():
+                    self._step.settle()
+                    return None
+                count = prepared.count
+                with one_at_a_time:
+                    queued.append((self._step.take(prepared), count))
+                counters.add(count)
+                if len(queued) > _IN_FLIGHT:
+                    self._add_sums(accumulator, *queued.popleft(), epoch)
+                bar.update(count)
+                if counters.batches_since_reset % _REPORT_EVERY == 0 and not self._progress:
+                    self._log.running(epoch, begun, accumulator.values())
+        for totals, count in queued:
+            self._add_sums(accumulator, totals, count, epoch)
+        self._step.settle()
+        return accumulator
+
+    def _judge(
+        self,
+        epoch: int,
+        begun: float,
+        trained: MetricAccumulator,
+        validation: Optional[PairDataset],
+    ) -> float:
+        seconds = time.time() - begun
+        validated = None if validation is None else self._evaluate(validation)
+        loss = (validated or trained).loss
+        if not math.isfinite(loss):
+            raise self._divergence.error(
+                "training" if validated is None else "validation", loss, epoch
+            )
+        self._log.epoch_metrics(epoch, seconds, trained, validated)
+        record: dict[str, float] = {"epoch": epoch}
+        for split, accumulator in (("train", trained), ("validation", validated)):
+            if accumulator is not None:
+                record.update(
+                    {f"{split}_{name}": value for name, value in accumulator.values().items()}
+                )
+        self._history.append(record)
+        return loss
+
+    def _compare_with_baseline(self, train: PairDataset, validation: Optional[PairDataset]) -> None:
+        if validation is None:
+            baseline = baseline_of(train.labels, self._settings, self._negatives_of_best)
+            self._log.warn_of_baseline(self._stopping.best_loss, "training", baseline)
+        else:
+            baseline = baseline_of(validation.labels, self._settings)
+            self._log.warn_of_baseline(self._stopping.best_loss, "validation", baseline)
+
+    def _evaluate(
+        self, pairs: PairDataset, scored: Callable[[int], Any] = lambda count: None
+    ) -> MetricAccumulator:
+        accumulator = MetricAccumulator(self._settings.is_regression)
+        loss, score = self._predictor.loss_sums(pairs, scored)
+        accumulator.update(loss, score, len(pairs))
+        return accumulator
+
+    def _score(self, test: PairDataset) -> dict[str, float]:
+        counters = RecordCounters()
+        counters.reset()
+        begun = time.time()
+        with self._log.measured("model.score.time"):
+            scored = self._evaluate(test, counters.add)
+        self._log.test_scores(begun, scored, counters)
+        return scored.values()
+
+    def _save(self, complete: bool) -> None:
+        with self._log.measured("model.serialize.time"):
+            self._saved = model_directory.save_model(
+                self._folder,
+                self._network,
+                metrics={
+                    "best_epoch": self._stopping.best_epoch,
+                    "best_loss": self._stopping.best_loss if complete else None,
+                    "history": self._history,
+                },
+                vocabularies=self._auxiliary.vocabularies,
+                complete=complete,
+            )
+
+    def _restore_best(self, interrupted: bool) -> None:
+        begun = time.time()
+        if interrupted and not self._history:
+            _logger.warning(
+                "Training was asked to stop before its first epoch ended: the model holds the "
+                "current weights and is marked as incomplete."
+            )
+            self._save(complete=False)
+            return
+        if interrupted:
+            _logger.warning("Training was asked to stop: the best model so far is kept.")
+        best = self._stopping.best_epoch
+        _logger.info(
+            "Best model based on epoch %d. Best loss: %.3f", best, self._stopping.best_loss
+        )
+        if interrupted or best < len(self._history) - 1:
+            model_directory.restore_parameters(self._folder, self._network, self._saved)
+        self._log.finalized(begun)
+
+    def _add_sums(
+        self, accumulator: MetricAccumulator, totals: list[Any], count: int, epoch: int
+    ) -> None:
+        loss, score = np.sum([sums.asnumpy() for sums in totals], axis=0, dtype=np.float64)
+        check_queued()
+        if not math.isfinite(loss):
+            raise self._divergence.error(
+                "training", loss, epoch, has_moved=bool(epoch or accumulator.count)
+            )
+        accumulator.update(loss, score, count)

@@ -1,0 +1,358 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What memory a training needs, part by part, and its refusal where there is not enough."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from object2vec.backend import engine_type
+from object2vec.data.arrays import PairDataset
+from object2vec.data.batching import bucket_widths
+from object2vec.errors import PlatformError
+from object2vec.hyperparameters.checked import EncoderHyperparameters, Hyperparameters
+from object2vec.model.parameter_shapes import compared_width, parameter_shapes
+from object2vec.resources import available_memory, give_back_freed_memory
+
+_NUMBER = 4  # bytes of a float32
+_PROGRAM = 300_000_000  # Python, NumPy and MXNet, and the scoring of a channel in parts
+_OF_PAIR = 48  # bytes of a pair in an epoch: its rows, its place in the order, its label
+_OF_DRAWN = 16  # bytes of a negative whose rows are drawn
+_OF_NUMBERED_TOKEN = 40  # bytes, while `negative_sampling.fingerprints` works
+
+# Copies of a parameter that an optimizer keeps.
+_MOMENTS = {"adam": 2, "adadelta": 2, "adagrad": 1, "rmsprop": 1, "sgd": 0}
+# Arrays of a table's size that a step takes where it moves all rows: of the largest table at least,
+# and of all tables as a rule, because MXNet's engine frees them late.
+_OF_ALL_ROWS = {"adadelta": (2, 5.5), "adagrad": (2, 4.5), "rmsprop": (1, 1.0)}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Something that takes memory.
+
+    Attributes
+    ----------
+    name : str
+        For a sentence.
+    bytes : int
+        What it takes, estimated.
+    least : int
+        What is still to be had for it, whatever happens.
+    advice : str
+        What to lower, for a sentence.
+    """
+
+    name: str
+    bytes: int
+    least: int = 0
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The memory of a training.
+
+    Attributes
+    ----------
+    stages : tuple of tuple of Part
+        All that is there while the parameters are drawn, in a step, and when the best epoch comes
+        back.
+    """
+
+    stages: tuple[tuple[Part, ...], ...]
+
+    @property
+    def peak(self) -> tuple[Part, ...]:
+        """The parts of the stage that takes most, the largest first."""
+        stage = max(self.stages, key=lambda parts: sum(part.bytes for part in parts))
+        return tuple(sorted(stage, key=lambda part: -part.bytes))
+
+    @property
+    def bytes(self) -> int:
+        """All of `peak`."""
+        return sum(part.bytes for part in self.peak)
+
+    @property
+    def least(self) -> int:
+        """Bytes that the process has to get besides what it has, whatever happens."""
+        return sum(part.least for part in self._surest())
+
+    def line(self) -> str:
+        """The peak in one line for people."""
+        parts = [part for part in self.peak if part.bytes >= max(1e6, 0.01 * self.bytes)]
+        told = ", ".join(f"{in_units(part.bytes)} {part.name}" for part in parts)
+        return f"memory: about {in_units(self.bytes)} in training: {told}"
+
+    def check(self) -> None:
+        """Refuse a training that cannot fit.
+
+        Raises
+        ------
+        PlatformError
+            The machine, or the container, cannot give what is needed whatever happens; its swap
+            counts. Where it does not tell what it has, nothing is refused.
+        """
+        there = available_memory()
+        if there is not None and self.least > there.bytes:
+            # what an earlier training of this process has freed
+            give_back_freed_memory()
+            there = available_memory()
+        if there is None or self.least <= there.bytes:
+            return
+        largest = max(self._surest(), key=lambda part: part.least)
+        raise PlatformError(
+            f"The training needs {in_units(self.least)} of memory or more, "
+            f"{in_units(largest.least)} of it for {largest.name}, but {there.owner} has "
+            f"{in_units(there.bytes)} left: lower {largest.advice}, or use a machine with more "
+            "memory."
+        )
+
+    def _surest(self) -> tuple[Part, ...]:
+        return max(self.stages, key=lambda parts: sum(part.least for part in parts))
+
+
+def in_units(count: float) -> str:
+    """Bytes for people: "950 MB", "12.3 GB"."""
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+def estimate_memory(
+    hyperparameters: Hyperparameters, datasets: Sequence[PairDataset] = ()
+) -> Estimate:
+    """Estimate what a training needs.
+
+    With GPUs it is what their host needs, where each table is drawn, saved and restored.
+
+    Parameters
+    ----------
+    hyperparameters : Hyperparameters
+        All settings.
+    datasets : sequence of PairDataset
+        The train channel first. Before they are read, what depends on them is left out.
+    """
+    return _Job(hyperparameters, datasets).estimate()
+
+
+class _Job:
+    def __init__(self, hyperparameters: Hyperparameters, datasets: Sequence[PairDataset]) -> None:
+        self._settings = hyperparameters
+        self._datasets = datasets
+        sizes = {
+            name: _NUMBER * math.prod(shape)
+            for name, shape in parameter_shapes(hyperparameters).items()
+        }
+        self._largest = max(sizes.values())
+        # the parameters up to one that is drawn, and what it is copied from
+        stages = zip(itertools.accumulate(sizes.values()), sizes.values())
+        self._standing, self._drawn = max(stages, key=sum)
+        tables = [size for name, size in sizes.items() if name.startswith("embed_")]
+        self._tables = sum(tables)
+        self._others = sum(sizes.values()) - self._tables
+        encoders = hyperparameters.encoders
+        frozen = [encoder.frozen for encoder in encoders]
+        if hyperparameters.tied_token_embedding_weight:
+            frozen = [any(frozen)]
+        self._trained = [size for size, fixed in zip(tables, frozen) if not fixed]
+        # on the CPU adam moves a table by the gradients of vectors
+        lazy = hyperparameters.token_embedding_storage_type == "row_sparse"
+        self._is_lazy = lazy or not hyperparameters.weight_decay
+        self._by_vectors = hyperparameters.optimizer == "adam" and self._is_lazy
+        wide = max(encoders, key=lambda encoder: encoder.vocab_size * encoder.token_embedding_dim)
+        side = encoders.index(wide)
+        width = f"enc{side}_token_embedding_dim"
+        if wide.network == "pooled_embedding":
+            width = "enc_dim"
+        self._table_advice = f"'enc{side}_vocab_size' or '{width}'"
+
+    def estimate(self) -> Estimate:
+        common = [Part("the program", _PROGRAM), *self._data(), *self._pretrained()]
+        if _runs_on_gpus(self._settings):
+            copy = Part(
+                "the parameters on their way to and from the GPUs",
+                self._tables + self._others,
+                self._largest,
+                self._table_advice,
+            )
+            return Estimate(((*common, copy),))
+        common += [
+            Part("token tables", self._tables, self._tables, self._table_advice),
+            Part(
+                "parameters and gradients outside the token tables",
+                2 * self._others,
+                2 * self._others,
+                "'enc_dim', 'mlp_dim' or 'mlp_layers'",
+            ),
+        ]
+        copies = 3 if self._pretrained() else 1
+        drawing = [replace(part, least=0) for part in common]
+        drawing += [
+            Part("token tables", 0, self._standing, self._table_advice),
+            Part(
+                "a parameter that is drawn",
+                copies * self._largest,
+                self._drawn,
+                self._table_advice,
+            ),
+        ]
+        again = self._tables + self._others if self._settings.epochs > 1 else 0
+        restoring = Part("the best epoch's parameters", again)
+        return Estimate(
+            (
+                tuple(drawing),
+                (*common, *self._moments(), *self._all_rows(), *self._batch()),
+                (*common, restoring),
+            )
+        )
+
+    def _moments(self) -> list[Part]:
+        optimizer = self._settings.optimizer
+        copies = _MOMENTS[optimizer]
+        tables, others = copies * sum(self._trained), copies * self._others
+        advice = f"{self._table_advice}, or take the optimizer sgd, which keeps none of it"
+        return [
+            Part(f"{optimizer}'s moments of the token tables", tables, tables, advice),
+            Part(
+                f"{optimizer}'s moments of the parameters outside the token tables",
+                others,
+                others,
+                "'enc_dim' or 'mlp_dim'",
+            ),
+        ]
+
+    def _all_rows(self) -> list[Part]:
+        settings = self._settings
+        is_adagrad = settings.optimizer == "adagrad"
+        if settings.optimizer not in _OF_ALL_ROWS or (is_adagrad and self._is_lazy):
+            return []
+        least, most = _OF_ALL_ROWS[settings.optimizer]
+        largest = max(self._trained, default=0)
+        advice = f"{self._table_advice}, or take the optimizer adam"
+        return [
+            Part(
+                f"{settings.optimizer}'s step through all rows of the tables",
+                round(most * sum(self._trained)),
+                least * largest,
+                advice,
+            )
+        ]
+
+    def _pretrained(self) -> list[Part]:
+        settings = self._settings
+        # what both sides share is there once
+        sources = {
+            (one.pretrained_embedding_file, one.vocab_file, one.vocab_size, one.token_embedding_dim)
+            for one in settings.encoders
+            if one.pretrained_embedding_file
+        }
+        size = sum(_NUMBER * rows * width for *_, rows, width in sources)
+        return [Part("pretrained vectors", size)] if sources else []
+
+    def _data(self) -> list[Part]:
+        if not self._datasets:
+            return []
+        size = sum(
+            lists.tokens.nbytes + lists.offsets.nbytes
+            for pairs in self._datasets
+            for lists in (pairs.in0, pairs.in1)
+        )
+        train = self._datasets[0]
+        rate = self._settings.negative_sampling_rate
+        size += _OF_PAIR * len(train)
+        parts = [Part("data", size)]
+        if rate:
+            negatives = rate * int(np.count_nonzero(train.labels))
+            tokens = max(len(train.in0.tokens), len(train.in1.tokens))
+            parts.append(
+                Part(
+                    "the negatives of an epoch",
+                    _OF_PAIR * negatives + _OF_NUMBERED_TOKEN * tokens,
+                    _OF_DRAWN * negatives,
+                    "'negative_sampling_rate'",
+                )
+            )
+        return parts
+
+    def _batch(self) -> list[Part]:
+        if not self._datasets or not len(self._datasets[0]):
+            return []
+        settings, train = self._settings, self._datasets[0]
+        compared = compared_width(settings)
+        of_pair = 4 * settings.enc_dim + 3 * compared
+        of_pair += 4 * settings.mlp_layers * settings.mlp_dim
+        of_tokens = [self._numbers_of_token(encoder) for encoder in settings.encoders]
+        largest = max(
+            pairs * of_pair + sum(map(operator.mul, tokens, of_tokens))
+            for pairs, *tokens in self._large_batches()
+        )
+        least = 0
+        if not settings.bucket_width:  # in a bucket there may be few pairs
+            pairs = min(settings.mini_batch_size, len(train))
+            batches = -(-len(train) // pairs)
+            least = pairs * (2 * settings.enc_dim + 2 * compared)
+            for encoder, lists in zip(settings.encoders, (train.in0, train.in1)):
+                # some batch has the mean number of tokens
+                least += len(lists.tokens) // batches * self._least_of_token(encoder)
+        return [
+            Part(
+                "a batch's vectors and gradients",
+                _NUMBER * round(largest),
+                _NUMBER * least,
+                "'mini_batch_size' or 'enc_dim'",
+            )
+        ]
+
+    def _large_batches(self) -> list[tuple[float, float, float]]:
+        """Pairs of batches that may be the largest, and their tokens, padding included."""
+        settings, train = self._settings, self._datasets[0]
+        size, width = settings.mini_batch_size, settings.bucket_width
+        lengths = train.in0.lengths, train.in1.lengths
+        if not width:
+            pairs = min(size, len(train))
+            tokens = []
+            for encoder, each in zip(settings.encoders, lengths):
+                tokens.append(pairs * each.mean() + 3 * math.sqrt(pairs) * each.std())
+                if self._pads(encoder):
+                    tokens[-1] = pairs * each.max()
+            return [(pairs, *tokens)]
+        buckets, counts = np.unique(bucket_widths(*lengths, width), axis=0, return_counts=True)
+        counts = np.minimum(size, counts * (1 + settings.negative_sampling_rate))
+        # lists fill a bucket up to the middle of its last step
+        shorter = [0 if self._pads(encoder) else width / 2 for encoder in settings.encoders]
+        return [
+            (count, *(count * (bucket - shorter)))
+            for count, bucket in zip(counts.tolist(), buckets)
+        ]
+
+    def _pads(self, encoder: EncoderHyperparameters) -> bool:
+        return encoder.network == "bilstm" and not self._by_vectors
+
+    def _numbers_of_token(self, encoder: EncoderHyperparameters) -> int:
+        """Numbers that a step holds for a token, gradients included."""
+        enc_dim, width = self._settings.enc_dim, encoder.token_embedding_dim
+        if encoder.network == "bilstm":
+            return 4 * width + (24 if self._pads(encoder) else 9) * encoder.layers * enc_dim
+        if encoder.network == "hcnn":
+            return 4 * width + 2 * self._least_of_token(encoder) + 6 * enc_dim
+        return 0 if self._by_vectors else 2 * width  # the rows' gradients
+
+    def _least_of_token(self, encoder: EncoderHyperparameters) -> int:
+        """Those of them that are there whatever happens: what lies under the filters."""
+        if encoder.network != "hcnn":
+            return 0
+        below = encoder.token_embedding_dim
+        # each layer has its share of enc_dim, and the last one's goes to no other
+        return encoder.cnn_filter_width * (
+            below + self._settings.enc_dim * (encoder.layers - 1) // encoder.layers
+        )
+
+
+def _runs_on_gpus(hyperparameters: Hyperparameters) -> bool:
+    """Whether it may: known for sure only once MXNet is imported."""
+    wanted = hyperparameters.num_gpus
+    return engine_type.NVIDIA_DRIVER.exists() if wanted == "auto" else wanted != 0
