@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options of `train` and `validate` that say which job: its folder, or its files."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from object2vec.cli.hyperparameter_options import (
+    add_hyperparameter_options,
+    configuration,
+    hyperparameter_options,
+)
+from object2vec.errors import CustomerError
+
+if TYPE_CHECKING:
+    from object2vec.training_job import Job
+
+BASE_VARIABLE = "OBJECT2VEC_BASE"
+_DATA_OPTIONS = ("train", "validation", "test", "auxiliary")
+
+
+def add_job_options(parser: argparse.ArgumentParser) -> None:
+    """Add both groups of options to a command's parser."""
+    contract = parser.add_argument_group("SageMaker's contract")
+    contract.add_argument(
+        "--base",
+        metavar="DIR",
+        help=f"folder of the job (default: ${BASE_VARIABLE} or /opt/ml)",
+    )
+    direct = parser.add_argument_group("files named directly")
+    for name in _DATA_OPTIONS[:3]:
+        direct.add_argument(
+            f"--{name}", metavar="PATH", help=f"{name} data: a JSON Lines file or a folder of them"
+        )
+    direct.add_argument(
+        "--auxiliary", metavar="DIR", help="folder of pretrained vectors and vocabulary files"
+    )
+    direct.add_argument("--model-dir", metavar="DIR", help="where the model is written")
+    add_hyperparameter_options(direct)
+
+
+def names_files(options: argparse.Namespace) -> bool:
+    """Whether the job is given by its files, rather than by the folder of SageMaker's contract."""
+    return options.train is not None
+
+
+def base_folder(options: argparse.Namespace) -> Path:
+    """The folder of a job that follows SageMaker's contract.
+
+    Raises
+    ------
+    CustomerError
+        It does not exist, or options are given that belong to the other form.
+    """
+    given = [f"--{name}" for name in _DATA_OPTIONS[1:] if getattr(options, name) is not None]
+    given += ["--model-dir"] if options.model_dir is not None else []
+    given += hyperparameter_options(options)
+    if given:
+        raise CustomerError(f"{', '.join(given)} can only be used together with --train.")
+    from object2vec.sagemaker.environment import DEFAULT_BASE
+
+    base = Path(options.base or os.environ.get(BASE_VARIABLE) or DEFAULT_BASE)
+    if not base.is_dir():
+        raise CustomerError(
+            f"The folder {base} does not exist: name the job's folder with --base, or the data "
+            "with --train, --model-dir and -p."
+        )
+    return base
+
+
+def job_of_files(options: argparse.Namespace) -> Job:
+    """The job whose files the options name.
+
+    Raises
+    ------
+    CustomerError
+        A folder of a job is named as well, or hyperparameters cannot be read.
+    """
+    from object2vec.sagemaker.environment import Channel
+    from object2vec.training_job import Job
+
+    if options.base is not None:
+        raise CustomerError("--base and --train exclude each other.")
+    paths = {name: getattr(options, name) for name in _DATA_OPTIONS}
+    return Job(
+        configuration=configuration(options),
+        source=options.hyperparameters or "the command line",
+        channels={
+            name: Channel(path=Path(path), content_type=None)
+            for name, path in paths.items()
+            if path is not None
+        },
+        model_dir=None if options.model_dir is None else Path(options.model_dir),
+        model_dir_option="--model-dir",
+    )

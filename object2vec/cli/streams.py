@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a command reads and writes: files, pipes, standard input, output and error."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Optional
+
+from object2vec.errors import CustomerError
+from object2vec.text import named
+
+
+def say(sentence: str) -> None:
+    """Write a line to standard error."""
+    print(sentence, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def opened_input(file: Optional[str]) -> Iterator[BinaryIO]:
+    """The bytes of a file, unpacked where gzip packed them; by default of standard input.
+
+    Raises
+    ------
+    CustomerError
+        It cannot be read, or is a damaged gzip file.
+    """
+    if file is None:
+        if sys.stdin is None:
+            raise CustomerError("Standard input is closed: name the input by --input.")
+        if sys.stdin.isatty():
+            say("Reading from the terminal; Ctrl-D ends the input.")
+        yield sys.stdin.buffer
+        return
+    import gzip
+    import zlib
+
+    from object2vec.files import open_input
+
+    try:
+        stream = open_input(file)
+    except OSError as error:
+        raise CustomerError(f"{named(file)} cannot be read: {error.strerror}.") from None
+    try:
+        with stream:
+            yield stream
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise CustomerError(
+            f"The gzip file {named(file)} is damaged or incomplete: {error}"
+        ) from None
+
+
+@contextlib.contextmanager
+def opened_output(file: Optional[str]) -> Iterator[BinaryIO]:
+    """Where bytes go that are a file once they are complete; by default standard output.
+
+    Raises
+    ------
+    CustomerError
+        It cannot be written.
+    """
+    if file is None or _is_standard_output(file):
+        if sys.stdout is None:
+            raise CustomerError("Standard output is closed: name the output by --output.")
+        yield sys.stdout.buffer
+        return
+    from object2vec.files import atomic_write
+
+    path = Path(file)
+    if not path.parent.is_dir():
+        raise CustomerError(f"{path} cannot be written: the folder {path.parent} does not exist.")
+    if path.exists() and not path.is_file():
+        # A pipe or a device cannot be replaced by a finished file.
+        with path.open("wb") as stream:
+            yield stream
+        return
+    with atomic_write(path) as stream:
+        yield stream
+
+
+def _is_standard_output(file: str) -> bool:
+    """Whether a name such as /dev/stdout leads there; a file in its place would be lost."""
+    try:
+        return os.path.samestat(os.stat(file), os.fstat(1))
+    except OSError:
+        return False

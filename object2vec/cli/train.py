@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`object2vec train`: runs a training job."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from typing import Any
+
+from object2vec.cli.job_options import add_job_options, base_folder, job_of_files, names_files
+from object2vec.cli.parser import add_command
+from object2vec.cli.streams import say
+from object2vec.errors import CustomerError
+
+_EXAMPLES = """\
+With --train the files are named directly; without it the job follows SageMaker's contract under
+--base: input/config/hyperparameters.json, input/data/train, …, model, output/failure.
+
+A data file holds one pair a line: {"label": 1, "in0": [6, 17], "in1": [16, 21]}
+A file of hyperparameters is an object: {"enc0_max_seq_len": 50, "enc0_vocab_size": 40000}
+Training starts anew each time; its first epoch's model replaces an older one in the folder.
+
+examples:
+  object2vec train --train train.jsonl --validation validation.jsonl --model-dir model \\
+      --hyperparameters hyperparameters.json -p epochs=5
+  object2vec train --base /opt/ml
+
+"""
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(commands, "train", "train a model", _EXAMPLES)
+    parser.lists_hyperparameters = True
+    add_job_options(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from object2vec.logs import LOGGER_NAME, logging_to
+    from object2vec.sagemaker.environment import Environment
+    from object2vec.training_job import job_from_environment, run
+
+    progress = sys.stderr.isatty()
+    with logging_to(sys.stdout):
+        if names_files(options):
+            if options.model_dir is None:
+                raise CustomerError("--model-dir is missing: it says where the model is written.")
+            return run(lambda: job_of_files(options), say, progress=progress, stop=options.stop)
+        environment = Environment(base_folder(options))
+        environment.clear_failure()
+
+        def report(text: str) -> None:
+            logging.getLogger(LOGGER_NAME).error("%s", text)
+            environment.write_failure(text)
+            say(text)
+
+        return run(
+            lambda: job_from_environment(environment),
+            report,
+            progress=progress,
+            stop=options.stop,
+        )

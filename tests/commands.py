@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of the commands share: pairs, a small model's options, a process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+PAIRS = [{"in0": [a], "in1": [b], "label": int(a == b)} for a in range(5) for b in range(5)]
+OPTIONS = [
+    *("-p", "enc0_max_seq_len=1", "-p", "enc0_vocab_size=5", "-p", "enc_dim=4"),
+    *("-p", "enc0_network=pooled_embedding", "-p", "epochs=1", "-p", "mlp_dim=4"),
+]
+
+
+def write_lines(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def process(*arguments: str, **keywords: Any) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "object2vec", *arguments],
+        capture_output=True,
+        timeout=120,
+        check=False,
+        **keywords,
+    )
+
+
+def one_sentence(text: str) -> str:
+    assert len(text.strip().splitlines()) == 1
+    assert "Traceback" not in text
+    return text
