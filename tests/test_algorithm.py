@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from service_rules import broken_rules
 
-from object2vec.evaluation.metrics import METRIC_DEFINITIONS
 from object2vec.hyperparameters.checked import HYPERPARAMETERS
 from object2vec.sagemaker.algorithm import describe, render
+from object2vec.training.metric_lines import METRIC_DEFINITIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAINING = describe()["TrainingSpecification"]

@@ -31,6 +31,7 @@ MODULES_WITHOUT_MXNET = (
     "object2vec.sagemaker.environment",
     "object2vec.data.dataset",
     "object2vec.evaluation.metrics",
+    "object2vec.training.metric_lines",
     "object2vec.sagemaker.algorithm",
     "object2vec.cli",
 )

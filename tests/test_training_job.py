@@ -23,9 +23,9 @@ import pytest
 from object2vec import training_job
 from object2vec.cli import main
 from object2vec.errors import AlgorithmError, CustomerError, PlatformError, failure_text
-from object2vec.evaluation.metrics import METRIC_DEFINITIONS
 from object2vec.sagemaker.environment import Environment
 from object2vec.stop_request import StopRequest
+from object2vec.training.metric_lines import METRIC_DEFINITIONS
 from object2vec.training_job import Job, explained, run
 
 LINE = re.compile(r"\[\d\d/\d\d/\d{4} \d\d:\d\d:\d\d (INFO|WARNING|ERROR) \d+\] ")

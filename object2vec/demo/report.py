@@ -17,8 +17,8 @@ import numpy as np
 
 from object2vec.demo.ratings import Ratings
 from object2vec.estimator import Object2Vec
-from object2vec.evaluation.metrics import METRIC_DEFINITIONS
 from object2vec.logs import handling
+from object2vec.training.metric_lines import METRIC_DEFINITIONS
 
 # Smaller than the published rating job, and with a weight decay: that job is at its best after an
 # epoch or two, when its vectors know which films are good, but not yet which are alike.

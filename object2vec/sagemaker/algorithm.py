@@ -6,13 +6,13 @@ from __future__ import annotations
 import json
 from typing import Any, Optional
 
-from object2vec.evaluation.metrics import METRIC_DEFINITIONS
 from object2vec.hyperparameters.table import (
     HYPERPARAMETERS,
     Hyperparameter,
     number_text,
     value_text,
 )
+from object2vec.training.metric_lines import METRIC_DEFINITIONS
 
 ALGORITHM_NAME = "object2vec"
 ALGORITHM_DESCRIPTION = (

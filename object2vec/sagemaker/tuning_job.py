@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from object2vec.errors import CustomerError
-from object2vec.evaluation.metrics import METRIC_DEFINITIONS
 from object2vec.hyperparameters.checked import (
     LARGEST_ARRAY,
     ROW_SPARSE_OPTIMIZERS,
@@ -29,6 +28,7 @@ from object2vec.hyperparameters.table import (
 from object2vec.hyperparameters.values import nearest, words
 from object2vec.sagemaker.algorithm import metric_definitions
 from object2vec.text import quoted
+from object2vec.training.metric_lines import METRIC_DEFINITIONS
 
 #: What the job may cost; plain numbers to begin with.
 RESOURCE_LIMITS = {"MaxNumberOfTrainingJobs": 20, "MaxParallelTrainingJobs": 2}

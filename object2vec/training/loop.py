@@ -27,7 +27,7 @@ from object2vec.data.arrays import PairDataset
 from object2vec.data.batching import TrainingBatches
 from object2vec.data.prefetch import prefetch
 from object2vec.evaluation.baseline import baseline_of
-from object2vec.evaluation.metrics import MetricAccumulator, RecordCounters
+from object2vec.evaluation.metrics import MetricAccumulator
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.inference.predictor import Predictor
 from object2vec.logs import LOGGER_NAME
@@ -36,6 +36,7 @@ from object2vec.model.network import Object2VecNetwork
 from object2vec.pretrained.auxiliary import Auxiliary
 from object2vec.training.divergence import Divergence
 from object2vec.training.early_stopping import EarlyStopping
+from object2vec.training.metric_lines import RecordCounters
 from object2vec.training.parameter_updates import ParameterUpdates
 from object2vec.training.step import TrainingStep
 from object2vec.training.training_log import JobStart, TrainingLog

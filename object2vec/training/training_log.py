@@ -14,8 +14,10 @@ from typing import Optional, Union
 
 from object2vec.data.batching import Bucket
 from object2vec.evaluation.baseline import Baseline
-from object2vec.evaluation.metrics import (
-    MetricAccumulator,
+from object2vec.evaluation.metrics import MetricAccumulator
+from object2vec.hyperparameters.checked import Hyperparameters
+from object2vec.logs import LOGGER_NAME
+from object2vec.training.metric_lines import (
     RecordCounters,
     human_line,
     metrics_line,
@@ -24,8 +26,6 @@ from object2vec.evaluation.metrics import (
     score_lines,
     throughput_metric_line,
 )
-from object2vec.hyperparameters.checked import Hyperparameters
-from object2vec.logs import LOGGER_NAME
 
 _logger = logging.getLogger(LOGGER_NAME)
 
