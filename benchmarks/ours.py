@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.workloads import Turn
 from object2vec.backend.mxnet_import import mx
 from object2vec.hyperparameters.checked import Hyperparameters
-from object2vec.pretrained.auxiliary import Auxiliary
+from object2vec.pretrained.auxiliary_channel import Auxiliary
 from object2vec.training.loop import _Training
 from object2vec.training.training_log import TrainingLog
 

@@ -16,7 +16,7 @@ import numpy as np
 from object2vec.backend.engine_type import choose_engine
 from object2vec.data.arrays import PairDataset, TokenLists
 from object2vec.data.dataset import from_records, read_channel, token_lists
-from object2vec.data.records import INPUTS
+from object2vec.data.record_checks import INPUTS
 from object2vec.errors import CustomerError
 from object2vec.estimator_parameters import Parameterized
 from object2vec.evaluation.metrics import MetricAccumulator
@@ -233,7 +233,7 @@ class Object2Vec(Parameterized):
         choose_engine(hyperparameters)
         vectors = None
         if any(e.pretrained_embedding_file or e.vocab_file for e in hyperparameters.encoders):
-            from object2vec.pretrained.auxiliary import read_auxiliary
+            from object2vec.pretrained.auxiliary_channel import read_auxiliary
 
             vectors = read_auxiliary(auxiliary, hyperparameters)
         known = [pairs, *(data for data in others if data is not None)]

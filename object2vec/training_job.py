@@ -40,7 +40,7 @@ from object2vec.training.training_log import JobStart
 from object2vec.version import __version__
 
 if TYPE_CHECKING:
-    from object2vec.pretrained.auxiliary import Auxiliary
+    from object2vec.pretrained.auxiliary_channel import Auxiliary
 
 DATA_CHANNELS = ("train", "validation", "test")
 AUXILIARY_CHANNEL = "auxiliary"
@@ -386,7 +386,7 @@ def _read_auxiliary(job: Job, hyperparameters: Hyperparameters) -> Optional[Auxi
                 "The channel 'auxiliary' is given, but no hyperparameter names a file in it."
             )
         return None
-    from object2vec.pretrained.auxiliary import read_auxiliary
+    from object2vec.pretrained.auxiliary_channel import read_auxiliary
 
     return read_auxiliary(None if channel is None else channel.path, hyperparameters)
 

@@ -449,7 +449,7 @@ def test_bad_lists_to_embed_are_named(values: Any, sentence: str) -> None:
 def test_reading_imports_neither_mxnet_nor_pandas() -> None:
     code = (
         "import sys, object2vec.data.dataset, object2vec.sagemaker.environment;"
-        "import object2vec.pretrained.auxiliary;"
+        "import object2vec.pretrained.auxiliary_channel;"
         "print([name for name in ('mxnet', 'gluonnlp', 'pandas') if name in sys.modules])"
     )
     paths = os.pathsep.join(path for path in sys.path if path)

@@ -32,7 +32,7 @@ from object2vec.inference.pickled_models import restored
 from object2vec.inference.predictor import Predictor
 from object2vec.model import model_directory
 from object2vec.model.parameter_files import write_parameters
-from object2vec.pretrained.auxiliary import as_vocab
+from object2vec.pretrained.vocabularies import as_vocab
 
 KINDS: list[dict[str, Any]] = [
     {"enc0_network": "hcnn", "enc1_network": "bilstm", "num_classes": 3},

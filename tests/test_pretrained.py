@@ -20,8 +20,9 @@ import pytest
 
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters import checked as hp
-from object2vec.pretrained.auxiliary import TokenVectors, as_vocab, read_auxiliary, read_vocabulary
+from object2vec.pretrained.auxiliary_channel import TokenVectors, read_auxiliary
 from object2vec.pretrained.vector_files import VectorTable, read_vectors
+from object2vec.pretrained.vocabularies import as_vocab, read_vocabulary
 
 VECTORS = {"the": [0.5, -1.0, 2e-3], "cat": [1.0, 2.0, 3.0], "été": [4.0, 5.0, 6.0]}
 VOCAB = {"the": 3, "cat": 0, "été": 5, "unseen": 1}

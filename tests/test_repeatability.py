@@ -58,7 +58,7 @@ def model_of(form: str) -> str:
     from small_jobs import arrays, random_pairs, settings
 
     from object2vec.backend.mxnet_import import mx
-    from object2vec.pretrained.auxiliary import Auxiliary, TokenVectors
+    from object2vec.pretrained.auxiliary_channel import Auxiliary, TokenVectors
     from object2vec.training.loop import train
 
     given = {**WIDTHS, **FORMS[form]}

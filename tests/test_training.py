@@ -20,7 +20,7 @@ from object2vec.data.batching import Batch
 from object2vec.errors import CustomerError
 from object2vec.logs import logging_to
 from object2vec.model.model_directory import load_model
-from object2vec.pretrained.auxiliary import Auxiliary, TokenVectors
+from object2vec.pretrained.auxiliary_channel import Auxiliary, TokenVectors
 from object2vec.training.loop import TrainingResult, train
 
 

@@ -11,7 +11,7 @@ from typing import Any, Optional
 from object2vec.data.arrays import PairDataset, TokenLists
 from object2vec.data.channel_files import channel_files, log_passed_over, without_pair
 from object2vec.data.json_lines import read_file
-from object2vec.data.records import (
+from object2vec.data.record_checks import (
     EXAMPLE,
     FIELDS,
     Rules,

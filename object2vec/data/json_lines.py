@@ -18,8 +18,8 @@ import orjson
 
 from object2vec.data.arrays import PairDataset
 from object2vec.data.foreign_formats import recognise
-from object2vec.data.json_keys import may_repeat, repeated_key, repeated_sentence
-from object2vec.data.records import EXAMPLE, FIELDS, Rules, check_record, pack, pack_checked
+from object2vec.data.record_checks import EXAMPLE, FIELDS, Rules, check_record, pack, pack_checked
+from object2vec.data.repeated_keys import may_repeat, repeated_key, repeated_sentence
 from object2vec.errors import CustomerError
 from object2vec.files import open_input
 from object2vec.text import named

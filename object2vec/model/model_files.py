@@ -26,7 +26,7 @@ from object2vec.model.manifest import (
 from object2vec.model.model_archives import ModelArchive, is_archive
 from object2vec.model.parameter_files import ParameterFile, Stream, changed, file_size
 from object2vec.model.parameter_shapes import Shapes, parameter_shapes
-from object2vec.pretrained.vocabulary_files import check_vocabulary
+from object2vec.model.vocabulary_files import check_vocabulary
 from object2vec.text import bounded
 
 #: What stands in sentences for the folder of a model that came as bytes.

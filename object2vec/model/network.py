@@ -15,7 +15,7 @@ from object2vec.data.arrays import TokenLists
 from object2vec.hyperparameters.checked import LARGEST_ARRAY, Hyperparameters
 from object2vec.model.encoder_inputs import EncoderInput, Gradient, prepare_input
 from object2vec.model.encoders import BiLSTM, build_encoder, dropout
-from object2vec.pretrained.auxiliary import TokenVectors
+from object2vec.pretrained.auxiliary_channel import TokenVectors
 
 INPUT_NAMES = (("source", "source_length"), ("target", "target_length"))
 _TABLE_RANGE = 0.07  # token tables start uniform in ±0.07

@@ -13,8 +13,8 @@ import numpy as np
 import orjson
 
 from object2vec.data.arrays import TokenLists
-from object2vec.data.json_keys import may_repeat, repeated_key, repeated_sentence
-from object2vec.data.records import INPUTS, check_list, pack_lists
+from object2vec.data.record_checks import INPUTS, check_list, pack_lists
+from object2vec.data.repeated_keys import may_repeat, repeated_key, repeated_sentence
 from object2vec.errors import AlgorithmError, CustomerError
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.serving.media_types import JSON, JSON_LINES, untyped_body

@@ -9,7 +9,7 @@ import numpy as np
 
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import Hyperparameters
-from object2vec.pretrained.auxiliary import Auxiliary
+from object2vec.pretrained.auxiliary_channel import Auxiliary
 
 
 class Divergence:

@@ -33,7 +33,7 @@ from object2vec.inference.predictor import Predictor
 from object2vec.logs import LOGGER_NAME
 from object2vec.model import model_directory
 from object2vec.model.network import Object2VecNetwork
-from object2vec.pretrained.auxiliary import Auxiliary
+from object2vec.pretrained.auxiliary_channel import Auxiliary
 from object2vec.training.divergence import Divergence
 from object2vec.training.early_stopping import EarlyStopping
 from object2vec.training.metric_lines import RecordCounters

@@ -11,7 +11,7 @@ from small_jobs import VOCAB, random_network, settings
 
 from object2vec.backend.mxnet_import import mx
 from object2vec.model.model_directory import save_model
-from object2vec.pretrained.auxiliary import as_vocab
+from object2vec.pretrained.vocabularies import as_vocab
 
 _SETTINGS: dict[str, dict[str, Any]] = {
     "hcnn": {"enc1_network": "pooled_embedding", "enc1_vocab_size": VOCAB + 10, "num_classes": 3},

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from small_jobs import VOCAB, settings
 
-from object2vec.pretrained.auxiliary import read_auxiliary
+from object2vec.pretrained.auxiliary_channel import read_auxiliary
 
 from .mutation import PIECES, any_json, dump, hypothesis_values, mutate_bytes, mutate_json
 from .target import ALLOWED, JsonValue, Target, Wrong, check_sentence

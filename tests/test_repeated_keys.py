@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests of json_keys.py: keys that stand twice, found by another parser too."""
+"""Tests of repeated_keys.py: keys that stand twice, found by another parser too."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from object2vec.data.json_keys import may_repeat, repeated_key
+from object2vec.data.repeated_keys import may_repeat, repeated_key
 
 KEYS = ("in0", "in1", "label")
 
