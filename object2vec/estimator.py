@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 import numpy as np
 
 from object2vec.backend.engine_type import choose_engine
-from object2vec.data.arrays import PairDataset, TokenLists
-from object2vec.data.dataset import from_records, read_channel, token_lists
+from object2vec.data.arrays import TokenLists
+from object2vec.data.dataset import read_pairs, token_lists, unlabelled_pairs
 from object2vec.data.record_checks import INPUTS
 from object2vec.errors import CustomerError
 from object2vec.estimator_parameters import Parameterized
 from object2vec.evaluation.metrics import MetricAccumulator
 from object2vec.files import check_model_folder
-from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.logs import LOGGER_NAME
 from object2vec.training.memory_estimate import estimate_memory
 from object2vec.training.training_log import JobStart
@@ -225,9 +224,9 @@ class Object2Vec(Parameterized):
             )
         estimate_memory(hyperparameters).check()
         start = JobStart(begun, time.time() - begun)
-        pairs = _read(train, hyperparameters, "train")
+        pairs = read_pairs(train, hyperparameters, "train")
         others = [
-            None if data is None else _read(data, hyperparameters, channel)
+            None if data is None else read_pairs(data, hyperparameters, channel)
             for channel, data in (("validation", validation), ("test", test))
         ]
         choose_engine(hyperparameters)
@@ -273,7 +272,7 @@ class Object2Vec(Parameterized):
         """
         predictor = self._fitted()
         in0, in1 = (
-            self._token_lists(values, side) for side, values in enumerate(_two_columns(pairs))
+            self._token_lists(values, side) for side, values in enumerate(unlabelled_pairs(pairs))
         )
         return predictor.scores(in0, in1)
 
@@ -316,7 +315,7 @@ class Object2Vec(Parameterized):
             ``mean_absolute_error``; means over the pairs.
         """
         predictor = self._fitted()
-        data = _read(pairs, predictor.hyperparameters, "evaluated")
+        data = read_pairs(pairs, predictor.hyperparameters, "evaluated")
         accumulator = MetricAccumulator(predictor.hyperparameters.is_regression)
         loss, score = predictor.loss_sums(data)
         accumulator.update(loss, score, len(data))
@@ -385,39 +384,6 @@ class Object2Vec(Parameterized):
     def _token_lists(self, values: Any, side: int) -> TokenLists:
         encoder = self._fitted().hyperparameters.encoders[side]
         return token_lists(values, INPUTS[side], encoder.vocab_size, encoder.max_seq_len)
-
-
-def _read(data: Any, hyperparameters: Hyperparameters, channel: str) -> PairDataset:
-    if isinstance(data, (str, os.PathLike)):
-        return read_channel(data, hyperparameters, channel=channel)
-    return from_records(data, hyperparameters, channel=channel)
-
-
-def _two_columns(pairs: Any) -> tuple[list[Any], list[Any]]:
-    if hasattr(pairs, "columns") and hasattr(pairs, "to_dict"):
-        missing = [name for name in INPUTS if name not in pairs.columns]
-        if missing:
-            raise CustomerError(f"The data frame has no column {missing[0]!r}.")
-        return pairs["in0"].tolist(), pairs["in1"].tolist()
-    if isinstance(pairs, (str, bytes, os.PathLike, Mapping)) or not isinstance(pairs, Iterable):
-        raise CustomerError(
-            'Pairs must be an iterable of mappings such as {"in0": [6, 17], "in1": [16]}, not '
-            f"a {type(pairs).__name__}."
-        )
-    columns: tuple[list[Any], list[Any]] = ([], [])
-    for position, pair in enumerate(pairs):
-        if isinstance(pair, Mapping) and all(name in pair for name in INPUTS):
-            values = [pair[name] for name in INPUTS]
-        elif isinstance(pair, tuple) and len(pair) == 2:
-            values = list(pair)
-        else:
-            raise CustomerError(
-                f"Instance {position}, counting from 0, must hold in0 and in1 to be scored; embed "
-                "takes single inputs."
-            )
-        for column, value in zip(columns, values):
-            column.append(value)
-    return columns
 
 
 Object2Vec._defaults = {

@@ -11,7 +11,8 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from object2vec.errors import CustomerError
-from object2vec.hyperparameters.checked import Hyperparameters, LogLine, parse
+from object2vec.hyperparameters.checked import Hyperparameters, parse
+from object2vec.hyperparameters.given import LogLine
 from object2vec.hyperparameters.values import as_python, nearest
 from object2vec.text import quoted
 

@@ -1,162 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A training job: what it reads and in which order, what it logs, and how it ends."""
+"""A training job from its first line to its exit code: signals, failures, what is told."""
 
 from __future__ import annotations
 
 import errno
 import faulthandler
 import logging
-import platform
 import signal
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from collections.abc import Callable
+from typing import Optional
 
-import numpy as np
-
-from object2vec.backend.engine_type import choose_engine
-from object2vec.data.arrays import PairDataset
-from object2vec.data.channel_files import channel_files
-from object2vec.data.dataset import check_content_type, read_channel
 from object2vec.errors import (
     EXIT_INTERRUPTED,
     AlgorithmError,
-    CustomerError,
     Object2VecError,
     PlatformError,
     failure_text,
 )
-from object2vec.files import check_model_folder
-from object2vec.hyperparameters.checked import HYPERPARAMETERS, Hyperparameters, parse
+from object2vec.job_inputs import Job, read_inputs
 from object2vec.logs import LOGGER_NAME
-from object2vec.model.manifest import refuse_original_model
-from object2vec.sagemaker.environment import Channel, Environment, meant_channel
 from object2vec.stop_request import StoppedBeforeTraining, StopRequest
-from object2vec.text import counted, names
-from object2vec.training.memory_estimate import Estimate, estimate_memory
-from object2vec.training.training_log import JobStart
-from object2vec.version import __version__
-
-if TYPE_CHECKING:
-    from object2vec.pretrained.auxiliary_channel import Auxiliary
-
-DATA_CHANNELS = ("train", "validation", "test")
-AUXILIARY_CHANNEL = "auxiliary"
 
 _MEMORY_SIGNS = ("out of memory", "bad_alloc", "failed to allocate")
 _logger = logging.getLogger(LOGGER_NAME)
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a training job reads and where it writes.
-
-    Parameters
-    ----------
-    configuration : mapping
-        Hyperparameters by name, as strings or with real types.
-    source : str
-        Where they come from, for the log.
-    channels : mapping of str to Channel
-        ``train`` and, if given, ``validation``, ``test`` and ``auxiliary``.
-    model_dir : Path, optional
-        Where the model is written; None where nothing is trained.
-    model_dir_option : str
-        What named it, for errors; nothing for the folder of the contract.
-    host, hosts
-        This machine and all machines of the job.
-    ignored_channels : tuple of Channel names
-        Channels that mean nothing to this algorithm.
-    input_dir : Path, optional
-        Where the channels lie, to look into the ignored ones.
-    """
-
-    configuration: Mapping[str, Any]
-    source: str
-    channels: Mapping[str, Channel]
-    model_dir: Optional[Path] = None
-    model_dir_option: str = ""
-    host: str = "algo-1"
-    hosts: tuple[str, ...] = ("algo-1",)
-    ignored_channels: tuple[str, ...] = ()
-    input_dir: Optional[Path] = None
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """All that a job has read and checked: nothing of it needs a network yet.
-
-    ``start`` says when it began, and how long its configuration took; ``memory`` is what the
-    training needs.
-    """
-
-    hyperparameters: Hyperparameters
-    datasets: Mapping[str, PairDataset]
-    auxiliary: Optional[Auxiliary]
-    start: JobStart
-    memory: Estimate
-
-
-def job_from_environment(environment: Environment) -> Job:
-    """Read SageMaker's configuration files.
-
-    Raises
-    ------
-    CustomerError
-        A file is missing or broken.
-    """
-    return Job(
-        configuration=environment.read_hyperparameters(),
-        source=str(environment.hyperparameters_file),
-        channels=environment.channels,
-        model_dir=environment.model_dir,
-        host=environment.host,
-        hosts=environment.hosts,
-        ignored_channels=environment.ignored_channels,
-        input_dir=environment.data_dir,
-    )
-
-
-def read_inputs(job: Job, begun: Optional[float] = None) -> Inputs:
-    """Read and check everything, the cheapest first; MXNet is not needed for it.
-
-    Parameters
-    ----------
-    job : Job
-        What is read.
-    begun : float, optional
-        When the job began, in seconds since 1970; now by default.
-
-    Raises
-    ------
-    CustomerError
-        The first thing that is not right, and for hyperparameters all of them.
-    PlatformError
-        The training cannot fit into the memory.
-    """
-    begun = begun or time.time()
-    hyperparameters = _read_hyperparameters(job)
-    _check_machines(job)
-    _check_channels(job)
-    _check_tuning_objective(job, hyperparameters)
-    if job.model_dir is not None:
-        check_model_folder(job.model_dir, job.model_dir_option)
-    # before hours are spent on data for which there is no room
-    estimate_memory(hyperparameters).check()
-    start = JobStart(begun, time.time() - begun)
-    datasets = {
-        name: _read_dataset(name, job.channels[name], hyperparameters)
-        for name in DATA_CHANNELS
-        if name in job.channels
-    }
-    # the auxiliary channel may need MXNet
-    choose_engine(hyperparameters)
-    auxiliary = _read_auxiliary(job, hyperparameters)
-    memory = estimate_memory(hyperparameters, list(datasets.values()))
-    memory.check()
-    return Inputs(hyperparameters, datasets, auxiliary, start, memory)
 
 
 def run(
@@ -238,34 +105,6 @@ def exit_code_of(error: Exception) -> int:
     return error.exit_code if isinstance(error, Object2VecError) else AlgorithmError.exit_code
 
 
-def summary(inputs: Inputs) -> str:
-    """What was read, in a few lines for people."""
-    lines = []
-    for side, encoder in enumerate(inputs.hyperparameters.encoders):
-        pooled = encoder.network == "pooled_embedding"
-        layers = "" if pooled else f", {counted(encoder.layers, 'layer')}"
-        lines.append(
-            f"in{side}: {encoder.network}{layers}, {encoder.vocab_size:,} tokens of width "
-            f"{encoder.token_embedding_dim}, at most {encoder.max_seq_len:,} in a sequence"
-        )
-    for name, data in inputs.datasets.items():
-        cut = f", {counted(data.truncated, 'sequence')} cut" if data.truncated else ""
-        lines.append(
-            f"{name}: {counted(len(data), 'pair')}, {len(data.in0.tokens):,} and "
-            f"{counted(len(data.in1.tokens), 'token')}{cut}, "
-            f"{_labels(inputs.hyperparameters, data)}"
-        )
-    return "\n".join([*lines, inputs.memory.line(), "Hyperparameters and data are sound."])
-
-
-def _labels(hyperparameters: Hyperparameters, data: PairDataset) -> str:
-    labels = data.labels
-    if hyperparameters.is_regression:
-        return f"labels {labels.min():g} to {labels.max():g}, mean {labels.mean():.4g}"
-    counts = np.bincount(labels.astype(np.int64), minlength=hyperparameters.num_classes)
-    return "labels " + ", ".join(f"{label}: {count:,}" for label, count in enumerate(counts))
-
-
 def _train(read_job: Callable[[], Job], stop: StopRequest, progress: bool) -> int:
     begun = time.time()
     with stop.interrupting():
@@ -296,99 +135,6 @@ def _train(read_job: Callable[[], Job], stop: StopRequest, progress: bool) -> in
             "The model of epoch %d, the best one, is saved in %s.", result.best_epoch, job.model_dir
         )
     return 0
-
-
-def _read_hyperparameters(job: Job) -> Hyperparameters:
-    _logger.info("object2vec %s, Python %s", __version__, platform.python_version())
-    defaults = {entry.name: entry.default for entry in HYPERPARAMETERS if not entry.required}
-    _logger.info("Reading default configuration: %s", defaults)
-    _logger.info("Merging with provided configuration from %s: %s", job.source, job.configuration)
-    hyperparameters, lines = parse(job.configuration)
-    for line in lines:
-        _logger.log(line.level, "%s", line.text)
-    _logger.info("Final configuration: %s", hyperparameters.to_dict())
-    return hyperparameters
-
-
-def _check_machines(job: Job) -> None:
-    if len(job.hosts) > 1:
-        raise CustomerError(
-            f"Object2Vec trains on one machine, but the job has {len(job.hosts)} "
-            f"({', '.join(job.hosts)}): set the instance count to 1 and use a bigger instance type."
-        )
-
-
-def _check_channels(job: Job) -> None:
-    meant = {}
-    for name in job.ignored_channels:
-        if job.input_dir is not None:
-            refuse_original_model(job.input_dir / name)
-        channel = meant_channel(name)
-        if channel is None or channel in job.channels:
-            _logger.info("Ignoring the channel %r: Object2Vec does not use it.", name)
-            continue
-        meant[name] = channel
-        _logger.warning(
-            "Ignoring the channel %r: Object2Vec does not use it (did you mean %r?).", name, channel
-        )
-    for channel_given in job.channels.values():
-        refuse_original_model(channel_given.path)
-    if "train" not in job.channels:
-        there = names((*job.channels, *job.ignored_channels)) or "none"
-        likely = [name for name, channel in meant.items() if channel == "train"]
-        one_of = "one of " if len(likely) > 1 else ""
-        hint = f" (rename {one_of}{names(likely)} to train)" if likely else ""
-        raise CustomerError(
-            "The channel 'train' is missing, which holds the training pairs as JSON Lines; "
-            f"channels of the job: {there}{hint}."
-        )
-    # All channels before the first is read: a wrong type of the last shall not cost an hour.
-    for name in DATA_CHANNELS:
-        if name in job.channels:
-            check_content_type(job.channels[name].content_type, name)
-            channel_files(job.channels[name].path, name)
-
-
-def _check_tuning_objective(job: Job, hyperparameters: Hyperparameters) -> None:
-    """Warn of a metric that no channel of the job gives; the tuning job fails without it."""
-    name = hyperparameters.tuning_objective_metric
-    channel = name.split(":")[0]
-    if channel in DATA_CHANNELS and channel not in job.channels:
-        _logger.warning(
-            "The objective metric %s is never reported without the channel %r; channels of the "
-            "job: %s.", name, channel, names(job.channels),
-        )  # fmt: skip
-
-
-def _read_dataset(name: str, channel: Channel, hyperparameters: Hyperparameters) -> PairDataset:
-    _logger.info("Creating data iterator for %s", channel.path)
-    dataset = read_channel(
-        channel.path, hyperparameters, content_type=channel.content_type, channel=name
-    )
-    if dataset.truncated:
-        _logger.info("One or more sequences have been truncated because they exceeded max_seq_len")
-    _logger.info("Source words: %d", len(dataset.in0.tokens))
-    _logger.info("Target words: %d", len(dataset.in1.tokens))
-    if name != "train":
-        # The training says it of its own channel, bucket by bucket.
-        _logger.info("Total: %d samples", len(dataset))
-    # Never another number: an unsound pair fails the job instead of being dropped.
-    _logger.info("0 sentence pairs discarded")
-    return dataset
-
-
-def _read_auxiliary(job: Job, hyperparameters: Hyperparameters) -> Optional[Auxiliary]:
-    wanted = any(e.pretrained_embedding_file or e.vocab_file for e in hyperparameters.encoders)
-    channel = job.channels.get(AUXILIARY_CHANNEL)
-    if not wanted:
-        if channel is not None:
-            _logger.info(
-                "The channel 'auxiliary' is given, but no hyperparameter names a file in it."
-            )
-        return None
-    from object2vec.pretrained.auxiliary_channel import read_auxiliary
-
-    return read_auxiliary(None if channel is None else channel.path, hyperparameters)
 
 
 def _native(error: Exception, *signs: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from service_rules import broken_rules
 
-from object2vec.hyperparameters.checked import HYPERPARAMETERS
+from object2vec.hyperparameters.table import HYPERPARAMETERS
 from object2vec.sagemaker.algorithm import describe, render
 from object2vec.training.metric_lines import METRIC_DEFINITIONS
 

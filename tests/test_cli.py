@@ -12,7 +12,7 @@ import pytest
 
 from object2vec import __version__
 from object2vec.cli import main
-from object2vec.hyperparameters.checked import HYPERPARAMETERS
+from object2vec.hyperparameters.table import HYPERPARAMETERS
 from tests.commands import OPTIONS, PAIRS, one_sentence, write_lines
 
 

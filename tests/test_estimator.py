@@ -16,7 +16,8 @@ import object2vec
 from object2vec import Object2Vec
 from object2vec.cli import main
 from object2vec.errors import CustomerError
-from object2vec.hyperparameters.checked import HYPERPARAMETERS, parse
+from object2vec.hyperparameters.checked import parse
+from object2vec.hyperparameters.table import HYPERPARAMETERS
 
 SIZES: dict[str, Any] = {"enc0_max_seq_len": 2, "enc0_vocab_size": 20, "enc1_max_seq_len": 1}
 SMALL: dict[str, Any] = {

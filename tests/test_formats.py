@@ -13,15 +13,7 @@ import pytest
 
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import parse
-from object2vec.serving.formats import (
-    Answer,
-    Request,
-    format_answer,
-    group_instances,
-    parse_body,
-    parse_lines,
-    read_requests,
-)
+from object2vec.serving.answer_formats import Answer, format_answer
 from object2vec.serving.media_types import (
     JSON,
     JSON_LINES,
@@ -30,6 +22,13 @@ from object2vec.serving.media_types import (
     UnsupportedMediaTypeError,
     choose_accept,
     parse_content_type,
+)
+from object2vec.serving.request_formats import (
+    Request,
+    group_instances,
+    parse_body,
+    parse_lines,
+    read_requests,
 )
 
 MODEL, _ = parse(

@@ -16,15 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from object2vec.errors import CustomerError, failure_text
-from object2vec.hyperparameters.checked import (
+from object2vec.hyperparameters.checked import Hyperparameters, parse
+from object2vec.hyperparameters.table import (
+    BY_NAME,
     HYPERPARAMETERS,
+    METRIC_NAMES,
     Hyperparameter,
-    Hyperparameters,
     help_items,
     markdown_table,
-    parse,
 )
-from object2vec.hyperparameters.table import BY_NAME, METRIC_NAMES
 
 PUBLISHED = json.loads(
     (Path(__file__).parent / "data" / "published_hyperparameters.json").read_text()

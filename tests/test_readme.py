@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from object2vec import Object2Vec
-from object2vec.hyperparameters.checked import markdown_table
+from object2vec.hyperparameters.table import markdown_table
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 

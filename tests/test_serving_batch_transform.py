@@ -20,6 +20,7 @@ import serving_models
 from mms_server import JSON, JSON_LINES, MmsServer
 
 from object2vec import Object2Vec
+from object2vec.serving.answer_formats import Answer, format_answer
 from object2vec.serving.batch_transform import (
     MULTI_RECORD,
     NUMBER_BYTES,
@@ -28,7 +29,6 @@ from object2vec.serving.batch_transform import (
     execution_parameters,
     longest_answer,
 )
-from object2vec.serving.formats import Answer, format_answer
 from object2vec.serving.settings import MEBIBYTE, Settings
 
 BATCH = Settings.from_environment({"SAGEMAKER_BATCH": "true"})

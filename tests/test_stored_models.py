@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from object2vec.inference.predictor import Predictor
-from object2vec.serving.formats import format_answer, infer, parse_body
+from object2vec.serving.answer_formats import format_answer, infer
 from object2vec.serving.media_types import JSON
+from object2vec.serving.request_formats import parse_body
 
 STORED = Path(__file__).parent / "data" / "models"
 MODELS = sorted(path.parent for path in STORED.glob("*/*/model.json"))

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from object2vec.errors import CustomerError, failure_text
-from object2vec.hyperparameters.checked import HYPERPARAMETERS, parse
+from object2vec.hyperparameters.checked import parse
+from object2vec.hyperparameters.table import HYPERPARAMETERS
 from object2vec.logs import LOGGER_NAME, LineFormatter, logging_to
 from object2vec.serving.worker import WorkerFormatter
 from object2vec.text import (

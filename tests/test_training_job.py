@@ -20,13 +20,20 @@ from typing import Any, Optional
 import numpy as np
 import pytest
 
-from object2vec import training_job
+from object2vec import job_inputs
 from object2vec.cli import main
-from object2vec.errors import AlgorithmError, CustomerError, PlatformError, failure_text
+from object2vec.errors import (
+    EXIT_INTERRUPTED,
+    AlgorithmError,
+    CustomerError,
+    PlatformError,
+    failure_text,
+)
+from object2vec.job_inputs import Job
 from object2vec.sagemaker.environment import Environment
 from object2vec.stop_request import StopRequest
 from object2vec.training.metric_lines import METRIC_DEFINITIONS
-from object2vec.training_job import Job, explained, run
+from object2vec.training_job import explained, run
 
 LINE = re.compile(r"\[\d\d/\d\d/\d{4} \d\d:\d\d:\d\d (INFO|WARNING|ERROR) \d+\] ")
 SETTINGS = {
@@ -343,7 +350,7 @@ def test_a_fault_of_ours_says_so_and_leaves_the_traceback_to_the_log(
         raise KeyError("boom")
 
     build(tmp_path, rng, channels=("train",))
-    monkeypatch.setattr(training_job, "read_channel", broken)
+    monkeypatch.setattr(job_inputs, "read_channel", broken)
     assert main(["train", "--base", str(tmp_path)]) == 2
     failure = (tmp_path / "output/failure").read_text()
     assert failure == "Algorithm Error: KeyError: 'boom'"
@@ -487,7 +494,7 @@ def test_sigterm_while_the_data_are_read_saves_nothing(
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, training_job.EXIT_INTERRUPTED)]
+    ("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, EXIT_INTERRUPTED)]
 )
 def test_signals_while_reading_end_the_job_and_are_given_back(number: int, code: int) -> None:
     before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from small_jobs import arrays, random_pairs, settings, topic_pairs
 
-from object2vec import training_job
+from object2vec import job_inputs, training_job
 from object2vec.data.arrays import PairDataset, TokenLists
 from object2vec.evaluation.baseline import Baseline, baseline_of
 from object2vec.inference.predictor import Predictor
@@ -251,7 +251,7 @@ def whole_job(tmp_path: Path, rng: np.random.Generator) -> tuple[int, str]:
         )
         channels[name] = Channel(file, None)
     given = settings(enc0_network="pooled_embedding", epochs=3).to_dict()
-    job = training_job.Job(given, "a test", channels, tmp_path / "model")
+    job = job_inputs.Job(given, "a test", channels, tmp_path / "model")
     stream = io.StringIO()
     with logging_to(stream):
         assert training_job.run(lambda: job, pytest.fail, stop=StopRequest()) == 0

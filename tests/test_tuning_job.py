@@ -19,7 +19,8 @@ from service_rules import broken_rules
 
 from object2vec.cli import main
 from object2vec.errors import CustomerError
-from object2vec.hyperparameters.checked import BY_NAME, parse
+from object2vec.hyperparameters.checked import parse
+from object2vec.hyperparameters.table import BY_NAME
 from object2vec.sagemaker.algorithm import metric_definitions
 from object2vec.sagemaker.tuning_job import describe
 

@@ -16,7 +16,7 @@ from object2vec.cli.hyperparameter_options import (
 from object2vec.errors import CustomerError
 
 if TYPE_CHECKING:
-    from object2vec.training_job import Job
+    from object2vec.job_inputs import Job
 
 BASE_VARIABLE = "OBJECT2VEC_BASE"
 _DATA_OPTIONS = ("train", "validation", "test", "auxiliary")
@@ -79,8 +79,8 @@ def job_of_files(options: argparse.Namespace) -> Job:
     CustomerError
         A folder of a job is named as well, or hyperparameters cannot be read.
     """
+    from object2vec.job_inputs import Job
     from object2vec.sagemaker.environment import Channel
-    from object2vec.training_job import Job
 
     if options.base is not None:
         raise CustomerError("--base and --train exclude each other.")

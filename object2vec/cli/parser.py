@@ -31,7 +31,7 @@ class Parser(argparse.ArgumentParser):
         if not self.lists_hyperparameters:
             return text
         # Only help needs the texts, so that the declaration is not imported for anything else.
-        from object2vec.hyperparameters.checked import help_items
+        from object2vec.hyperparameters.table import help_items
 
         lines = ["", "hyperparameters, for -p NAME=VALUE and --hyperparameters:"]
         for name, description in help_items():

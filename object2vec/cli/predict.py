@@ -45,8 +45,9 @@ def _run(options: argparse.Namespace) -> int:
     from object2vec.logs import logging_to
     from object2vec.model.model_archives import is_archive
     from object2vec.model.model_files import check_model
-    from object2vec.serving.formats import format_answer, infer, parse_body, read_requests
+    from object2vec.serving.answer_formats import format_answer, infer
     from object2vec.serving.media_types import JSON_LINES, choose_accept, parse_content_type
+    from object2vec.serving.request_formats import parse_body, read_requests
 
     content_type = parse_content_type(options.content_type)
     accept = choose_accept(options.accept, content_type)

@@ -38,9 +38,10 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from object2vec.job_inputs import job_from_environment
     from object2vec.logs import LOGGER_NAME, logging_to
     from object2vec.sagemaker.environment import Environment
-    from object2vec.training_job import job_from_environment, run
+    from object2vec.training_job import run
 
     progress = sys.stderr.isatty()
     with logging_to(sys.stdout):

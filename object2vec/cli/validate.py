@@ -29,9 +29,9 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from object2vec.job_inputs import job_from_environment, read_inputs, summary
     from object2vec.logs import logging_to
     from object2vec.sagemaker.environment import Environment
-    from object2vec.training_job import job_from_environment, read_inputs, summary
 
     with logging_to(sys.stderr, logging.WARNING):
         if names_files(options):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import count, islice
@@ -14,26 +15,16 @@ from object2vec.data.json_lines import read_file
 from object2vec.data.record_checks import (
     EXAMPLE,
     FIELDS,
+    INPUTS,
     Rules,
-    check_list,
     pack_checked,
-    pack_lists,
+    pack_checked_lists,
     plain,
 )
-from object2vec.errors import AlgorithmError, CustomerError
+from object2vec.errors import CustomerError
 from object2vec.files import PathLike
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.text import named, names, quoted
-
-__all__ = [
-    "CONTENT_TYPES",
-    "PairDataset",
-    "TokenLists",
-    "check_content_type",
-    "from_records",
-    "read_channel",
-    "token_lists",
-]
 
 CONTENT_TYPES = ("application/jsonlines", "application/json-lines", "application/x-jsonlines")
 _RECORDS_AT_ONCE = 4096
@@ -112,6 +103,52 @@ def from_records(
     return pairs
 
 
+def read_pairs(data: Any, hyperparameters: Hyperparameters, channel: str) -> PairDataset:
+    """Read labelled pairs from a path as `read_channel` does, from others as `from_records`."""
+    if isinstance(data, (str, os.PathLike)):
+        return read_channel(data, hyperparameters, channel=channel)
+    return from_records(data, hyperparameters, channel=channel)
+
+
+def unlabelled_pairs(pairs: Any) -> tuple[list[Any], list[Any]]:
+    """The lists of in0 and those of in1 of pairs that are to be scored, unchecked.
+
+    Parameters
+    ----------
+    pairs : iterable of mappings or (in0, in1) tuples, or data frame
+        Other fields are ignored.
+
+    Raises
+    ------
+    CustomerError
+        One sentence that names what lacks in0 or in1.
+    """
+    if hasattr(pairs, "columns") and hasattr(pairs, "to_dict"):
+        missing = [name for name in INPUTS if name not in pairs.columns]
+        if missing:
+            raise CustomerError(f"The data frame has no column {missing[0]!r}.")
+        return pairs["in0"].tolist(), pairs["in1"].tolist()
+    if isinstance(pairs, (str, bytes, os.PathLike, Mapping)) or not isinstance(pairs, Iterable):
+        raise CustomerError(
+            'Pairs must be an iterable of mappings such as {"in0": [6, 17], "in1": [16]}, not '
+            f"a {type(pairs).__name__}."
+        )
+    columns: tuple[list[Any], list[Any]] = ([], [])
+    for position, pair in enumerate(pairs):
+        if isinstance(pair, Mapping) and all(name in pair for name in INPUTS):
+            values = [pair[name] for name in INPUTS]
+        elif isinstance(pair, tuple) and len(pair) == 2:
+            values = list(pair)
+        else:
+            raise CustomerError(
+                f"Instance {position}, counting from 0, must hold in0 and in1 to be scored; embed "
+                "takes single inputs."
+            )
+        for column, value in zip(columns, values):
+            column.append(value)
+    return columns
+
+
 def token_lists(values: Iterable[Any], name: str, vocab_size: int, max_len: int) -> TokenLists:
     """Check and pack the lists of one input, such as those to embed.
 
@@ -135,12 +172,7 @@ def token_lists(values: Iterable[Any], name: str, vocab_size: int, max_len: int)
             f"found a {type(values).__name__}"
         )
     rows = [plain(value) for value in values]
-    lists = pack_lists(rows, vocab_size)
-    if lists is None:
-        for position, row in enumerate(rows):
-            check_list(row, name, vocab_size, partial(_instance, position))
-        raise AlgorithmError("lists that pass each check alone cannot be packed together")
-    return lists.truncate(max_len)
+    return pack_checked_lists(rows, name, vocab_size, _instance).truncate(max_len)
 
 
 def check_content_type(content_type: Optional[str], channel: str) -> None:

@@ -129,6 +129,25 @@ def pack_lists(
     return TokenLists.from_lengths(tokens, np.fromiter(map(len, values), np.int64, len(values)))
 
 
+def pack_checked_lists(
+    values: list[Any], name: str, vocab_size: int, where: Callable[[int], str]
+) -> TokenLists:
+    """Check and pack the lists of the input `name`; ``where(i)`` says where list ``i`` stands.
+
+    Raises
+    ------
+    CustomerError
+        For the first value that is not a list of ids below `vocab_size`.
+    """
+    lists = pack_lists(values, vocab_size)
+    if lists is None:
+        # The search for the culprit is slow, and rarely needed.
+        for position, value in enumerate(values):
+            check_list(value, name, vocab_size, partial(where, position))
+        raise AlgorithmError("lists that pass each check alone cannot be packed together")
+    return lists
+
+
 def _pack_labels(labels: list[Any], num_classes: Optional[int]) -> Optional[np.ndarray]:
     if not set(map(type, labels)) <= {int, float}:
         return None

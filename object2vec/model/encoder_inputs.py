@@ -21,7 +21,8 @@ from object2vec.data.batching import (
     turned_places,
     widest,
 )
-from object2vec.hyperparameters.checked import LARGEST_ARRAY, EncoderHyperparameters
+from object2vec.hyperparameters.checked import EncoderHyperparameters
+from object2vec.hyperparameters.rules import LARGEST_ARRAY
 
 
 class Gradient(enum.Enum):

@@ -12,7 +12,8 @@ import numpy as np
 from object2vec.backend.mxnet_import import mx
 from object2vec.compiled.kernels import UsedRows, mean_of_rows, used_rows
 from object2vec.data.arrays import TokenLists
-from object2vec.hyperparameters.checked import LARGEST_ARRAY, Hyperparameters
+from object2vec.hyperparameters.checked import Hyperparameters
+from object2vec.hyperparameters.rules import LARGEST_ARRAY
 from object2vec.model.encoder_inputs import EncoderInput, Gradient, prepare_input
 from object2vec.model.encoders import BiLSTM, build_encoder, dropout
 from object2vec.pretrained.auxiliary_channel import TokenVectors

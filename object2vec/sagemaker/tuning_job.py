@@ -9,13 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from object2vec.errors import CustomerError
-from object2vec.hyperparameters.checked import (
-    LARGEST_ARRAY,
-    ROW_SPARSE_OPTIMIZERS,
-    Hyperparameters,
-    parse,
-)
+from object2vec.hyperparameters.checked import Hyperparameters, parse
 from object2vec.hyperparameters.given import GivenHyperparameters, LogLine
+from object2vec.hyperparameters.rules import LARGEST_ARRAY, ROW_SPARSE_OPTIMIZERS
 from object2vec.hyperparameters.table import (
     BY_NAME,
     HYPERPARAMETERS,

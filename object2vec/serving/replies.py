@@ -13,13 +13,7 @@ import orjson
 
 from object2vec.errors import CustomerError, Object2VecError
 from object2vec.logs import LOGGER_NAME
-from object2vec.serving.formats import (
-    Request,
-    UnreadableBodyError,
-    answer_pieces,
-    infer,
-    parse_body,
-)
+from object2vec.serving.answer_formats import answer_pieces, infer
 from object2vec.serving.media_types import (
     JSON,
     UnsupportedMediaTypeError,
@@ -28,6 +22,7 @@ from object2vec.serving.media_types import (
     untyped_body,
 )
 from object2vec.serving.model import Model
+from object2vec.serving.request_formats import Request, UnreadableBodyError, parse_body
 from object2vec.serving.settings import LARGEST_ANSWER_MB, MEBIBYTE, Settings
 from object2vec.text import LONGEST_SENTENCE, bounded, quoted
 

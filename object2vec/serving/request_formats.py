@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bytes to instances and answers to bytes: the inference formats, without knowing HTTP."""
+"""Bytes to instances: the formats of requests, without knowing HTTP."""
 
 from __future__ import annotations
 
@@ -7,27 +7,23 @@ import codecs
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO, Optional, Union
+from typing import Any, BinaryIO, Optional, Union
 
 import numpy as np
 import orjson
 
 from object2vec.data.arrays import TokenLists
-from object2vec.data.record_checks import INPUTS, check_list, pack_lists
+from object2vec.data.record_checks import INPUTS, pack_checked_lists
 from object2vec.data.repeated_keys import may_repeat, repeated_key, repeated_sentence
-from object2vec.errors import AlgorithmError, CustomerError
+from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import Hyperparameters
-from object2vec.serving.media_types import JSON, JSON_LINES, untyped_body
+from object2vec.serving.media_types import JSON_LINES, untyped_body
 from object2vec.serving.mistaken_bodies import IS_DOCUMENT, likeness, mistake, mistaken_string
 from object2vec.text import names, shown
-
-if TYPE_CHECKING:
-    from object2vec.serving.model import Model
 
 # A chunk of a stream stays within both, so that memory does not grow with the input.
 _CHUNK_BYTES = 1 << 20
 _CHUNK_LINES = 1024
-_PIECE_ROWS = 256
 
 
 class UnreadableBodyError(CustomerError):
@@ -57,23 +53,6 @@ class Request:
 
     count: int
     groups: tuple[Group, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """What a model says of a request.
-
-    Parameters
-    ----------
-    count : int
-        Number of instances.
-    parts : tuple of (numpy.ndarray, str, numpy.ndarray)
-        For each group its positions ``(k,)``, the key of its values (``scores`` or
-        ``embeddings``) and the values, float32 ``(k, width)``.
-    """
-
-    count: int
-    parts: tuple[tuple[np.ndarray, str, np.ndarray], ...]
 
 
 def parse_body(
@@ -248,70 +227,14 @@ def group_instances(
                 field = INPUTS[side]
                 values = [instances[position][field] for position in members]
                 vocab_size = hyperparameters.encoders[side].vocab_size
-                lists[side] = _checked_lists(values, field, vocab_size, members, name)
+                where = partial(_name_of_member, name, members)
+                lists[side] = pack_checked_lists(values, field, vocab_size, where)
         groups.append(Group(np.array(members, dtype=np.int64), lists[0], lists[1]))
     return Request(len(instances), tuple(groups))
 
 
-def infer(
-    request: Request, predictor: Model, max_seq_lens: Optional[tuple[int, int]] = None
-) -> Answer:
-    """Answer a request: scores where both inputs are held, the embedding where one is.
-
-    Parameters
-    ----------
-    request : Request
-    predictor : Predictor
-        A loaded model, or what takes its place.
-    max_seq_lens : tuple of int, optional
-        The encoders' maximum lengths for this request.
-    """
-    parts = []
-    for group in request.groups:
-        if group.in0 is not None and group.in1 is not None:
-            key, values = "scores", predictor.scores(group.in0, group.in1, max_seq_lens)
-        else:
-            side = 0 if group.in0 is not None else 1
-            lists = group.in0 if group.in0 is not None else group.in1
-            assert lists is not None
-            limit = None if max_seq_lens is None else max_seq_lens[side]
-            key, values = "embeddings", predictor.embeddings(side, lists, limit)
-        rows = np.ascontiguousarray(values, dtype=np.float32)
-        parts.append((group.positions, key, rows.reshape(len(group.positions), -1)))
-    return Answer(request.count, tuple(parts))
-
-
-def format_answer(answer: Answer, media_type: str) -> bytes:
-    """Write an answer in the order of its request; a float32 survives the round trip.
-
-    Parameters
-    ----------
-    answer : Answer
-    media_type : str
-        `JSON` gives ``{"predictions": [{"scores": [...]}, ...]}``, `JSON_LINES` an object a line,
-        each ended by a line feed.
-    """
-    return b"".join(answer_pieces(answer, media_type))
-
-
-def answer_pieces(answer: Answer, media_type: str) -> Iterator[bytes]:
-    """`format_answer` piece by piece, so that a large answer is copied once."""
-    rows: list[Any] = [None] * answer.count
-    for positions, key, values in answer.parts:
-        for position, value in zip(positions.tolist(), values):
-            rows[position] = {key: value}
-    if media_type == JSON:
-        yield b'{"predictions":['
-    for start in range(0, answer.count, _PIECE_ROWS):
-        # Far faster than a call for each row.
-        text = orjson.dumps(rows[start : start + _PIECE_ROWS], option=orjson.OPT_SERIALIZE_NUMPY)
-        if media_type == JSON:
-            yield b"," * (start > 0) + text[1:-1]
-        else:
-            # Between numbers, these bytes stand at a row's end only.
-            yield text[1:-1].replace(b"},{", b"}\n{") + b"\n"
-    if media_type == JSON:
-        yield b"]}"
+def _name_of_member(name: Callable[[int], str], members: Sequence[int], index: int) -> str:
+    return name(members[index])
 
 
 def _line_chunks(
@@ -399,22 +322,6 @@ def _check_keys(data: bytes, document: dict[str, Any]) -> None:
         if repeated is not None:
             key, position = repeated
             raise CustomerError(f"{repeated_sentence(key)} (at character {position + 1})")
-
-
-def _checked_lists(
-    values: list[Any],
-    field: str,
-    vocab_size: int,
-    positions: Sequence[int],
-    name: Callable[[int], str],
-) -> TokenLists:
-    lists = pack_lists(values, vocab_size)
-    if lists is None:
-        # The search for the culprit is slow, and rarely needed.
-        for position, value in zip(positions, values):
-            check_list(value, field, vocab_size, partial(name, position))
-        raise AlgorithmError("lists that pass each check alone cannot be packed together")
-    return lists
 
 
 def _reason(error: orjson.JSONDecodeError) -> str:
