@@ -26,11 +26,6 @@ class MetricAccumulator:
         self.score_sum = 0.0
         self.count = 0
 
-    @property
-    def loss_name(self) -> str:
-        """Name of the loss that early stopping looks at."""
-        return "mean_squared_error" if self.is_regression else "cross_entropy"
-
     def update(self, loss_sum: float, score_sum: float, count: int) -> None:
         """Add a batch.
 
@@ -49,7 +44,7 @@ class MetricAccumulator:
 
     @property
     def loss(self) -> float:
-        """Mean loss a record; see `loss_name`."""
+        """Mean cross-entropy or squared error a record, which early stopping looks at."""
         return self._mean(self.loss_sum)
 
     def values(self) -> dict[str, float]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Optional
+from typing import Any
 
 from object2vec.hyperparameters.table import (
     HYPERPARAMETERS,
@@ -70,18 +70,8 @@ _CHANNELS = (
 )
 
 
-def describe(
-    training_image: Optional[str] = None, inference_image: Optional[str] = None
-) -> dict[str, Any]:
-    """The arguments of CreateAlgorithm.
-
-    Parameters
-    ----------
-    training_image : str, optional
-        Registry path of the image; without it the result lacks TrainingImage, which the service
-        demands.
-    inference_image : str, optional
-        Registry path of the serving image; the training image by default.
+def describe() -> dict[str, Any]:
+    """The arguments of CreateAlgorithm, but for the images, whose addresses are the user's.
 
     Returns
     -------
@@ -116,11 +106,6 @@ def describe(
         "SupportedContentTypes": list(INFERENCE_CONTENT_TYPES),
         "SupportedResponseMIMETypes": list(INFERENCE_CONTENT_TYPES),
     }
-    if training_image is not None:
-        training = {"TrainingImage": training_image, **training}
-    serving_image = inference_image or training_image
-    if serving_image is not None:
-        inference = {"Containers": [{"Image": serving_image}], **inference}
     return {
         "AlgorithmName": ALGORITHM_NAME,
         "AlgorithmDescription": ALGORITHM_DESCRIPTION,
@@ -134,9 +119,9 @@ def metric_definitions() -> list[dict[str, str]]:
     return [{"Name": metric.name, "Regex": metric.regex} for metric in METRIC_DEFINITIONS]
 
 
-def render(training_image: Optional[str] = None, inference_image: Optional[str] = None) -> str:
+def render() -> str:
     """`describe` as the text of `hyperparams.json`."""
-    return json_text(describe(training_image, inference_image))
+    return json_text(describe())
 
 
 def json_text(value: Any) -> str:
