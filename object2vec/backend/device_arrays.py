@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from object2vec.backend.mxnet_import import mx
+from object2vec.backend.mxnet_types import Context, NDArray
 
 _MAGIC = 0xF993FAC9
 _DENSE, _CSR = 0, 2  # storage types
@@ -25,14 +26,14 @@ _HOST = mx.cpu(0)
 _SMALL = 1 << 16
 
 
-def to_device(array: np.ndarray, context: Any) -> Any:
+def to_device(array: np.ndarray, context: Context) -> NDArray:
     """Bring an array to a device.
 
     Parameters
     ----------
     array : numpy.ndarray
-        float32, int32 or int64, of at least one number; on cpu(0) the answer may share its memory,
-        which then is read-only.
+        float32, int32 or int64, of at least one element; on cpu(0) the result may share its
+        memory, which then is read-only.
     context : mxnet.Context
         The device.
 
@@ -56,8 +57,8 @@ def csr_to_device(
     columns: np.ndarray,
     starts: np.ndarray,
     shape: tuple[int, int],
-    context: Any,
-) -> Any:
+    context: Context,
+) -> NDArray:
     """Make a sparse matrix on a device.
 
     Parameters
@@ -101,5 +102,5 @@ def _read(*parts: Any) -> Any:
     return handle
 
 
-def _at(array: Any, context: Any) -> Any:
+def _at(array: NDArray, context: Context) -> NDArray:
     return array if context == _HOST else array.as_in_context(context)

@@ -14,6 +14,7 @@ from typing import Any
 
 from object2vec.backend.denormals import flushed
 from object2vec.backend.mxnet_import import mx
+from object2vec.backend.mxnet_types import Context
 
 # An operator of few operations is done before a second thread has woken up. Measured in floating
 # point operations of a step.
@@ -38,13 +39,13 @@ class _Context(ctypes.Structure):
     _fields_ = (("device_type", ctypes.c_int), ("device_id", ctypes.c_int32))
 
 
-def engine_context(context: Any) -> _Context:
+def engine_context(context: Context) -> _Context:
     """A context as the functions take it that push work into the engine."""
     return _Context(context.device_typeid, context.device_id)
 
 
 @contextlib.contextmanager
-def tuned_for(operations: float, contexts: list[Any]) -> Iterator[None]:
+def tuned_for(operations: float, contexts: list[Context]) -> Iterator[None]:
     """Run a training job with settings of its own; the former ones come back at the end.
 
     On one CPU the operators of a small step use one thread: MovieLens 100K in batches of 64 trains

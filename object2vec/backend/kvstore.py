@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Union
+from typing import Union
 
 from object2vec.backend.mxnet_import import mx
+from object2vec.backend.mxnet_types import Context
 from object2vec.errors import CustomerError
 
 
@@ -18,7 +19,7 @@ def count_gpus() -> int:
         return 0
 
 
-def choose_contexts(num_gpus: Union[str, int]) -> list[Any]:
+def choose_contexts(num_gpus: Union[str, int]) -> list[Context]:
     """Choose the devices to train on.
 
     Parameters
@@ -46,7 +47,7 @@ def choose_contexts(num_gpus: Union[str, int]) -> list[Any]:
     return [mx.gpu(number) for number in range(wanted)] or [mx.cpu(0)]
 
 
-def choose_kvstore(name: str, contexts: Sequence[Any]) -> str:
+def choose_kvstore(name: str, contexts: Sequence[Context]) -> str:
     """Translate hyperparameter ``_kvstore`` into a KVStore type.
 
     ``auto_gpu`` is ``device`` where there are GPUs and ``local`` elsewhere; ``auto_cpu`` is

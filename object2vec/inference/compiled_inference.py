@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from object2vec.backend.mxnet_types import Context, NDArray
 from object2vec.compiled.kernels import API, check, library, numbers, numbers_of
 from object2vec.compiled.library import Dense, Scorer
 from object2vec.compiled.lstm import enc_dim_of, run_layer
@@ -35,7 +36,7 @@ class CpuInference:
         A CPU.
     """
 
-    def __init__(self, network: Object2VecNetwork, context: Any) -> None:
+    def __init__(self, network: Object2VecNetwork, context: Context) -> None:
         self._settings = network.hyperparameters
         self._encoders = [_encoder(network, side, context) for side in (0, 1)]
         self._layers = network.scorer.layers(context)
@@ -96,7 +97,7 @@ class MeanOfRows:
         float32 ``(rows, width)``, of a CPU context.
     """
 
-    def __init__(self, table: Any) -> None:
+    def __init__(self, table: NDArray) -> None:
         self._table, self._width = table, table.shape[1]
         self._arguments = table.handle, self._width
 
@@ -115,7 +116,7 @@ class Convolutions:
         Weight ``(filters, channels, filter_width)`` and bias ``(filters,)`` of each convolution.
     """
 
-    def __init__(self, table: Any, layers: list[tuple[Any, Any]]) -> None:
+    def __init__(self, table: NDArray, layers: list[tuple[NDArray, NDArray]]) -> None:
         self._arrays = [table, *(array for layer in layers for array in layer)]
         filters = [weight.shape[0] for weight, _ in layers]
         self._enc_dim = sum(filters)
@@ -142,7 +143,7 @@ class LSTM:
         The weights of each layer, as `cpu_lstm` takes them.
     """
 
-    def __init__(self, table: Any, layers: list[list[Any]]) -> None:
+    def __init__(self, table: NDArray, layers: list[list[NDArray]]) -> None:
         self._lookup = MeanOfRows(table)
         self._layers = layers
         self._enc_dim = enc_dim_of(layers[0])
@@ -162,7 +163,7 @@ class LSTM:
         return x
 
 
-def _encoder(network: Object2VecNetwork, side: int, context: Any) -> Any:
+def _encoder(network: Object2VecNetwork, side: int, context: Context) -> Any:
     table, encoder = network.table(side).data(context), network.encoders[side]
     if isinstance(encoder, HierarchicalCNN):
         return Convolutions(table, encoder.layers(context))

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from object2vec.backend.mxnet_import import mx
+from object2vec.backend.mxnet_types import Context
 from object2vec.data.arrays import TokenLists
 from object2vec.model.network import Object2VecNetwork
 
@@ -23,7 +22,7 @@ class OperatorInference:
         The device.
     """
 
-    def __init__(self, network: Object2VecNetwork, context: Any) -> None:
+    def __init__(self, network: Object2VecNetwork, context: Context) -> None:
         self._network, self._context = network, context
 
     def numbers_of_token(self, side: int) -> int:

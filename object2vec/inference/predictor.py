@@ -13,6 +13,7 @@ import numpy as np
 from object2vec.backend.engine import answering
 from object2vec.backend.kvstore import count_gpus
 from object2vec.backend.mxnet_import import mx
+from object2vec.backend.mxnet_types import Context
 from object2vec.data.arrays import PairDataset, Rows, TokenLists
 from object2vec.data.batching import answer_in_runs, length_sorted_runs
 from object2vec.errors import UnsoundModelError
@@ -53,7 +54,7 @@ class Predictor:
     def __init__(
         self,
         network: Object2VecNetwork,
-        context: Optional[Any] = None,
+        context: Optional[Context] = None,
         vocabularies: tuple[Any, Any] = (None, None),
         metrics: Optional[dict[str, Any]] = None,
         complete: bool = True,
@@ -70,7 +71,7 @@ class Predictor:
     def load(
         cls,
         model_dir: Union[str, os.PathLike[str]],
-        context: Optional[Any] = None,
+        context: Optional[Context] = None,
         expected_digest: Optional[str] = None,
     ) -> Predictor:
         """Load a model directory.
@@ -119,7 +120,7 @@ class Predictor:
         others = {name: value for name, value in vars(self).items() if name not in _OWN}
         return restored, (files, device, kind), others or None
 
-    def _take(self, loaded: model_directory.LoadedModel, context: Any) -> None:
+    def _take(self, loaded: model_directory.LoadedModel, context: Context) -> None:
         loaded.network.hybridize()
         Predictor.__init__(
             self, loaded.network, context, loaded.vocabularies, loaded.metrics, loaded.complete

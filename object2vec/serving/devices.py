@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Optional
+from typing import Optional
 
 from object2vec.backend.kvstore import count_gpus
 from object2vec.backend.mxnet_import import mx
+from object2vec.backend.mxnet_types import Context
 from object2vec.files import PathLike
 from object2vec.inference.predictor import Predictor
 from object2vec.logs import LOGGER_NAME
@@ -71,8 +72,8 @@ def load(
 def _split(
     model_dir: PathLike,
     preferred_mode: str,
-    device: Any,
-    other: Any,
+    device: Context,
+    other: Context,
     expected_digest: Optional[str] = None,
 ) -> SplitModel:
     preferred, rest = (Predictor.load(model_dir, one, expected_digest) for one in (device, other))
