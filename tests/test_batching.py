@@ -11,16 +11,16 @@ from small_jobs import random_lists, random_pairs
 
 from object2vec.data.arrays import PairDataset, TokenLists
 from object2vec.data.batching import (
-    PLACES_STEP,
+    POSITIONS_STEP,
     Batch,
     TrainingBatches,
     bucket_widths,
-    length_sorted_runs,
+    length_sorted_chunks,
     mean_weights,
     pack,
     pad,
+    reversed_positions,
     time_steps,
-    turned_places,
     widest,
 )
 
@@ -192,47 +192,50 @@ def test_mean_weights(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(weights, expected, rtol=1e-6)
 
 
-def test_length_sorted_runs(rng: np.random.Generator) -> None:
+def test_length_sorted_chunks(rng: np.random.Generator) -> None:
     lengths = rng.integers(0, 50, size=200)
-    runs = list(length_sorted_runs(lengths, 10, 3, max_cells=4000))
-    assert sorted(np.concatenate(runs).tolist()) == list(range(200))
-    assert len(runs) > 1
-    for run in runs:
-        longest = max(1, int(lengths[run].max()))
-        assert len(run) == 1 or len(run) * (longest * 10 + 3) <= 4000
-    for run, following in zip(runs, runs[1:]):
-        assert lengths[run].min() >= lengths[following].max()
+    chunks = list(length_sorted_chunks(lengths, 10, 3, max_cells=4000))
+    assert sorted(np.concatenate(chunks).tolist()) == list(range(200))
+    assert len(chunks) > 1
+    for chunk in chunks:
+        longest = max(1, int(lengths[chunk].max()))
+        assert len(chunk) == 1 or len(chunk) * (longest * 10 + 3) <= 4000
+    for chunk, following in zip(chunks, chunks[1:]):
+        assert lengths[chunk].min() >= lengths[following].max()
 
 
-def test_length_sorted_runs_of_rows_beyond_memory() -> None:
-    assert [run.tolist() for run in length_sorted_runs(np.array([9, 5]), 100, 1, 10)] == [[0], [1]]
-    assert list(length_sorted_runs(np.zeros(0, np.int64), 1, 1)) == []
+def test_length_sorted_chunks_of_rows_beyond_memory() -> None:
+    assert [chunk.tolist() for chunk in length_sorted_chunks(np.array([9, 5]), 100, 1, 10)] == [
+        [0],
+        [1],
+    ]
+    assert list(length_sorted_chunks(np.zeros(0, np.int64), 1, 1)) == []
 
 
 def test_one_run_of_all_rows_needs_no_order() -> None:
-    assert list(length_sorted_runs(np.array([5, 9]), 10, 1, 182)) == [slice(None)]
-    assert len(list(length_sorted_runs(np.array([5, 9]), 10, 1, 181))) == 2
-    assert list(length_sorted_runs(np.zeros(3, np.int64), 1, 1)) == [slice(None)]
+    assert list(length_sorted_chunks(np.array([5, 9]), 10, 1, 182)) == [slice(None)]
+    assert len(list(length_sorted_chunks(np.array([5, 9]), 10, 1, 181))) == 2
+    assert list(length_sorted_chunks(np.zeros(3, np.int64), 1, 1)) == [slice(None)]
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 9])
 def test_pack(width: int, rng: np.random.Generator) -> None:
-    """Windows and places read back give every list with its surroundings."""
+    """Windows and positions read back give every list with its surroundings."""
     lists = random_lists(rng, 9, longest=13)
     packed = pack(lists, width)
     assert packed.count == lists.tokens.size < len(packed.tokens)
     assert set(packed.tokens.tolist()) == set(lists.tokens.tolist())
     ids = np.append(packed.tokens[: packed.count], -1)
     before = (width - 1) // 2
-    for row, (expected, places) in enumerate(zip(lists, packed.places.T)):
-        np.testing.assert_array_equal(ids[places[: len(expected)]], expected)
-        assert (places[len(expected) :] == packed.count).all()
+    for row, (expected, positions) in enumerate(zip(lists, packed.positions.T)):
+        np.testing.assert_array_equal(ids[positions[: len(expected)]], expected)
+        assert (positions[len(expected) :] == packed.count).all()
         around = np.pad(expected, (before, width), constant_values=-1)
         for time in range(len(expected)):
             window = packed.windows[lists.offsets[row] + time]
             np.testing.assert_array_equal(ids[window], around[time : time + width])
     assert (packed.windows[packed.count :] == packed.count).all()
-    assert len(packed.places) % PLACES_STEP == 0
+    assert len(packed.positions) % POSITIONS_STEP == 0
 
 
 def test_pack_has_few_shapes() -> None:
@@ -247,8 +250,8 @@ def test_pack_has_few_shapes() -> None:
 def test_turned_places(rng: np.random.Generator) -> None:
     lists = random_lists(rng, 9, longest=6)
     tokens = pad(lists, 8).T
-    turned = tokens.reshape(-1)[turned_places(lists.lengths, 8)]
-    for before, after, ids in zip(tokens.T, turned.T, lists):
+    reversed_ids = tokens.reshape(-1)[reversed_positions(lists.lengths, 8)]
+    for before, after, ids in zip(tokens.T, reversed_ids.T, lists):
         np.testing.assert_array_equal(after[: len(ids)], ids[::-1])
         np.testing.assert_array_equal(after[len(ids) :], before[len(ids) :])
 
@@ -263,9 +266,9 @@ def test_time_steps(rng: np.random.Generator) -> None:
     for count in steps.counts:
         for number in steps.order[:count]:
             found[number].append(steps.tokens[row])
-            reversed_[number].append(steps.tokens[steps.turned[row]])
+            reversed_[number].append(steps.tokens[steps.reversed[row]])
             row += 1
-    assert row == len(steps.tokens) == len(steps.turned)
+    assert row == len(steps.tokens) == len(steps.reversed)
     assert found == [ids.tolist() for ids in lists]
     assert reversed_ == [ids[::-1].tolist() for ids in lists]
 

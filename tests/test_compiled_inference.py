@@ -106,8 +106,10 @@ def test_answers_are_those_of_the_operators(
         np.testing.assert_allclose(
             ours.embed(side, lists), theirs.embed(side, lists), rtol=1e-5, atol=1e-5
         )
-    for is_raw in (True, False):
-        found, expected = (way.score(pairs.in0, pairs.in1, is_raw=is_raw) for way in (ours, theirs))
+    for as_logits in (True, False):
+        found, expected = (
+            way.score(pairs.in0, pairs.in1, as_logits=as_logits) for way in (ours, theirs)
+        )
         assert found.shape == expected.shape
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=2e-5)
     inputs = network.prepare_pairs((pairs.in0, pairs.in1), (None, None), CPU)
@@ -133,14 +135,14 @@ def test_parameters_are_read_as_they_are_at_the_time(rng: np.random.Generator) -
 
 
 @pytest.mark.parametrize("layers", [1, 3])
-def test_an_lstm_of_many_runs_answers_in_order(
+def test_an_lstm_of_many_chunks_answers_in_order(
     layers: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = settings(enc0_network="bilstm", enc0_layers=layers)
     inference = CpuInference(random_network(job, rng), CPU)
     lists = random_lists(rng, 60)
     expected = inference.embed(0, lists)
-    monkeypatch.setattr(compiled_inference, "_LSTM_RUN", 1000)
+    monkeypatch.setattr(compiled_inference, "_LSTM_CHUNK", 1000)
     np.testing.assert_allclose(inference.embed(0, lists), expected, rtol=1e-5, atol=1e-6)
 
 

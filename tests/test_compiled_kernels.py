@@ -12,7 +12,7 @@ from small_jobs import random_network, settings
 
 from object2vec.backend.mxnet_import import mx
 from object2vec.compiled import kernels
-from object2vec.compiled.kernels import AdamStep, Moved, mean_of_rows, used_rows
+from object2vec.compiled.kernels import AdamState, AdamStep, mean_of_rows, used_rows
 from object2vec.data.arrays import TokenLists
 from object2vec.errors import PlatformError
 from object2vec.model.encoder_inputs import Gradient
@@ -31,7 +31,7 @@ def random_arrays(rng: np.random.Generator, shape: tuple[int, ...]) -> list[np.n
 
 
 def own_step(arrays: list[list[Any]], decays: list[float], rate: float) -> None:
-    moved = [Moved(one[0], one[2], one[3], decay) for one, decay in zip(arrays, decays)]
+    moved = [AdamState(one[0], one[2], one[3], decay) for one, decay in zip(arrays, decays)]
     AdamStep(moved, [one[1] for one in arrays])(rate=rate, rescale=0.25, **CONSTANTS)
 
 
@@ -95,7 +95,7 @@ def test_a_table_moves_by_the_gradients_of_vectors(
     weight, _, mean, variance = random_arrays(rng, (600, width))
     variance += 0.01  # a step along next to no variance magnifies rounding
     own, plain = ([mx.nd.array(array) for array in (weight, mean, variance)] for _ in range(2))
-    step = AdamStep([], [], [Moved(*own, decay=0.1)])
+    step = AdamStep([], [], [AdamState(*own, decay=0.1)])
     given = [mx.nd.array(vector) for vector in vectors]
     step([used_rows(lookups)], [given], rate=0.01, rescale=0.25, **CONSTANTS)
     mx.nd.adam_update(
@@ -117,7 +117,7 @@ def test_arrays_may_go_before_the_engine_comes_to_them(rng: np.random.Generator)
     lists = TokenLists.from_lists([[row] for row in range(0, 4_000, 2)])
     before = weight.asnumpy()
     for _ in range(20):
-        step = AdamStep([], [], [Moved(weight, mean, variance, 0.0)])
+        step = AdamStep([], [], [AdamState(weight, mean, variance, 0.0)])
         part = gradient[: len(lists)].copy()
         step([used_rows([lists])], [[part]], rate=0.01, rescale=0.25, **CONSTANTS)
         del step, part
@@ -137,20 +137,20 @@ def test_rows_in_use(largest: int, rng: np.random.Generator) -> None:
     for row, start, end in zip(used.rows, used.starts, used.starts[1:]):
         expected = in_vector[tokens == row]
         np.testing.assert_array_equal(used.vectors[start:end], expected)
-    np.testing.assert_allclose(used.shares, [1, 1 / 3, 1 / 997, 1, *[1] * 2_000])
+    np.testing.assert_allclose(used.mean_weights, [1, 1 / 3, 1 / 997, 1, *[1] * 2_000])
 
 
 def test_no_rows_in_use() -> None:
     used = used_rows([TokenLists.from_lists([[], []])])
     assert [used.rows.size, used.vectors.size, *used.starts] == [0, 0, 0]
     table = [mx.nd.ones((3, 4)) for _ in range(3)]
-    step = AdamStep([], [], [Moved(*table, decay=0.0)])
+    step = AdamStep([], [], [AdamState(*table, decay=0.0)])
     step([used], [[mx.nd.ones((2, 4))]], rate=0.01, rescale=1.0, **CONSTANTS)
     assert all(np.all(array.asnumpy() == 1) for array in table)
 
 
 def test_gradients_of_other_vectors_are_refused() -> None:
-    step = AdamStep([], [], [Moved(*(mx.nd.ones((3, 4)) for _ in range(3)), decay=0.0)])
+    step = AdamStep([], [], [AdamState(*(mx.nd.ones((3, 4)) for _ in range(3)), decay=0.0)])
     used = used_rows([TokenLists.from_lists([[0], [1]])])
     with pytest.raises(ValueError, match=r"\[3\] vectors, but 2 are in use"):
         step([used], [[mx.nd.ones((3, 4))]], rate=0.01, rescale=1.0, **CONSTANTS)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from object2vec.compiled import library
-from object2vec.compiled.library import FUNCTIONS, NUMBERS, STRUCTURES, Library
+from object2vec.compiled.library import CONSTANTS, FUNCTIONS, STRUCTURES, Library
 from object2vec.errors import PlatformError
 
 SOURCES = Path(library.__file__).parent / "src"
@@ -34,7 +34,7 @@ def compiled(
 
 
 def test_the_same_interface_is_taken(tmp_path: Path) -> None:
-    assert compiled(tmp_path).numbers.keys() == set(NUMBERS)
+    assert compiled(tmp_path).constants.keys() == set(CONSTANTS)
 
 
 CHANGES = {
@@ -46,12 +46,12 @@ CHANGES = {
     "another order": (
         "float rate, beta1, beta2",
         "float beta1, rate, beta2",
-        "its Constants.rate begins at byte 4 and has 4 bytes, and should begin at byte 0",
+        "its AdamConstants.rate begins at byte 4 and has 4 bytes, and should begin at byte 0",
     ),
     "another width": (
-        "    int64_t half; ",
-        "    int32_t half; ",
-        "its LstmDirection.half begins at byte 0 and has 4 bytes, and should",
+        "    int64_t hidden_size; ",
+        "    int32_t hidden_size; ",
+        "its LstmDirection.hidden_size begins at byte 0 and has 4 bytes, and should",
     ),
     "longer": (
         "MOST_GRADIENTS 2",
@@ -80,9 +80,9 @@ def test_a_library_without_a_table_is_told(tmp_path: Path) -> None:
 
 def test_a_number_too_few_or_too_many_is_told(tmp_path: Path) -> None:
     with pytest.raises(PlatformError, match="it knows no UNITS; build"):
-        compiled(tmp_path, table=TABLE.replace("NUMBER(UNITS),", ""))
+        compiled(tmp_path, table=TABLE.replace("CONSTANT(UNITS),", ""))
     with pytest.raises(PlatformError, match="it has MOST_GRADIENTS, which is unknown here; build"):
-        more = TABLE.replace("NUMBER(UNITS),", "NUMBER(UNITS), NUMBER(MOST_GRADIENTS),")
+        more = TABLE.replace("CONSTANT(UNITS),", "CONSTANT(UNITS), CONSTANT(MOST_GRADIENTS),")
         (tmp_path / "more").mkdir()
         compiled(tmp_path / "more", table=more)
 

@@ -20,7 +20,7 @@ from object2vec.model.network import Object2VecNetwork
 pytestmark = pytest.mark.usefixtures("kind")
 
 CPU = mx.cpu(0)
-# inputs and both halves: within a panel of 64 or a vector of 16, just that, and more
+# inputs and both hidden sizes: within a panel of 64 or a vector of 16, just that, and more
 SHAPES = [(1, 1, 1), (5, 17, 16), (64, 64, 64), (70, 67, 66), (520, 150, 140)]
 given_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 
@@ -32,11 +32,16 @@ def lists_with_long_one(rng: np.random.Generator) -> TokenLists:
 
 
 def random_weights(shape: tuple[int, int, int], rng: np.random.Generator, scale: float) -> Any:
-    inputs, *halves = shape
+    inputs, *hidden_sizes = shape
     sizes = [
         size
-        for half in halves
-        for size in ((4 * half, inputs), (4 * half, half), (4 * half,), (4 * half,))
+        for hidden_size in hidden_sizes
+        for size in (
+            (4 * hidden_size, inputs),
+            (4 * hidden_size, hidden_size),
+            (4 * hidden_size,),
+            (4 * hidden_size,),
+        )
     ]
     return [mx.nd.array(rng.normal(0, scale, size)) for size in sizes]
 
@@ -56,13 +61,15 @@ def by_operators(lists: TokenLists, weights: list[Any], vectors: Any) -> Any:
         x = mx.nd.slice_axis(vectors, axis=0, begin=int(start), end=int(end))
         both = []
         for own, is_back in ((weights[:4], False), (weights[4:], True)):
-            half = own[1].shape[1]
+            hidden_size = own[1].shape[1]
             packed = mx.nd.concat(*(mx.nd.reshape(array, (-1,)) for array in own), dim=0)
-            zeros = mx.nd.zeros((1, 1, half))
+            zeros = mx.nd.zeros((1, 1, hidden_size))
             given = mx.nd.reverse(x, axis=0) if is_back else x
             given = mx.nd.expand_dims(given, axis=1)
-            out = mx.nd.RNN(given, packed, zeros, zeros, mode="lstm", state_size=half, num_layers=1)
-            out = mx.nd.reshape(out, (-1, half))
+            out = mx.nd.RNN(
+                given, packed, zeros, zeros, mode="lstm", state_size=hidden_size, num_layers=1
+            )
+            out = mx.nd.reshape(out, (-1, hidden_size))
             both.append(mx.nd.reverse(out, axis=0) if is_back else out)
         rows.append(mx.nd.concat(*both, dim=1))
     return mx.nd.concat(*rows, dim=0)

@@ -20,9 +20,9 @@ from object2vec.compiled.library import (
     ARRAY_CALL,
     FIND_CALL,
     PUSH_CALL,
+    AdamConstants,
     Api,
     Arrays,
-    Constants,
     Parameter,
     Table,
 )
@@ -142,17 +142,17 @@ def test_catching_up_finds_its_arrays_when_it_runs(rng: np.random.Generator) -> 
 def queue_step(engine: KeptBack) -> None:
     """A step with one parameter, arrays 1 to 4, and one table, arrays 5 to 9, of 5 rows of 4."""
     lists = (ROWS.copy(), np.array([0, 2, 3], np.int32), np.array([0, 2, 1], np.int32))
-    shares = np.array([1, 1, 0.5], np.float32)
+    mean_weights = np.array([1, 1, 0.5], np.float32)
     parameter = Parameter(Arrays(1, 2, 3), 4, 6, 0.0)
     table = Table(
         Arrays(5, 6, 7), (_P * 2)(8, 9), (ctypes.c_int64 * 2)(2, 1), 4, 0.0, 2, 3,
-        *(array.ctypes.data for array in (*lists, shares)),
+        *(array.ctypes.data for array in (*lists, mean_weights)),
     )  # fmt: skip
     assert not kernels.library.object2vec_adam_step(
         engine.api, None, ctypes.byref(parameter), 1, ctypes.byref(table),
-        1, Constants(0.1, 0.9, 0.999, 1e-8, 2.0),
+        1, AdamConstants(0.1, 0.9, 0.999, 1e-8, 2.0),
     )  # fmt: skip
-    for array in (*lists, shares):
+    for array in (*lists, mean_weights):
         array[:] = 77
 
 

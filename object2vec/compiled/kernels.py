@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Operations of our own for MXNet's engine on the CPU, in C (`kernels.c` and its neighbours).
 
-MXNet's own adam_update works through one number at a time and is one operator for each parameter;
+MXNet's own adam_update works through one element at a time and is one operator for each parameter;
 its product of a sparse matrix with a table takes five times as long as reading the rows, and the
 gradient of that as long again. These use the CPU's vector instructions and are held up by memory
 alone.
@@ -20,7 +20,7 @@ import numpy as np
 
 from object2vec.backend.engine import engine_context, raise_failures
 from object2vec.backend.mxnet_import import mx
-from object2vec.compiled.library import Api, Arrays, Constants, Library, Parameter, Table
+from object2vec.compiled.library import AdamConstants, Api, Arrays, Library, Parameter, Table
 from object2vec.data.arrays import TokenLists
 from object2vec.errors import AlgorithmError, PlatformError
 
@@ -49,7 +49,7 @@ def _load() -> Library:
 
 
 _loaded = _load()
-numbers, library = _loaded.numbers, _loaded.loaded
+constants, library = _loaded.constants, _loaded.loaded
 _refused = ctypes.c_int.in_dll(library, "object2vec_refused")
 # What the functions of the library call, as they take it.
 API = ctypes.byref(
@@ -73,15 +73,15 @@ class UsedRows:
     starts : numpy.ndarray
         int32, shape ``(k + 1,)``: row ``i`` is part of ``vectors[starts[i]:starts[i + 1]]``.
     vectors : numpy.ndarray
-        int32: the vectors' numbers, those of all inputs one behind the other.
-    shares : numpy.ndarray
-        float32, one for each vector: the part that a row has in it, 1 / length of its list.
+        int32: the indices of the vectors, those of all inputs one behind the other.
+    mean_weights : numpy.ndarray
+        float32, one for each vector: 1 / length of its list, the weight of its rows in it.
     """
 
     rows: np.ndarray
     starts: np.ndarray
     vectors: np.ndarray
-    shares: np.ndarray
+    mean_weights: np.ndarray
 
 
 def used_rows(inputs: Sequence[TokenLists]) -> UsedRows:
@@ -93,18 +93,18 @@ def used_rows(inputs: Sequence[TokenLists]) -> UsedRows:
     """
     tokens = np.concatenate([lists.tokens for lists in inputs])
     lengths = np.concatenate([lists.lengths for lists in inputs])
-    rows, starts, places = (np.empty(len(tokens) + extra, np.int32) for extra in (0, 1, 0))
-    arrays = (array.ctypes.data for array in (rows, starts, places))
+    rows, starts, positions = (np.empty(len(tokens) + extra, np.int32) for extra in (0, 1, 0))
+    arrays = (array.ctypes.data for array in (rows, starts, positions))
     count = library.object2vec_group_tokens(tokens.ctypes.data, len(tokens), *arrays)
     if count < 0:
         raise MemoryError("no memory left for finding the rows in use")
-    vectors = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)[places]
-    shares = np.concatenate([lists.shares for lists in inputs])
-    return UsedRows(rows[:count], starts[: count + 1], vectors, shares)
+    vectors = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)[positions]
+    mean_weights = np.concatenate([lists.mean_weights for lists in inputs])
+    return UsedRows(rows[:count], starts[: count + 1], vectors, mean_weights)
 
 
 @dataclass(frozen=True, eq=False)
-class Moved:
+class AdamState:
     """A parameter that adam moves, float32 arrays of a CPU context.
 
     Attributes
@@ -134,17 +134,20 @@ class AdamStep:
 
     Parameters
     ----------
-    parameters : sequence of Moved
+    parameters : sequence of AdamState
         Those with a gradient of their own.
     gradients : sequence of NDArray
         Float32, of the parameters' shapes.
-    tables : sequence of Moved
+    tables : sequence of AdamState
         Token tables. Their gradient is had from those of the vectors that were looked up, and a
         step moves the rows in use alone.
     """
 
     def __init__(
-        self, parameters: Sequence[Moved], gradients: Sequence[Any], tables: Sequence[Moved] = ()
+        self,
+        parameters: Sequence[AdamState],
+        gradients: Sequence[Any],
+        tables: Sequence[AdamState] = (),
     ) -> None:
         # the handles are worth nothing without the arrays
         self._parameters, self._gradients, self._tables = parameters, gradients, tables
@@ -199,18 +202,20 @@ class AdamStep:
                 len(self._parameter_list),
                 tables,
                 len(tables),
-                Constants(rate, beta1, beta2, epsilon, rescale),
+                AdamConstants(rate, beta1, beta2, epsilon, rescale),
             )
         )
 
     @staticmethod
-    def _table(moved: Moved, used: UsedRows, gradients: Sequence[Any]) -> Table:
+    def _table(moved: AdamState, used: UsedRows, gradients: Sequence[Any]) -> Table:
         width = moved.weight.shape[1]
         handles = (_HANDLE * Table.MOST_GRADIENTS)(*(gradient.handle for gradient in gradients))
         sizes = [gradient.size // width for gradient in gradients]
-        if sum(sizes) != len(used.shares):
-            raise ValueError(f"gradients of {sizes} vectors, but {len(used.shares)} are in use")
-        lists = (used.rows, used.starts, used.vectors, used.shares)
+        if sum(sizes) != len(used.mean_weights):
+            raise ValueError(
+                f"gradients of {sizes} vectors, but {len(used.mean_weights)} are in use"
+            )
+        lists = (used.rows, used.starts, used.vectors, used.mean_weights)
         return Table(
             moved.handles(),
             handles,
@@ -259,25 +264,25 @@ def mean_of_rows(table: Any, lists: TokenLists) -> Any:
         float32 ``(n, width)``; zeros where a list is empty. No gradient can be had of it.
     """
     context, width = table.context, table.shape[1]
-    answer = mx.nd.empty((len(lists), width), ctx=context)
-    offsets, tokens = numbers_of(lists)
+    output = mx.nd.empty((len(lists), width), ctx=context)
+    offsets, tokens = offsets_and_tokens(lists)
     check(
         library.object2vec_queue_mean_of_rows(
             API,
             ctypes.byref(engine_context(context)),
             table.handle,
-            answer.handle,
+            output.handle,
             width,
             len(lists),
             offsets.ctypes.data,
             tokens.ctypes.data,
         )
     )
-    return answer
+    return output
 
 
 def address_of(array: Any) -> Any:
-    """Where an array's numbers stand, once they are there; see `wait_for` in kernels.h.
+    """The address of an array's elements, once they are there; see `wait_for` in kernels.h.
 
     Parameters
     ----------
@@ -294,14 +299,14 @@ def address_of(array: Any) -> Any:
     return data
 
 
-def numbers_of(lists: TokenLists) -> tuple[np.ndarray, np.ndarray]:
+def offsets_and_tokens(lists: TokenLists) -> tuple[np.ndarray, np.ndarray]:
     """Offsets and tokens, as the functions of `library` take them."""
     return np.ascontiguousarray(lists.offsets), np.ascontiguousarray(lists.tokens)
 
 
 def check(code: int) -> None:
     """Raise the error that a function of `library` returns, or that one before it was found in."""
-    if code == numbers["NO_MEMORY"]:
+    if code == constants["NO_MEMORY"]:
         raise MemoryError("no memory left for an operation of the engine")
     mx.base.check_call(code)
     check_queued()

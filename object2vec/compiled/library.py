@@ -68,12 +68,12 @@ class Table(ctypes.Structure):
         ("sizes", c_int64 * MOST_GRADIENTS),
         ("width", c_int64),
         ("decay", c_float),
-        *_fields(c_int64, "count places"),
-        *_fields(c_void_p, "rows starts vectors shares"),
+        *_fields(c_int64, "count positions"),
+        *_fields(c_void_p, "rows starts vectors mean_weights"),
     )
 
 
-class Constants(ctypes.Structure):
+class AdamConstants(ctypes.Structure):
     """The constants of adam."""
 
     _fields_ = _fields(c_float, "rate beta1 beta2 epsilon rescale")
@@ -104,9 +104,9 @@ class LstmDirection(ctypes.Structure):
 
     WEIGHTS = ("i2h", "h2h", "i2h_bias", "h2h_bias")
     _fields_ = (
-        ("half", c_int64),
+        ("hidden_size", c_int64),
         *((name, c_void_p) for name in WEIGHTS),
-        *_fields(c_void_p, "gates cells outputs highest d_i2h d_h2h d_bias"),
+        *_fields(c_void_p, "gates cells outputs argmax d_i2h d_h2h d_bias"),
     )
 
 
@@ -115,7 +115,7 @@ class LstmLayer(ctypes.Structure):
 
     _fields_ = (
         *_fields(c_int64, "lists rows steps inputs is_maximum"),
-        *_fields(c_void_p, "order counts turned x dx answer d_answer"),
+        *_fields(c_void_p, "order counts reversed x dx output d_output"),
         ("directions", LstmDirection * 2),
     )
 
@@ -123,20 +123,28 @@ class LstmLayer(ctypes.Structure):
 STRUCTURES = {
     structure.__name__: structure
     for structure in (
-        *(Api, Arrays, Parameter, Table, Constants),
+        *(Api, Arrays, Parameter, Table, AdamConstants),
         *(Dense, Scorer, LstmDirection, LstmLayer),
     )
 }
-NUMBERS = (
+CONSTANTS = (
     *("NO_MEMORY", "PANEL", "UNITS", "ANY_CPU", "AVX2", "AVX512"),
     *("HADAMARD", "CONCAT", "ABS_DIFF", "LINEAR", "RELU", "TANH"),
 )
 # What each function returns, and what it takes.
 FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
-    "kind_of_cpu": (c_int, ()),
+    "isa_of_cpu": (c_int, ()),
     "adam_step": (
         c_int,
-        (POINTER(Api), c_void_p, POINTER(Parameter), c_int64, POINTER(Table), c_int64, Constants),
+        (
+            POINTER(Api),
+            c_void_p,
+            POINTER(Parameter),
+            c_int64,
+            POINTER(Table),
+            c_int64,
+            AdamConstants,
+        ),
     ),
     "group_tokens": (c_int64, (c_void_p, c_int64, *[c_void_p] * 3)),
     "catch_up": (
@@ -180,8 +188,8 @@ class Library:
 
     Attributes
     ----------
-    numbers : dict of str to int
-        Those of `NUMBERS`.
+    constants : dict of str to int
+        Those of `CONSTANTS`.
     loaded : ctypes.CDLL
         Its functions, with the types that they take and return.
 
@@ -201,7 +209,7 @@ class Library:
                 f"than this: {problem}; build it again with `python setup.py build_ext --inplace`, "
                 "or install object2vec again."
             )
-        self.numbers = {name: entries[name][0] for name in NUMBERS}
+        self.constants = {name: entries[name][0] for name in CONSTANTS}
 
     def _declare(self) -> Optional[str]:
         for name, (returned, taken) in FUNCTIONS.items():
@@ -213,8 +221,8 @@ class Library:
 
 
 def _entries(library: Any) -> dict[str, tuple[int, int]]:
-    """What the library tells: of a structure or a field where it begins, of a number its value; and
-    its bytes, 0 for a number."""
+    """The library's own table: for each structure and field its offset and size in bytes, for each
+    constant its value and 0."""
     try:
         place = c_void_p.in_dll(library, "object2vec_interface")
     except ValueError:
@@ -244,13 +252,13 @@ def _difference(
     """The first one; None where there is none."""
     if not told:
         return "it tells nothing of its interface"
-    for name in (*expected, *NUMBERS):
+    for name in (*expected, *CONSTANTS):
         if name not in told:
             return f"it knows no {name}"
     # a field says more than its structure
     for name in sorted(told, key=lambda name: "." not in name):
         start, size = told[name]
-        if name not in expected and name not in NUMBERS:
+        if name not in expected and name not in CONSTANTS:
             return f"it has {named(name)}, which is unknown here"
         if name in expected and expected[name] != (start, size):
             return (

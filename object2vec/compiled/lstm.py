@@ -14,28 +14,28 @@ from typing import Any
 import numpy as np
 
 from object2vec.backend.mxnet_import import mx
-from object2vec.compiled.kernels import address_of, check, library, numbers
+from object2vec.compiled.kernels import address_of, check, constants, library
 from object2vec.compiled.library import LstmDirection, LstmLayer
 from object2vec.data.batching import TimeSteps
 
-_UNITS, _PANEL = numbers["UNITS"], numbers["PANEL"]
+_UNITS, _PANEL = constants["UNITS"], constants["PANEL"]
 
 
 class BidirectionalLayer(mx.autograd.Function):
     """One layer in both directions, on the CPU.
 
-    It is called with the weights ``(4 * half, inputs)`` and ``(4 * half, half)`` and both biases
-    ``(4 * half,)`` of either direction, and with the token vectors or the answer of the layer
-    below, ``(rows, inputs)``; there may be more rows than tokens. They come last, because MXNet
-    looks no further than the first array that needs no gradient. Where a list's maximum comes
-    twice, the first row has the gradient.
+    It is called with the weights ``(4 * hidden_size, inputs)`` and
+    ``(4 * hidden_size, hidden_size)`` and both biases ``(4 * hidden_size,)`` of either direction,
+    and with the token vectors or the output of the layer below, ``(rows, inputs)``; there may be
+    more rows than tokens. They come last, because MXNet looks no further than the first array that
+    needs no gradient. Where a list's maximum comes twice, the first row has the gradient.
 
     Parameters
     ----------
     steps : TimeSteps
         The lists.
     is_maximum : bool
-        Whether the answer is the maximum over each list, ``(n, enc_dim)``, zeros for an empty one,
+        Whether the output is the maximum over each list, ``(n, enc_dim)``, zeros for an empty one,
         or holds all rows, ``(rows, enc_dim)``.
     """
 
@@ -45,24 +45,24 @@ class BidirectionalLayer(mx.autograd.Function):
         self._is_maximum = is_maximum
 
     def forward(self, *arrays: Any) -> Any:
-        """Compute the answer; see the class."""
+        """Compute the output; see the class."""
         *weights, x = self._arrays = arrays
-        steps, rows = self._steps, len(self._steps.turned)
+        steps, rows = self._steps, len(self._steps.reversed)
         shape = (len(steps.order) if self._is_maximum else x.shape[0], enc_dim_of(weights))
-        answer = mx.nd.empty(shape, ctx=x.context)
+        output = mx.nd.empty(shape, ctx=x.context)
         self._layer, self._kept = _forward(
-            steps, weights, x.shape[1], address_of(x), self._is_maximum, address_of(answer)
+            steps, weights, x.shape[1], address_of(x), self._is_maximum, address_of(output)
         )
         if not self._is_maximum:
-            answer[rows:] = 0
-        return answer
+            output[rows:] = 0
+        return output
 
-    def backward(self, d_answer: Any) -> Sequence[Any]:
+    def backward(self, d_output: Any) -> Sequence[Any]:
         """The gradients of all that `forward` takes."""
         *weights, x = self._arrays
         layer = self._layer
         dx = mx.nd.empty(x.shape, ctx=x.context)
-        layer.dx, layer.d_answer = address_of(dx), address_of(d_answer)
+        layer.dx, layer.d_output = address_of(dx), address_of(d_output)
         gradients: list[Any] = []
         for position, direction in enumerate(layer.directions):
             i2h, h2h, bias = (
@@ -73,7 +73,7 @@ class BidirectionalLayer(mx.autograd.Function):
             direction.d_bias = address_of(bias)
             gradients += [i2h, h2h, bias, bias]
         check(library.object2vec_lstm_backward(ctypes.byref(layer)))
-        dx[len(self._steps.turned) :] = 0
+        dx[len(self._steps.reversed) :] = 0
         # MXNet's callbacks hold this object until the garbage collector finds them
         del self._arrays, self._kept, self._layer
         return [*gradients, dx]
@@ -82,7 +82,7 @@ class BidirectionalLayer(mx.autograd.Function):
 def run_layer(
     steps: TimeSteps, weights: Sequence[Any], x: np.ndarray, is_maximum: bool
 ) -> np.ndarray:
-    """What `BidirectionalLayer` answers, without gradient.
+    """The output of `BidirectionalLayer`, without gradient.
 
     Parameters
     ----------
@@ -94,21 +94,21 @@ def run_layer(
         float32 ``(rows, inputs)``, no more rows than tokens.
     """
     shape = (len(steps.order) if is_maximum else len(x), enc_dim_of(weights))
-    answer = np.empty(shape, np.float32)
-    _forward(steps, weights, x.shape[1], x.ctypes.data, is_maximum, answer.ctypes.data)
-    return answer
+    output = np.empty(shape, np.float32)
+    _forward(steps, weights, x.shape[1], x.ctypes.data, is_maximum, output.ctypes.data)
+    return output
 
 
 def enc_dim_of(weights: Sequence[Any]) -> int:
-    """Numbers in the answer of a layer with these weights, as `BidirectionalLayer` takes them."""
+    """The output width of a layer with these weights, as `BidirectionalLayer` takes them."""
     return (weights[0].shape[0] + weights[4].shape[0]) // 4
 
 
 def _forward(
-    steps: TimeSteps, weights: Sequence[Any], inputs: int, x: Any, is_maximum: bool, answer: Any
+    steps: TimeSteps, weights: Sequence[Any], inputs: int, x: Any, is_maximum: bool, output: Any
 ) -> tuple[LstmLayer, list[dict[str, np.ndarray]]]:
-    """Compute the answer; returns what the gradients need."""
-    rows, lists = len(steps.turned), len(steps.order)
+    """Compute the output; returns what the gradients need."""
+    rows, lists = len(steps.reversed), len(steps.order)
     layer = LstmLayer(
         lists=lists,
         rows=rows,
@@ -117,20 +117,20 @@ def _forward(
         is_maximum=is_maximum,
         order=steps.order.ctypes.data,
         counts=steps.counts.ctypes.data,
-        turned=steps.turned.ctypes.data,
+        reversed=steps.reversed.ctypes.data,
         x=x,
-        answer=answer,
+        output=output,
     )
     all_kept = []
     for position, direction in enumerate(layer.directions):
         own = weights[4 * position : 4 * position + 4]
-        direction.half = own[0].shape[0] // 4
-        panels = -(-direction.half // _UNITS)
+        direction.hidden_size = own[0].shape[0] // 4
+        panels = -(-direction.hidden_size // _UNITS)
         kept = {
             "gates": np.empty((rows, panels * _PANEL + _UNITS), np.float32),
             "cells": np.empty((rows, panels * _UNITS), np.float32),
             "outputs": np.empty((rows, panels * _UNITS), np.float32),
-            "highest": np.empty((lists, panels * _UNITS), np.int32),
+            "argmax": np.empty((lists, panels * _UNITS), np.int32),
         }
         all_kept.append(kept)
         for name, array in kept.items():

@@ -80,8 +80,8 @@ class TokenLists:
         return self.offsets[1:] - self.offsets[:-1]
 
     @property
-    def shares(self) -> np.ndarray:
-        """The part that one id has in the mean over its list, float32 ``(n,)``: 1 / length."""
+    def mean_weights(self) -> np.ndarray:
+        """The weight that each id has in the mean over its list, float32 ``(n,)``: 1 / length."""
         return (1.0 / np.maximum(self.lengths, 1)).astype(np.float32)
 
     def are_single(self) -> bool:

@@ -14,7 +14,7 @@ from object2vec.data.negative_sampling import Joined, NegativeSampler
 
 # The maximum over each list is taken of this many parts, a power of two. For bilstm every step of
 # time costs as much as the maximum, and so there are fewer.
-PLACES_STEP = 8
+POSITIONS_STEP = 8
 TIME_STEP = 4
 
 
@@ -46,13 +46,13 @@ class Batch:
         return self.in0, self.in1
 
     def split(self, parts: int) -> list[Batch]:
-        """Cut into ``parts`` runs of pairs whose sizes differ by one at most; some may be empty."""
+        """Cut into ``parts`` chunks whose sizes differ by one at most; some may be empty."""
         if parts == 1:
             return [self]
-        runs = np.array_split(np.arange(len(self)), parts)
+        chunks = np.array_split(np.arange(len(self)), parts)
         return [
-            Batch(self.in0.take(run), self.in1.take(run), self.labels[run], self.widths)
-            for run in runs
+            Batch(self.in0.take(chunk), self.in1.take(chunk), self.labels[chunk], self.widths)
+            for chunk in chunks
         ]
 
 
@@ -84,7 +84,7 @@ def pad(lists: TokenLists, width: int) -> np.ndarray:
     lists : TokenLists
         ``n`` lists of at most ``width`` tokens.
     width : int
-        Length of every row of the answer.
+        Length of every row of the output.
 
     Returns
     -------
@@ -112,15 +112,15 @@ class PackedLists:
     windows : numpy.ndarray
         int32, shape ``(rows, width)``: the rows under a filter of the width, `count` beyond the
         list's ends.
-    places : numpy.ndarray
+    positions : numpy.ndarray
         int32, shape ``(longest, n)``: each list's rows, then `count`; the longest list's length is
-        rounded up to a multiple of `PLACES_STEP`.
+        rounded up to a multiple of `POSITIONS_STEP`.
     """
 
     tokens: np.ndarray
     count: int
     windows: np.ndarray
-    places: np.ndarray
+    positions: np.ndarray
 
 
 def pack(lists: TokenLists, width: int) -> PackedLists:
@@ -137,7 +137,7 @@ def pack(lists: TokenLists, width: int) -> PackedLists:
         Tokens under a filter; an even one reaches one token further to the right.
     """
     lengths, count = lists.lengths, lists.tokens.size
-    step = max(PLACES_STEP, 1 << max(0, count.bit_length() - 5))
+    step = max(POSITIONS_STEP, 1 << max(0, count.bit_length() - 5))
     rows = -(-(count + 1) // step) * step
     tokens = np.zeros(rows, np.int32)
     tokens[:count] = lists.tokens
@@ -149,12 +149,12 @@ def pack(lists: TokenLists, width: int) -> PackedLists:
         np.repeat(bound, lengths)[:, None] for bound in (lists.offsets[:-1], lists.offsets[1:])
     )
     windows[:count] = np.where((row >= first) & (row < end), row, count)
-    time = np.arange(-(-widest(lists) // PLACES_STEP) * PLACES_STEP)[:, None]
-    places = np.where(time < lengths, lists.offsets[:-1] + time, count).astype(np.int32)
-    return PackedLists(tokens, count, windows, places)
+    time = np.arange(-(-widest(lists) // POSITIONS_STEP) * POSITIONS_STEP)[:, None]
+    positions = np.where(time < lengths, lists.offsets[:-1] + time, count).astype(np.int32)
+    return PackedLists(tokens, count, windows, positions)
 
 
-def turned_places(lengths: np.ndarray, width: int) -> np.ndarray:
+def reversed_positions(lengths: np.ndarray, width: int) -> np.ndarray:
     """Where each token stands once every list is reversed, in rows of time-major data.
 
     Parameters
@@ -170,8 +170,8 @@ def turned_places(lengths: np.ndarray, width: int) -> np.ndarray:
         int32, shape ``(width, n)``: ``time * n + list``; padding stays where it is.
     """
     time = np.arange(width)[:, None]
-    turned = np.where(time < lengths, lengths - 1 - time, time)
-    return (turned * len(lengths) + np.arange(len(lengths))).astype(np.int32)
+    position = np.where(time < lengths, lengths - 1 - time, time)
+    return (position * len(lengths) + np.arange(len(lengths))).astype(np.int32)
 
 
 @dataclass(frozen=True)
@@ -187,14 +187,14 @@ class TimeSteps:
         int64, shape ``(n,)``: the lists from the longest on.
     counts : numpy.ndarray
         int64, shape ``(longest,)``: how many lists have a first token, a second, and so on.
-    turned : numpy.ndarray
+    reversed : numpy.ndarray
         int64, shape ``(rows,)``: where each token stands once every list is reversed.
     """
 
     tokens: np.ndarray
     order: np.ndarray
     counts: np.ndarray
-    turned: np.ndarray
+    reversed: np.ndarray
 
 
 def time_steps(lists: TokenLists) -> TimeSteps:
@@ -205,14 +205,14 @@ def time_steps(lists: TokenLists) -> TimeSteps:
     counts = np.searchsorted(-lengths, -np.arange(longest))
     starts = np.cumsum(counts) - counts
     time = np.repeat(np.arange(longest), counts)
-    place = np.arange(len(time)) - starts[time]
-    tokens = lists.tokens[lists.offsets[order[place]] + time]
-    turned = starts[lengths[place] - 1 - time] + place
-    return TimeSteps(tokens, order, counts, turned)
+    position = np.arange(len(time)) - starts[time]
+    tokens = lists.tokens[lists.offsets[order[position]] + time]
+    backward = starts[lengths[position] - 1 - time] + position
+    return TimeSteps(tokens, order, counts, backward)
 
 
 def mean_weights(lists: TokenLists) -> np.ndarray:
-    """Give each token its share in the mean over its list's token vectors.
+    """Give each token its weight in the mean over its list's token vectors.
 
     Parameters
     ----------
@@ -224,7 +224,7 @@ def mean_weights(lists: TokenLists) -> np.ndarray:
     numpy.ndarray
         float32, shape ``(total,)``: 1 / length of the token's list.
     """
-    return np.repeat(lists.shares, lists.lengths)
+    return np.repeat(lists.mean_weights, lists.lengths)
 
 
 def widest(lists: TokenLists) -> int:
@@ -349,24 +349,24 @@ class TrainingBatches:
             yield plan[position]
 
 
-def length_sorted_runs(
+def length_sorted_chunks(
     lengths: np.ndarray, cells_per_token: int, cells_per_row: int, max_cells: int = 1 << 24
 ) -> Iterator[Rows]:
-    """Cut rows into runs of similar length whose work fits into memory.
+    """Cut rows into chunks of similar length whose work fits into memory.
 
     Parameters
     ----------
     lengths : numpy.ndarray
         int64, shape ``(n,)``: each row's number of tokens.
     cells_per_token, cells_per_row : int
-        Numbers that the network holds for one token and for one row.
+        Elements that the network holds for one token and for one row.
     max_cells : int
-        Numbers that one run may need (4 bytes each).
+        Elements that one chunk may need (4 bytes each).
 
     Yields
     ------
     numpy.ndarray or slice
-        Row numbers; all runs together hold each row once. ``slice(None)`` where one run holds all.
+        Row numbers; each row is in one chunk. ``slice(None)`` where one chunk holds all.
     """
 
     def fitting(longest: int) -> int:
@@ -383,24 +383,24 @@ def length_sorted_runs(
         start += rows
 
 
-def answer_in_runs(
-    runs: Iterable[Rows], shape: tuple[int, ...], answer_run: Callable[[Rows], np.ndarray]
+def compute_in_chunks(
+    chunks: Iterable[Rows], shape: tuple[int, ...], compute: Callable[[Rows], np.ndarray]
 ) -> np.ndarray:
-    """Answer a request run by run.
+    """Compute the output of a request chunk by chunk.
 
     Parameters
     ----------
-    runs : iterable of numpy.ndarray or slice
-        As of `length_sorted_runs`.
+    chunks : iterable of numpy.ndarray or slice
+        As of `length_sorted_chunks`.
     shape : tuple of int
-        Of the whole answer, the number of rows first.
-    answer_run : callable
-        Gives the float32 answers of a run's rows.
+        Of the whole output, the number of rows first.
+    compute : callable
+        Gives the float32 outputs of a chunk's rows.
     """
-    answer = np.empty(shape, np.float32)
-    for rows in runs:
-        part = answer_run(rows)
+    output = np.empty(shape, np.float32)
+    for rows in chunks:
+        part = compute(rows)
         if isinstance(rows, slice):  # all of them
             return part
-        answer[rows] = part
-    return answer
+        output[rows] = part
+    return output

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Embeddings and scores on a CPU by the compiled part alone, in the thread that asks.
 
-A request of one pair takes less time than handing it to MXNet's operators and fetching the answer.
+A request of one pair takes less time than handing it to MXNet's operators and fetching the outputs.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 
 from object2vec.backend.mxnet_types import Context, NDArray
-from object2vec.compiled.kernels import API, check, library, numbers, numbers_of
+from object2vec.compiled.kernels import API, check, constants, library, offsets_and_tokens
 from object2vec.compiled.library import Dense, Scorer
 from object2vec.compiled.lstm import enc_dim_of, run_layer
 from object2vec.data.arrays import TokenLists
-from object2vec.data.batching import answer_in_runs, length_sorted_runs, time_steps
+from object2vec.data.batching import compute_in_chunks, length_sorted_chunks, time_steps
 from object2vec.model.encoders import BiLSTM, HierarchicalCNN
 from object2vec.model.network import Object2VecNetwork
 
 _HANDLE = ctypes.c_void_p
 # Numbers that an LSTM holds at a time: they stay in the cache, and the kernel clears no new memory.
-_LSTM_RUN = 1 << 23
+_LSTM_CHUNK = 1 << 23
 
 
 class CpuInference:
@@ -42,7 +42,7 @@ class CpuInference:
         self._layers = network.scorer.layers(context)
         self._scorer = self._describe()
 
-    def numbers_of_token(self, side: int) -> int:
+    def elements_per_token(self, side: int) -> int:
         """See `OperatorInference`; here encoders see to their memory themselves."""
         return 1
 
@@ -50,12 +50,12 @@ class CpuInference:
         """Embed objects; see `OperatorInference.embed`."""
         return self._encoders[side](lists)
 
-    def score(self, in0: TokenLists, in1: TokenLists, *, is_raw: bool = False) -> np.ndarray:
+    def score(self, in0: TokenLists, in1: TokenLists, *, as_logits: bool = False) -> np.ndarray:
         """Score pairs; see `OperatorInference.score`."""
         vectors = self.embed(0, in0), self.embed(1, in1)
         settings, count = self._settings, len(in0)
         shape = (count,) if settings.is_regression else (count, settings.num_classes)
-        answer = np.empty(shape, np.float32)
+        output = np.empty(shape, np.float32)
         check(
             library.object2vec_score(
                 API,
@@ -63,19 +63,19 @@ class CpuInference:
                 vectors[0].ctypes.data,
                 vectors[1].ctypes.data,
                 count,
-                not (settings.is_regression or is_raw),
-                answer.ctypes.data,
+                not (settings.is_regression or as_logits),
+                output.ctypes.data,
             )
         )
-        return answer
+        return output
 
     def _describe(self) -> Scorer:
         settings = self._settings
-        comparators = [numbers[name.upper()] for name in settings.comparator_list]
-        inner = [numbers[settings.mlp_activation.upper()]] * settings.mlp_layers
+        comparators = [constants[name.upper()] for name in settings.comparator_list]
+        inner = [constants[settings.mlp_activation.upper()]] * settings.mlp_layers
         layers = [
             Dense(weight.handle, bias.handle, *reversed(weight.shape), activation)
-            for (weight, bias), activation in zip(self._layers, [*inner, numbers["LINEAR"]])
+            for (weight, bias), activation in zip(self._layers, [*inner, constants["LINEAR"]])
         ]
         return Scorer(
             settings.enc_dim,
@@ -89,7 +89,7 @@ class CpuInference:
 class MeanOfRows:
     """What pooled_embedding does: the mean of a token table's rows over each list.
 
-    Called with ``n`` `TokenLists` it answers float32 ``(n, width)``, as the other encoders here do.
+    Called with ``n`` `TokenLists` it returns float32 ``(n, width)``, as the other encoders here do.
 
     Parameters
     ----------
@@ -148,12 +148,12 @@ class LSTM:
         self._layers = layers
         self._enc_dim = enc_dim_of(layers[0])
         # a token's vector or what the layer below made of it, and gates, cells and outputs
-        self._numbers = max(table.shape[1], self._enc_dim) + 6 * self._enc_dim
+        self._elements = max(table.shape[1], self._enc_dim) + 6 * self._enc_dim
 
     def __call__(self, lists: TokenLists) -> np.ndarray:
-        runs = length_sorted_runs(lists.lengths, self._numbers, self._enc_dim, _LSTM_RUN)
+        chunks = length_sorted_chunks(lists.lengths, self._elements, self._enc_dim, _LSTM_CHUNK)
         shape = len(lists), self._enc_dim
-        return answer_in_runs(runs, shape, lambda rows: self._encode(lists.take(rows)))
+        return compute_in_chunks(chunks, shape, lambda rows: self._encode(lists.take(rows)))
 
     def _encode(self, lists: TokenLists) -> np.ndarray:
         steps = time_steps(lists)
@@ -175,13 +175,13 @@ def _encoder(network: Object2VecNetwork, side: int, context: Context) -> Any:
 def _encoded(
     function: Any, lists: TokenLists, enc_dim: int, source: Any, *sizes: Any
 ) -> np.ndarray:
-    """What a function of the library answers for lists, ``(n, enc_dim)``."""
-    answer = np.empty((len(lists), enc_dim), np.float32)
-    offsets, tokens = numbers_of(lists)
+    """The output of a function of the library for token lists, ``(n, enc_dim)``."""
+    output = np.empty((len(lists), enc_dim), np.float32)
+    offsets, tokens = offsets_and_tokens(lists)
     check(
         function(
-            *(API, source, answer.ctypes.data, *sizes),
+            *(API, source, output.ctypes.data, *sizes),
             *(len(lists), offsets.ctypes.data, tokens.ctypes.data),
         )
     )
-    return answer
+    return output

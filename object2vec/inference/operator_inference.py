@@ -25,7 +25,7 @@ class OperatorInference:
     def __init__(self, network: Object2VecNetwork, context: Context) -> None:
         self._network, self._context = network, context
 
-    def numbers_of_token(self, side: int) -> int:
+    def elements_per_token(self, side: int) -> int:
         """Numbers that the encoder of in0 (0) or in1 (1) holds for a token at a time."""
         settings = self._network.hyperparameters
         encoder = settings.encoders[side]
@@ -56,14 +56,14 @@ class OperatorInference:
         inputs = self._network.prepare(side, lists, None, self._context)
         return self._network.embed(side, inputs, self._context).asnumpy()
 
-    def score(self, in0: TokenLists, in1: TokenLists, *, is_raw: bool = False) -> np.ndarray:
+    def score(self, in0: TokenLists, in1: TokenLists, *, as_logits: bool = False) -> np.ndarray:
         """Score pairs.
 
         Parameters
         ----------
         in0, in1 : TokenLists
             ``n`` lists each, n at least 1.
-        is_raw : bool
+        as_logits : bool
             Leave out softmax.
 
         Returns
@@ -74,6 +74,6 @@ class OperatorInference:
         network, context = self._network, self._context
         inputs = network.prepare_pairs((in0, in1), (None, None), context)
         output = network.scorer(*network.embed_pairs(inputs, context))
-        if not (is_raw or network.hyperparameters.is_regression):
+        if not (as_logits or network.hyperparameters.is_regression):
             output = mx.nd.softmax(output, axis=1)
         return output.asnumpy()

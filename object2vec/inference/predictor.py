@@ -15,7 +15,7 @@ from object2vec.backend.kvstore import count_gpus
 from object2vec.backend.mxnet_import import mx
 from object2vec.backend.mxnet_types import Context
 from object2vec.data.arrays import PairDataset, Rows, TokenLists
-from object2vec.data.batching import answer_in_runs, length_sorted_runs
+from object2vec.data.batching import compute_in_chunks, length_sorted_chunks
 from object2vec.errors import UnsoundModelError
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.inference.compiled_inference import CpuInference
@@ -162,9 +162,9 @@ class Predictor:
             with self._answering({side: part}):
                 return self._inference.embed(side, part)
 
-        runs = length_sorted_runs(lists.lengths, *self._cells(side))
+        chunks = length_sorted_chunks(lists.lengths, *self._cells(side))
         shape = (len(lists), self.hyperparameters.enc_dim)
-        return _finite(answer_in_runs(runs, shape, embed), f"embeddings of in{side}")
+        return _finite(compute_in_chunks(chunks, shape, embed), f"embeddings of in{side}")
 
     def scores(
         self,
@@ -195,8 +195,8 @@ class Predictor:
         in0, in1 = self._cut(0, in0, limits[0]), self._cut(1, in1, limits[1])
         settings = self.hyperparameters
         shape = (len(in0),) if settings.is_regression else (len(in0), settings.num_classes)
-        values = answer_in_runs(
-            self._pair_runs(in0, in1),
+        values = compute_in_chunks(
+            self._pair_chunks(in0, in1),
             shape,
             lambda rows: self._score(in0.take(rows), in1.take(rows)),
         )
@@ -220,16 +220,16 @@ class Predictor:
             float64, shape ``(2,)``: cross-entropy and right answers, or squared and absolute error.
         """
         sums = np.zeros(2)
-        for rows in self._pair_runs(pairs.in0, pairs.in1):
-            outputs = self._score(pairs.in0.take(rows), pairs.in1.take(rows), is_raw=True)
+        for rows in self._pair_chunks(pairs.in0, pairs.in1):
+            outputs = self._score(pairs.in0.take(rows), pairs.in1.take(rows), as_logits=True)
             with np.errstate(invalid="ignore"):  # a loss without a number is told of as such
                 sums += self._sums(outputs.astype(np.float64), pairs.labels[rows])
             scored(len(outputs))
         return sums
 
-    def _score(self, in0: TokenLists, in1: TokenLists, *, is_raw: bool = False) -> np.ndarray:
+    def _score(self, in0: TokenLists, in1: TokenLists, *, as_logits: bool = False) -> np.ndarray:
         with self._answering({0: in0, 1: in1}):
-            return self._inference.score(in0, in1, is_raw=is_raw)
+            return self._inference.score(in0, in1, as_logits=as_logits)
 
     def _sums(self, outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
         if self.hyperparameters.is_regression:
@@ -253,13 +253,13 @@ class Predictor:
     def _cut(self, side: int, lists: TokenLists, limit: Optional[int]) -> TokenLists:
         return lists.truncate(limit or self.hyperparameters.encoders[side].max_seq_len)
 
-    def _pair_runs(self, in0: TokenLists, in1: TokenLists) -> Any:
+    def _pair_chunks(self, in0: TokenLists, in1: TokenLists) -> Any:
         cells = [sum(values) for values in zip(self._cells(0), self._cells(1))]
-        return length_sorted_runs(np.maximum(in0.lengths, in1.lengths), cells[0], cells[1])
+        return length_sorted_chunks(np.maximum(in0.lengths, in1.lengths), cells[0], cells[1])
 
     def _cells(self, side: int) -> tuple[int, int]:
         settings = self.hyperparameters
-        return self._inference.numbers_of_token(side), 4 * settings.enc_dim + settings.mlp_dim
+        return self._inference.elements_per_token(side), 4 * settings.enc_dim + settings.mlp_dim
 
 
 def _finite(values: np.ndarray, what: str) -> np.ndarray:

@@ -17,8 +17,8 @@ from object2vec.data.batching import (
     mean_weights,
     pack,
     pad,
+    reversed_positions,
     time_steps,
-    turned_places,
     widest,
 )
 from object2vec.hyperparameters.checked import EncoderHyperparameters
@@ -49,8 +49,8 @@ class EncoderInput:
     lengths : NDArray, optional
         float32; for bilstm ``(n,)``, for hcnn the number of real rows, ``(1,)``.
     places : tuple of NDArray
-        For hcnn the windows and places of `batching.PackedLists`; for bilstm the one array of
-        `batching.turned_places`.
+        For hcnn the windows and positions of `batching.PackedLists`; for bilstm the one array of
+        `batching.reversed_positions`.
     steps : TimeSteps, optional
         For bilstm the lists, where a CPU needs the gradient of vectors; ``lookup`` then are their
         tokens, and there are no lengths and places.
@@ -98,12 +98,12 @@ def prepare_input(
         packed = pack(lists, encoder.cnn_filter_width)
         lookup = TokenLists.of_each(packed.tokens)
         lengths = to_device(np.array([packed.count], np.float32), context)
-        places = [to_device(array, context) for array in (packed.windows, packed.places)]
+        places = [to_device(array, context) for array in (packed.windows, packed.positions)]
     elif encoder.network == "bilstm":
         width = -(-(width or widest(lists)) // TIME_STEP) * TIME_STEP
         lookup = TokenLists.of_each(pad(lists, width).T)
         lengths = to_device(lists.lengths.astype(np.float32), context)
-        places = [to_device(turned_places(lists.lengths, width), context)]
+        places = [to_device(reversed_positions(lists.lengths, width), context)]
     for_mxnet = None if looks_up else _for_operators(lookup, encoder.vocab_size, context)
     return EncoderInput(lookup, for_mxnet, lengths, tuple(places))
 

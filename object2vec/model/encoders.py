@@ -7,7 +7,7 @@ from typing import Any
 
 from object2vec.backend.mxnet_import import mx
 from object2vec.compiled.lstm import BidirectionalLayer
-from object2vec.data.batching import PLACES_STEP, TIME_STEP, TimeSteps
+from object2vec.data.batching import POSITIONS_STEP, TIME_STEP, TimeSteps
 from object2vec.hyperparameters.checked import EncoderHyperparameters
 
 _FORGET_GATE = 1  # place of the forget gate in MXNet's order: in, forget, cell, out
@@ -141,7 +141,7 @@ class HierarchicalCNN(Encoder):
         if windows is None:
             return self._encode_padded(F, vectors, lengths, parameters)
         rows = self._convolve(F, vectors, lengths, windows, parameters)
-        return maximum(F, F.take(rows, places), PLACES_STEP)
+        return maximum(F, F.take(rows, places), POSITIONS_STEP)
 
     def layers(self, context: Any) -> list[tuple[Any, Any]]:
         """Weight and bias of each layer on a device."""
@@ -250,7 +250,7 @@ class BiLSTM(Encoder):
     ) -> Any:
         """Encode; see the class.
 
-        With ``turned``, the answer of `batching.turned_places`, ``vectors`` is
+        With ``turned``, the answer of `batching.reversed_positions`, ``vectors`` is
         ``(length, batch, token_dim)`` and the length a multiple of `TIME_STEP`.
         """
         x = F.transpose(vectors, axes=(1, 0, 2)) if turned is None else vectors

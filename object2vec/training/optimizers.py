@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from object2vec.backend.mxnet_import import mx
-from object2vec.compiled.kernels import AdamStep, Moved, UsedRows
+from object2vec.compiled.kernels import AdamState, AdamStep, UsedRows
 from object2vec.hyperparameters.checked import Hyperparameters
 
 
@@ -38,7 +38,7 @@ class _Adam(mx.optimizer.Adam):
 
     Attributes
     ----------
-    tables : sequence of Moved
+    tables : sequence of AdamState
         Token tables that are moved in the same operation, those of one CPU.
     used, vector_gradients : sequence
         What `AdamStep` is to be told of them at the next step.
@@ -47,7 +47,7 @@ class _Adam(mx.optimizer.Adam):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.aggregate_num = sys.maxsize  # all parameters at once
-        self.tables: Sequence[Moved] = ()
+        self.tables: Sequence[AdamState] = ()
         self.used: Sequence[UsedRows] = ()
         self.vector_gradients: Sequence[Sequence[Any]] = ()
         self._steps: dict[Any, AdamStep] = {}
@@ -72,7 +72,7 @@ class _Adam(mx.optimizer.Adam):
         step = self._steps.get(context)
         if step is None or not step.is_of(weight, grad):
             moved = [
-                Moved(array, mean, variance, decay)
+                AdamState(array, mean, variance, decay)
                 for array, (mean, variance), decay in zip(weight, state, self._get_wds(index))
             ]
             step = self._steps[context] = AdamStep(moved, grad, self.tables)

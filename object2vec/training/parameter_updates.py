@@ -10,7 +10,7 @@ import numpy as np
 
 from object2vec.backend.kvstore import choose_kvstore
 from object2vec.backend.mxnet_import import mx
-from object2vec.compiled.kernels import Moved, UsedRows
+from object2vec.compiled.kernels import AdamState, UsedRows
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.model.encoder_inputs import Gradient
 from object2vec.model.network import Object2VecNetwork
@@ -75,10 +75,10 @@ class ParameterUpdates:
             constants = self._optimizer.beta1, self._optimizer.beta2
             self._deferred = [DeferredRows(table.shape[0], *constants) for table in tables]
 
-    def _moved(self, table: Any, context: Any) -> Moved:
+    def _moved(self, table: Any, context: Any) -> AdamState:
         weight = table.data(context)
         mean, variance = self._optimizer.create_state(None, weight)
-        return Moved(weight, mean, variance, self._optimizer.wd * table.wd_mult)
+        return AdamState(weight, mean, variance, self._optimizer.wd * table.wd_mult)
 
     @property
     def needs_rows(self) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sanitized_library import WIDTHS, Engine, P, call, chosen_size, exact, pointer
 
-from object2vec.compiled.library import Arrays, Constants, Parameter, Table
+from object2vec.compiled.library import AdamConstants, Arrays, Parameter, Table
 
 BLOCK, PART = map(chosen_size, ("BLOCK", "PART"))
 SIZES = (0, *WIDTHS, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5)
@@ -37,7 +37,7 @@ class Lookup:
     rows: np.ndarray
     starts: np.ndarray
     vectors: np.ndarray
-    shares: np.ndarray
+    mean_weights: np.ndarray
     gradients: list[np.ndarray]
 
     @classmethod
@@ -53,7 +53,7 @@ class Lookup:
             rows = np.sort(rows)[::-1]
         # most rows are part of one vector, the first of all of them, some even twice
         used = [rng.integers(0, vectors, 1 if k else 2 * vectors) for k in range(len(rows))]
-        starts = np.concatenate([[0], np.cumsum([len(places) for places in used])])
+        starts = np.concatenate([[0], np.cumsum([len(positions) for positions in used])])
         return cls(
             exact(rows, np.int32),
             exact(starts, np.int32),
@@ -64,7 +64,7 @@ class Lookup:
 
     def gradient(self) -> np.ndarray:
         """The gradient of each row."""
-        of_vectors = np.concatenate(self.gradients).astype(float) * self.shares[:, None]
+        of_vectors = np.concatenate(self.gradients).astype(float) * self.mean_weights[:, None]
         parts = zip(self.starts[:-1], self.starts[1:])
         rows = [of_vectors[self.vectors[start:end]].sum(0) for start, end in parts]
         return np.array(rows).reshape(len(self.rows), of_vectors.shape[1])
@@ -76,7 +76,7 @@ class Lookup:
         for k, array in some:
             gradients[k] = engine.array(array)
         sizes = [len(array) for array in self.gradients] + [0]
-        lists = map(pointer, (self.rows, self.starts, self.vectors, self.shares))
+        lists = map(pointer, (self.rows, self.starts, self.vectors, self.mean_weights))
         return Table(
             Arrays(*engine.arrays(arrays)), gradients, tuple(sizes[:2]), arrays[0].shape[1],
             decay, len(self.rows), len(self.vectors), *(place.value for place in lists),
@@ -110,12 +110,12 @@ def step(
     of_tables = (Table * len(looked_up))(
         *(lookup.table(engine, arrays, decay) for arrays, lookup in looked_up)
     )
-    constants = Constants(RATE, BETA1, BETA2, EPSILON, RESCALE)
+    constants = AdamConstants(RATE, BETA1, BETA2, EPSILON, RESCALE)
     call("adam_step", engine.api, None, parameters, len(own), of_tables, len(looked_up), constants)
     assert len(set(engine.written)) == 3 * (len(own) + len(looked_up))
     assert not set(engine.read) & set(engine.written)
     for _, lookup in looked_up:  # freed: what is queued has copies
-        del lookup.rows, lookup.starts, lookup.vectors, lookup.shares
+        del lookup.rows, lookup.starts, lookup.vectors, lookup.mean_weights
     engine.run()
     for (arrays, _), then in zip((*own, *looked_up), expected):
         np.testing.assert_allclose(arrays, then, rtol=1e-4, atol=1e-4)

@@ -13,7 +13,7 @@ from sanitized_library import (
     P,
     call,
     exact,
-    numbers_of,
+    offsets_and_tokens,
     random_lists,
     table_of,
     unwritten,
@@ -58,7 +58,7 @@ def convolve(
     ]
     answer = unwritten(len(lists), sum(filters))
     handles = engine.arrays([table, *(array for layer in layers for array in layer)])
-    offsets, tokens = numbers_of(lists)
+    offsets, tokens = offsets_and_tokens(lists)
     call(
         "convolve", engine.api, (P * len(handles))(*handles), answer, token_dim, len(layers),
         (ctypes.c_int64 * len(filters))(*filters), width, len(lists), offsets, tokens,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from cpu_isas import computing_as
-from sanitized_library import kinds_passed_over, library
+from sanitized_library import isas_passed_over, library
 
 
 def test_every_exported_function_is_called() -> None:
@@ -18,9 +18,7 @@ def test_every_exported_function_is_called() -> None:
     names = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     exported = set(re.findall(r" T object2vec_(\w+)", names))
     checks = "".join(path.read_text() for path in Path(__file__).parent.glob("check_*.py"))
-    assert exported == {"kind_of_cpu", "group_tokens"} | set(
-        re.findall(r'call\(\s*"(\w+)"', checks)
-    )
+    assert exported == {"isa_of_cpu", "group_tokens"} | set(re.findall(r'call\(\s*"(\w+)"', checks))
 
 
 def test_the_linker_chooses_no_function() -> None:
@@ -32,22 +30,22 @@ def test_the_linker_chooses_no_function() -> None:
 
 
 def test_kinds_of_cpu() -> None:
-    best = library.object2vec_kind_of_cpu()
+    best = library.object2vec_isa_of_cpu()
     for passed_over in range(3):
-        kinds_passed_over.value = passed_over
-        assert library.object2vec_kind_of_cpu() == min(best, 2 - passed_over)
-    kinds_passed_over.value = 0
+        isas_passed_over.value = passed_over
+        assert library.object2vec_isa_of_cpu() == min(best, 2 - passed_over)
+    isas_passed_over.value = 0
 
 
 def test_a_kind_that_the_cpu_lacks_is_skipped() -> None:
-    kinds_passed_over.value = 2
+    isas_passed_over.value = 2
     try:
         for lacking in ("AVX-512", "AVX2"):
             no_such_kind = pytest.raises(pytest.skip.Exception, match=f"this CPU has no {lacking}")
             with no_such_kind, computing_as(library, lacking):
                 pass
         with computing_as(library, "any CPU"):
-            assert library.object2vec_kind_of_cpu() == 0
-        assert kinds_passed_over.value == 2
+            assert library.object2vec_isa_of_cpu() == 0
+        assert isas_passed_over.value == 2
     finally:
-        kinds_passed_over.value = 0
+        isas_passed_over.value = 0

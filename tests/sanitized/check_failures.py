@@ -17,9 +17,9 @@ from sanitized_library import (
     CallFailed,
     Engine,
     allocations_left,
+    constants,
     exact,
     group_tokens,
-    numbers,
     random_lists,
     refused,
     table_of,
@@ -61,7 +61,7 @@ def test_no_memory(name: str, engine: Engine, rng: np.random.Generator) -> None:
             ACTIONS[name](engine, rng)
             break
         except CallFailed as error:
-            assert error.code == numbers["NO_MEMORY"]
+            assert error.code == constants["NO_MEMORY"]
         finally:
             allocations_left.value = -1
         engine.check_that_nothing_is_held()

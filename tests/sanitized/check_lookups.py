@@ -11,7 +11,7 @@ from sanitized_library import (
     call,
     exact,
     group_tokens,
-    numbers_of,
+    offsets_and_tokens,
     random_lists,
     table_of,
     unwritten,
@@ -34,7 +34,7 @@ def means(table: np.ndarray, lists: TokenLists) -> np.ndarray:
 
 def look_up(engine: Engine, lists: TokenLists, table: np.ndarray, is_queued: bool) -> None:
     """The means of a table's rows are right."""
-    offsets, tokens = numbers_of(lists)
+    offsets, tokens = offsets_and_tokens(lists)
     answer = unwritten(len(lists), table.shape[1])
     sizes = table.shape[1], len(lists), offsets, tokens
     if is_queued:
@@ -93,13 +93,13 @@ TOKENS = {
 
 def group(tokens: np.ndarray) -> None:
     count = len(tokens)
-    rows, starts, places = (exact(np.full(count + k, -1), np.int32) for k in (0, 1, 0))
-    found = group_tokens(exact(tokens, np.int32), rows, starts, places)
+    rows, starts, positions = (exact(np.full(count + k, -1), np.int32) for k in (0, 1, 0))
+    found = group_tokens(exact(tokens, np.int32), rows, starts, positions)
     expected, first = np.unique(np.sort(tokens), return_index=True)
     assert found == len(expected)
     np.testing.assert_array_equal(rows[:found], expected)
     np.testing.assert_array_equal(starts[: found + 1], [*first, count])
-    np.testing.assert_array_equal(places, np.argsort(tokens, kind="stable"))
+    np.testing.assert_array_equal(positions, np.argsort(tokens, kind="stable"))
 
 
 @pytest.mark.parametrize("tokens", TOKENS.values(), ids=TOKENS)

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from sanitized_library import call, exact, numbers, pointer, random_lists, unwritten
+from sanitized_library import call, constants, exact, pointer, random_lists, unwritten
 
 from object2vec.compiled.library import LstmDirection, LstmLayer
 from object2vec.data.arrays import TokenLists
 from object2vec.data.batching import time_steps
 
-UNITS, PANEL = numbers["UNITS"], numbers["PANEL"]
+UNITS, PANEL = constants["UNITS"], constants["PANEL"]
 # Around UNITS and PANEL; no two of a row alike.
 SIZES = (
     *((1, 1, 1), (1, 2, 1), (2, 1, 15), (3, 15, 16), (15, 16, 17), (16, 17, 31), (17, 33, 32)),
@@ -36,15 +36,19 @@ class OneWay:
     """One direction: its weights, what is kept for the gradients, and the gradients."""
 
     inputs: int
-    half: int
+    hidden_size: int
     rng: np.random.Generator
     weights: list[np.ndarray] = field(init=False)
     gradients: list[np.ndarray] = field(init=False)
     kept: list[np.ndarray] = field(init=False)
 
     def __post_init__(self) -> None:
-        shapes = ((4 * self.half, self.inputs), (4 * self.half, self.half), (4 * self.half,))
-        scales = self.inputs**-0.5, self.half**-0.5, 0.3, 0.3
+        shapes = (
+            (4 * self.hidden_size, self.inputs),
+            (4 * self.hidden_size, self.hidden_size),
+            (4 * self.hidden_size,),
+        )
+        scales = self.inputs**-0.5, self.hidden_size**-0.5, 0.3, 0.3
         self.weights = [
             exact(self.rng.normal(0, scale, shape))
             for scale, shape in zip(scales, (*shapes, shapes[-1]))
@@ -53,7 +57,7 @@ class OneWay:
 
     def direction(self, lists: int, rows: int) -> LstmDirection:
         """As the C functions take it."""
-        panels = -(-self.half // UNITS)
+        panels = -(-self.hidden_size // UNITS)
         self.kept = [
             unwritten(rows, panels * PANEL + UNITS),
             unwritten(rows, panels * UNITS),
@@ -61,13 +65,13 @@ class OneWay:
             exact(np.full((lists, panels * UNITS), -1), np.int32),
         ]
         arrays = (*self.weights, *self.kept, *self.gradients)
-        return LstmDirection(self.half, *(pointer(array).value for array in arrays))
+        return LstmDirection(self.hidden_size, *(pointer(array).value for array in arrays))
 
     def forward(self, x: np.ndarray, counts: np.ndarray) -> np.ndarray:
         """The outputs for rows (rows, inputs) in time steps."""
         i2h, h2h, bias, bias2 = (weight.astype(float) for weight in self.weights)
         self._steps, start, lists = [], 0, int(counts.max(initial=0))
-        h, c = np.zeros((2, lists, self.half))
+        h, c = np.zeros((2, lists, self.hidden_size))
         for count in counts:
             rows = slice(start, start := start + count)
             before = h[:count], c[:count]
@@ -78,14 +82,16 @@ class OneWay:
             c = f * before[1] + i * new
             h = o * np.tanh(c)
             self._steps.append((rows, before, (i, f, new, o), c, h))
-        return np.concatenate([np.zeros((0, self.half)), *(step[-1] for step in self._steps)])
+        return np.concatenate(
+            [np.zeros((0, self.hidden_size)), *(step[-1] for step in self._steps)]
+        )
 
     def backward(self, x: np.ndarray, d_outputs: np.ndarray) -> tuple[np.ndarray, ...]:
         """The gradients of x, i2h, h2h and either bias."""
         i2h, h2h = self.weights[0].astype(float), self.weights[1].astype(float)
         dx, d_i2h, d_h2h = np.zeros(x.shape), np.zeros(i2h.shape), np.zeros(h2h.shape)
         d_bias = np.zeros(len(i2h))
-        dh, dc = np.zeros((2, 0, self.half))
+        dh, dc = np.zeros((2, 0, self.hidden_size))
         for rows, (h_before, c_before), (i, f, new, o), c, _ in reversed(self._steps):
             # lists whose last step this is have nothing from behind
             more = ((0, len(c) - len(dh)), (0, 0))
@@ -112,50 +118,56 @@ class OneWay:
 def run(
     rng: np.random.Generator, lists: TokenLists, size: tuple[int, int, int], maximum: bool
 ) -> None:
-    """Forward and backward with random weights; `size` is the inputs and both halves."""
-    inputs, *halves = size
+    """Forward and backward with random weights; `size` is the inputs and both hidden sizes."""
+    inputs, *hidden_sizes = size
     steps = time_steps(lists)
     count, rows = len(lists), len(steps.tokens)
-    order, counts, turned = (exact(a, np.int64) for a in (steps.order, steps.counts, steps.turned))
-    both = [OneWay(inputs, half, rng) for half in halves]
-    x, answer = (
+    order, counts, reversed_ = (
+        exact(a, np.int64) for a in (steps.order, steps.counts, steps.reversed)
+    )
+    both = [OneWay(inputs, hidden_size, rng) for hidden_size in hidden_sizes]
+    x, output = (
         exact(rng.normal(size=(rows, inputs))),
-        unwritten(count if maximum else rows, sum(halves)),
+        unwritten(count if maximum else rows, sum(hidden_sizes)),
     )
     layer = LstmLayer(
         count, rows, len(counts), inputs, maximum,
-        *(pointer(array).value for array in (order, counts, turned, x)), None,
-        pointer(answer).value, None, tuple(way.direction(count, rows) for way in both),
+        *(pointer(array).value for array in (order, counts, reversed_, x)), None,
+        pointer(output).value, None, tuple(way.direction(count, rows) for way in both),
     )  # fmt: skip
     call("lstm_forward", ctypes.byref(layer))
 
-    places = np.arange(rows), turned
-    given = [x[place].astype(float) for place in places]
-    outputs = [way.forward(own, counts)[place] for way, own, place in zip(both, given, places)]
+    positions = np.arange(rows), reversed_
+    given = [x[position].astype(float) for position in positions]
+    outputs = [
+        way.forward(own, counts)[position] for way, own, position in zip(both, given, positions)
+    ]
     all_rows = np.concatenate(outputs, axis=1)
     list_of_row = np.concatenate([np.arange(n) for n in counts] + [[]]).astype(int)
-    highest = np.zeros((count, sum(halves)), int)
+    argmax = np.zeros((count, sum(hidden_sizes)), int)
     expected = all_rows
     if maximum:
-        expected = np.zeros(answer.shape)
+        expected = np.zeros(output.shape)
         for k in range(int(counts.max(initial=0))):
             own_rows = np.flatnonzero(list_of_row == k)
-            highest[k] = own_rows[all_rows[own_rows].argmax(0)]
+            argmax[k] = own_rows[all_rows[own_rows].argmax(0)]
             expected[order[k]] = all_rows[own_rows].max(0)
-    np.testing.assert_allclose(answer, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(output, expected, rtol=1e-4, atol=1e-5)
 
-    dx, d_answer = unwritten(rows, inputs), exact(rng.normal(size=answer.shape))
-    layer.dx, layer.d_answer = pointer(dx), pointer(d_answer)
+    dx, d_output = unwritten(rows, inputs), exact(rng.normal(size=output.shape))
+    layer.dx, layer.d_output = pointer(dx), pointer(d_output)
     call("lstm_backward", ctypes.byref(layer))
-    d_rows = d_answer.astype(float)
+    d_rows = d_output.astype(float)
     if maximum:
         d_rows = np.zeros(all_rows.shape)
         for k in range(int(counts.max(initial=0))):
-            d_rows[highest[k], np.arange(sum(halves))] = d_answer[order[k]]
+            d_rows[argmax[k], np.arange(sum(hidden_sizes))] = d_output[order[k]]
     d_x = np.zeros((rows, inputs))
-    for way, own, place, part in zip(both, given, places, np.split(d_rows, [halves[0]], axis=1)):
-        own_dx, *gradients = way.backward(own, part[place])
-        d_x += own_dx[place]
+    for way, own, position, part in zip(
+        both, given, positions, np.split(d_rows, [hidden_sizes[0]], axis=1)
+    ):
+        own_dx, *gradients = way.backward(own, part[position])
+        d_x += own_dx[position]
         for found, gradient in zip(way.gradients, gradients):
             scale = max(1, np.abs(gradient).max(initial=0))
             np.testing.assert_allclose(found / scale, gradient / scale, rtol=1e-4, atol=1e-5)

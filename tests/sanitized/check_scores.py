@@ -8,12 +8,12 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from sanitized_library import WIDTHS, Engine, call, exact, numbers, unwritten
+from sanitized_library import WIDTHS, Engine, call, constants, exact, unwritten
 
 from object2vec.compiled.library import Dense, Scorer
 
-HADAMARD, CONCAT, ABS_DIFF = (numbers[name] for name in ("HADAMARD", "CONCAT", "ABS_DIFF"))
-LINEAR, RELU, TANH = (numbers[name] for name in ("LINEAR", "RELU", "TANH"))
+HADAMARD, CONCAT, ABS_DIFF = (constants[name] for name in ("HADAMARD", "CONCAT", "ABS_DIFF"))
+LINEAR, RELU, TANH = (constants[name] for name in ("LINEAR", "RELU", "TANH"))
 COMPARATORS = [order for count in (1, 2, 3) for order in permutations(range(3), count)]
 # around MOST_PAIRS, MOST_ROWS, PACKED_FROM and PAIRS, the last for each of four threads
 COUNTS = (1, 2, 3, 4, 5, 6, 7, 31, 32, 33, 95, 96, 97, 191, 192, 193, 383, 385)

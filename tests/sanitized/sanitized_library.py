@@ -16,18 +16,20 @@ from typing import Any
 
 import numpy as np
 
-import object2vec
+import object2vec.compiled.library
 from object2vec.compiled.library import ARRAY_CALL, FIND_CALL, PUSH_CALL, Api, Library
 from object2vec.data.arrays import TokenLists
 
 P = ctypes.c_void_p
 FAILED = -1  # what a function of MXNet's returns
 
+SOURCES = Path(object2vec.compiled.library.__file__).parent / "src"
+
 if "SANITIZED_LIBRARY" not in os.environ:
     raise RuntimeError("SANITIZED_LIBRARY is not set: run these checks by `make sanitize`")
 _library = Library(os.environ["SANITIZED_LIBRARY"])
-numbers, library = _library.numbers, _library.loaded
-kinds_passed_over = ctypes.c_int.in_dll(library, "object2vec_kinds_passed_over")
+constants, library = _library.constants, _library.loaded
+isas_passed_over = ctypes.c_int.in_dll(library, "object2vec_isas_passed_over")
 refused = ctypes.c_int.in_dll(library, "object2vec_refused")
 allocations_live = ctypes.c_long.in_dll(library, "allocations_live")
 allocations_left = ctypes.c_long.in_dll(library, "allocations_left")
@@ -68,8 +70,8 @@ WIDTHS = (
 
 
 def chosen_size(name: str) -> int:
-    """A number of sizes.h."""
-    header = Path(object2vec.__file__).with_name("sizes.h").read_text(encoding="utf-8")
+    """A constant of sizes.h."""
+    header = (SOURCES / "sizes.h").read_text(encoding="utf-8")
     return int(re.findall(rf"^#define {name} (\d+)\b", header, re.MULTILINE)[0])
 
 
@@ -90,7 +92,7 @@ def unwritten(*shape: int) -> np.ndarray:
 
 
 def pointer(array: np.ndarray) -> ctypes.c_void_p:
-    """Where an array's numbers stand."""
+    """Where an array's elements stand."""
     return P(array.ctypes.data)
 
 
@@ -115,10 +117,10 @@ def call(name: str, *arguments: Any) -> None:
 
 
 def group_tokens(
-    tokens: np.ndarray, rows: np.ndarray, starts: np.ndarray, places: np.ndarray
+    tokens: np.ndarray, rows: np.ndarray, starts: np.ndarray, positions: np.ndarray
 ) -> int:
     """The one exported function that returns a number."""
-    arrays = map(pointer, (rows, starts, places))
+    arrays = map(pointer, (rows, starts, positions))
     return int(library.object2vec_group_tokens(pointer(tokens), len(tokens), *arrays))
 
 
@@ -165,15 +167,15 @@ class Engine:
         )
         self.api = ctypes.byref(self._api)
 
-    def array(self, numbers: np.ndarray) -> int:
+    def array(self, elements: np.ndarray) -> int:
         """A handle."""
         handle = next(self._handles)
-        self._arrays[handle] = numbers
+        self._arrays[handle] = elements
         return handle
 
-    def arrays(self, numbers: Iterable[np.ndarray]) -> list[int]:
+    def arrays(self, arrays: Iterable[np.ndarray]) -> list[int]:
         """Handles."""
-        return [self.array(array) for array in numbers]
+        return [self.array(array) for array in arrays]
 
     def run(self) -> None:
         """Run what was queued; all that it held must be free afterwards."""
@@ -228,7 +230,7 @@ def random_lists(rng: np.random.Generator, lengths: Sequence[int], vocab: int) -
     return TokenLists.from_lengths(tokens, np.array(lengths, np.int64))
 
 
-def numbers_of(lists: TokenLists) -> tuple[np.ndarray, np.ndarray]:
+def offsets_and_tokens(lists: TokenLists) -> tuple[np.ndarray, np.ndarray]:
     """Offsets and tokens, in exact blocks."""
     return exact(lists.offsets, np.int64), exact(lists.tokens, np.int32)
 

@@ -27,7 +27,7 @@ typedef struct {
 
 typedef struct {
     const float *table; /* (tokens, token_dim) */
-    float *answer;      /* (lists, enc_dim) */
+    float *output;      /* (lists, enc_dim) */
     int64_t token_dim, enc_dim, width, layer_count;
     int64_t channels; /* the most of a layer */
     const int64_t *starts;
@@ -37,7 +37,7 @@ typedef struct {
     Convolution layers[];
 } Encoding;
 
-/* Numbers that are not negative are in the order of their bits, and NaN stands above them all. */
+/* Floats that are not negative are in the order of their bits, and NaN stands above them all. */
 typedef uint32_t __attribute__((may_alias)) Bits;
 
 static int64_t before(int64_t width) { return (width - 1) / 2; }
@@ -49,14 +49,14 @@ typedef struct {
     void (*layer)(const Convolution *layer, int64_t width, int64_t stride, int64_t columns,
                   const float *in, const int32_t *is_token, float *out);
     void (*take_maxima)(const Encoding *job, Columns chunk, int64_t filters, const float *rows,
-                        float *answer);
+                        float *output);
 } ConvolutionKernels;
 
-#define FOR_EACH_KIND "convolutions_layer.h"
+#define FOR_EACH_ISA "convolutions_layer.h"
 #include "isa.h"
 
-/* Numbers of a channel's row, as windows and the last vector reach beyond the columns in use: an
-   odd number of cache lines, or the numbers of a column would share one set of the cache. */
+/* Elements of a channel's row, as windows and the last vector reach beyond the columns in use: an
+   odd number of cache lines, or the elements of a column would share one set of the cache. */
 static int64_t stride_of(int64_t columns, int64_t width) {
     return ((columns + width + LINE) / LINE + 1) * LINE | LINE;
 }
@@ -79,18 +79,18 @@ static void look_up(const Encoding *job, Columns chunk, float *restrict rows,
     }
 }
 
-static void run_chunk(const Encoding *job, const ConvolutionKernels *run, Columns chunk,
+static void run_chunk(const Encoding *job, const ConvolutionKernels *simd, Columns chunk,
                       float *memory) {
     const int64_t margin = before(job->width), size = job->channels * chunk.stride;
-    float *in = memory, *out = memory + size, *answer = job->answer;
+    float *in = memory, *out = memory + size, *output = job->output;
     int32_t *is_token = (int32_t *)(memory + 2 * size);
     memset(memory, 0, memory_of(job->channels, chunk.stride) * sizeof(float));
     look_up(job, chunk, in + margin, is_token);
     for (int64_t k = 0; k < job->layer_count; k++) {
         const Convolution *layer = &job->layers[k];
-        run->layer(layer, job->width, chunk.stride, chunk.columns, in, is_token, out + margin);
-        run->take_maxima(job, chunk, layer->filters, out + margin, answer);
-        answer += layer->filters;
+        simd->layer(layer, job->width, chunk.stride, chunk.columns, in, is_token, out + margin);
+        simd->take_maxima(job, chunk, layer->filters, out + margin, output);
+        output += layer->filters;
         float *other = in;
         in = out;
         out = other;
@@ -135,14 +135,14 @@ static int run_job(Encoding *job, int64_t count) {
     const int64_t size = memory_of(job->channels, stride_of(cut(job, count), job->width));
     const int most = omp_get_max_threads();
     const int workers = most < job->chunk_count ? most : (int)job->chunk_count;
-    const ConvolutionKernels *run = OF_THIS_CPU(&kernels);
+    const ConvolutionKernels *simd = OF_THIS_CPU(&kernels);
     int code = 0;
 #pragma omp parallel num_threads(workers) if (workers > 1)
     {
         float *memory = memory_of_thread(size, &code);
 #pragma omp for schedule(dynamic)
         for (int64_t k = 0; k < job->chunk_count; k++)
-            if (code == 0) run_chunk(job, run, job->chunks[k], memory);
+            if (code == 0) run_chunk(job, simd, job->chunks[k], memory);
         free(memory);
     }
     return code;
@@ -150,14 +150,14 @@ static int run_job(Encoding *job, int64_t count) {
 
 /* Encode some lists; MXNet's code, or NO_MEMORY. The arrays are the token table and the weight and
    the bias of each layer, NDArrays. */
-int object2vec_convolve(const Api *api, void **arrays, float *answer, int64_t token_dim,
+int object2vec_convolve(const Api *api, void **arrays, float *output, int64_t token_dim,
                         int64_t layer_count, const int64_t *filters, int64_t width, int64_t count,
                         const int64_t *starts, const int32_t *tokens) {
     Encoding *job =
         calloc(1, sizeof(Encoding) + layer_count * sizeof(Convolution) + count * sizeof(Columns));
     if (job == NULL) return NO_MEMORY;
     job->chunks = (Columns *)(job->layers + layer_count);
-    job->answer = answer;
+    job->output = output;
     job->starts = starts;
     job->tokens = tokens;
     job->token_dim = token_dim;

@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What convolutions.c does with a layer; included for each kind of CPU. */
+/* What convolutions.c does with a layer; included for each instruction set. */
 
 #include "vectors.h"
 
 #define UNROLL _Pragma("GCC unroll 16")
 
-/* The answers of FILTERS filters in some vectors of columns, which do not leave the registers
+/* The outputs of FILTERS filters in some vectors of columns, which do not leave the registers
    meanwhile. Filters behind the last one are the last one again. */
-INLINED void OWN(tile)(const Convolution *layer, int64_t width, int64_t first, int64_t stride,
-                       const float *in, const int32_t *is_token, float *out, const int vectors) {
+INLINED void SIMD(tile)(const Convolution *layer, int64_t width, int64_t first, int64_t stride,
+                        const float *in, const int32_t *is_token, float *out, const int vectors) {
     const int64_t size = layer->channels * width, last = layer->filters - 1;
     const float *weight[FILTERS];
-    OWN(Floats) sum[FILTERS][MOST_VECTORS];
+    SIMD(Floats) sum[FILTERS][MOST_VECTORS];
     UNROLL for (int i = 0; i < FILTERS; i++) {
         const int64_t filter = first + i < last ? first + i : last;
         weight[i] = layer->weight + filter * size;
-        UNROLL for (int j = 0; j < vectors; j++) sum[i][j] = (OWN(Floats)){0} + layer->bias[filter];
+        UNROLL for (int j = 0; j < vectors; j++) sum[i][j] = (SIMD(Floats)){0} + layer->bias[filter];
     }
     for (int64_t at = 0, under = 0; at < size; at++, in++) {
-        OWN(Floats) x[MOST_VECTORS];
+        SIMD(Floats) x[MOST_VECTORS];
         UNROLL for (int j = 0; j < vectors; j++) x[j] = AT(in + j * LANES);
         UNROLL for (int i = 0; i < FILTERS; i++)
             UNROLL for (int j = 0; j < vectors; j++) sum[i][j] += weight[i][at] * x[j];
@@ -30,38 +30,38 @@ INLINED void OWN(tile)(const Convolution *layer, int64_t width, int64_t first, i
     UNROLL for (int i = 0; i < FILTERS; i++) {
         float *to = out + (first + i < last ? first + i : last) * stride;
         UNROLL for (int j = 0; j < vectors; j++)
-            *(OWN(Integers) *)(to + j * LANES) = (OWN(Integers))sum[i][j] & ~(sum[i][j] <= 0.0f) &
-                                        *(const OWN(Integers) *)(is_token + j * LANES);
+            *(SIMD(Integers) *)(to + j * LANES) = (SIMD(Integers))sum[i][j] & ~(sum[i][j] <= 0.0f) &
+                                        *(const SIMD(Integers) *)(is_token + j * LANES);
     }
 }
 
-TARGET static void OWN(layer)(const Convolution *layer, int64_t width, int64_t stride,
+TARGET static void SIMD(layer)(const Convolution *layer, int64_t width, int64_t stride,
                               int64_t columns, const float *in, const int32_t *is_token,
                               float *out) {
     for (int64_t first = 0; first < layer->filters; first += FILTERS) {
         int64_t at = 0;
         for (; at + 2 * LANES < columns; at += 3 * LANES)
-            OWN(tile)(layer, width, first, stride, in + at, is_token + at, out + at, 3);
+            SIMD(tile)(layer, width, first, stride, in + at, is_token + at, out + at, 3);
         if (at + LANES < columns)
-            OWN(tile)(layer, width, first, stride, in + at, is_token + at, out + at, 2);
+            SIMD(tile)(layer, width, first, stride, in + at, is_token + at, out + at, 2);
         else if (at < columns)
-            OWN(tile)(layer, width, first, stride, in + at, is_token + at, out + at, 1);
+            SIMD(tile)(layer, width, first, stride, in + at, is_token + at, out + at, 1);
     }
 }
 
-/* One layer's part of the answer: an empty list has zeros, nothing is below zero, NaN stays. */
-TARGET static void OWN(take_maxima)(const Encoding *job, Columns chunk, int64_t filters,
-                                    const float *rows, float *answer) {
+/* One layer's part of the output: an empty list has zeros, nothing is below zero, NaN stays. */
+TARGET static void SIMD(take_maxima)(const Encoding *job, Columns chunk, int64_t filters,
+                                    const float *rows, float *output) {
     for (int64_t k = chunk.first; k < chunk.end; k++) {
         const int64_t length = job->starts[k + 1] - job->starts[k];
         for (int64_t filter = 0; filter < filters; filter++) {
             const Bits *row = (const Bits *)(rows + filter * chunk.stride);
             Bits maximum = 0;
             for (int64_t i = 0; i < length; i++) maximum = row[i] > maximum ? row[i] : maximum;
-            *(Bits *)(answer + k * job->enc_dim + filter) = maximum;
+            *(Bits *)(output + k * job->enc_dim + filter) = maximum;
         }
         rows += length + behind(job->width);
     }
 }
 
-static const ConvolutionKernels OWN(kernels) = {OWN(layer), OWN(take_maxima)};
+static const ConvolutionKernels SIMD(kernels) = {SIMD(layer), SIMD(take_maxima)};

@@ -11,7 +11,7 @@
 #define PANEL 64    /* columns of weights side by side; see panels.h */
 #define UNITS 16    /* of an LSTM in a panel, with four gates each */
 
-/* The kinds of CPU of isa.h. */
+/* The instruction sets of isa.h. */
 enum { ANY_CPU, AVX2, AVX512 };
 enum { HADAMARD, CONCAT, ABS_DIFF };
 enum { LINEAR, RELU, TANH };
@@ -50,16 +50,16 @@ typedef struct {
     int64_t sizes[MOST_GRADIENTS];   /* vectors in each */
     int64_t width;
     float decay;
-    int64_t count, places;
-    const int32_t *rows;    /* count: those that move */
-    const int32_t *starts;  /* count + 1: where the places of each row start */
-    const int32_t *vectors; /* places: the vectors that the row is part of */
-    const float *shares;    /* one for each vector: the row's part in it */
+    int64_t count, positions;
+    const int32_t *rows;       /* count: those that move */
+    const int32_t *starts;     /* count + 1: where the positions of each row start */
+    const int32_t *vectors;    /* positions: the vectors that the row is part of */
+    const float *mean_weights; /* one for each vector: the row's part in it */
 } Table;
 
 typedef struct {
     float rate, beta1, beta2, epsilon, rescale;
-} Constants;
+} AdamConstants;
 
 /* A layer of the scorer. */
 typedef struct {
@@ -74,62 +74,62 @@ typedef struct {
 
 /* One direction of a layer; a unit has four gates. */
 typedef struct {
-    int64_t half;           /* units */
-    const float *i2h, *h2h; /* (4 * half, inputs), (4 * half, half) */
+    int64_t hidden_size;    /* units */
+    const float *i2h, *h2h; /* (4 * hidden_size, inputs), (4 * hidden_size, hidden_size) */
     const float *i2h_bias, *h2h_bias;
     /* kept for the gradients */
     float *gates, *cells, *outputs; /* (rows, stride), (rows, units), (rows, units) */
-    int32_t *highest;               /* (lists, units): the row of each list's maximum */
+    int32_t *argmax;                /* (lists, units): the row of each list's maximum */
     float *d_i2h, *d_h2h, *d_bias;
 } LstmDirection;
 
 typedef struct {
     int64_t lists, rows, steps, inputs;
-    int64_t is_maximum;    /* whether the answer is the maximum over each list, not all rows */
-    const int64_t *order;  /* lists: the lists from the longest on */
-    const int64_t *counts; /* steps */
-    const int64_t *turned; /* rows: where the backward direction's stand in the forward one */
-    const float *x;        /* (rows, inputs) */
+    int64_t is_maximum;      /* whether the output is the maximum over each list, not all rows */
+    const int64_t *order;    /* lists: the lists from the longest on */
+    const int64_t *counts;   /* steps */
+    const int64_t *reversed; /* rows: where the backward direction's stand in the forward one */
+    const float *x;          /* (rows, inputs) */
     float *dx;
-    float *answer; /* (lists or rows, both halves) */
-    const float *d_answer;
+    float *output; /* (lists or rows, both halves) */
+    const float *d_output;
     LstmDirection directions[2];
 } LstmLayer;
 
-/* What a structure or a field takes, or a number; the last entry has no name. */
+/* What a structure or a field takes, or the value of a constant; the last entry has no name. */
 typedef struct {
     const char *name;
     int64_t value; /* of a field, where it begins */
-    int64_t size;  /* in bytes; of a number 0 */
+    int64_t size;  /* in bytes; of a constant 0 */
 } InterfaceEntry;
 
 extern const InterfaceEntry object2vec_interface[];
 
-/* Tests pass over the best kinds, so that the others are tried as well. */
-extern int object2vec_kinds_passed_over;
+/* Tests pass over the best instruction sets, so that the others are tried as well. */
+extern int object2vec_isas_passed_over;
 
 /* Operations that did nothing, because oneDNN kept an array of theirs in a layout of its own. */
 extern int object2vec_refused;
 
 /* Those that return int return 0, NO_MEMORY or MXNet's code. */
-int object2vec_kind_of_cpu(void);
+int object2vec_isa_of_cpu(void);
 int object2vec_adam_step(const Api *api, const void *context, const Parameter *parameters,
                          int64_t count, const Table *tables, int64_t table_count,
-                         Constants constants);
+                         AdamConstants constants);
 int64_t object2vec_group_tokens(const int32_t *tokens, int64_t count, int32_t *rows,
-                                int32_t *starts, int32_t *places);
+                                int32_t *starts, int32_t *positions);
 int object2vec_catch_up(const Api *api, const void *context, Arrays arrays, int64_t width,
                         int64_t count, const int32_t *rows, const float *factors, float epsilon);
-int object2vec_mean_of_rows(const Api *api, void *table, float *answer, int64_t width,
+int object2vec_mean_of_rows(const Api *api, void *table, float *output, int64_t width,
                             int64_t count, const int64_t *starts, const int32_t *tokens);
-int object2vec_queue_mean_of_rows(const Api *api, const void *context, void *table, void *answer,
+int object2vec_queue_mean_of_rows(const Api *api, const void *context, void *table, void *output,
                                   int64_t width, int64_t count, const int64_t *starts,
                                   const int32_t *tokens);
-int object2vec_convolve(const Api *api, void **arrays, float *answer, int64_t token_dim,
+int object2vec_convolve(const Api *api, void **arrays, float *output, int64_t token_dim,
                         int64_t layer_count, const int64_t *filters, int64_t width, int64_t count,
                         const int64_t *starts, const int32_t *tokens);
 int object2vec_score(const Api *api, const Scorer *scorer, const float *vector0,
-                     const float *vector1, int64_t count, int is_softmax, float *answer);
+                     const float *vector1, int64_t count, int is_softmax, float *output);
 int object2vec_lstm_forward(const LstmLayer *layer);
 int object2vec_lstm_backward(const LstmLayer *layer);
 

@@ -11,24 +11,24 @@
 
 #include "kernels.h"
 
-int object2vec_kinds_passed_over = 0, object2vec_refused = 0;
+int object2vec_isas_passed_over = 0, object2vec_refused = 0;
 
-int object2vec_kind_of_cpu(void) {
-    int kind = ANY_CPU;
-#ifdef HAS_KINDS
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) kind = AVX2;
-    if (kind == AVX2 && __builtin_cpu_supports("avx512f")) kind = AVX512;
+int object2vec_isa_of_cpu(void) {
+    int isa = ANY_CPU;
+#ifdef HAS_ISAS
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) isa = AVX2;
+    if (isa == AVX2 && __builtin_cpu_supports("avx512f")) isa = AVX512;
 #endif
-    const int most = AVX512 - object2vec_kinds_passed_over;
-    return kind < most ? kind : most;
+    const int most = AVX512 - object2vec_isas_passed_over;
+    return isa < most ? isa : most;
 }
 
 typedef struct {
     float *weight, *mean, *variance;
-} Numbers; /* theirs */
+} AdamElements; /* theirs */
 
 typedef struct {
-    Numbers numbers;
+    AdamElements elements;
     const float *gradient;
     int64_t size;
     float decay;
@@ -36,7 +36,7 @@ typedef struct {
 
 typedef struct {
     Table table; /* with copies of its lists */
-    Numbers numbers;
+    AdamElements elements;
     const float *gradients[MOST_GRADIENTS];
 } TableUpdate;
 
@@ -44,7 +44,7 @@ typedef struct {
 
 typedef struct {
     Held held; /* of each parameter its arrays and its gradient, of each table likewise */
-    Constants constants;
+    AdamConstants constants;
     int64_t count, tables;
     Update *updates;
     TableUpdate *table_updates;
@@ -60,47 +60,47 @@ typedef struct {
 
 typedef struct {
     const float *table;
-    float *answer;
+    float *output;
     int64_t width, count;
     const int64_t *starts; /* count + 1 */
     const int32_t *tokens;
 } Lookup;
 
 typedef struct {
-    Held held; /* table, answer */
+    Held held; /* table, output */
     Lookup lookup;
 } QueuedLookup;
 
 typedef struct {
-    void (*move)(Numbers numbers, int64_t start, const float *gradient, int64_t count, Constants c,
-                 float decay);
-    void (*catch_up_row)(Numbers numbers, int64_t start, int64_t count, float epsilon, float total,
-                         float shrinking, float first, float second);
+    void (*move)(AdamElements elements, int64_t start, const float *gradient, int64_t count,
+                 AdamConstants c, float decay);
+    void (*catch_up_row)(AdamElements elements, int64_t start, int64_t count, float epsilon,
+                         float total, float shrinking, float first, float second);
     void (*add_vectors)(float *sum, const TableUpdate *u, int64_t first, int64_t count,
                         int32_t start, int32_t end);
     void (*mean_of_rows)(const float *table, int64_t width, const int32_t *tokens, int64_t count,
                          int64_t left, float *mean);
 } RowKernels;
 
-#define ASK_FOR(numbers, count, to_write)             \
-    for (int64_t at = 0; at < (count); at += 16) {    \
-        __builtin_prefetch((numbers) + at, to_write); \
+#define ASK_FOR(elements, count, to_write)             \
+    for (int64_t at = 0; at < (count); at += 16) {     \
+        __builtin_prefetch((elements) + at, to_write); \
     }
 
-#define FOR_EACH_KIND "rows.h"
+#define FOR_EACH_ISA "rows.h"
 #include "isa.h"
 
-static void move_parameter(const RowKernels *run, const Update *u, Constants c) {
+static void move_parameter(const RowKernels *simd, const Update *u, AdamConstants c) {
     const int64_t blocks = (u->size + BLOCK - 1) / BLOCK;
 #pragma omp parallel for schedule(static) if (blocks > 1)
     for (int64_t block = 0; block < blocks; block++) {
         const int64_t start = block * BLOCK;
         const int64_t count = u->size - start < BLOCK ? u->size - start : BLOCK;
-        run->move(u->numbers, start, u->gradient + start, count, c, u->decay);
+        simd->move(u->elements, start, u->gradient + start, count, c, u->decay);
     }
 }
 
-static void move_table(const RowKernels *run, const TableUpdate *u, Constants c) {
+static void move_table(const RowKernels *simd, const TableUpdate *u, AdamConstants c) {
     const Table *t = &u->table;
     /* some rows are part of many vectors, most of one */
 #pragma omp parallel for schedule(dynamic, 64) if (t->count * t->width > BLOCK)
@@ -109,37 +109,37 @@ static void move_table(const RowKernels *run, const TableUpdate *u, Constants c)
         const int64_t row = t->rows[k] * t->width;
         if (k + 1 < t->count) {
             const int64_t next = t->rows[k + 1] * t->width;
-            ASK_FOR(u->numbers.weight + next, t->width, 1);
-            ASK_FOR(u->numbers.mean + next, t->width, 1);
-            ASK_FOR(u->numbers.variance + next, t->width, 1);
+            ASK_FOR(u->elements.weight + next, t->width, 1);
+            ASK_FOR(u->elements.mean + next, t->width, 1);
+            ASK_FOR(u->elements.variance + next, t->width, 1);
         }
         for (int64_t first = 0; first < t->width; first += PART) {
             const int64_t count = t->width - first < PART ? t->width - first : PART;
-            run->add_vectors(gradient, u, first, count, t->starts[k], t->starts[k + 1]);
-            run->move(u->numbers, row + first, gradient, count, c, t->decay);
+            simd->add_vectors(gradient, u, first, count, t->starts[k], t->starts[k + 1]);
+            simd->move(u->elements, row + first, gradient, count, c, t->decay);
         }
     }
 }
 
 /* Weight, mean and variance, the first of which is array `first`; 0 if one is refused. */
-static int find(const Held *held, int64_t first, Numbers *numbers) {
-    numbers->weight = data_of(held, first);
-    numbers->mean = data_of(held, first + 1);
-    numbers->variance = data_of(held, first + 2);
-    return numbers->weight != NULL && numbers->mean != NULL && numbers->variance != NULL;
+static int find(const Held *held, int64_t first, AdamElements *elements) {
+    elements->weight = data_of(held, first);
+    elements->mean = data_of(held, first + 1);
+    elements->variance = data_of(held, first + 2);
+    return elements->weight != NULL && elements->mean != NULL && elements->variance != NULL;
 }
 
-/* Find the numbers of all arrays; 0 if one is refused. */
+/* Find the elements of all arrays; 0 if one is refused. */
 static int find_all(Step *step) {
     int64_t next = 0;
     for (int64_t k = 0; k < step->count; k++, next += 4) {
         Update *u = &step->updates[k];
         u->gradient = data_of(&step->held, next + 3);
-        if (u->gradient == NULL || !find(&step->held, next, &u->numbers)) return 0;
+        if (u->gradient == NULL || !find(&step->held, next, &u->elements)) return 0;
     }
     for (int64_t k = 0; k < step->tables; k++) {
         TableUpdate *u = &step->table_updates[k];
-        if (!find(&step->held, next, &u->numbers)) return 0;
+        if (!find(&step->held, next, &u->elements)) return 0;
         next += 3;
         for (int g = 0; g < MOST_GRADIENTS; g++) {
             if (u->table.sizes[g] == 0) continue;
@@ -153,38 +153,38 @@ static void run_step(void *context, void *argument) {
     (void)context;
     Step *step = argument;
     if (!find_all(step)) return;
-    const RowKernels *run = OF_THIS_CPU(&kernels);
+    const RowKernels *simd = OF_THIS_CPU(&kernels);
     for (int64_t k = 0; k < step->count; k++)
-        move_parameter(run, &step->updates[k], step->constants);
+        move_parameter(simd, &step->updates[k], step->constants);
     for (int64_t k = 0; k < step->tables; k++)
-        move_table(run, &step->table_updates[k], step->constants);
+        move_table(simd, &step->table_updates[k], step->constants);
 }
 
 static void run_catch_up(void *context, void *argument) {
     (void)context;
     CatchUp *late = argument;
-    Numbers numbers;
-    if (!find(&late->held, 0, &numbers)) return;
-    const RowKernels *run = OF_THIS_CPU(&kernels);
+    AdamElements elements;
+    if (!find(&late->held, 0, &elements)) return;
+    const RowKernels *simd = OF_THIS_CPU(&kernels);
     const int64_t n = late->count, width = late->width;
     const float *total = late->factors, *shrinking = total + n, *first = total + 2 * n,
                 *second = total + 3 * n;
 #pragma omp parallel for schedule(static) if (n * width > BLOCK)
     for (int64_t k = 0; k < n; k++) {
-        run->catch_up_row(numbers, late->rows[k] * width, width, late->epsilon, total[k],
-                          shrinking[k], first[k], second[k]);
+        simd->catch_up_row(elements, late->rows[k] * width, width, late->epsilon, total[k],
+                           shrinking[k], first[k], second[k]);
     }
 }
 
 static void look_up(const Lookup *lookup) {
-    const RowKernels *run = OF_THIS_CPU(&kernels);
+    const RowKernels *simd = OF_THIS_CPU(&kernels);
     const int64_t *starts = lookup->starts, total = starts[lookup->count], width = lookup->width;
     /* a thread that was asleep comes later, and then takes less */
 #pragma omp parallel for schedule(guided, 16) if (total * width > BLOCK)
     for (int64_t k = 0; k < lookup->count; k++) {
         const int64_t start = starts[k], count = starts[k + 1] - start;
-        run->mean_of_rows(lookup->table, width, lookup->tokens + start, count, total - start,
-                          lookup->answer + k * width);
+        simd->mean_of_rows(lookup->table, width, lookup->tokens + start, count, total - start,
+                           lookup->output + k * width);
     }
 }
 
@@ -192,8 +192,8 @@ static void run_lookup(void *context, void *argument) {
     (void)context;
     QueuedLookup *queued = argument;
     queued->lookup.table = data_of(&queued->held, 0);
-    queued->lookup.answer = data_of(&queued->held, 1);
-    if (queued->lookup.table != NULL && queued->lookup.answer != NULL) look_up(&queued->lookup);
+    queued->lookup.output = data_of(&queued->held, 1);
+    if (queued->lookup.table != NULL && queued->lookup.output != NULL) look_up(&queued->lookup);
 }
 
 /* Memory for what is queued: `size` bytes, the arrays that it holds, and `more` bytes for copies,
@@ -233,15 +233,15 @@ static int hold_three(Held *held, const Arrays *arrays) {
 static int64_t bytes_of_lists(const Table *t) {
     int64_t vectors = 0;
     for (int k = 0; k < MOST_GRADIENTS; k++) vectors += t->sizes[k];
-    return 4 * (2 * t->count + 1 + t->places + vectors) + 4 * 8;
+    return 4 * (2 * t->count + 1 + t->positions + vectors) + 4 * 8;
 }
 
 static int prepare_table(Held *held, const Table *t, TableUpdate *u, char **end) {
     u->table = *t;
     u->table.rows = copy(end, t->rows, 4 * t->count);
     u->table.starts = copy(end, t->starts, 4 * (t->count + 1));
-    u->table.vectors = copy(end, t->vectors, 4 * t->places);
-    u->table.shares = copy(end, t->shares, 4 * (t->sizes[0] + t->sizes[1]));
+    u->table.vectors = copy(end, t->vectors, 4 * t->positions);
+    u->table.mean_weights = copy(end, t->mean_weights, 4 * (t->sizes[0] + t->sizes[1]));
     int code = hold_three(held, &t->arrays);
     for (int k = 0; k < MOST_GRADIENTS && code == 0; k++)
         if (t->sizes[k] > 0) code = hold(held, t->gradients[k]);
@@ -259,7 +259,7 @@ static int prepare_parameter(Held *held, const Parameter *p, Update *u) {
    code, or NO_MEMORY. */
 int object2vec_adam_step(const Api *api, const void *context, const Parameter *parameters,
                          int64_t count, const Table *tables, int64_t table_count,
-                         Constants constants) {
+                         AdamConstants constants) {
     const int64_t most = 4 * count + (3 + MOST_GRADIENTS) * table_count;
     int64_t bytes = count * sizeof(Update) + table_count * sizeof(TableUpdate);
     for (int64_t k = 0; k < table_count; k++) bytes += bytes_of_lists(&tables[k]);
@@ -300,9 +300,10 @@ int object2vec_adam_step(const Api *api, const void *context, const Parameter *p
 #define DIGIT_BITS 11
 #define DIGITS (1 << DIGIT_BITS)
 
-/* Order the places of tokens by token, equal ones as they come; radix sort, the lowest digit first.
-   `order` and `other` have room for `count` numbers; returns the one that holds the answer. */
-static int32_t *sort_places(const int32_t *tokens, int64_t count, int32_t *order, int32_t *other) {
+/* Order the positions of tokens by token, equal ones as they come; radix sort, the lowest digit first.
+   `order` and `other` have room for `count` elements; returns the one that holds the output. */
+static int32_t *sort_positions(const int32_t *tokens, int64_t count, int32_t *order,
+                               int32_t *other) {
     int32_t largest = 0;
     for (int64_t k = 0; k < count; k++) {
         order[k] = (int32_t)k;
@@ -321,14 +322,14 @@ static int32_t *sort_places(const int32_t *tokens, int64_t count, int32_t *order
     return order;
 }
 
-/* Find the different tokens, in ascending order, and where each of them stands: `rows` and `places`
-   have room for `count` numbers, `starts` for one more. Returns how many there are, -1 without
+/* Find the different tokens, in ascending order, and where each of them stands: `rows` and `positions`
+   have room for `count` elements, `starts` for one more. Returns how many there are, -1 without
    memory. */
 int64_t object2vec_group_tokens(const int32_t *tokens, int64_t count, int32_t *rows,
-                                int32_t *starts, int32_t *places) {
+                                int32_t *starts, int32_t *positions) {
     int32_t *other = malloc(4 * count + 1), groups = 0;
     if (other == NULL) return -1;
-    const int32_t *order = sort_places(tokens, count, places, other);
+    const int32_t *order = sort_positions(tokens, count, positions, other);
     for (int64_t k = 0; k < count; k++) {
         const int32_t token = tokens[order[k]];
         if (k > 0 && token == rows[groups - 1]) continue;
@@ -336,7 +337,7 @@ int64_t object2vec_group_tokens(const int32_t *tokens, int64_t count, int32_t *r
         starts[groups++] = (int32_t)k;
     }
     starts[groups] = (int32_t)count;
-    if (order != places) memcpy(places, order, 4 * count);
+    if (order != positions) memcpy(positions, order, 4 * count);
     free(other);
     return groups;
 }
@@ -357,16 +358,16 @@ int object2vec_catch_up(const Api *api, const void *context, Arrays arrays, int6
 }
 
 /* Means of rows of a table, an NDArray, over lists of tokens. */
-int object2vec_mean_of_rows(const Api *api, void *table, float *answer, int64_t width,
+int object2vec_mean_of_rows(const Api *api, void *table, float *output, int64_t width,
                             int64_t count, const int64_t *starts, const int32_t *tokens) {
-    Lookup lookup = {NULL, answer, width, count, starts, tokens};
+    Lookup lookup = {NULL, output, width, count, starts, tokens};
     const int code = wait_for(api, table, &lookup.table);
     if (code == 0) look_up(&lookup);
     return code;
 }
 
-/* Queue the same, with an answer that is an NDArray too; both arrays of numbers are copied. */
-int object2vec_queue_mean_of_rows(const Api *api, const void *context, void *table, void *answer,
+/* Queue the same, with an output that is an NDArray too; both arrays of elements are copied. */
+int object2vec_queue_mean_of_rows(const Api *api, const void *context, void *table, void *output,
                                   int64_t width, int64_t count, const int64_t *starts,
                                   const int32_t *tokens) {
     const int64_t token_bytes = 4 * starts[count];
@@ -379,9 +380,9 @@ int object2vec_queue_mean_of_rows(const Api *api, const void *context, void *tab
     lookup->tokens = copy(&end, tokens, token_bytes);
     lookup->width = width;
     lookup->count = count;
-    void *read[] = {table}, *written[] = {answer};
+    void *read[] = {table}, *written[] = {output};
     int code = hold(&queued->held, table);
-    if (code == 0) code = hold(&queued->held, answer);
+    if (code == 0) code = hold(&queued->held, output);
     return push(code, run_lookup, queued, context, read, 1, written, 1, "object2vec_mean_of_rows");
 }
 

@@ -13,19 +13,19 @@
 
 #define LINE 16 /* floats in a cache line; no vector is longer */
 
-#define JOINED(name, kind) name##_##kind
-#define NAMED(name, kind) JOINED(name, kind)
-#define OWN(name) NAMED(name, KIND)
+#define JOINED(name, isa) name##_##isa
+#define NAMED(name, isa) JOINED(name, isa)
+#define SIMD(name) NAMED(name, ISA)
 
 #if defined(__x86_64__) && defined(__GNUC__)
-#define HAS_KINDS
+#define HAS_ISAS
 #define FOR_AVX2 __attribute__((target("avx2,fma")))
 #define FOR_AVX2_WITHOUT_FMA __attribute__((target("avx2")))
 #define FOR_AVX512 __attribute__((target("avx512f")))
-#define OF_THIS_CPU(name)                               \
-    (object2vec_kind_of_cpu() == AVX512 ? name##_avx512 \
-     : object2vec_kind_of_cpu() == AVX2 ? name##_avx2   \
-                                        : name##_any)
+#define OF_THIS_CPU(name)                              \
+    (object2vec_isa_of_cpu() == AVX512 ? name##_avx512 \
+     : object2vec_isa_of_cpu() == AVX2 ? name##_avx2   \
+                                       : name##_any)
 #else
 #define OF_THIS_CPU(name) name##_any
 #endif
@@ -37,9 +37,9 @@ static inline const void *copy(char **end, const void *array, int64_t bytes) {
     return place;
 }
 
-/* Numbers for one thread. All threads of a region call it, and all see whether one got none. */
-static inline float *memory_of_thread(size_t numbers, int *code) {
-    float *memory = malloc(numbers * sizeof(float));
+/* Elements for one thread. All threads of a region call it, and all see whether one got none. */
+static inline float *memory_of_thread(size_t elements, int *code) {
+    float *memory = malloc(elements * sizeof(float));
     if (memory == NULL) {
 #pragma omp atomic write
         *code = NO_MEMORY;
@@ -58,10 +58,10 @@ static inline float *memory_of_thread(size_t numbers, int *code) {
    Whoever queues an operation takes none: an array's memory may not be there yet, and asking for it
    would allocate it a second time, beside the engine's thread. He calls `hold` instead. */
 
-/* Where an array's numbers stand, once they are there. */
-static inline int wait_for(const Api *api, void *array, const float **numbers) {
+/* Where an array's elements stand, once they are there. */
+static inline int wait_for(const Api *api, void *array, const float **elements) {
     const int code = api->wait(array);
-    return code != 0 ? code : api->get_data(array, (void **)numbers);
+    return code != 0 ? code : api->get_data(array, (void **)elements);
 }
 
 /* Arrays of an operation that is queued; they outlive their Python objects. */
@@ -81,7 +81,7 @@ static inline void release(Held *held) {
     for (int64_t k = 0; k < held->count; k++) held->api->free(held->arrays[k]);
 }
 
-/* The numbers of an array that is held, in the operation; NULL, and counted, if they are in a layout
+/* The elements of an array that is held, in the operation; NULL, and counted, if they are in a layout
    of oneDNN's. Other functions of MXNet's would wait there for an operation behind this one. */
 static inline float *data_of(const Held *held, int64_t number) {
     void **tensor;
@@ -90,9 +90,9 @@ static inline float *data_of(const Held *held, int64_t number) {
         object2vec_refused++;
         return NULL;
     }
-    float *numbers = *tensor; /* the first field of DLPack's tensor */
+    float *elements = *tensor; /* the first field of DLPack's tensor */
     held->api->free_dlpack(tensor);
-    return numbers;
+    return elements;
 }
 
 #endif

@@ -20,7 +20,7 @@ typedef struct {
     float *input_weights;          /* i2h in panels, for the gradient of x */
     float *d_weights;              /* gradients of i2h, then of h2h, in panels of their columns */
     float *dh, *dc, *d_gates;
-} LstmSpace;
+} LstmWorkspace;
 
 typedef struct {
     void (*multiply)(const float *a, int64_t row_step, int64_t depth_step, const float *b,
@@ -30,17 +30,17 @@ typedef struct {
                  float *outputs);
     void (*cell_gradient)(const float *gates, const float *before, const float *cells,
                           const float *dh, float *dc, float *d_gates);
-    void (*take_higher)(float *maximum, int32_t *highest, const float *outputs, int64_t units,
+    void (*take_higher)(float *maxima, int32_t *argmax, const float *outputs, int64_t units,
                         int32_t row);
 } LstmKernels;
 
-#define FOR_EACH_KIND "lstm_vectors.h"
+#define FOR_EACH_ISA "lstm_vectors.h"
 #include "isa.h"
 
 /* Where column `q` of the panels stands in MXNet's order of gates; -1: nowhere. */
-static int64_t place(int64_t half, int64_t q) {
+static int64_t place(int64_t hidden_size, int64_t q) {
     const int64_t unit = q / PANEL * UNITS + q % UNITS, gate = q % PANEL / UNITS;
-    return unit < half ? gate * half + unit : -1;
+    return unit < hidden_size ? gate * hidden_size + unit : -1;
 }
 
 /* A row of a panel, zeros where there is nothing. */
@@ -51,28 +51,29 @@ static void copy_row(float *to, const float *row, int64_t columns) {
 }
 
 /* The weights of the gates of panel `p`, (depth, PANEL). */
-static void pack_gates(const float *weights, int64_t half, int64_t depth, int64_t p, float *panel) {
+static void pack_gates(const float *weights, int64_t hidden_size, int64_t depth, int64_t p,
+                       float *panel) {
     int64_t rows[PANEL];
-    for (int64_t q = 0; q < PANEL; q++) rows[q] = place(half, p * PANEL + q);
+    for (int64_t q = 0; q < PANEL; q++) rows[q] = place(hidden_size, p * PANEL + q);
     pack_panel(weights, depth, rows, panel);
 }
 
 /* Columns `first` on of the weights of all gates, (4 * units, PANEL). */
-static void pack_columns(const float *weights, int64_t half, int64_t gates, int64_t depth,
+static void pack_columns(const float *weights, int64_t hidden_size, int64_t gates, int64_t depth,
                          int64_t first, float *panel) {
     const int64_t columns = depth - first < PANEL ? depth - first : PANEL;
     for (int64_t q = 0; q < gates; q++) {
-        const int64_t row = place(half, q);
+        const int64_t row = place(hidden_size, q);
         copy_row(panel + q * PANEL, row < 0 ? NULL : weights + row * depth + first, columns);
     }
 }
 
-static int open_space(const LstmLayer *layer, int has_gradients, LstmSpace *spaces) {
-    memset(spaces, 0, 2 * sizeof(LstmSpace));
+static int open_workspaces(const LstmLayer *layer, int has_gradients, LstmWorkspace *workspaces) {
+    memset(workspaces, 0, 2 * sizeof(LstmWorkspace));
     for (int d = 0; d < 2; d++) {
-        LstmSpace *s = &spaces[d];
-        const int64_t half = layer->directions[d].half;
-        s->panels = (half + UNITS - 1) / UNITS;
+        LstmWorkspace *s = &workspaces[d];
+        const int64_t hidden_size = layer->directions[d].hidden_size;
+        s->panels = (hidden_size + UNITS - 1) / UNITS;
         s->units = s->panels * UNITS;
         s->stride = s->panels * PANEL + UNITS;
         const int64_t gates = s->panels * PANEL, panel = gates * PANEL;
@@ -92,116 +93,120 @@ static int open_space(const LstmLayer *layer, int has_gradients, LstmSpace *spac
     return 0;
 }
 
-static void close_space(LstmSpace *spaces) {
-    for (int d = 0; d < 2; d++) free(spaces[d].weights);
+static void close_workspaces(LstmWorkspace *workspaces) {
+    for (int d = 0; d < 2; d++) free(workspaces[d].weights);
 }
 
 /* The inputs' part of the gates of panel `p` of all rows. */
-static void project(const LstmKernels *run, const LstmLayer *layer, int d, const LstmSpace *s,
-                    int64_t p, float *panel, float *turned) {
-    const LstmDirection *own = &layer->directions[d];
+static void project(const LstmKernels *simd, const LstmLayer *layer, int d, const LstmWorkspace *s,
+                    int64_t p, float *panel, float *reversed) {
+    const LstmDirection *direction = &layer->directions[d];
     const int64_t inputs = layer->inputs;
-    pack_gates(own->i2h, own->half, inputs, p, panel);
+    pack_gates(direction->i2h, direction->hidden_size, inputs, p, panel);
     for (int64_t row = 0; row < layer->rows; row += LSTM_ROWS) {
         const int64_t count = layer->rows - row < LSTM_ROWS ? layer->rows - row : LSTM_ROWS;
         const float *x = layer->x + row * inputs;
         if (d == 1) {
             for (int64_t r = 0; r < count; r++)
-                memcpy(turned + r * inputs, layer->x + layer->turned[row + r] * inputs,
+                memcpy(reversed + r * inputs, layer->x + layer->reversed[row + r] * inputs,
                        inputs * sizeof(float));
-            x = turned;
+            x = reversed;
         }
-        float *gates = own->gates + row * s->stride + p * PANEL;
+        float *gates = direction->gates + row * s->stride + p * PANEL;
         for (int64_t r = 0; r < count; r++)
             memcpy(gates + r * s->stride, s->bias + p * PANEL, PANEL * sizeof(float));
-        run->multiply(x, inputs, 1, panel, count, inputs, gates, s->stride, PANEL, 1);
+        simd->multiply(x, inputs, 1, panel, count, inputs, gates, s->stride, PANEL, 1);
     }
 }
 
-static void step_panel(const LstmKernels *run, const LstmDirection *own, const LstmSpace *s,
-                       int64_t p, int64_t start, int64_t before, int64_t count, float *products) {
+static void step_panel(const LstmKernels *simd, const LstmDirection *direction,
+                       const LstmWorkspace *s, int64_t p, int64_t start, int64_t before,
+                       int64_t count, float *products) {
     for (int64_t row = 0; row < count; row += LSTM_ROWS) {
         const int64_t chunk = count - row < LSTM_ROWS ? count - row : LSTM_ROWS;
         if (before >= 0)
-            run->multiply(own->outputs + (before + row) * s->units, s->units, 1,
-                          s->weights + p * own->half * PANEL, chunk, own->half, products, PANEL,
-                          PANEL, 0);
+            simd->multiply(direction->outputs + (before + row) * s->units, s->units, 1,
+                           s->weights + p * direction->hidden_size * PANEL, chunk,
+                           direction->hidden_size, products, PANEL, PANEL, 0);
         for (int64_t r = 0; r < chunk; r++) {
             const int64_t at = start + row + r, unit = p * UNITS;
-            run->cell(before < 0 ? NULL : products + r * PANEL,
-                      own->gates + at * s->stride + p * PANEL,
-                      before < 0 ? NULL : own->cells + (before + row + r) * s->units + unit,
-                      own->cells + at * s->units + unit, own->outputs + at * s->units + unit);
+            simd->cell(before < 0 ? NULL : products + r * PANEL,
+                       direction->gates + at * s->stride + p * PANEL,
+                       before < 0 ? NULL : direction->cells + (before + row + r) * s->units + unit,
+                       direction->cells + at * s->units + unit,
+                       direction->outputs + at * s->units + unit);
         }
     }
 }
 
 /* The maxima of one direction of the list at place `r` of the order. */
-static void maximum(const LstmKernels *run, const LstmLayer *layer, int d, const LstmSpace *s,
-                    int64_t r, float *highest) {
-    const LstmDirection *own = &layer->directions[d];
-    const int64_t start = d == 0 ? 0 : layer->directions[0].half;
-    const int64_t width = layer->directions[0].half + layer->directions[1].half;
-    float *answer = layer->answer + layer->order[r] * width + start;
-    int32_t *rows = own->highest + r * s->units;
-    memset(highest, 0, s->units * sizeof(float));
+static void find_maxima(const LstmKernels *simd, const LstmLayer *layer, int d,
+                        const LstmWorkspace *s, int64_t r, float *maxima) {
+    const LstmDirection *direction = &layer->directions[d];
+    const int64_t start = d == 0 ? 0 : layer->directions[0].hidden_size;
+    const int64_t width = layer->directions[0].hidden_size + layer->directions[1].hidden_size;
+    float *output = layer->output + layer->order[r] * width + start;
+    int32_t *rows = direction->argmax + r * s->units;
+    memset(maxima, 0, s->units * sizeof(float));
     for (int64_t t = 0, row = r; t < layer->steps && r < layer->counts[t]; t++) {
-        const float *outputs = own->outputs + row * s->units;
+        const float *outputs = direction->outputs + row * s->units;
         if (t == 0) {
-            memcpy(highest, outputs, s->units * sizeof(float));
+            memcpy(maxima, outputs, s->units * sizeof(float));
             for (int64_t k = 0; k < s->units; k++) rows[k] = (int32_t)row;
         } else {
-            run->take_higher(highest, rows, outputs, s->units, (int32_t)row);
+            simd->take_higher(maxima, rows, outputs, s->units, (int32_t)row);
         }
         row += layer->counts[t];
     }
-    memcpy(answer, highest, own->half * sizeof(float));
+    memcpy(output, maxima, direction->hidden_size * sizeof(float));
 }
 
-static void join(const LstmLayer *layer, const LstmSpace *spaces, int64_t row) {
+static void join(const LstmLayer *layer, const LstmWorkspace *workspaces, int64_t row) {
     const LstmDirection *there = &layer->directions[0], *back = &layer->directions[1];
-    float *answer = layer->answer + row * (there->half + back->half);
-    memcpy(answer, there->outputs + row * spaces[0].units, there->half * sizeof(float));
-    memcpy(answer + there->half, back->outputs + layer->turned[row] * spaces[1].units,
-           back->half * sizeof(float));
+    float *output = layer->output + row * (there->hidden_size + back->hidden_size);
+    memcpy(output, there->outputs + row * workspaces[0].units, there->hidden_size * sizeof(float));
+    memcpy(output + there->hidden_size, back->outputs + layer->reversed[row] * workspaces[1].units,
+           back->hidden_size * sizeof(float));
 }
 
 /* Both directions, and of them the maxima over each list or all rows side by side. */
 int object2vec_lstm_forward(const LstmLayer *layer) {
-    const LstmKernels *run = OF_THIS_CPU(&kernels);
-    LstmSpace spaces[2];
-    int code = open_space(layer, 0, spaces);
+    const LstmKernels *simd = OF_THIS_CPU(&kernels);
+    LstmWorkspace workspaces[2];
+    int code = open_workspaces(layer, 0, workspaces);
 #pragma omp parallel if (code == 0)
     {
         const int64_t inputs = layer->inputs;
-        const int64_t units = spaces[0].units > spaces[1].units ? spaces[0].units : spaces[1].units;
+        const int64_t units =
+            workspaces[0].units > workspaces[1].units ? workspaces[0].units : workspaces[1].units;
         const size_t size = inputs * PANEL + LSTM_ROWS * inputs + LSTM_ROWS * PANEL + units;
         float *panel = memory_of_thread(size, &code);
         if (code == 0) {
-            float *turned = panel + inputs * PANEL, *products = turned + LSTM_ROWS * inputs;
-            float *highest = products + LSTM_ROWS * PANEL;
+            float *reversed = panel + inputs * PANEL, *products = reversed + LSTM_ROWS * inputs;
+            float *maxima = products + LSTM_ROWS * PANEL;
             for (int d = 0; d < 2; d++) {
-                const LstmDirection *own = &layer->directions[d];
-                const LstmSpace *s = &spaces[d];
+                const LstmDirection *direction = &layer->directions[d];
+                const LstmWorkspace *s = &workspaces[d];
 #pragma omp for schedule(static) nowait
                 for (int64_t p = 0; p < s->panels; p++) {
-                    pack_gates(own->h2h, own->half, own->half, p,
-                               s->weights + p * own->half * PANEL);
+                    pack_gates(direction->h2h, direction->hidden_size, direction->hidden_size, p,
+                               s->weights + p * direction->hidden_size * PANEL);
                     for (int64_t q = p * PANEL; q < (p + 1) * PANEL; q++) {
-                        const int64_t from = place(own->half, q);
-                        s->bias[q] = from < 0 ? 0.0f : own->i2h_bias[from] + own->h2h_bias[from];
+                        const int64_t from = place(direction->hidden_size, q);
+                        s->bias[q] =
+                            from < 0 ? 0.0f : direction->i2h_bias[from] + direction->h2h_bias[from];
                     }
-                    project(run, layer, d, s, p, panel, turned);
+                    project(simd, layer, d, s, p, panel, reversed);
                 }
             }
             int64_t start = 0, before = -1;
             for (int64_t t = 0; t < layer->steps; t++) {
                 /* a thread has the same panels again, but needs all outputs of the step before */
                 for (int d = 0; d < 2; d++) {
-                    const LstmSpace *s = &spaces[d];
+                    const LstmWorkspace *s = &workspaces[d];
 #pragma omp for schedule(static) nowait
                     for (int64_t p = 0; p < s->panels; p++)
-                        step_panel(run, &layer->directions[d], s, p, start, before,
+                        step_panel(simd, &layer->directions[d], s, p, start, before,
                                    layer->counts[t], products);
                 }
 #pragma omp barrier
@@ -211,38 +216,41 @@ int object2vec_lstm_forward(const LstmLayer *layer) {
             if (layer->is_maximum) {
 #pragma omp for schedule(static)
                 for (int64_t r = 0; r < layer->lists; r++)
-                    for (int d = 0; d < 2; d++) maximum(run, layer, d, &spaces[d], r, highest);
+                    for (int d = 0; d < 2; d++)
+                        find_maxima(simd, layer, d, &workspaces[d], r, maxima);
             } else {
 #pragma omp for schedule(static)
-                for (int64_t row = 0; row < layer->rows; row++) join(layer, spaces, row);
+                for (int64_t row = 0; row < layer->rows; row++) join(layer, workspaces, row);
             }
         }
         free(panel);
     }
-    close_space(spaces);
+    close_workspaces(workspaces);
     return code;
 }
 
-/* What the answer's gradient says of UNITS units at list `r` of a row. */
-static void given_gradient(const LstmLayer *layer, int d, const LstmSpace *s, int64_t unit,
+/* What the output's gradient says of UNITS units at list `r` of a row. */
+static void given_gradient(const LstmLayer *layer, int d, const LstmWorkspace *s, int64_t unit,
                            int64_t r, int64_t row, float *given) {
-    const LstmDirection *own = &layer->directions[d];
-    const int64_t start = d == 0 ? 0 : layer->directions[0].half, left = own->half - unit;
-    const int64_t width = layer->directions[0].half + layer->directions[1].half;
-    const int64_t from = layer->is_maximum ? layer->order[r] : d == 0 ? row : layer->turned[row];
-    const float *all = layer->d_answer + from * width + start + unit;
+    const LstmDirection *direction = &layer->directions[d];
+    const int64_t start = d == 0 ? 0 : layer->directions[0].hidden_size,
+                  left = direction->hidden_size - unit;
+    const int64_t width = layer->directions[0].hidden_size + layer->directions[1].hidden_size;
+    const int64_t from = layer->is_maximum ? layer->order[r] : d == 0 ? row : layer->reversed[row];
+    const float *all = layer->d_output + from * width + start + unit;
     float values[UNITS] = {0};
     memcpy(values, all, (left < UNITS ? left : UNITS) * sizeof(float));
-    const int32_t *rows = own->highest + r * s->units + unit;
+    const int32_t *rows = direction->argmax + r * s->units + unit;
     if (layer->is_maximum)
         for (int k = 0; k < UNITS; k++) given[k] = rows[k] == (int32_t)row ? values[k] : 0.0f;
     else
         memcpy(given, values, sizeof(values));
 }
 
-static void step_gradient(const LstmKernels *run, const LstmLayer *layer, int d, const LstmSpace *s,
-                          int64_t p, int64_t t, int64_t start, int64_t before) {
-    const LstmDirection *own = &layer->directions[d];
+static void step_gradient(const LstmKernels *simd, const LstmLayer *layer, int d,
+                          const LstmWorkspace *s, int64_t p, int64_t t, int64_t start,
+                          int64_t before) {
+    const LstmDirection *direction = &layer->directions[d];
     /* lists whose last step this is have nothing from behind */
     const int64_t behind = t + 1 < layer->steps ? layer->counts[t + 1] : 0;
     for (int64_t r = 0; r < layer->counts[t]; r++) {
@@ -255,60 +263,60 @@ static void step_gradient(const LstmKernels *run, const LstmLayer *layer, int d,
             for (int k = 0; k < UNITS; k++) sum[k] += dh[k];
         else
             memset(dc, 0, UNITS * sizeof(float));
-        run->cell_gradient(own->gates + at * s->stride + p * PANEL,
-                           before < 0 ? NULL : own->cells + (before + r) * s->units + unit,
-                           own->cells + at * s->units + unit, sum, dc,
-                           s->d_gates + at * s->stride + p * PANEL);
+        simd->cell_gradient(direction->gates + at * s->stride + p * PANEL,
+                            before < 0 ? NULL : direction->cells + (before + r) * s->units + unit,
+                            direction->cells + at * s->units + unit, sum, dc,
+                            s->d_gates + at * s->stride + p * PANEL);
     }
 }
 
 /* Add `count` rows from `row` on to a panel of the gradient of weights; `inputs` is its columns'. */
-static void add_gradient(const LstmKernels *run, const LstmSpace *s, const float *inputs,
+static void add_gradient(const LstmKernels *simd, const LstmWorkspace *s, const float *inputs,
                          int64_t input_step, const int64_t *of_row, int64_t row, int64_t count,
                          int64_t columns, float *sums, float *panel) {
     for (int64_t k = 0; k < count; k++)
         copy_row(panel + k * PANEL,
                  inputs + (of_row != NULL ? of_row[row + k] : row + k) * input_step, columns);
     for (int64_t p = 0; p < s->panels; p++)
-        run->multiply(s->d_gates + row * s->stride + p * PANEL, 1, s->stride, panel, PANEL, count,
-                      sums + p * PANEL * PANEL, PANEL, PANEL, 1);
+        simd->multiply(s->d_gates + row * s->stride + p * PANEL, 1, s->stride, panel, PANEL, count,
+                       sums + p * PANEL * PANEL, PANEL, PANEL, 1);
 }
 
-static void unpack_columns(const float *panel, int64_t half, int64_t gates, int64_t depth,
+static void unpack_columns(const float *panel, int64_t hidden_size, int64_t gates, int64_t depth,
                            int64_t first, float *weights) {
     const int64_t columns = depth - first < PANEL ? depth - first : PANEL;
     for (int64_t q = 0; q < gates; q++) {
-        const int64_t row = place(half, q);
+        const int64_t row = place(hidden_size, q);
         if (row >= 0)
             memcpy(weights + row * depth + first, panel + q * PANEL, columns * sizeof(float));
     }
 }
 
 /* Item `k` of what `count` rows from `row` on add to the gradients of one direction. */
-static void add_rows(const LstmKernels *run, const LstmLayer *layer, int d, const LstmSpace *s,
+static void add_rows(const LstmKernels *simd, const LstmLayer *layer, int d, const LstmWorkspace *s,
                      float *dx, const int64_t *before_row, int64_t row, int64_t count, int64_t k,
                      float *panel) {
-    const LstmDirection *own = &layer->directions[d];
+    const LstmDirection *direction = &layer->directions[d];
     const int64_t inputs = layer->inputs, gates = s->panels * PANEL, of_inputs = panels_of(inputs);
     const int64_t parts_before = k < of_inputs ? 0 : k < 2 * of_inputs ? of_inputs : 2 * of_inputs;
     const int64_t first = (k - parts_before) * PANEL;
     const int64_t left = (k < 2 * of_inputs ? inputs : s->units) - first;
     const int64_t columns = left < PANEL ? left : PANEL;
     if (k < of_inputs) {
-        run->multiply(s->d_gates + row * s->stride, s->stride, 1,
-                      s->input_weights + k * gates * PANEL, count, gates, dx + row * inputs + first,
-                      inputs, columns, 0);
+        simd->multiply(s->d_gates + row * s->stride, s->stride, 1,
+                       s->input_weights + k * gates * PANEL, count, gates,
+                       dx + row * inputs + first, inputs, columns, 0);
         return;
     }
     float *sums = s->d_weights + (k - of_inputs) * gates * PANEL;
     if (k < 2 * of_inputs) {
-        add_gradient(run, s, layer->x + first, inputs, d == 0 ? NULL : layer->turned, row, count,
+        add_gradient(simd, s, layer->x + first, inputs, d == 0 ? NULL : layer->reversed, row, count,
                      columns, sums, panel);
     } else {
         /* the first rows have nothing before them */
         const int64_t skipped = layer->counts[0] > row ? layer->counts[0] - row : 0;
         if (skipped < count)
-            add_gradient(run, s, own->outputs + first, s->units, before_row, row + skipped,
+            add_gradient(simd, s, direction->outputs + first, s->units, before_row, row + skipped,
                          count - skipped, columns, sums, panel);
     }
 }
@@ -327,25 +335,25 @@ static int64_t find_rows_before(const LstmLayer *layer, int64_t *before_row) {
 
 /* What follows is called by all threads of a region, which share the work. */
 
-static void pack_weights(const LstmLayer *layer, const LstmSpace *spaces) {
+static void pack_weights(const LstmLayer *layer, const LstmWorkspace *workspaces) {
     for (int d = 0; d < 2; d++) {
-        const LstmDirection *own = &layer->directions[d];
-        const LstmSpace *s = &spaces[d];
+        const LstmDirection *direction = &layer->directions[d];
+        const LstmWorkspace *s = &workspaces[d];
         const int64_t gates = s->panels * PANEL;
 #pragma omp for schedule(static) nowait
-        for (int64_t p = 0; p < panels_of(own->half); p++)
-            pack_columns(own->h2h, own->half, gates, own->half, p * PANEL,
-                         s->weights + p * gates * PANEL);
+        for (int64_t p = 0; p < panels_of(direction->hidden_size); p++)
+            pack_columns(direction->h2h, direction->hidden_size, gates, direction->hidden_size,
+                         p * PANEL, s->weights + p * gates * PANEL);
 #pragma omp for schedule(static) nowait
         for (int64_t p = 0; p < panels_of(layer->inputs); p++)
-            pack_columns(own->i2h, own->half, gates, layer->inputs, p * PANEL,
+            pack_columns(direction->i2h, direction->hidden_size, gates, layer->inputs, p * PANEL,
                          s->input_weights + p * gates * PANEL);
     }
 #pragma omp barrier
 }
 
 /* The gradients of the outputs of the step before step `t`, of one direction. */
-static void outputs_before(const LstmKernels *run, const LstmLayer *layer, const LstmSpace *s,
+static void outputs_before(const LstmKernels *simd, const LstmLayer *layer, const LstmWorkspace *s,
                            int64_t t, int64_t start) {
     const int64_t gates = s->panels * PANEL, columns = panels_of(s->units);
     const int64_t chunks = (layer->counts[t] + LSTM_ROWS - 1) / LSTM_ROWS;
@@ -353,46 +361,47 @@ static void outputs_before(const LstmKernels *run, const LstmLayer *layer, const
     for (int64_t k = 0; k < columns * chunks; k++) {
         const int64_t p = k / chunks, row = k % chunks * LSTM_ROWS;
         const int64_t count = layer->counts[t] - row, left = s->units - p * PANEL;
-        run->multiply(s->d_gates + (start + row) * s->stride, s->stride, 1,
-                      s->weights + p * gates * PANEL, count < LSTM_ROWS ? count : LSTM_ROWS, gates,
-                      s->dh + row * s->units + p * PANEL, s->units, left < PANEL ? left : PANEL, 0);
+        simd->multiply(s->d_gates + (start + row) * s->stride, s->stride, 1,
+                       s->weights + p * gates * PANEL, count < LSTM_ROWS ? count : LSTM_ROWS, gates,
+                       s->dh + row * s->units + p * PANEL, s->units, left < PANEL ? left : PANEL,
+                       0);
     }
 }
 
 /* The gradients of all gates, from the last step to the first. */
-static void gate_gradients(const LstmKernels *run, const LstmLayer *layer, const LstmSpace *spaces,
-                           int64_t last) {
+static void gate_gradients(const LstmKernels *simd, const LstmLayer *layer,
+                           const LstmWorkspace *workspaces, int64_t last) {
     int64_t start = last;
     for (int64_t t = layer->steps - 1; t >= 0; t--) {
         const int64_t before = t > 0 ? start - layer->counts[t - 1] : -1;
         for (int d = 0; d < 2; d++) {
 #pragma omp for schedule(static) nowait
-            for (int64_t p = 0; p < spaces[d].panels; p++)
-                step_gradient(run, layer, d, &spaces[d], p, t, start, before);
+            for (int64_t p = 0; p < workspaces[d].panels; p++)
+                step_gradient(simd, layer, d, &workspaces[d], p, t, start, before);
         }
 #pragma omp barrier
-        for (int d = 0; d < 2 && t > 0; d++) outputs_before(run, layer, &spaces[d], t, start);
+        for (int d = 0; d < 2 && t > 0; d++) outputs_before(simd, layer, &workspaces[d], t, start);
 #pragma omp barrier
         start = before;
     }
 }
 
-static void bias_gradient(const LstmLayer *layer, const LstmDirection *own, const LstmSpace *s,
-                          int64_t p) {
+static void bias_gradient(const LstmLayer *layer, const LstmDirection *direction,
+                          const LstmWorkspace *s, int64_t p) {
     float sums[PANEL] = {0};
     for (int64_t row = 0; row < layer->rows; row++)
         for (int k = 0; k < PANEL; k++) sums[k] += s->d_gates[row * s->stride + p * PANEL + k];
     for (int k = 0; k < PANEL; k++) {
-        const int64_t to = place(own->half, p * PANEL + k);
-        if (to >= 0) own->d_bias[to] = sums[k];
+        const int64_t to = place(direction->hidden_size, p * PANEL + k);
+        if (to >= 0) direction->d_bias[to] = sums[k];
     }
 }
 
 /* The gradients of the weights of one direction, and its part of that of x. */
-static void weight_gradients(const LstmKernels *run, const LstmLayer *layer, int d,
-                             const LstmSpace *s, float *dx, const int64_t *before_row,
+static void weight_gradients(const LstmKernels *simd, const LstmLayer *layer, int d,
+                             const LstmWorkspace *s, float *dx, const int64_t *before_row,
                              float *panel) {
-    const LstmDirection *own = &layer->directions[d];
+    const LstmDirection *direction = &layer->directions[d];
     const int64_t inputs = layer->inputs, rows = layer->rows, gates = s->panels * PANEL;
     const int64_t of_inputs = panels_of(inputs), of_units = panels_of(s->units);
 #pragma omp for schedule(static) nowait
@@ -404,54 +413,56 @@ static void weight_gradients(const LstmKernels *run, const LstmLayer *layer, int
         const int64_t count = rows - row < DEPTH ? rows - row : DEPTH;
 #pragma omp for schedule(dynamic)
         for (int64_t k = 0; k < 2 * of_inputs + of_units; k++)
-            add_rows(run, layer, d, s, dx, before_row, row, count, k, panel);
+            add_rows(simd, layer, d, s, dx, before_row, row, count, k, panel);
     }
 #pragma omp for schedule(static) nowait
     for (int64_t k = 0; k < of_inputs + of_units; k++) {
         const float *sums = s->d_weights + k * gates * PANEL;
         if (k < of_inputs)
-            unpack_columns(sums, own->half, gates, inputs, k * PANEL, own->d_i2h);
+            unpack_columns(sums, direction->hidden_size, gates, inputs, k * PANEL,
+                           direction->d_i2h);
         else
-            unpack_columns(sums, own->half, gates, own->half, (k - of_inputs) * PANEL, own->d_h2h);
+            unpack_columns(sums, direction->hidden_size, gates, direction->hidden_size,
+                           (k - of_inputs) * PANEL, direction->d_h2h);
     }
 #pragma omp for schedule(static) nowait
-    for (int64_t p = 0; p < s->panels; p++) bias_gradient(layer, own, s, p);
+    for (int64_t p = 0; p < s->panels; p++) bias_gradient(layer, direction, s, p);
 }
 
-static void add_turned(const LstmLayer *layer, const float *dx_turned) {
+static void add_reversed(const LstmLayer *layer, const float *dx_reversed) {
     const int64_t inputs = layer->inputs;
 #pragma omp for schedule(static)
     for (int64_t row = 0; row < layer->rows; row++) {
-        const float *from = dx_turned + layer->turned[row] * inputs;
+        const float *from = dx_reversed + layer->reversed[row] * inputs;
         for (int64_t k = 0; k < inputs; k++) layer->dx[row * inputs + k] += from[k];
     }
 }
 
 /* The gradients of x and of all weights, after object2vec_lstm_forward. */
 int object2vec_lstm_backward(const LstmLayer *layer) {
-    const LstmKernels *run = OF_THIS_CPU(&kernels);
-    LstmSpace spaces[2];
-    int code = open_space(layer, 1, spaces);
+    const LstmKernels *simd = OF_THIS_CPU(&kernels);
+    LstmWorkspace workspaces[2];
+    int code = open_workspaces(layer, 1, workspaces);
     int64_t *before_row = malloc((layer->rows + 1) * sizeof(int64_t));
-    float *dx_turned = malloc((layer->rows * layer->inputs + 1) * sizeof(float));
-    if (before_row == NULL || dx_turned == NULL) code = NO_MEMORY;
+    float *dx_reversed = malloc((layer->rows * layer->inputs + 1) * sizeof(float));
+    if (before_row == NULL || dx_reversed == NULL) code = NO_MEMORY;
     const int64_t last = code == 0 ? find_rows_before(layer, before_row) : 0;
 #pragma omp parallel if (code == 0)
     {
         float *panel = memory_of_thread(DEPTH * PANEL, &code);
         if (code == 0) {
-            pack_weights(layer, spaces);
-            gate_gradients(run, layer, spaces, last);
+            pack_weights(layer, workspaces);
+            gate_gradients(simd, layer, workspaces, last);
             for (int d = 0; d < 2; d++)
-                weight_gradients(run, layer, d, &spaces[d], d == 0 ? layer->dx : dx_turned,
+                weight_gradients(simd, layer, d, &workspaces[d], d == 0 ? layer->dx : dx_reversed,
                                  before_row, panel);
 #pragma omp barrier
-            add_turned(layer, dx_turned);
+            add_reversed(layer, dx_reversed);
         }
         free(panel);
     }
     free(before_row);
-    free(dx_turned);
-    close_space(spaces);
+    free(dx_reversed);
+    close_workspaces(workspaces);
     return code;
 }

@@ -1,39 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What lstm.c does with vectors; included for each kind of CPU. */
+/* What lstm.c does with vectors; included for each instruction set. */
 
 #include "vectors.h"
 #include "panels.h"
 
 /* One row of one panel: `gates` are the inputs' part and become the gates; `before` may be NULL. */
-TARGET static void OWN(cell)(const float *products, float *gates, const float *before, float *cells,
-                             float *outputs) {
+TARGET static void SIMD(cell)(const float *products, float *gates, const float *before,
+                              float *cells, float *outputs) {
     for (int k = 0; k < UNITS; k += LANES) {
-        OWN(Floats) g[4];
+        SIMD(Floats) g[4];
         for (int gate = 0; gate < 4; gate++) {
             g[gate] = AT(gates + gate * UNITS + k);
             if (products != NULL) g[gate] += AT(products + gate * UNITS + k);
         }
-        const OWN(Floats) in = OWN(sigmoid)(g[0]), forget = OWN(sigmoid)(g[1]),
-                          candidate = OWN(hyperbolic)(g[2]), out = OWN(sigmoid)(g[3]);
-        OWN(Floats) c = in * candidate;
+        const SIMD(Floats) in = SIMD(sigmoid)(g[0]), forget = SIMD(sigmoid)(g[1]),
+                           candidate = SIMD(tanh)(g[2]), out = SIMD(sigmoid)(g[3]);
+        SIMD(Floats) c = in * candidate;
         if (before != NULL) c += forget * AT(before + k);
         AT(gates + k) = in;
         AT(gates + UNITS + k) = forget;
         AT(gates + 2 * UNITS + k) = candidate;
         AT(gates + 3 * UNITS + k) = out;
         AT(cells + k) = c;
-        AT(outputs + k) = out * OWN(hyperbolic)(c);
+        AT(outputs + k) = out * SIMD(tanh)(c);
     }
 }
 
-TARGET static void OWN(cell_gradient)(const float *gates, const float *before, const float *cells,
-                                      const float *dh, float *dc, float *d_gates) {
+TARGET static void SIMD(cell_gradient)(const float *gates, const float *before, const float *cells,
+                                       const float *dh, float *dc, float *d_gates) {
     for (int k = 0; k < UNITS; k += LANES) {
-        const OWN(Floats) in = AT(gates + k), forget = AT(gates + UNITS + k),
-                          candidate = AT(gates + 2 * UNITS + k), out = AT(gates + 3 * UNITS + k);
-        const OWN(Floats) squashed = OWN(hyperbolic)(AT(cells + k)), d = AT(dh + k);
-        const OWN(Floats) c = AT(dc + k) + d * out * (1.0f - squashed * squashed);
-        const OWN(Floats) last = before != NULL ? AT(before + k) : OWN(splat)(0.0f);
+        const SIMD(Floats) in = AT(gates + k), forget = AT(gates + UNITS + k),
+                           candidate = AT(gates + 2 * UNITS + k), out = AT(gates + 3 * UNITS + k);
+        const SIMD(Floats) squashed = SIMD(tanh)(AT(cells + k)), d = AT(dh + k);
+        const SIMD(Floats) c = AT(dc + k) + d * out * (1.0f - squashed * squashed);
+        const SIMD(Floats) last = before != NULL ? AT(before + k) : SIMD(splat)(0.0f);
         AT(d_gates + k) = c * candidate * in * (1.0f - in);
         AT(d_gates + UNITS + k) = c * last * forget * (1.0f - forget);
         AT(d_gates + 2 * UNITS + k) = c * in * (1.0f - candidate * candidate);
@@ -42,14 +42,14 @@ TARGET static void OWN(cell_gradient)(const float *gates, const float *before, c
     }
 }
 
-TARGET static void OWN(take_higher)(float *restrict maximum, int32_t *restrict highest,
-                                    const float *outputs, int64_t units, int32_t row) {
+TARGET static void SIMD(take_higher)(float *restrict maxima, int32_t *restrict argmax,
+                                     const float *outputs, int64_t units, int32_t row) {
     for (int64_t k = 0; k < units; k++) {
-        const int is_higher = outputs[k] > maximum[k];
-        maximum[k] = is_higher ? outputs[k] : maximum[k];
-        highest[k] = is_higher ? row : highest[k];
+        const int is_higher = outputs[k] > maxima[k];
+        maxima[k] = is_higher ? outputs[k] : maxima[k];
+        argmax[k] = is_higher ? row : argmax[k];
     }
 }
 
-static const LstmKernels OWN(kernels) = {OWN(multiply), OWN(cell), OWN(cell_gradient),
-                                         OWN(take_higher)};
+static const LstmKernels SIMD(kernels) = {SIMD(multiply), SIMD(cell), SIMD(cell_gradient),
+                                          SIMD(take_higher)};

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The mean of some rows of a table; included for each kind of CPU. */
+/* The mean of some rows of a table; included for each instruction set. */
 
 #include "vectors.h"
 
 /* `vectors` vectors from a column on, and the row's last one, which may overlap them. The sums do not
    leave the registers meanwhile; `left` tokens are left, of which `count` are the list's. */
-INLINED void OWN(mean_of_columns)(const float *table, int64_t width, const int32_t *tokens,
-                                  int64_t count, int64_t left, float share, float *mean,
-                                  int64_t column, const int vectors) {
-    OWN(Floats) sums[MOST_SUMS], last = {0};
+INLINED void SIMD(mean_of_columns)(const float *table, int64_t width, const int32_t *tokens,
+                                   int64_t count, int64_t left, float weight, float *mean,
+                                   int64_t column, const int vectors) {
+    SIMD(Floats) sums[MOST_SUMS], last = {0};
     const int64_t end = width - LANES;
 #pragma GCC unroll 20
-    for (int v = 0; v < vectors; v++) sums[v] = OWN(splat)(0.0f);
+    for (int v = 0; v < vectors; v++) sums[v] = SIMD(splat)(0.0f);
     for (int64_t k = 0; k < count; k++) {
         const float *row = table + tokens[k] * width;
         if (k + AHEAD < left) {
@@ -24,28 +24,28 @@ INLINED void OWN(mean_of_columns)(const float *table, int64_t width, const int32
         last += AT(row + end);
     }
 #pragma GCC unroll 20
-    for (int v = 0; v < vectors; v++) AT(mean + column + v * LANES) = sums[v] * share;
-    AT(mean + end) = last * share;
+    for (int v = 0; v < vectors; v++) AT(mean + column + v * LANES) = sums[v] * weight;
+    AT(mean + end) = last * weight;
 }
 
-TARGET static void OWN(mean_of_rows)(const float *table, int64_t width, const int32_t *tokens,
-                                     int64_t count, int64_t left, float *mean) {
-    const float share = count > 0 ? 1.0f / (float)count : 0.0f;
+TARGET static void SIMD(mean_of_rows)(const float *table, int64_t width, const int32_t *tokens,
+                                      int64_t count, int64_t left, float *mean) {
+    const float weight = count > 0 ? 1.0f / (float)count : 0.0f;
     if (width < LANES) {
         for (int64_t i = 0; i < width; i++) {
             float sum = 0.0f;
             for (int64_t k = 0; k < count; k++) sum += table[tokens[k] * width + i];
-            mean[i] = sum * share;
+            mean[i] = sum * weight;
         }
         return;
     }
     int64_t column = 0;
     for (; column + MOST_SUMS * LANES <= width; column += MOST_SUMS * LANES)
-        OWN(mean_of_columns)(table, width, tokens, count, left, share, mean, column, MOST_SUMS);
+        SIMD(mean_of_columns)(table, width, tokens, count, left, weight, mean, column, MOST_SUMS);
     /* clang-format off */
 #define VECTORS_LEFT(n)                                                                      \
     case n:                                                                                  \
-        OWN(mean_of_columns)(table, width, tokens, count, left, share, mean, column, n);     \
+        SIMD(mean_of_columns)(table, width, tokens, count, left, weight, mean, column, n);     \
         break;
     switch ((width - column) / LANES) {
         VECTORS_LEFT(0) VECTORS_LEFT(1) VECTORS_LEFT(2) VECTORS_LEFT(3) VECTORS_LEFT(4)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Products with weights in panels; included for each kind of CPU after vectors.h.
+/* Products with weights in panels; included for each instruction set after vectors.h.
 
    Weights (outputs, depth), of which a product would read a column at a time:
 
@@ -11,7 +11,7 @@
    stand turned, PANEL outputs side by side, and panel behind panel. What one input is multiplied
    with is a row of neighbours, zeros behind the last output:
 
-     panel 0    a0 b0 c0 ... (PANEL numbers)      panel 1    outputs PANEL to 2 * PANEL - 1
+     panel 0    a0 b0 c0 ... (PANEL elements)      panel 1    outputs PANEL to 2 * PANEL - 1
                 a1 b1 c1 ...                                 ...
                 a2 b2 c2 ...
 
@@ -36,16 +36,16 @@ static inline void pack_panel(const float *weights, int64_t depth, const int64_t
 }
 #endif
 
-INLINED void OWN(block)(const int rows, const float *a, int64_t row_step, int64_t depth_step,
-                        const float *b, int64_t depth, float *c, int64_t c_step, int adds) {
-    OWN(Floats) sums[MOST_ROWS][VECTORS];
+INLINED void SIMD(block)(const int rows, const float *a, int64_t row_step, int64_t depth_step,
+                         const float *b, int64_t depth, float *c, int64_t c_step, int adds) {
+    SIMD(Floats) sums[MOST_ROWS][VECTORS];
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
         for (int v = 0; v < VECTORS; v++)
-            sums[r][v] = adds ? AT(c + r * c_step + v * LANES) : OWN(splat)(0.0f);
+            sums[r][v] = adds ? AT(c + r * c_step + v * LANES) : SIMD(splat)(0.0f);
     for (int64_t k = 0; k < depth; k++) {
-        OWN(Floats) right[VECTORS];
+        SIMD(Floats) right[VECTORS];
 #pragma GCC unroll 4
         for (int v = 0; v < VECTORS; v++) right[v] = AT(b + v * LANES);
 #pragma GCC unroll 8
@@ -64,9 +64,9 @@ INLINED void OWN(block)(const int rows, const float *a, int64_t row_step, int64_
 }
 
 /* c (rows, columns) = or += a (rows, depth) times b, a panel (depth, PANEL). */
-TARGET static void OWN(multiply)(const float *a, int64_t row_step, int64_t depth_step,
-                                 const float *b, int64_t rows, int64_t depth, float *c,
-                                 int64_t c_step, int64_t columns, int adds) {
+TARGET static void SIMD(multiply)(const float *a, int64_t row_step, int64_t depth_step,
+                                  const float *b, int64_t rows, int64_t depth, float *c,
+                                  int64_t c_step, int64_t columns, int adds) {
     for (int64_t k = 0; k < depth || k == 0; k += DEPTH) {
         const int64_t deep = depth - k < DEPTH ? depth - k : DEPTH;
         for (int64_t row = 0; row < rows; row += MOST_ROWS) {
@@ -83,7 +83,7 @@ TARGET static void OWN(multiply)(const float *a, int64_t row_step, int64_t depth
                     for (int r = 0; r < count; r++)
                         memcpy(edge + r * PANEL, out + r * c_step, left_over * sizeof(float));
 #define ROWS(n) \
-    case n: OWN(block)(n, left, row_step, depth_step, right, deep, to, step, more); break;
+    case n: SIMD(block)(n, left, row_step, depth_step, right, deep, to, step, more); break;
                 switch (count) { ROWS(1) ROWS(2) ROWS(3) ROWS(4) ROWS(5) ROWS(6) }
 #undef ROWS
                 if (is_edge)

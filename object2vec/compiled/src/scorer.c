@@ -20,8 +20,8 @@ typedef struct {
 typedef struct {
     const Scorer *scorer;
     const float *vectors[2]; /* (count, enc_dim) */
-    float *answer;           /* (count, outputs) */
-    int64_t count, stride;   /* stride: numbers kept for a pair and a layer */
+    float *output;           /* (count, outputs) */
+    int64_t count, stride;   /* stride: elements kept for a pair and a layer */
     int is_softmax;
     ScorerLayer layers[];
 } Scoring;
@@ -32,7 +32,7 @@ typedef struct {
     void (*softmax)(float *row, int64_t columns);
 } ScorerKernels;
 
-#define FOR_EACH_KIND "scorer_layer.h"
+#define FOR_EACH_ISA "scorer_layer.h"
 #include "isa.h"
 
 static void compare(const Scoring *job, int64_t pair, float *restrict x) {
@@ -54,13 +54,13 @@ static void compare(const Scoring *job, int64_t pair, float *restrict x) {
     }
 }
 
-static void run_chunk(const Scoring *job, const ScorerKernels *run, int64_t first, int64_t count,
+static void run_chunk(const Scoring *job, const ScorerKernels *simd, int64_t first, int64_t count,
                       float *x) {
     float *y = x + count * job->stride;
     for (int64_t pair = 0; pair < count; pair++) compare(job, first + pair, x + pair * job->stride);
     int64_t columns = 0;
     for (int64_t k = 0; k < job->scorer->layer_count; k++) {
-        run->layer(&job->layers[k], count, job->stride, x, y);
+        simd->layer(&job->layers[k], count, job->stride, x, y);
         columns = job->layers[k].outputs;
         float *other = x;
         x = y;
@@ -68,8 +68,8 @@ static void run_chunk(const Scoring *job, const ScorerKernels *run, int64_t firs
     }
     for (int64_t pair = 0; pair < count; pair++) {
         float *row = x + pair * job->stride;
-        if (job->is_softmax) run->softmax(row, columns);
-        memcpy(job->answer + (first + pair) * columns, row, columns * sizeof(float));
+        if (job->is_softmax) simd->softmax(row, columns);
+        memcpy(job->output + (first + pair) * columns, row, columns * sizeof(float));
     }
 }
 
@@ -100,7 +100,7 @@ static int fill_layers(const Api *api, Scoring *job) {
     return code;
 }
 
-/* Numbers in the panels of layer `k`; 0 where its weights are taken as they are. */
+/* Elements in the panels of layer `k`; 0 where its weights are taken as they are. */
 static int64_t packed_size(const Scoring *job, int64_t k) {
     const ScorerLayer *layer = &job->layers[k];
     if (job->count < PACKED_FROM || layer->outputs < LINE) return 0;
@@ -122,7 +122,7 @@ static float *assign_panels(Scoring *job) {
 }
 
 static int run_job(Scoring *job) {
-    const ScorerKernels *run = OF_THIS_CPU(&kernels);
+    const ScorerKernels *simd = OF_THIS_CPU(&kernels);
     const int workers = job->count < PACKED_FROM ? 1 : omp_get_max_threads();
     /* as many for each thread, and full products */
     const int64_t chunks = (job->count + workers * PAIRS - 1) / (workers * PAIRS) * workers;
@@ -144,7 +144,7 @@ static int run_job(Scoring *job) {
 #pragma omp for schedule(dynamic)
             for (int64_t first = 0; first < job->count; first += chunk) {
                 const int64_t left = job->count - first;
-                run_chunk(job, run, first, left < chunk ? left : chunk, memory);
+                run_chunk(job, simd, first, left < chunk ? left : chunk, memory);
             }
         }
         free(memory);
@@ -155,13 +155,13 @@ static int run_job(Scoring *job) {
 
 /* Score pairs of vectors; MXNet's code, or NO_MEMORY. */
 int object2vec_score(const Api *api, const Scorer *scorer, const float *vector0,
-                     const float *vector1, int64_t count, int is_softmax, float *answer) {
+                     const float *vector1, int64_t count, int is_softmax, float *output) {
     Scoring *job = calloc(1, sizeof(Scoring) + scorer->layer_count * sizeof(ScorerLayer));
     if (job == NULL) return NO_MEMORY;
     job->scorer = scorer;
     job->vectors[0] = vector0;
     job->vectors[1] = vector1;
-    job->answer = answer;
+    job->output = output;
     job->count = count;
     job->is_softmax = is_softmax;
     int code = fill_layers(api, job);

@@ -11,8 +11,8 @@
 #define OBJECT2VEC_CPU_SIZES_H
 
 /* kernels.c: rows and parameters */
-#define BLOCK 16384 /* numbers that a thread takes at a time: pages, so no cache line is shared */
-#define PART 512    /* numbers of a row whose gradient is held at a time */
+#define BLOCK 16384 /* elements that a thread takes at a time: pages, so no cache line is shared */
+#define PART 512    /* elements of a row whose gradient is held at a time */
 #define AHEAD 16    /* rows of a table that are asked for before they are read */
 #define MOST_SUMS (LANES == 16 ? 20 : 12) /* vectors whose sums fit into the registers */
 
@@ -26,11 +26,11 @@
 
 /* convolutions.c */
 #define COLUMNS 192 /* at a time, unless one list has more: a layer's stay in the L2 cache */
-#define FILTERS (LANES == 16 ? 8 : 4) /* whose answers in MOST_VECTORS vectors fit into registers */
+#define FILTERS (LANES == 16 ? 8 : 4) /* whose outputs in MOST_VECTORS vectors fit into registers */
 #define MOST_VECTORS 3
 
 /* scorer.c */
-#define PAIRS 96       /* at a time, whose numbers stay in the L2 cache */
+#define PAIRS 96       /* at a time, whose elements stay in the L2 cache */
 #define MOST_PAIRS 4   /* that share one reading of the weights */
 #define OUTPUTS 4      /* of a layer at a time */
 #define PACKED_FROM 32 /* pairs that are worth the time of putting weights into panels */

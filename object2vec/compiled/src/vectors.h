@@ -1,44 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Vectors of one kind of CPU; included for each of them. */
+/* Vectors of one instruction set; included for each of them. */
 
-typedef float OWN(Floats) __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-typedef int32_t OWN(Integers) __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef float SIMD(Floats) __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef int32_t SIMD(Integers) __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
-#define AT(place) (*(OWN(Floats) *)(place))
+#define AT(place) (*(SIMD(Floats) *)(place))
 #define INLINED TARGET static inline __attribute__((always_inline))
 
-INLINED OWN(Floats) OWN(splat)(float x) { return x - (OWN(Floats)){0}; }
+INLINED SIMD(Floats) SIMD(splat)(float x) { return x - (SIMD(Floats)){0}; }
 
-INLINED OWN(Floats) OWN(choose)(OWN(Integers) mask, OWN(Floats) yes, OWN(Floats) no) {
-    return (OWN(Floats))(((OWN(Integers))yes & mask) | ((OWN(Integers))no & ~mask));
+INLINED SIMD(Floats) SIMD(select)(SIMD(Integers) mask, SIMD(Floats) yes, SIMD(Floats) no) {
+    return (SIMD(Floats))(((SIMD(Integers))yes & mask) | ((SIMD(Integers))no & ~mask));
 }
 
 /* Cephes' expf and tanhf: Moshier, netlib.org/cephes. */
-INLINED OWN(Floats) OWN(exponential)(OWN(Floats) x) {
-    x = OWN(choose)(x < -87.0f, OWN(splat)(-87.0f), x);
-    x = OWN(choose)(x > 88.0f, OWN(splat)(88.0f), x);
+INLINED SIMD(Floats) SIMD(exp)(SIMD(Floats) x) {
+    x = SIMD(select)(x < -87.0f, SIMD(splat)(-87.0f), x);
+    x = SIMD(select)(x > 88.0f, SIMD(splat)(88.0f), x);
     const float to_integer = 12582912.0f; /* 1.5 * 2^23 */
-    const OWN(Floats) n = (x * 1.44269504088896341f + to_integer) - to_integer;
-    const OWN(Floats) r = x - n * 0.693359375f + n * 2.12194440e-4f;
-    OWN(Floats) y = r * 1.9875691500e-4f + 1.3981999507e-3f;
+    const SIMD(Floats) n = (x * 1.44269504088896341f + to_integer) - to_integer;
+    const SIMD(Floats) r = x - n * 0.693359375f + n * 2.12194440e-4f;
+    SIMD(Floats) y = r * 1.9875691500e-4f + 1.3981999507e-3f;
     y = y * r + 8.3334519073e-3f;
     y = y * r + 4.1665795894e-2f;
     y = y * r + 1.6666665459e-1f;
     y = y * r + 5.0000001201e-1f;
     y = y * r * r + r + 1.0f;
-    const OWN(Integers) power = (__builtin_convertvector(n, OWN(Integers)) + 127) << 23;
-    return y * (OWN(Floats))power;
+    const SIMD(Integers) power = (__builtin_convertvector(n, SIMD(Integers)) + 127) << 23;
+    return y * (SIMD(Floats))power;
 }
 
-INLINED OWN(Floats) OWN(sigmoid)(OWN(Floats) x) { return 1.0f / (1.0f + OWN(exponential)(-x)); }
+INLINED SIMD(Floats) SIMD(sigmoid)(SIMD(Floats) x) { return 1.0f / (1.0f + SIMD(exp)(-x)); }
 
-INLINED OWN(Floats) OWN(hyperbolic)(OWN(Floats) x) {
-    const OWN(Floats) z = x * x;
-    OWN(Floats) y = z * -5.70498872745e-3f + 2.06390887954e-2f;
+INLINED SIMD(Floats) SIMD(tanh)(SIMD(Floats) x) {
+    const SIMD(Floats) z = x * x;
+    SIMD(Floats) y = z * -5.70498872745e-3f + 2.06390887954e-2f;
     y = y * z - 5.37397155531e-2f;
     y = y * z + 1.33314422036e-1f;
     y = y * z - 3.33332819422e-1f;
     y = y * z * x + x;
-    const OWN(Floats) far = 1.0f - 2.0f / (OWN(exponential)(2.0f * x) + 1.0f);
-    return OWN(choose)(z < 0.390625f, y, far);
+    const SIMD(Floats) far = 1.0f - 2.0f / (SIMD(exp)(2.0f * x) + 1.0f);
+    return SIMD(select)(z < 0.390625f, y, far);
 }
