@@ -83,7 +83,7 @@ final class Body {
         }
         left = Long.parseLong(line, 16);
         if (filled + left > front.bodyLimit) {
-            throw front.tooLarge("more than " + front.bodyLimit);
+            throw front.contract.tooLarge("more than " + front.bodyLimit);
         }
         expect(left == 0 ? Part.END : Part.DATA);
     }

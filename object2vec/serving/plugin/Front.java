@@ -2,15 +2,10 @@
 package object2vec;
 
 import com.amazonaws.ml.mms.util.ConfigManager;
-import io.netty.handler.codec.http.FullHttpResponse;
-import io.netty.handler.codec.http.HttpResponseStatus;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
-import java.util.Arrays;
-import java.util.HashSet;
-import java.util.Locale;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
@@ -22,24 +17,17 @@ import org.slf4j.LoggerFactory;
 /** What all connections share: settings, their number, the memory of their bodies, the end. */
 public final class Front {
 
-    static final String INVOCATIONS = "/invocations";
-
     private static final Logger LOG = LoggerFactory.getLogger("object2vec");
-    private static final String PING = "/ping";
-    private static final String PARAMETERS = "/execution-parameters";
     private static final long SWEEP_MILLIS = 250;
     /** A body that has come on within this time is not given up for others. */
     private static final long STALLED_NANOS = TimeUnit.SECONDS.toNanos(2);
-    private static final int LONGEST_TYPE = 60;
-    private static final String FORM = "application/x-www-form-urlencoded";
-    private static final String FORM_HINT =
-            " (curl -d sends this type unless it has -H 'Content-Type: application/json').";
     /** Lines of the log about refused requests, in a second; each is two. */
     private static final int REFUSALS_LOGGED = 100;
 
     private static Front instance;
 
     final int bodyLimit;
+    final Contract contract;
     final long timeoutNanos;
     final RefusalLog refusals = new RefusalLog(REFUSALS_LOGGED);
     final long idleNanos;
@@ -47,9 +35,6 @@ public final class Front {
 
     private final int connectionLimit;
     private final long bodiesLimit;
-    private final String parameters;
-    private final Set<String> mediaTypes;
-    private final String accepted;
     private final Set<Guard> connections = ConcurrentHashMap.newKeySet();
     private final AtomicLong bodies = new AtomicLong();
     private final Set<Invocation> started = ConcurrentHashMap.newKeySet();
@@ -59,13 +44,16 @@ public final class Front {
     private Front(ConfigManager settings) {
         bodyLimit = settings.getMaxRequestSize();
         timeoutNanos = TimeUnit.SECONDS.toNanos(number(settings, "timeout_seconds"));
-        parameters = text(settings, "parameters");
         idleNanos = TimeUnit.SECONDS.toNanos(number(settings, "idle_seconds"));
         readNanos = TimeUnit.SECONDS.toNanos(number(settings, "read_seconds"));
         connectionLimit = (int) number(settings, "connections");
         bodiesLimit = number(settings, "receiving_bytes");
-        mediaTypes = new HashSet<>(Arrays.asList(text(settings, "media_types").split(",")));
-        accepted = text(settings, "accepted");
+        contract =
+                new Contract(
+                        bodyLimit,
+                        text(settings, "parameters"),
+                        text(settings, "media_types"),
+                        text(settings, "accepted"));
     }
 
     private static String text(ConfigManager settings, String name) {
@@ -97,63 +85,6 @@ public final class Front {
         thread.start();
     }
 
-    // --- the contract
-
-    /** Methods of a path, or null where nothing is. */
-    String methods(String path) {
-        switch (path) {
-            case INVOCATIONS:
-                return "POST, OPTIONS";
-            case PING:
-            case PARAMETERS:
-                return "GET, HEAD, OPTIONS";
-            default:
-                return null;
-        }
-    }
-
-    /** The answer of a path that is only read. */
-    FullHttpResponse information(String path) {
-        if (path.equals(PARAMETERS)) {
-            return Answer.json(HttpResponseStatus.OK, parameters);
-        }
-        boolean healthy = Workers.canAnswer();
-        return Answer.json(
-                healthy ? HttpResponseStatus.OK : HttpResponseStatus.SERVICE_UNAVAILABLE,
-                "{\"status\": \"" + (healthy ? "Healthy" : "No worker can answer") + "\"}");
-    }
-
-    /** Refuse what the model would refuse, before anything of the body is read. */
-    void checkContentType(String header) throws Refusal {
-        if (header == null || header.isEmpty()) {
-            return;
-        }
-        String type = header.split(";", 2)[0].trim().toLowerCase(Locale.ROOT);
-        if (mediaTypes.contains(type)) {
-            return;
-        }
-        boolean plain = type.length() <= LONGEST_TYPE && Head.isToken(type.replace("/", ""));
-        throw new Refusal(
-                HttpResponseStatus.UNSUPPORTED_MEDIA_TYPE,
-                (plain ? "Content type '" + type + "'" : "This Content-Type")
-                        + " is not supported; accepted are "
-                        + accepted
-                        + (type.equals(FORM) ? FORM_HINT : "."));
-    }
-
-    Refusal tooLarge(String bytes) {
-        return new Refusal(
-                HttpResponseStatus.REQUEST_ENTITY_TOO_LARGE,
-                "The body has "
-                        + bytes
-                        + " bytes, and at most "
-                        + bodyLimit
-                        + " ("
-                        + (bodyLimit >> 20)
-                        + " MB) are taken; send fewer instances at once, or raise "
-                        + "SAGEMAKER_MAX_PAYLOAD_IN_MB where the server starts.");
-    }
-
     // --- room
 
     void opened(Guard guard) {
@@ -174,9 +105,10 @@ public final class Front {
         long now = System.nanoTime();
         long longest = receivingBeside == null ? Long.MIN_VALUE : STALLED_NANOS;
         for (Guard guard : connections) {
-            long rank = guard.rank();
+            long rank = guard.pace().rank();
             boolean fits =
-                    receivingBeside == null || guard != receivingBeside && guard.isReceiving();
+                    receivingBeside == null
+                            || guard != receivingBeside && guard.pace().isReceiving();
             if (rank != Long.MAX_VALUE && fits && now - rank > longest) {
                 longest = now - rank;
                 found = guard;
@@ -230,7 +162,7 @@ public final class Front {
                 Thread.sleep(SWEEP_MILLIS);
                 long now = System.nanoTime();
                 for (Guard guard : connections) {
-                    if (guard.isOverdue(now)) {
+                    if (guard.pace().isOverdue(now)) {
                         guard.callCheck();
                     }
                 }

@@ -26,13 +26,14 @@ import java.util.List;
 import java.util.Map;
 import java.util.UUID;
 import java.util.concurrent.TimeUnit;
+import object2vec.Pace.State;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
  * One connection: reads its requests, answers them or hands them on, one after the other.
  *
- * <p>All but `finish`, `isOverdue`, `rank` and `evict` runs in the connection's event loop.
+ * <p>All but `finish`, `pace`, `evict` and `callCheck` runs in the connection's event loop.
  */
 public final class Guard extends ChannelInboundHandlerAdapter {
 
@@ -40,31 +41,11 @@ public final class Guard extends ChannelInboundHandlerAdapter {
     private static final Logger ACCESS_LOG = LoggerFactory.getLogger("ACCESS_LOG");
     private static final int HEAD_BYTES = 16 << 10;
     private static final int LOGGED_SIGNS = 200;
-    private static final int LONGEST_METHOD = 20;
-    private static final long LINGER_NANOS = TimeUnit.SECONDS.toNanos(10);
     private static final long LONGEST_LINGER_NANOS = TimeUnit.MINUTES.toNanos(5);
-    private static final long LINGERED_NANOS = TimeUnit.DAYS.toNanos(365);
-
-    private enum State {
-        IDLE,
-        HEAD,
-        BODY,
-        /** The request is complete and waits for its answer. */
-        WAITING,
-        ANSWERING,
-        /** All is said; what still comes in is thrown away, so that the answer is not lost. */
-        LINGERING
-    }
 
     private final Front front;
+    private final Pace pace;
     private ChannelHandlerContext context;
-    private volatile State state = State.IDLE;
-    /** When the state began, or the last check of progress within it. */
-    private volatile long since = System.nanoTime();
-    /** When something came in. */
-    private volatile long moved = since;
-    /** What had moved at the last check of progress. */
-    private long mark;
 
     private ByteBuf rest = Unpooled.EMPTY_BUFFER;
     private LineReader lines;
@@ -81,6 +62,7 @@ public final class Guard extends ChannelInboundHandlerAdapter {
 
     public Guard(Front front) {
         this.front = front;
+        pace = new Pace(front);
     }
 
     @Override
@@ -100,7 +82,7 @@ public final class Guard extends ChannelInboundHandlerAdapter {
         endRequest();
         rest.release();
         rest = Unpooled.EMPTY_BUFFER;
-        enter(State.LINGERING);
+        pace.enter(State.LINGERING);
     }
 
     @Override
@@ -111,23 +93,17 @@ public final class Guard extends ChannelInboundHandlerAdapter {
         ctx.close();
     }
 
-    private void enter(State next) {
-        state = next;
-        since = System.nanoTime();
-        mark = 0;
-    }
-
     // --- what comes in
 
     @Override
     public void channelRead(ChannelHandlerContext ctx, Object message) {
         ByteBuf in = (ByteBuf) message;
-        if (state == State.LINGERING) {
+        if (pace.state() == State.LINGERING) {
             discarded += in.readableBytes();
             in.release();
             return;
         }
-        moved = System.nanoTime();
+        pace.move();
         rest = rest.isReadable() ? Unpooled.wrappedBuffer(rest, in) : replaced(in);
         advance();
     }
@@ -153,7 +129,7 @@ public final class Guard extends ChannelInboundHandlerAdapter {
 
     /** Take one step; false where the step needs more, or another one's answer, first. */
     private boolean read() throws Refusal {
-        switch (state) {
+        switch (pace.state()) {
             case IDLE:
                 headLines = new ArrayList<>();
                 lines =
@@ -161,7 +137,7 @@ public final class Guard extends ChannelInboundHandlerAdapter {
                                 HEAD_BYTES, HttpResponseStatus.REQUEST_HEADER_FIELDS_TOO_LARGE);
                 head = null;
                 begin = System.currentTimeMillis();
-                enter(State.HEAD);
+                pace.enter(State.HEAD);
                 return true;
             case HEAD:
                 String line = lines.read(rest);
@@ -192,47 +168,17 @@ public final class Guard extends ChannelInboundHandlerAdapter {
             throw Refusal.unavailable("The server is stopping; send the request to another one.");
         }
         boolean expected = head.expectsContinue();
-        String path = head.path();
-        String allowed = front.methods(path);
-        if (allowed == null) {
-            if (head.method.equals("OPTIONS") && path.equals("*")) {
-                answer(Answer.allow("GET, HEAD, POST, OPTIONS"), !head.hasBody());
-                return;
-            }
-            throw new Refusal(
-                    HttpResponseStatus.NOT_FOUND,
-                    "Nothing is here; requests go to /invocations, and there are /ping and "
-                            + "/execution-parameters.");
-        }
-        if (head.method.equals("OPTIONS")) {
-            answer(Answer.allow(allowed), !head.hasBody());
-        } else if (!(", " + allowed + ",").contains(", " + head.method + ",")) {
-            throw new Refusal(
-                    HttpResponseStatus.METHOD_NOT_ALLOWED,
-                    notAnswered(path, allowed),
-                    "Allow",
-                    allowed);
-        } else if (path.equals(Front.INVOCATIONS)) {
+        FullHttpResponse answer = front.contract.answer(head);
+        if (answer == null) {
             accept(expected);
         } else {
-            answer(front.information(path), !head.hasBody());
+            answer(answer, !head.hasBody());
         }
-    }
-
-    private String notAnswered(String path, String allowed) {
-        // A token needs no escapes in JSON; OPTIONS tells, but answers nothing.
-        String method = head.method.length() > LONGEST_METHOD ? "This method" : head.method;
-        String others = allowed.replace(", OPTIONS", "");
-        String are = others.contains(", ") ? " are." : " is.";
-        return method + " is not answered at " + path + "; " + others.replace(", ", " and ") + are;
     }
 
     /** Check what can be checked before the body, and get ready for that. */
     private void accept(boolean expected) throws Refusal {
-        front.checkContentType(head.headers.get("content-type"));
-        if (head.length > front.bodyLimit) {
-            throw front.tooLarge(Long.toString(head.length));
-        }
+        front.contract.checkInvocation(head);
         counted = true;
         front.began();
         if (!head.hasBody()) {
@@ -240,7 +186,7 @@ public final class Guard extends ChannelInboundHandlerAdapter {
             return;
         }
         body = new Body(front, this, head.length);
-        enter(State.BODY);
+        pace.enter(State.BODY);
         if (expected) {
             context.writeAndFlush(
                     new DefaultFullHttpResponse(
@@ -252,7 +198,7 @@ public final class Guard extends ChannelInboundHandlerAdapter {
 
     private void invoke(byte[] content) throws Refusal {
         body = null;
-        enter(State.WAITING);
+        pace.enter(State.WAITING);
         // Whatever follows waits in the client's own buffers.
         context.channel().config().setAutoRead(false);
         RequestInput input = new RequestInput(requestId);
@@ -282,7 +228,7 @@ public final class Guard extends ChannelInboundHandlerAdapter {
         context.executor()
                 .execute(
                         () -> {
-                            if (done == invocation && state == State.WAITING) {
+                            if (done == invocation && pace.state() == State.WAITING) {
                                 answer(answer, true);
                             }
                         });
@@ -292,7 +238,7 @@ public final class Guard extends ChannelInboundHandlerAdapter {
         context.executor()
                 .execute(
                         () -> {
-                            if (done == invocation && state == State.WAITING) {
+                            if (done == invocation && pace.state() == State.WAITING) {
                                 refuse(refusal, true);
                             }
                         });
@@ -304,7 +250,7 @@ public final class Guard extends ChannelInboundHandlerAdapter {
         if (logged) {
             LOG.warn("{}: {}", refusal.status.code(), refusal.getMessage());
         }
-        boolean whole = complete || head != null && !head.hasBody() && state != State.BODY;
+        boolean whole = complete || head != null && !head.hasBody() && pace.state() != State.BODY;
         answer(Answer.error(refusal), whole, logged);
     }
 
@@ -334,7 +280,7 @@ public final class Guard extends ChannelInboundHandlerAdapter {
         }
         forget();
         dropBody();
-        enter(State.ANSWERING);
+        pace.enter(State.ANSWERING);
         context.writeAndFlush(answer)
                 .addListener(
                         (ChannelFutureListener)
@@ -365,7 +311,7 @@ public final class Guard extends ChannelInboundHandlerAdapter {
     }
 
     private void goOn() {
-        enter(State.IDLE);
+        pace.enter(State.IDLE);
         requestId = null;
         head = null;
         context.channel().config().setAutoRead(true);
@@ -376,7 +322,7 @@ public final class Guard extends ChannelInboundHandlerAdapter {
     }
 
     private void linger() {
-        enter(State.LINGERING);
+        pace.enter(State.LINGERING);
         lingerEnd = System.nanoTime() + LONGEST_LINGER_NANOS;
         rest = replaced(Unpooled.EMPTY_BUFFER);
         ((DuplexChannel) context.channel()).shutdownOutput();
@@ -408,39 +354,23 @@ public final class Guard extends ChannelInboundHandlerAdapter {
 
     // --- time and room
 
-    /** Whether this state has lasted long enough to be looked at; from any thread. */
-    boolean isOverdue(long now) {
-        return now - since > limit(state);
-    }
-
-    private long limit(State state) {
-        switch (state) {
-            case IDLE:
-                return front.idleNanos;
-            case LINGERING:
-                return LINGER_NANOS;
-            case WAITING:
-                return front.timeoutNanos;
-            default:
-                return front.readNanos;
-        }
+    /** Asked by those that look for what has taken too long, or has to give way. */
+    Pace pace() {
+        return pace;
     }
 
     /** End what has taken too long. */
     void check() {
-        if (!isOverdue(System.nanoTime())) {
+        if (!pace.isOverdue(System.nanoTime())) {
             return;
         }
-        switch (state) {
+        switch (pace.state()) {
             case HEAD:
                 refuse(tooSlow("head"), false);
                 break;
             case BODY:
-                if (body.received() - mark < front.progressBytes()) {
+                if (!pace.advances(body.received())) {
                     refuse(tooSlow("body"), false);
-                } else {
-                    mark = body.received();
-                    since = System.nanoTime();
                 }
                 break;
             case WAITING:
@@ -466,24 +396,17 @@ public final class Guard extends ChannelInboundHandlerAdapter {
 
     /** A client that still sends has not read its answer yet, and a reset would take it away. */
     private void checkLingering() {
-        long now = System.nanoTime();
-        if (discarded - mark < front.progressBytes() || now > lingerEnd) {
+        if (System.nanoTime() > lingerEnd || !pace.advances(discarded)) {
             context.close();
-        } else {
-            mark = discarded;
-            since = now;
         }
     }
 
     private void checkWriting() {
         ChannelOutboundBuffer out = context.channel().unsafe().outboundBuffer();
-        long now = out == null ? 0 : out.totalPendingWriteBytes() - out.currentProgress();
-        if (now == mark || now == 0) {
+        long left = out == null ? 0 : out.totalPendingWriteBytes() - out.currentProgress();
+        if (left == 0 || !pace.changes(left)) {
             LOG.warn("A client did not fetch its answer; the connection is closed.");
             context.close();
-        } else {
-            mark = now;
-            since = System.nanoTime();
         }
     }
 
@@ -493,34 +416,9 @@ public final class Guard extends ChannelInboundHandlerAdapter {
                 "The " + what + " of the request came too slowly.");
     }
 
-    /**
-     * Since when a connection that may be closed to make room waits for more; the end of time for
-     * one that waits for its answer.
-     */
-    long rank() {
-        switch (state) {
-            case IDLE:
-            case HEAD:
-                // For an answer may have taken long, and a head may come in drops.
-                return since;
-            case WAITING:
-            case ANSWERING:
-                return Long.MAX_VALUE;
-            case LINGERING:
-                // It has its answer; sooner than a connection that waits for another request.
-                return moved - LINGERED_NANOS;
-            default:
-                return moved;
-        }
-    }
-
-    boolean isReceiving() {
-        return state == State.BODY;
-    }
-
     /** Close it for others' sake; from any thread. */
     void evict() {
-        moved = Long.MAX_VALUE;
+        pace.giveUp();
         context.close();
     }
 
