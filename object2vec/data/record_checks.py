@@ -201,10 +201,10 @@ def check_list(value: Any, name: str, vocab_size: int, where: Callable[[], str])
                 where,
             )
         if not 0 <= token < vocab_size:
-            _refuse(vocab_sentence(name, token, vocab_size), where)
+            _refuse(_vocab_sentence(name, token, vocab_size), where)
 
 
-def vocab_sentence(name: str, token: int, vocab_size: int) -> str:
+def _vocab_sentence(name: str, token: int, vocab_size: int) -> str:
     """The original's sentence on an id that the vocabulary of input `name` does not hold."""
     if token < 0:
         reason = f"negative; ids run from 0 to {vocab_size - 1}"
