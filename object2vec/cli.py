@@ -394,6 +394,7 @@ def _predict(options: argparse.Namespace) -> int:
         from object2vec.inference.predictor import Predictor
 
         predictor = Predictor.load(options.model_dir)
+        predictor.warn_of_fallback()
         with _output(options.output) as target:
             if streaming:
                 requests = read_requests(source, predictor.hyperparameters)
