@@ -13,6 +13,7 @@ import importlib
 import importlib.util
 import os
 import platform
+import sys
 from ctypes import POINTER, c_float, c_int, c_int64, c_void_p
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -368,3 +369,17 @@ def _difference(
                 f"{expected[name][0]} and have {expected[name][1]}"
             )
     return None
+
+
+def main() -> int:
+    """What a build ends with that must have the compiled part; returns the exit code."""
+    try:
+        load()
+    except PlatformError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
