@@ -24,11 +24,11 @@ STAMP := $(VENV)/.installed
 VERSION_OF := -c 'import sys; print(sys.version_info[:2])' 2>&1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-fast test-full test-install wheel sanitize fuzz soak image \
+.PHONY: help venv demo test test-fast test-operators test-full test-install wheel sanitize fuzz soak image \
     test-image lock lint types format clean FORCE
 
 help: ## This list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(STAMP) ## The virtual environment .venv, with the package, its serving parts and test tools
 
@@ -40,6 +40,9 @@ test: lint types ## Lint, types and all tests of the usual tier
 
 test-fast: $(STAMP) ## The tests that are not marked slow (under two minutes)
 	$(PYTEST) -m "not slow and not full and not image and not install" $(ARGS)
+
+test-operators: export OBJECT2VEC_COMPILED = 0
+test-operators: test-fast ## The same tests by MXNet's operators alone, without the compiled part
 
 test-full: lint types ## Everything but the container images: the long grids too
 	$(PYTEST) -m "not image and not install" $(ARGS)

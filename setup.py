@@ -67,6 +67,9 @@ KERNELS = Extension(
         "-Wno-psabi",
     ],
     extra_link_args=["-fopenmp"],
+    # Without it MXNet's operators compute. What must have it checks that: the environment, wheels
+    # and the image, by `python -m object2vec.compiled.library` (requirements/, container/).
+    optional=True,
     # ctypes calls the functions, Python only finds the file: one build serves 3.9 and all newer
     define_macros=[("Py_LIMITED_API", "0x03090000")],
     py_limited_api=True,

@@ -46,9 +46,9 @@ class Contestant:
     def losses(self) -> list[float]:
         """Train on all batches of a turn; returns each one's mean loss before its update."""
         losses = []
-        step = self._run._step
-        for batch in step.prepared(self._turn.epoch()):
-            sums = step.take(batch)
+        way = self._run._way
+        for batch in way.prepared(self._turn.epoch()):
+            sums = way.take(batch)
             losses.append(float(sums[0].asnumpy()[0]) / batch.count)
         return losses
 

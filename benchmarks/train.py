@@ -23,8 +23,10 @@ import numpy as np
 from benchmarks.turns import Measured, Process, serve_turns, summary, take_turns
 from benchmarks.workloads import WORKLOADS, Turn, Workload, find
 from object2vec.backend.engine_type import choose_engine
+from object2vec.compiled.library import VARIABLE as COMPILED_VARIABLE
 
 _STORAGES = ("row_sparse", "dense")
+_OPERATORS = "operators"  # ours, without the compiled part
 _DENSE = ("dense", "deferred")
 _OTHER_MODELS = "gensim"  # they do not count as peers
 # What made PyTorch's row compaction 30 % faster; it has no other way to keep its buffers.
@@ -80,7 +82,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _variants(workload: Workload) -> list[str]:
-    found = [f"ours {kind}" for kind in _STORAGES] if workload.any_storage else ["ours"]
+    found = []
+    for name in ("ours", _OPERATORS):
+        found += [f"{name} {kind}" for kind in _STORAGES] if workload.any_storage else [name]
     if find_spec("torch") is not None:
         from benchmarks.torch_peer import variants
 
@@ -92,6 +96,10 @@ def _variants(workload: Workload) -> list[str]:
     return found
 
 
+def _is_ours(variant: str) -> bool:
+    return variant.split()[0] in ("ours", _OPERATORS)
+
+
 def _is_same_network(variant: str) -> bool:
     return not variant.startswith(_OTHER_MODELS)
 
@@ -100,7 +108,7 @@ def _contend(workload: Workload, options: argparse.Namespace) -> None:
     """Be the process of one contestant."""
     changes: dict[str, Any] = {}
     variant = options.contestant
-    if variant.startswith("ours ") and variant.split()[1] in _STORAGES:
+    if _is_ours(variant) and " " in variant:
         changes["token_embedding_storage_type"] = variant.split()[1]
     if options.check:
         changes["dropout"] = 0.0
@@ -108,7 +116,7 @@ def _contend(workload: Workload, options: argparse.Namespace) -> None:
     batches = workload.batches if options.batches is None else options.batches
     turn = Turn(settings, workload.dataset(options.real), batches)
     contestant: Any
-    if variant.startswith("ours"):
+    if _is_ours(variant):
         choose_engine(settings)
         from benchmarks import ours
 
@@ -125,7 +133,7 @@ def _contend(workload: Workload, options: argparse.Namespace) -> None:
         serve_turns(contestant.train_turn)
         return
     weights = Path(options.weights)
-    if variant.startswith("ours"):
+    if _is_ours(variant):
         contestant.save_weights(weights)
     else:
         contestant.load_weights(weights)
@@ -153,8 +161,10 @@ def _starters(
             arguments.append("--real")
         threads = "1" if variant.endswith("1 thread") else str(options.threads)
         environment = {"OMP_NUM_THREADS": threads}
-        if not variant.startswith("ours"):
+        if not _is_ours(variant):
             environment.update(_PEER_MALLOC)
+        elif variant.startswith(_OPERATORS):
+            environment[COMPILED_VARIABLE] = "0"
         starters[variant] = partial(Process, arguments, environment)
     return starters
 
@@ -167,17 +177,13 @@ def _measure(workload: Workload, options: argparse.Namespace) -> list[dict[str, 
     # the limit belongs to the machine as it is at this time
     machine = measure_machine(options.threads)
     rates = {name: _rate(turns) for name, turns in results.items()}
-    peers = [
-        rate
-        for name, rate in rates.items()
-        if not name.startswith("ours") and _is_same_network(name)
-    ]
+    peers = [rate for name, rate in rates.items() if not _is_ours(name) and _is_same_network(name)]
     batches = workload.batches if options.batches is None else options.batches
     dataset = workload.dataset(options.real)
     lines = []
     for name, turns in results.items():
         changes = {}
-        if name.startswith("ours ") and workload.any_storage:
+        if _is_ours(name) and workload.any_storage:
             changes["token_embedding_storage_type"] = name.split()[1]
         settings = workload.settings(**changes)
         turn = Turn(settings, dataset, batches)

@@ -368,6 +368,7 @@ class Object2Vec(Parameterized):
         from object2vec.inference.predictor import Predictor
 
         predictor = Predictor.load(folder)
+        predictor.warn_of_fallback()
         model = cls.__new__(cls)
         given = predictor.hyperparameters.to_dict()
         seed = given.pop("_seed", None)

@@ -43,3 +43,7 @@ command -v "${CC:-cc}" >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 ||
 # What is left of another build would be found before what is built now.
 rm -f object2vec/compiled/_kernels.*.so
 "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[serve,test]'
+# setup.py lets an installation do without it; the tests and wheels cannot.
+"$folder/bin/python" -m object2vec.compiled.library ||
+    fail "the compiled part was not built; pip tells why:" \
+        "$folder/bin/python -m pip install -v --no-deps --editable ."

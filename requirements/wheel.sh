@@ -12,6 +12,12 @@ trap 'rm -rf "$work"' EXIT
 
 "$python" -m build --no-isolation --outdir "$work" .
 
+# setup.py lets an installation do without the compiled part; what is published cannot.
+"$python" -c 'import sys, zipfile
+(wheel,) = sys.argv[1:]
+if "object2vec/compiled/_kernels.abi3.so" not in zipfile.ZipFile(wheel).namelist():
+    sys.exit("object2vec: the wheel lacks the compiled part; the compiler told above why.")' "$work"/*.whl
+
 mkdir -p "$folder"
 rm -f "$folder"/object2vec-*
 # The wheel takes the machine's libgomp, as MXNet's does: with two of them in one process, each

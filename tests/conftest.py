@@ -18,6 +18,11 @@ from cpu_isas import KINDS, computing_as
 
 SEED_VARIABLE = "OBJECT2VEC_TEST_SEED"
 DATA_VARIABLE = "OBJECT2VEC_DATA"
+COMPILED_VARIABLE = "OBJECT2VEC_COMPILED"
+OF_COMPILED_PART = {
+    *("test_compiled_convolutions", "test_compiled_inference", "test_compiled_kernels"),
+    *("test_compiled_library", "test_compiled_lstm", "test_engine_memory"),
+}
 
 # A base folder of the person who runs the tests is none of theirs.
 os.environ.pop("OBJECT2VEC_BASE", None)
@@ -35,6 +40,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     return f"seed: {SEED_VARIABLE}={config.stash[_RUN_SEED]}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what tests the compiled part alone where it is switched off."""
+    if os.environ.get(COMPILED_VARIABLE) != "0":
+        return
+    for item in items:
+        if item.path.stem in OF_COMPILED_PART:
+            item.add_marker(pytest.mark.skip(f"the compiled part is off: {COMPILED_VARIABLE}=0"))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -6,11 +6,14 @@ from __future__ import annotations
 from typing import Any, Optional
 
 import numpy as np
+import pytest
 
 from object2vec.backend.mxnet_import import mx
+from object2vec.compiled.library import why_unusable
 from object2vec.data.arrays import PairDataset, TokenLists
 from object2vec.hyperparameters.checked import Hyperparameters, parse
 from object2vec.model.network import Object2VecNetwork
+from object2vec.training.choose_way import Choice, build_way
 
 VOCAB = 23
 
@@ -72,6 +75,21 @@ def random_network(
     for parameter in network.params.values():
         parameter.set_data(mx.nd.array(rng.normal(0, scale, parameter.shape)))
     return network
+
+
+def training_way(name: str, hyperparameters: Hyperparameters, network: Object2VecNetwork) -> Any:
+    """``compiled``, skipped where it cannot be, or ``operators``, on the CPU."""
+    if name == "compiled":
+        skip_without_compiled_part()
+    choice = Choice(is_compiled=name == "compiled", line="")
+    return build_way(choice, hyperparameters, network, [mx.cpu(0)])
+
+
+def skip_without_compiled_part() -> None:
+    """Skip a test of the compiled part where it cannot be used."""
+    reason = why_unusable()
+    if reason is not None:
+        pytest.skip(f"the compiled part is tested where it can be used; here {reason}")
 
 
 def arrays(network: Object2VecNetwork) -> dict[str, np.ndarray]:

@@ -16,6 +16,7 @@ from object2vec.inference import compiled_inference
 from object2vec.inference.compiled_inference import CpuInference
 from object2vec.inference.operator_inference import OperatorInference
 from object2vec.inference.predictor import Predictor
+from object2vec.model.encoder_inputs import PairInputs
 from object2vec.model.network import Object2VecNetwork
 
 pytestmark = pytest.mark.usefixtures("kind")
@@ -112,8 +113,8 @@ def test_answers_are_those_of_the_operators(
         )
         assert found.shape == expected.shape
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=2e-5)
-    inputs = network.prepare_pairs((pairs.in0, pairs.in1), (None, None), CPU)
-    _, sums = network.loss(*network.embed_pairs(inputs, CPU), mx.nd.array(pairs.labels))
+    vectors = PairInputs(network, (pairs.in0, pairs.in1), (None, None), CPU).embed()
+    _, sums = network.loss(*vectors, mx.nd.array(pairs.labels))
     found = Predictor(network).loss_sums(pairs)
     np.testing.assert_allclose(found, sums.asnumpy(), rtol=1e-5, atol=1e-5)
 

@@ -3,21 +3,18 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
 import pytest
-from small_jobs import random_network, settings
+from small_jobs import random_network, settings, training_way
 
 from object2vec.backend.mxnet_import import mx
 from object2vec.compiled import kernels
 from object2vec.compiled.kernels import AdamState, AdamStep, mean_of_rows, used_rows
 from object2vec.data.arrays import TokenLists
-from object2vec.errors import PlatformError
-from object2vec.model.encoder_inputs import Gradient
-from object2vec.training.deferred_adam import catch_up, catch_up_by_operators
-from object2vec.training.parameter_updates import ParameterUpdates
+from object2vec.data.batching import Batch
+from object2vec.training.deferred_adam import catch_up
 
 CONSTANTS = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
 # less than a vector, about a thread's share, several shares
@@ -162,7 +159,7 @@ def test_catching_up_equals_mxnets_operators(rng: np.random.Generator) -> None:
     rows = rng.choice(900, 333, replace=False).astype(np.int32)
     factors = rng.uniform(0.1, 1.0, (4, len(rows), 1)).astype(np.float32)
     results = []
-    for way in (catch_up, catch_up_by_operators):
+    for way in (kernels.catch_up, catch_up):
         moved = [mx.nd.array(array) for array in (weight, mean, variance)]
         way(*moved, rows, factors, 1e-8)
         results.append([array.asnumpy() for array in moved])
@@ -184,30 +181,28 @@ def test_means_of_rows(width: int, rng: np.random.Generator) -> None:
         np.testing.assert_allclose(means, expected, rtol=1e-5, atol=1e-6)
 
 
+def batch_of(in0: TokenLists, in1: TokenLists) -> Batch:
+    return Batch(in0, in1, np.ones(len(in0), np.float32), (40, 40))
+
+
 @pytest.mark.parametrize("name", ["many", "all empty", "one token each"])
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "two tables"])
 @pytest.mark.parametrize("network", ["pooled_embedding", "hcnn", "bilstm"])
-def test_pairs_are_the_same_whatever_is_derived(
+def test_pairs_are_the_same_on_both_ways(
     network: str, tied: bool, name: str, rng: np.random.Generator
 ) -> None:
     given = settings(enc0_network=network, tied_token_embedding_weight=tied, enc_dim=13)
     model = random_network(given, rng)
     model.hybridize()
     lists = TokenLists.from_lists(LISTS[name])
-    sides = lists, lists.take(np.arange(len(lists))[::-1])
-    expected, *others = [
-        model.embed_pairs(model.prepare_pairs(sides, (None, None), mx.cpu(), gradient), mx.cpu())
-        for gradient in Gradient
-    ]
-    for answer in others:
-        for ours, theirs in zip(answer, expected):
-            np.testing.assert_allclose(ours.asnumpy(), theirs.asnumpy(), rtol=1e-5, atol=1e-6)
-
-
-def test_without_the_compiled_part_one_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "object2vec.compiled._kernels", None)
-    with pytest.raises(PlatformError, match="install object2vec with pip, which compiles it"):
-        kernels._load()
+    batch = batch_of(lists, lists.take(np.arange(len(lists))[::-1]))
+    embeddings = []
+    for name in ("compiled", "operators"):
+        way = training_way(name, given, model)
+        (shard,) = way.prepare(batch).shards
+        embeddings.append(way.encode(shard.inputs, way.look_up(shard.inputs)))
+    for ours, theirs in zip(*embeddings):
+        np.testing.assert_allclose(ours.asnumpy(), theirs.asnumpy(), rtol=1e-5, atol=1e-6)
 
 
 LISTS = {
@@ -232,24 +227,25 @@ def test_tables_are_trained_as_by_mxnet(
     model = random_network(given, rng)
     count = min(len(LISTS[name]) for name in names)
     in0, in1 = (TokenLists.from_lists(LISTS[name][:count]) for name in names)
-    for gradient in (Gradient.OF_TABLES, Gradient.OF_VECTORS):
-        inputs = model.prepare_pairs((in0, in1), (40, 40), mx.cpu(), gradient)
-        with mx.autograd.record():
-            vectors = model.look_up_pairs(inputs, mx.cpu())
-            if gradient is Gradient.OF_VECTORS:
-                for vector in vectors:
-                    vector.attach_grad()
-            objective, _ = model.loss(*model.encode_pairs(inputs, vectors), mx.nd.ones(count))
-        objective.backward()
-    updates = ParameterUpdates(given, model, [mx.cpu()])
-    assert updates.gradient is Gradient.OF_VECTORS
-    used = model.used_rows([inputs])
-    updates.step(count, used, model.by_table([vector.grad for vector in vectors]))
-    for number, table in enumerate(model.trained_tables()):
-        gradient = table.grad()
-        np.testing.assert_array_equal(used[number].rows, gradient.indices.asnumpy())
+    by_operators, ours = (training_way(way, given, model) for way in ("operators", "compiled"))
+    batch = batch_of(in0, in1)
+    backward(model, by_operators, batch)
+    gradients = [table.grad().copy() for table in model.trained_tables()]
+    prepared, vectors = backward(model, ours, batch)
+    ours.apply(prepared, [vectors])
+    for rows, gradient, moved in zip(prepared.rows, gradients, ours._tables):
+        np.testing.assert_array_equal(rows, gradient.indices.asnumpy())
         # the first step's mean is a tenth of the gradient
-        ((_, mean, _),) = updates._copies(number)
         expected = 0.1 * gradient.asnumpy() / count
         size = np.abs(expected).max(initial=0.0)
-        np.testing.assert_allclose(mean.asnumpy(), expected, rtol=1e-4, atol=1e-4 * size)
+        np.testing.assert_allclose(moved.mean.asnumpy(), expected, rtol=1e-4, atol=1e-4 * size)
+
+
+def backward(model: Any, way: Any, batch: Batch) -> tuple[Any, list[Any]]:
+    prepared = way.prepare(batch)
+    (shard,) = prepared.shards
+    with mx.autograd.record():
+        vectors = way.look_up(shard.inputs)
+        objective, _ = model.loss(*way.encode(shard.inputs, vectors), shard.labels)
+    objective.backward()
+    return prepared, vectors

@@ -10,12 +10,14 @@ import pytest
 from small_jobs import VOCAB, random_lists, random_network, settings
 
 from object2vec.backend.mxnet_import import mx
+from object2vec.compiled.kernels import mean_of_rows
 from object2vec.compiled.lstm import BidirectionalLayer
 from object2vec.data.arrays import TokenLists
 from object2vec.data.batching import time_steps
 from object2vec.inference.predictor import Predictor
-from object2vec.model.encoder_inputs import Gradient
+from object2vec.model.encoder_inputs import embed
 from object2vec.model.network import Object2VecNetwork
+from object2vec.training.compiled_way import StepRows, prepare_input
 
 pytestmark = pytest.mark.usefixtures("kind")
 
@@ -180,13 +182,13 @@ def encoded(
     network: Object2VecNetwork, lists: TokenLists, slopes: np.ndarray
 ) -> dict[str, np.ndarray]:
     """The embeddings and the gradients of their sum, weighted with the slopes."""
-    inputs = network.prepare(0, lists, None, CPU, Gradient.OF_VECTORS)
-    assert inputs.steps is not None
+    inputs = prepare_input(network.hyperparameters, 0, lists, CPU)
+    assert isinstance(inputs, StepRows)
     with mx.autograd.record():
-        vectors = network.look_up(0, inputs, CPU)
+        vectors = mean_of_rows(network.table(0).data(), inputs.lookup)
         if network.by_table([vectors])[0]:
             vectors.attach_grad()
-        answer = network.encode(0, inputs, vectors)
+        answer = inputs.encode(network.encoders[0], vectors)
     answer.backward(mx.nd.array(slopes))
     found = {"answer": answer.asnumpy()}
     if vectors.grad is not None:
@@ -206,7 +208,7 @@ def test_embeddings_are_those_of_the_operators_and_of_inference(
     network = network_of(rng, 1 / enc_dim**0.5, enc_dim=enc_dim, enc0_layers=layers)
     lists = random_lists(rng, 60, longest=12)
     found = encoded(network, lists, np.ones((60, enc_dim)))["answer"]
-    by_operators = network.embed(0, network.prepare(0, lists, None, CPU), CPU).asnumpy()
+    by_operators = embed(network, 0, lists, CPU).asnumpy()
     np.testing.assert_allclose(found, by_operators, rtol=0, atol=5e-6)
     np.testing.assert_allclose(Predictor(network).embeddings(0, lists), found, rtol=0, atol=1e-6)
 

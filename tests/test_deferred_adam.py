@@ -53,8 +53,10 @@ class Deferred:
         self.rows.touch(rows, step_size(step))
 
     def settle(self) -> int:
-        count = self.catch_up(None)
-        self.rows.settled()
+        count = 0
+        for behind, factors in self.rows.all_missed():
+            catch_up(*self.arrays, behind, factors, EPSILON)
+            count += len(behind)
         return count
 
 

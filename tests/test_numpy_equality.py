@@ -18,6 +18,7 @@ from small_jobs import arrays, random_lists, random_network, random_pairs, setti
 from object2vec.backend.mxnet_import import mx
 from object2vec.data.arrays import TokenLists
 from object2vec.inference.predictor import Predictor
+from object2vec.model.encoder_inputs import embed
 from object2vec.model.model_directory import save_model
 from object2vec.model.network import Object2VecNetwork
 
@@ -66,7 +67,7 @@ def numpy_model(network: Object2VecNetwork) -> NumpyModel:
 
 
 def encode(network: Object2VecNetwork, side: int, lists: TokenLists, width: int) -> np.ndarray:
-    return network.embed(side, network.prepare(side, lists, width, CPU), CPU).asnumpy()
+    return embed(network, side, lists, CPU, width).asnumpy()
 
 
 @pytest.mark.parametrize("given", ENCODERS, ids=label)
@@ -130,7 +131,7 @@ def check_pairs(given: dict[str, Any], rng: np.random.Generator, scale: float = 
         close(predictor.scores(pairs.in0, pairs.in1), expected)
         close(predictor.loss_sums(pairs) / len(pairs), np.array(reported))
         vectors = [
-            network.embed(side, network.prepare(side, lists, 11, CPU), CPU)
+            embed(network, side, lists, CPU, 11)
             for side, lists in enumerate((pairs.in0, pairs.in1))
         ]
         objective, sums = network.loss(*vectors, mx.nd.array(pairs.labels))

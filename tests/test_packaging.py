@@ -32,17 +32,19 @@ MODULES_WITHOUT_MXNET = (
     "object2vec.data.dataset",
     "object2vec.evaluation.metrics",
     "object2vec.training.metric_lines",
+    "object2vec.compiled.library",
+    "object2vec.training.choose_way",
     "object2vec.sagemaker.algorithm",
     "object2vec.cli",
 )
 
 
 def run_python(
-    *arguments: str, seconds: float = 120, **environment: str
+    *arguments: str, seconds: float = 120, folder: Path = ROOT, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *arguments],
-        cwd=ROOT,
+        cwd=folder,
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -275,9 +277,44 @@ def test_wheel_is_for_every_python(wheel: zipfile.ZipFile) -> None:
     assert tag.startswith("cp39-abi3-linux_")
 
 
-def test_no_wheel_without_the_compiled_part(tmp_path: Path) -> None:
-    assert build_wheel(tmp_path, CC="false").returncode != 0
-    assert not list(tmp_path.glob("*.whl"))
+def test_without_a_compiler_the_package_installs_and_says_what_it_lacks(tmp_path: Path) -> None:
+    """A user's installation from source; operators then compute (see test_choose_way.py)."""
+    built = build_wheel(tmp_path, CC="false")
+    assert built.returncode == 0, built.stderr
+    (path,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        archive.extractall(tmp_path / "installed")
+    assert "object2vec/compiled/library.py" in names
+    assert not [name for name in names if name.endswith(".so")]
+    # what venv.sh and the image end with
+    asked = run_python("-m", "object2vec.compiled.library", folder=tmp_path / "installed")
+    assert asked.returncode == errors.PlatformError.exit_code
+    assert "The compiled part of object2vec cannot be used: it cannot be loaded" in asked.stderr
+    assert "Traceback" not in asked.stderr
+    assert run_python("-m", "object2vec.compiled.library").returncode == 0
+
+
+def test_what_is_published_is_refused_without_the_compiled_part(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    ignored = shutil.ignore_patterns("*.so", "__pycache__")
+    shutil.copytree(PACKAGE, source / "object2vec", ignore=ignored)
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "NOTICE", "MANIFEST.in"):
+        shutil.copy(ROOT / name, source)
+    command = [str(ROOT / "requirements" / "wheel.sh"), sys.executable, str(tmp_path / "dist")]
+    done = subprocess.run(
+        command, cwd=source, env={**os.environ, "CC": "false"}, capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert "object2vec: the wheel lacks the compiled part" in done.stderr
+    assert not (tmp_path / "dist").exists()
+
+
+@pytest.mark.parametrize("file", ["requirements/venv.sh", "container/Dockerfile"])
+def test_environment_and_image_end_with_the_question_for_the_compiled_part(file: str) -> None:
+    text = (ROOT / file).read_text(encoding="utf-8")
+    installed = max(text.find("pip install --quiet"), text.find("COPY --from=package"))
+    assert 0 < installed < text.find("-m object2vec.compiled.library")
 
 
 @pytest.mark.parametrize("file", ["LICENSE", "NOTICE"])

@@ -15,7 +15,8 @@ from object2vec.backend.mxnet_import import mx
 from object2vec.data.arrays import TokenLists
 from object2vec.data.batching import pad
 from object2vec.inference.predictor import Predictor
-from object2vec.model.encoder_inputs import Gradient
+from object2vec.model.encoder_inputs import embed
+from object2vec.model.symbols import encoder_symbol
 from object2vec.resources import give_back_freed_memory
 
 CPU = mx.cpu(0)
@@ -52,17 +53,13 @@ def test_alone_and_in_any_batch(given: dict[str, Any], rng: np.random.Generator)
     np.testing.assert_allclose(turned[::-1], together, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("gradient", Gradient)
 @given_encoder
-def test_padding_of_any_width(
-    given: dict[str, Any], gradient: Gradient, rng: np.random.Generator
-) -> None:
+def test_padding_of_any_width(given: dict[str, Any], rng: np.random.Generator) -> None:
     network = predictor(given, rng).network
     lists = random_lists(rng, 8, longest=5)
     answers = []
     for width in (5, 6, 16, 40):
-        inputs = network.prepare(0, lists, width, CPU, gradient)
-        answers.append(network.embed(0, inputs, CPU).asnumpy())
+        answers.append(embed(network, 0, lists, CPU, width).asnumpy())
     for answer in answers[1:]:
         np.testing.assert_allclose(answer, answers[0], rtol=1e-5, atol=1e-5)
 
@@ -124,8 +121,8 @@ def test_exported_form_equals_the_one_that_is_trained(
     """The exported graph takes padded lists; training and inference take a faster form."""
     network = predictor(given, rng).network
     lists = random_lists(rng, 12, longest=11)
-    network.embed(0, network.prepare(0, lists, 11, CPU), CPU)
-    symbol = network.encoder_symbol(0)
+    expected = embed(network, 0, lists, CPU, 11).asnumpy()
+    symbol = encoder_symbol(network, 0)
     inputs = {"source": mx.nd.array(pad(lists, 13)), "source_length": mx.nd.array(lists.lengths)}
     known = network.params
     exported = symbol.bind(
@@ -136,10 +133,7 @@ def test_exported_form_equals_the_one_that_is_trained(
         },
     )
     found = exported.forward()[0].asnumpy()
-    for gradient in Gradient:
-        inputs = network.prepare(0, lists, 11, CPU, gradient)
-        expected = network.embed(0, inputs, CPU).asnumpy()
-        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(Predictor(network).embeddings(0, lists), found, rtol=1e-5, atol=1e-5)
 
 
@@ -157,7 +151,7 @@ def test_no_memory_for_each_shape(encoder: str, rng: np.random.Generator) -> Non
             lists = random_lists(rng, int(rng.integers(1, 64)), longest=int(rng.integers(1, 40)))
             width = int(lists.lengths.max(initial=1))
             with mx.autograd.record():
-                vectors = network.embed(0, network.prepare(0, lists, width, CPU), CPU)
+                vectors = embed(network, 0, lists, CPU, width)
             vectors.backward()
         mx.nd.waitall()
         give_back_freed_memory()

@@ -60,6 +60,7 @@ def _run(options: argparse.Namespace) -> int:
         from object2vec.inference.predictor import Predictor
 
         predictor = Predictor.load(options.model_dir)
+        predictor.warn_of_fallback()
         with opened_output(options.output) as target:
             if streaming:
                 requests = read_requests(source, predictor.hyperparameters)

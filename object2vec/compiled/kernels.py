@@ -10,8 +10,6 @@ alone.
 from __future__ import annotations
 
 import ctypes
-import importlib
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,9 +18,9 @@ import numpy as np
 
 from object2vec.backend.engine import engine_context, raise_failures
 from object2vec.backend.mxnet_import import mx
-from object2vec.compiled.library import AdamConstants, Api, Arrays, Library, Parameter, Table
+from object2vec.compiled.library import AdamConstants, Api, Arrays, Parameter, Table, load
 from object2vec.data.arrays import TokenLists
-from object2vec.errors import AlgorithmError, PlatformError
+from object2vec.errors import AlgorithmError
 
 _HANDLE = ctypes.c_void_p
 # The functions of `Api`, in its order.
@@ -37,18 +35,7 @@ _API = (
 )
 
 
-def _load() -> Library:
-    try:
-        module = importlib.import_module("object2vec.compiled._kernels")
-    except ImportError as error:
-        raise PlatformError(
-            f"The compiled part of object2vec cannot be loaded: {error}; install object2vec with "
-            "pip, which compiles it, or run `python setup.py build_ext --inplace`."
-        ) from error
-    return Library(str(module.__file__))
-
-
-_loaded = _load()
+_loaded = load()
 constants, library = _loaded.constants, _loaded.loaded
 _refused = ctypes.c_int.in_dll(library, "object2vec_refused")
 # What the functions of the library call, as they take it.
@@ -159,11 +146,6 @@ class AdamStep:
             )
         )
 
-    def is_of(self, weights: Sequence[Any], gradients: Sequence[Any]) -> bool:
-        """Whether it was made for these parameters' arrays."""
-        own = (*(moved.weight for moved in self._parameters), *self._gradients)
-        return all(map(operator.is_, own, (*weights, *gradients)))
-
     def __call__(
         self,
         used: Sequence[UsedRows] = (),
@@ -231,7 +213,7 @@ class AdamStep:
 def catch_up(
     weight: Any, mean: Any, variance: Any, rows: np.ndarray, factors: np.ndarray, epsilon: float
 ) -> None:
-    """`deferred_adam.catch_up` for arrays of a CPU context."""
+    """What `deferred_adam.catch_up` does, for arrays of a CPU context."""
     rows = np.ascontiguousarray(rows, np.int32)
     factors = np.ascontiguousarray(factors, np.float32)
     check(

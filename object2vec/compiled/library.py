@@ -1,17 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The interface of the compiled part, compared with what the library tells of itself.
+"""The door to the compiled part: whether it can be used here, and its interface in C.
 
-It imports no MXNet. `interface.h` says the same in C.
+It imports no MXNet. `interface.h` says the same of the interface; what the library tells of itself
+is compared with it.
 """
 
 from __future__ import annotations
 
 import ctypes
+import functools
+import importlib
+import importlib.util
+import os
+import platform
+import sys
 from ctypes import POINTER, c_float, c_int, c_int64, c_void_p
-from typing import Any, Optional
+from pathlib import Path
+from typing import Any, Optional, Union
 
-from object2vec.errors import PlatformError
-from object2vec.text import named
+from object2vec.errors import CustomerError, PlatformError
+from object2vec.text import named, quoted
+
+VARIABLE = "OBJECT2VEC_COMPILED"  # 0 forces MXNet's operators
+_EXTENSION = "object2vec.compiled._kernels"
+_CPU_INFO = Path("/proc/cpuinfo")
+_MACHINE = "x86_64"
+_INSTRUCTIONS = {
+    "avx2": "AVX2",
+    "fma": "FMA",
+}  # that it cannot do without; as the kernel names them
 
 ARRAY_CALL = ctypes.CFUNCTYPE(c_int, c_void_p)
 FIND_CALL = ctypes.CFUNCTYPE(c_int, c_void_p, POINTER(c_void_p))
@@ -175,6 +192,100 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
 }
 
 
+def is_switched_off() -> bool:
+    """Whether the user wants MXNet's operators.
+
+    Raises
+    ------
+    CustomerError
+        The variable holds something else than 0 or 1.
+    """
+    value = os.environ.get(VARIABLE, "")
+    if value not in ("", "0", "1"):
+        raise CustomerError(
+            f"{VARIABLE}={quoted(value)} should be 0, which computes by MXNet's operators alone, "
+            "or 1, the default, which takes the compiled part where it can be used."
+        )
+    return value == "0"
+
+
+def why_unfit() -> Optional[str]:
+    """What is seen, before anything is loaded, of why the compiled part cannot be used.
+
+    Loading it starts OpenMP, which has to find the environment as MXNet's import leaves it.
+
+    Raises
+    ------
+    CustomerError
+        See `is_switched_off`.
+    """
+    if is_switched_off():
+        return f"{VARIABLE} is 0"
+    if platform.machine() != _MACHINE:
+        return f"it is for {_MACHINE}, and this machine is {platform.machine() or 'unknown'}"
+    missing = _missing_instructions()
+    if missing:
+        return f"this CPU has no {' and no '.join(missing)}"
+    if importlib.util.find_spec(_EXTENSION) is None:
+        return (
+            "it is not there: install object2vec where there is a C compiler, or run "
+            "`python setup.py build_ext --inplace`"
+        )
+    return None
+
+
+def why_unusable() -> Optional[str]:
+    """Why the compiled part cannot be used here, for a sentence; None where it can.
+
+    It is loaded for that, so MXNet must have been imported.
+
+    Raises
+    ------
+    CustomerError
+        See `is_switched_off`.
+    """
+    reason = why_unfit()
+    if reason is None:
+        loaded = _loaded()
+        reason = loaded if isinstance(loaded, str) else None
+    return reason
+
+
+def load() -> Library:
+    """The compiled part; who calls it has asked `why_unusable`, or lets the user know.
+
+    Raises
+    ------
+    PlatformError
+        It cannot be used.
+    """
+    # what is switched off can be loaded: its tests do so
+    loaded = _loaded()
+    if isinstance(loaded, str):
+        raise PlatformError(f"The compiled part of object2vec cannot be used: {loaded}.")
+    return loaded
+
+
+@functools.cache
+def _loaded() -> Union[Library, str]:
+    """The compiled part, or why it cannot be loaded."""
+    try:
+        return Library(str(importlib.import_module(_EXTENSION).__file__))
+    except (ImportError, OSError) as error:
+        return f"it cannot be loaded ({' '.join(str(error).split())})"
+    except PlatformError as error:
+        return str(error).rstrip(".")
+
+
+def _missing_instructions() -> list[str]:
+    try:
+        text = _CPU_INFO.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        text = ""
+    flags = next((line for line in text.splitlines() if line.startswith("flags")), "").split()
+    return [name for flag, name in _INSTRUCTIONS.items() if flag not in flags]
+
+
 class _Entry(ctypes.Structure):
     _fields_ = (("name", ctypes.c_char_p), ("value", c_int64), ("size", c_int64))
 
@@ -266,3 +377,17 @@ def _difference(
                 f"{expected[name][0]} and have {expected[name][1]}"
             )
     return None
+
+
+def main() -> int:
+    """What a build ends with that must have the compiled part; returns the exit code."""
+    try:
+        load()
+    except PlatformError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -8,6 +8,7 @@ import numpy as np
 from object2vec.backend.mxnet_import import mx
 from object2vec.backend.mxnet_types import Context
 from object2vec.data.arrays import TokenLists
+from object2vec.model.encoder_inputs import PairInputs, embed
 from object2vec.model.network import Object2VecNetwork
 
 
@@ -53,8 +54,7 @@ class OperatorInference:
         numpy.ndarray
             float32, shape ``(n, enc_dim)``.
         """
-        inputs = self._network.prepare(side, lists, None, self._context)
-        return self._network.embed(side, inputs, self._context).asnumpy()
+        return embed(self._network, side, lists, self._context).asnumpy()
 
     def score(self, in0: TokenLists, in1: TokenLists, *, as_logits: bool = False) -> np.ndarray:
         """Score pairs.
@@ -72,8 +72,8 @@ class OperatorInference:
             float32; ``(n, num_classes)``, or ``(n,)`` for mean_squared_error.
         """
         network, context = self._network, self._context
-        inputs = network.prepare_pairs((in0, in1), (None, None), context)
-        output = network.scorer(*network.embed_pairs(inputs, context))
+        inputs = PairInputs(network, (in0, in1), (None, None), context)
+        output = network.scorer(*inputs.embed())
         if not (as_logits or network.hyperparameters.is_regression):
             output = mx.nd.softmax(output, axis=1)
         return output.asnumpy()

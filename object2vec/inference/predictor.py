@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, Optional, Union
@@ -18,14 +19,20 @@ from object2vec.data.arrays import PairDataset, Rows, TokenLists
 from object2vec.data.batching import compute_in_chunks, length_sorted_chunks
 from object2vec.errors import UnsoundModelError
 from object2vec.hyperparameters.checked import Hyperparameters
-from object2vec.inference.compiled_inference import CpuInference
-from object2vec.inference.operator_inference import OperatorInference
+from object2vec.inference.choose_inference import choose_inference
 from object2vec.inference.pickled_models import restored
+from object2vec.logs import LOGGER_NAME
 from object2vec.model import model_directory
+from object2vec.model.costs import Costs
 from object2vec.model.network import Object2VecNetwork
 
+_logger = logging.getLogger(LOGGER_NAME)
+
 # What a pickle holds as files.
-_OWN = ("network", "vocabularies", "metrics", "complete", "_context", "_inference")
+_OWN = (
+    *("network", "vocabularies", "metrics", "complete", "way", "is_fallback"),
+    *("_context", "_inference", "_costs"),
+)
 
 
 class Predictor:
@@ -46,6 +53,13 @@ class Predictor:
     complete : bool
         False for a model saved before its first epoch ended.
 
+    Attributes
+    ----------
+    way : str
+        A sentence that says how it computes, and why.
+    is_fallback : bool
+        Whether that is slower than this machine could, for want of the compiled part.
+
     Notes
     -----
     It can be pickled and deep-copied, also while other threads ask it: see `pickled_models`.
@@ -64,8 +78,8 @@ class Predictor:
         self.metrics = metrics or {}
         self.complete = complete
         self._context = context or mx.cpu(0)
-        kind = CpuInference if self._context.device_type == "cpu" else OperatorInference
-        self._inference = kind(network, self._context)
+        self._inference, self.way, self.is_fallback = choose_inference(network, self._context)
+        self._costs = Costs(network.hyperparameters)
 
     @classmethod
     def load(
@@ -130,6 +144,11 @@ class Predictor:
     def hyperparameters(self) -> Hyperparameters:
         """What the model was trained with."""
         return self.network.hyperparameters
+
+    def warn_of_fallback(self) -> None:
+        """Tell the log where this is slower than the machine could, and why."""
+        if self.is_fallback:
+            _logger.warning("%s", self.way)
 
     def embeddings(
         self, side: int, lists: TokenLists, max_seq_len: Optional[int] = None
@@ -205,7 +224,7 @@ class Predictor:
     def loss_sums(
         self, pairs: PairDataset, scored: Callable[[int], Any] = lambda count: None
     ) -> np.ndarray:
-        """Sum up what `network.Loss` reports over all pairs.
+        """Sum up what `losses.Loss` reports over all pairs.
 
         Parameters
         ----------
@@ -242,12 +261,10 @@ class Predictor:
         return np.array([entropies.sum(), np.count_nonzero(outputs.argmax(axis=1) == classes)])
 
     def _answering(self, sides: dict[int, TokenLists]) -> contextlib.AbstractContextManager[None]:
-        network = self.network
-        operations = sum(
-            network.encoding_operations(side, lists.tokens.size) for side, lists in sides.items()
-        )
+        costs = self._costs
+        operations = sum(costs.of_encoding(side, x.tokens.size) for side, x in sides.items())
         if len(sides) == 2:
-            operations += network.scoring_operations(len(sides[0]))
+            operations += costs.of_scoring(len(sides[0]))
         return answering(operations)
 
     def _cut(self, side: int, lists: TokenLists, limit: Optional[int]) -> TokenLists:

@@ -1,74 +1,175 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Brings token lists to a device in the form that an encoder takes there."""
+"""Token lists in the form that MXNet's operators look up and encode, on any device."""
 
 from __future__ import annotations
 
-import enum
+import abc
 from dataclasses import dataclass
 from typing import Any, Optional
 
 import numpy as np
 
 from object2vec.backend.device_arrays import csr_to_device, to_device
+from object2vec.backend.mxnet_import import mx
 from object2vec.data.arrays import TokenLists
 from object2vec.data.batching import (
     TIME_STEP,
-    TimeSteps,
+    PackedLists,
     mean_weights,
     pack,
     pad,
     reversed_positions,
-    time_steps,
     widest,
 )
 from object2vec.hyperparameters.checked import EncoderHyperparameters
 from object2vec.hyperparameters.rules import LARGEST_ARRAY
-
-
-class Gradient(enum.Enum):
-    """What MXNet is to derive."""
-
-    OF_TABLES = "all parameters"
-    OF_VECTORS = "the token vectors that were looked up, and the other parameters"
+from object2vec.model.network import Object2VecNetwork
 
 
 @dataclass(frozen=True)
-class EncoderInput:
-    """One input of a batch on a device.
+class EncoderInput(abc.ABC):
+    """One input of a batch, ``n`` lists, on a device.
 
     Attributes
     ----------
-    lookup : TokenLists
-        Which rows of the token table the token vectors are means of. For bilstm, all padded ids one
-        by one, time step after time step, and for hcnn all ids behind one another.
-    tokens : NDArray or list of CSRNDArray, optional
-        The same for MXNet's operators, where they look up. For bilstm int32 ``(length, n)``; for
-        hcnn int32 ``(rows,)``; for pooled_embedding the mean weights, float32 ``(n, vocab_size)``,
-        in as many parts as MXNet's largest array asks for, or the ids, int32 ``(n,)``, where every
-        list has one.
-    lengths : NDArray, optional
-        float32; for bilstm ``(n,)``, for hcnn the number of real rows, ``(1,)``.
-    places : tuple of NDArray
-        For hcnn the windows and positions of `batching.PackedLists`; for bilstm the one array of
-        `batching.reversed_positions`.
-    steps : TimeSteps, optional
-        For bilstm the lists, where a CPU needs the gradient of vectors; ``lookup`` then are their
-        tokens, and there are no lengths and places.
+    ids : numpy.ndarray
+        Integers, one axis: all ids that are looked up, padding included.
     """
 
-    lookup: TokenLists
+    ids: np.ndarray
+
+    @abc.abstractmethod
+    def look_up(self, table: Any, context: Any) -> Any:
+        """Token vectors, as `encode` takes them.
+
+        Parameters
+        ----------
+        table : mxnet.gluon.Parameter
+            The token table.
+        context : mxnet.Context
+            The device.
+        """
+
+    def encode(self, encoder: Any, vectors: Any) -> Any:
+        """Embeddings ``(n, enc_dim)`` of the token vectors; here for pooled_embedding."""
+        return encoder(vectors, None)
+
+
+@dataclass(frozen=True)
+class MeanWeights(EncoderInput):
+    """For pooled_embedding: the mean is the product of sparse weights with the table.
+
+    Attributes
+    ----------
+    parts : tuple of CSRNDArray
+        float32 ``(n, vocab_size)`` together, in as many parts as MXNet's largest array asks for.
+    """
+
+    parts: tuple[Any, ...]
+
+    def look_up(self, table: Any, context: Any) -> Any:
+        means = [mx.nd.dot(weights, table.data(context)) for weights in self.parts]
+        return means[0] if len(means) == 1 else mx.nd.concat(*means, dim=0)  # (n, enc_dim)
+
+
+@dataclass(frozen=True)
+class SingleTokens(EncoderInput):
+    """For pooled_embedding where every list has one token.
+
+    Attributes
+    ----------
+    tokens : NDArray
+        int32 ``(n,)``.
+    """
+
+    tokens: Any
+
+    def look_up(self, table: Any, context: Any) -> Any:
+        return _rows(table, self.tokens, context)  # (n, enc_dim)
+
+
+class Packing:
+    """What hcnn takes besides the token vectors, ``(rows, width)``; see `batching.PackedLists`.
+
+    Parameters
+    ----------
+    packed : PackedLists
+        The lists.
+    context : mxnet.Context
+        The device.
+    """
+
+    def __init__(self, packed: PackedLists, context: Any) -> None:
+        counts = np.array([packed.count], np.float32)
+        self._arrays = [
+            to_device(array, context) for array in (counts, packed.windows, packed.positions)
+        ]
+
+    def encode(self, encoder: Any, vectors: Any) -> Any:
+        """Embeddings ``(n, enc_dim)`` of the token vectors."""
+        return encoder(vectors, *self._arrays)
+
+
+@dataclass(frozen=True)
+class PackedTokens(EncoderInput):
+    """For hcnn: all lists behind one another.
+
+    Attributes
+    ----------
+    tokens : NDArray
+        int32 ``(rows,)``.
+    packing : Packing
+        Where each list lies in them.
+    """
+
+    tokens: Any
+    packing: Packing
+
+    def look_up(self, table: Any, context: Any) -> Any:
+        return _rows(table, self.tokens, context)  # (rows, width)
+
+    def encode(self, encoder: Any, vectors: Any) -> Any:
+        return self.packing.encode(encoder, vectors)
+
+
+@dataclass(frozen=True)
+class PaddedTokens(EncoderInput):
+    """For bilstm: padded lists, time step after time step.
+
+    Attributes
+    ----------
+    tokens : NDArray
+        int32 ``(length, n)``; the length is a multiple of `batching.TIME_STEP`.
+    lengths : NDArray
+        float32 ``(n,)``.
+    turned : NDArray
+        See `batching.reversed_positions`.
+    """
+
     tokens: Any
     lengths: Any
-    places: tuple[Any, ...] = ()
-    steps: Optional[TimeSteps] = None
+    turned: Any
+
+    def look_up(self, table: Any, context: Any) -> Any:
+        return _rows(table, self.tokens, context)  # (length, n, width)
+
+    def encode(self, encoder: Any, vectors: Any) -> Any:
+        return encoder(vectors, self.lengths, self.turned)
+
+
+def _rows(table: Any, tokens: Any, context: Any) -> Any:
+    rows, width = table.shape
+    return mx.nd.Embedding(
+        tokens,
+        table.data(context),
+        input_dim=rows,
+        output_dim=width,
+        sparse_grad=table.grad_req != "null",
+    )
 
 
 def prepare_input(
-    encoder: EncoderHyperparameters,
-    lists: TokenLists,
-    width: Optional[int],
-    context: Any,
-    gradient: Gradient,
+    encoder: EncoderHyperparameters, lists: TokenLists, width: Optional[int], context: Any
 ) -> EncoderInput:
     """Bring one input of a batch to a device.
 
@@ -83,43 +184,121 @@ def prepare_input(
         of `batching.TIME_STEP`.
     context : mxnet.Context
         The device.
-    gradient : Gradient
-        What will be derived.
     """
-    looks_up = context.device_type == "cpu" and gradient is Gradient.OF_VECTORS
-    if encoder.network == "bilstm" and looks_up:
-        steps = time_steps(lists)
-        # MXNet has no arrays without numbers
-        tokens = steps.tokens if steps.tokens.size else np.zeros(1, np.int32)
-        return EncoderInput(TokenLists.of_each(tokens), None, None, steps=steps)
-    lookup, lengths = lists, None
-    places: list[Any] = []
     if encoder.network == "hcnn":
         packed = pack(lists, encoder.cnn_filter_width)
-        lookup = TokenLists.of_each(packed.tokens)
-        lengths = to_device(np.array([packed.count], np.float32), context)
-        places = [to_device(array, context) for array in (packed.windows, packed.positions)]
-    elif encoder.network == "bilstm":
+        tokens = to_device(packed.tokens, context)
+        return PackedTokens(packed.tokens, tokens, Packing(packed, context))
+    if encoder.network == "bilstm":
         width = -(-(width or widest(lists)) // TIME_STEP) * TIME_STEP
-        lookup = TokenLists.of_each(pad(lists, width).T)
-        lengths = to_device(lists.lengths.astype(np.float32), context)
-        places = [to_device(reversed_positions(lists.lengths, width), context)]
-    for_mxnet = None if looks_up else _for_operators(lookup, encoder.vocab_size, context)
-    return EncoderInput(lookup, for_mxnet, lengths, tuple(places))
-
-
-def _for_operators(lookup: TokenLists, vocab_size: int, context: Any) -> Any:
-    if lookup.are_single():
-        return to_device(lookup.tokens, context)
-    return _mean_weights(lookup, vocab_size, context)
-
-
-def _mean_weights(lists: TokenLists, vocab_size: int, context: Any) -> list[Any]:
-    most = LARGEST_ARRAY // vocab_size
-    parts = [lists.take(slice(start, start + most)) for start in range(0, len(lists), most)]
-    return [
-        csr_to_device(
-            mean_weights(part), part.tokens, part.offsets, (len(part), vocab_size), context
+        padded = pad(lists, width)
+        return PaddedTokens(
+            padded.reshape(-1),
+            to_device(padded.T, context),
+            to_device(lists.lengths.astype(np.float32), context),
+            to_device(reversed_positions(lists.lengths, width), context),
         )
-        for part in parts
-    ]
+    if lists.are_single():
+        return SingleTokens(lists.tokens, to_device(lists.tokens, context))
+    most = LARGEST_ARRAY // encoder.vocab_size
+    parts = [lists.take(slice(start, start + most)) for start in range(0, len(lists), most)]
+    weights = tuple(_mean_weights(part, encoder.vocab_size, context) for part in parts)
+    return MeanWeights(lists.tokens, weights)
+
+
+def _mean_weights(lists: TokenLists, vocab_size: int, context: Any) -> Any:
+    shape = len(lists), vocab_size
+    return csr_to_device(mean_weights(lists), lists.tokens, lists.offsets, shape, context)
+
+
+class PairInputs:
+    """Both inputs of a batch on a device.
+
+    Parameters
+    ----------
+    network : Object2VecNetwork
+        What encodes them.
+    sides : tuple of TokenLists
+        ``n`` lists of in0 and ``n`` of in1, n at least 1.
+    widths : tuple of int, optional
+        As for `prepare_input`.
+    context : mxnet.Context
+        The device.
+    """
+
+    def __init__(
+        self,
+        network: Object2VecNetwork,
+        sides: tuple[TokenLists, TokenLists],
+        widths: tuple[Optional[int], Optional[int]],
+        context: Any,
+    ) -> None:
+        self._network, self._context = network, context
+        encoders = network.hyperparameters.encoders
+        # the gradients of two lookups of one table would have to be added up
+        self._is_one_lookup = _is_one_lookup(network, len(sides[0]))
+        if self._is_one_lookup:
+            sides, encoders = (TokenLists.concatenate(sides),), encoders[:1]  # type: ignore[assignment]
+        self._inputs = [
+            prepare_input(encoder, lists, width, context)
+            for encoder, lists, width in zip(encoders, sides, widths)
+        ]
+
+    @property
+    def ids(self) -> list[np.ndarray]:
+        """The ids of each lookup; see `EncoderInput`."""
+        return [given.ids for given in self._inputs]
+
+    def look_up(self) -> list[Any]:
+        """Token vectors of each lookup."""
+        return [
+            given.look_up(self._network.table(side), self._context)
+            for side, given in enumerate(self._inputs)
+        ]
+
+    def encode(self, vectors: list[Any]) -> list[Any]:
+        """Embeddings of in0 and of in1, ``(n, enc_dim)`` each, of the token vectors."""
+        inputs = self._inputs
+        if self._is_one_lookup:
+            inputs = 2 * inputs
+            vectors = mx.nd.split(vectors[0], num_outputs=2, axis=0)
+        return [
+            given.encode(encoder, each)
+            for given, encoder, each in zip(inputs, self._network.encoders, vectors)
+        ]
+
+    def embed(self) -> list[Any]:
+        """Embeddings of in0 and of in1, ``(n, enc_dim)`` each."""
+        return self.encode(self.look_up())
+
+
+def _is_one_lookup(network: Object2VecNetwork, pairs: int) -> bool:
+    table, other = network.table(0), network.table(1)
+    both_pooled = network.is_pooled(0) and network.is_pooled(1)
+    return table is other and both_pooled and 2 * pairs * table.shape[0] <= LARGEST_ARRAY
+
+
+def embed(
+    network: Object2VecNetwork,
+    side: int,
+    lists: TokenLists,
+    context: Any,
+    width: Optional[int] = None,
+) -> Any:
+    """Embeddings ``(n, enc_dim)`` of lists of in0 (0) or in1 (1).
+
+    Parameters
+    ----------
+    network : Object2VecNetwork
+        Initialized on ``context``.
+    side : int
+        Whose encoder.
+    lists : TokenLists
+        ``n`` lists, n at least 1.
+    context : mxnet.Context
+        The device.
+    width : int, optional
+        As for `prepare_input`.
+    """
+    given = prepare_input(network.hyperparameters.encoders[side], lists, width, context)
+    return given.encode(network.encoders[side], given.look_up(network.table(side), context))

@@ -6,8 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from object2vec.backend.mxnet_import import mx
-from object2vec.compiled.lstm import BidirectionalLayer
-from object2vec.data.batching import POSITIONS_STEP, TIME_STEP, TimeSteps
+from object2vec.data.batching import POSITIONS_STEP, TIME_STEP
 from object2vec.hyperparameters.checked import EncoderHyperparameters
 
 _FORGET_GATE = 1  # place of the forget gate in MXNet's order: in, forget, cell, out
@@ -63,9 +62,8 @@ class Encoder(mx.gluon.HybridBlock):
 class PooledEmbedding(Encoder):
     """The mean over the real token vectors, then dropout.
 
-    The mean is linear in the token table and taken where the table is looked up
-    (`Object2VecNetwork.look_up`), so this block gets the means, ``(batch, enc_dim)``, and no
-    lengths.
+    The mean is linear in the token table and taken where the table is looked up, so this block gets
+    the means, ``(batch, enc_dim)``, and no lengths.
     """
 
     def __init__(self, prefix: str, rate: float) -> None:
@@ -262,23 +260,6 @@ class BiLSTM(Encoder):
         # the order of the last layer's outputs does not matter to their maximum
         maxima = [self._maximum(F, x, lengths, turned is not None) for x in (there, back)]
         return F.concat(*maxima, dim=1)
-
-    def encode_steps(self, vectors: Any, steps: TimeSteps) -> Any:
-        """Encode on the CPU without padding; for training.
-
-        Parameters
-        ----------
-        vectors : NDArray
-            Those of the tokens of ``steps``, ``(rows, token_dim)``.
-        steps : TimeSteps
-            The lists.
-        """
-        x = vectors
-        for layer, weights in enumerate(self.layers(vectors.context)):
-            if layer:
-                x = dropout(mx.nd, x, self._rate)
-            x = BidirectionalLayer(steps, is_maximum=layer + 1 == self._layers)(*weights, x)
-        return x
 
     def layers(self, context: Any) -> list[list[Any]]:
         """The weights of each layer on a device, as `cpu_lstm` takes them."""

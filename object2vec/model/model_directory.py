@@ -25,9 +25,10 @@ from object2vec.files import PathLike, atomic_write, locked_folder
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.model.manifest import FORMAT, FORMAT_VERSION, MANIFEST, Manifest
 from object2vec.model.model_files import PACKED, ModelFiles, read_model, read_packed
-from object2vec.model.network import INPUT_NAMES, Object2VecNetwork
+from object2vec.model.network import Object2VecNetwork
 from object2vec.model.parameter_files import BLOCK, ParameterFile, Stream, write_parameters
 from object2vec.model.parameter_shapes import parameter_shapes
+from object2vec.model.symbols import INPUT_NAMES, encoder_symbol, scoring_symbol
 from object2vec.version import __version__
 
 _STEM = r"(parameters|hyperparameters|metrics|scores|enc[01]|vocabulary[01])"
@@ -208,9 +209,9 @@ def _write_model(
     # is to give the same bytes each time, so that nodes are not to count on from model to model
     with one_at_a_time, mx.name.NameManager():
         symbols = {
-            "scores": (network.scoring_symbol(), [*INPUT_NAMES[0], *INPUT_NAMES[1]]),
-            "enc0": (network.encoder_symbol(0), list(INPUT_NAMES[0])),
-            "enc1": (network.encoder_symbol(1), list(INPUT_NAMES[1])),
+            "scores": (scoring_symbol(network), [*INPUT_NAMES[0], *INPUT_NAMES[1]]),
+            "enc0": (encoder_symbol(network, 0), list(INPUT_NAMES[0])),
+            "enc1": (encoder_symbol(network, 1), list(INPUT_NAMES[1])),
         }
         texts = {name: symbol.tojson() for name, (symbol, _) in symbols.items()}
     manifest = {

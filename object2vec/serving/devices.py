@@ -30,6 +30,8 @@ class SplitModel:
         self.hyperparameters = scoring.hyperparameters
         self.scores = scoring.scores
         self.embeddings = embedding.embeddings
+        self.way = f"For scores: {scoring.way} For embeddings: {embedding.way}"
+        self.is_fallback = scoring.is_fallback or embedding.is_fallback
 
 
 def load(

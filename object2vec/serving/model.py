@@ -18,6 +18,14 @@ class Model(Protocol):
     def hyperparameters(self) -> Hyperparameters:
         """What the model was trained with."""
 
+    @property
+    def way(self) -> str:
+        """How it answers, and why, in a sentence."""
+
+    @property
+    def is_fallback(self) -> bool:
+        """Whether that is slower than this machine could, for want of the compiled part."""
+
     def scores(
         self, in0: TokenLists, in1: TokenLists, max_seq_lens: Optional[tuple[int, int]] = None
     ) -> np.ndarray:

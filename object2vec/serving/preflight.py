@@ -48,6 +48,10 @@ class Findings:
         Numbers of an embedding, and of a pair's answer.
     digest : str
         Of the model; see `manifest.Manifest`.
+    way : str
+        How the model answers, and why, in a sentence.
+    is_fallback : bool
+        Whether that is slower than this machine could, for want of the compiled part.
     """
 
     memory_bytes: int
@@ -56,6 +60,8 @@ class Findings:
     enc_dim: int
     scores: int
     digest: str = ""
+    way: str = ""
+    is_fallback: bool = False
 
 
 def check_model(model_dir: PathLike, preferred_mode: Optional[str], stop: StopRequest) -> Findings:
@@ -117,6 +123,8 @@ def _check(model_dir: str, preferred_mode: Optional[str]) -> Findings:
         enc_dim=model.hyperparameters.enc_dim,
         scores=scores.shape[1],
         digest=manifest.digest,
+        way=model.way,
+        is_fallback=model.is_fallback,
     )
 
 

@@ -136,6 +136,7 @@ def _check_free(host: str, port: int) -> None:
 def _plan(model_dir: Path, host: str, settings: Settings, findings: Findings) -> mms.Plan:
     available = cores()
     workers = settings.workers or _fitting_workers(available, settings, findings)
+    _logger.log(logging.WARNING if findings.is_fallback else logging.INFO, "%s", findings.way)
     if not findings.complete:
         _logger.warning("The model was saved before its first epoch ended; its answers are poor.")
     return mms.Plan(

@@ -16,13 +16,16 @@ q**j has changed. So the whole table need not be read and written at every step.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any, Optional
 
 import numpy as np
 
 from object2vec.backend.mxnet_import import mx
-from object2vec.compiled import kernels
 
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # adam's constants, MXNet's defaults
+_ROWS_AT_ONCE = 1 << 14  # that catch up together at an epoch's end
 _MEMORY = 200  # steps after which momentum has faded to less than a float's last digit
 
 
@@ -37,7 +40,7 @@ class DeferredRows:
         Adam's constants.
     """
 
-    def __init__(self, rows: int, beta1: float, beta2: float) -> None:
+    def __init__(self, rows: int, beta1: float = BETA1, beta2: float = BETA2) -> None:
         self._beta1, self._beta2 = beta1, beta2
         self._steps = 0
         self._last = np.full(rows, -1, np.int64)  # the step of a row's last gradient
@@ -92,15 +95,24 @@ class DeferredRows:
         )
         return chosen.astype(np.int32), factors.astype(np.float32)[:, :, None]
 
-    def settled(self) -> None:
-        """Note that all rows that `missed` tells were brought up to date."""
+    def all_missed(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """What `missed` tells of all rows, in parts; once they were given, no row is behind."""
+        rows, factors = self.missed()
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            part = slice(start, start + _ROWS_AT_ONCE)
+            yield rows[part], factors[:, part]
         self._last[self._last >= 0] = self._steps - 1
+
+
+def adam_rate(learning_rate: float, step: int) -> float:
+    """The learning rate of a step, from 1, with its bias correction."""
+    return learning_rate * math.sqrt(1.0 - BETA2**step) / (1.0 - BETA1**step)
 
 
 def catch_up(
     weight: Any, mean: Any, variance: Any, rows: np.ndarray, factors: np.ndarray, epsilon: float
 ) -> None:
-    """Apply missed steps to some rows, in place.
+    """Apply missed steps to some rows, in place, by MXNet's operators.
 
     Parameters
     ----------
@@ -113,16 +125,6 @@ def catch_up(
     epsilon : float
         Adam's constant.
     """
-    if weight.context.device_type == "cpu":
-        kernels.catch_up(weight, mean, variance, rows, factors, epsilon)
-    else:
-        catch_up_by_operators(weight, mean, variance, rows, factors, epsilon)
-
-
-def catch_up_by_operators(
-    weight: Any, mean: Any, variance: Any, rows: np.ndarray, factors: np.ndarray, epsilon: float
-) -> None:
-    """`catch_up` for any device."""
     rows, factors = (
         mx.nd.array(array, ctx=weight.context, dtype=array.dtype) for array in (rows, factors)
     )

@@ -22,7 +22,6 @@ from tqdm import tqdm
 from object2vec.backend.engine import one_at_a_time, tuned_for
 from object2vec.backend.kvstore import choose_contexts
 from object2vec.backend.mxnet_import import mx
-from object2vec.compiled.kernels import check_queued
 from object2vec.data.arrays import PairDataset
 from object2vec.data.batching import TrainingBatches
 from object2vec.data.prefetch import prefetch
@@ -32,13 +31,13 @@ from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.inference.predictor import Predictor
 from object2vec.logs import LOGGER_NAME
 from object2vec.model import model_directory
+from object2vec.model.costs import Costs
 from object2vec.model.network import Object2VecNetwork
 from object2vec.pretrained.auxiliary_channel import Auxiliary
+from object2vec.training.choose_way import build_way, choose_way
 from object2vec.training.divergence import Divergence
 from object2vec.training.early_stopping import EarlyStopping
 from object2vec.training.metric_lines import RecordCounters
-from object2vec.training.parameter_updates import ParameterUpdates
-from object2vec.training.step import TrainingStep
 from object2vec.training.training_log import JobStart, TrainingLog
 
 _logger = logging.getLogger(LOGGER_NAME)
@@ -181,9 +180,11 @@ class _Training:
         self._network = Object2VecNetwork(settings)
         self._network.initialize(contexts, self._auxiliary.vectors)
         self._network.hybridize()
-        self._updates = ParameterUpdates(settings, self._network, contexts)
-        self._step = TrainingStep(self._network, self._updates, contexts)
-        _logger.info("Create Store: %s", self._updates.store)
+        choice = choose_way(settings, contexts)
+        _logger.log(choice.level, "%s", choice.line)
+        self._way = build_way(choice, settings, self._network, contexts)
+        store = self._way.store or "none, for the gradients of one device need not be added up"
+        _logger.info("Create Store: %s", store)
         parameters = self._network.params
         _logger.info(
             "fixed_param_names: %s",
@@ -198,7 +199,7 @@ class _Training:
 
     def tuned_engine(self) -> contextlib.AbstractContextManager[None]:
         """What `run` should run in to be fast."""
-        operations = self._network.step_operations(self._settings.mini_batch_size)
+        operations = Costs(self._settings).of_step(self._settings.mini_batch_size)
         return tuned_for(operations, self._contexts)
 
     def run(
@@ -241,7 +242,7 @@ class _Training:
             if stopped_early:
                 break
         with one_at_a_time:
-            self._updates.release()
+            self._way.release()
         self._restore_best(interrupted)
         if self._history:
             self._compare_with_baseline(train, validation)
@@ -266,15 +267,15 @@ class _Training:
         begun = time.time()
         queued: collections.deque[tuple[list[Any], int]] = collections.deque()
         bar = tqdm(desc=f"Epoch {epoch}", unit=" pairs", disable=not self._progress, leave=False)
-        ahead = contextlib.closing(prefetch(self._step.prepared(batches.epoch())))
+        ahead = contextlib.closing(prefetch(self._way.prepared(batches.epoch())))
         with bar, ahead as batches_ahead:
             for prepared in batches_ahead:
                 if stop():
-                    self._step.settle()
+                    self._way.flush()
                     return None
                 count = prepared.count
                 with one_at_a_time:
-                    queued.append((self._step.take(prepared), count))
+                    queued.append((self._way.take(prepared), count))
                 counters.add(count)
                 if len(queued) > _IN_FLIGHT:
                     self._add_sums(accumulator, *queued.popleft(), epoch)
@@ -283,7 +284,7 @@ class _Training:
                     self._log.running(epoch, begun, accumulator.values())
         for totals, count in queued:
             self._add_sums(accumulator, totals, count, epoch)
-        self._step.settle()
+        self._way.flush()
         return accumulator
 
     def _judge(
@@ -372,7 +373,7 @@ class _Training:
         self, accumulator: MetricAccumulator, totals: list[Any], count: int, epoch: int
     ) -> None:
         loss, score = np.sum([sums.asnumpy() for sums in totals], axis=0, dtype=np.float64)
-        check_queued()
+        self._way.check()
         if not math.isfinite(loss):
             raise self._divergence.error(
                 "training", loss, epoch, has_moved=bool(epoch or accumulator.count)

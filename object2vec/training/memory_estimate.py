@@ -18,6 +18,8 @@ from object2vec.errors import PlatformError
 from object2vec.hyperparameters.checked import EncoderHyperparameters, Hyperparameters
 from object2vec.model.parameter_shapes import compared_width, parameter_shapes
 from object2vec.resources import available_memory, give_back_freed_memory
+from object2vec.training.choose_way import is_compiled_expected
+from object2vec.training.row_updates import moves_used_rows_alone
 
 _NUMBER = 4  # bytes of a float32
 _PROGRAM = 300_000_000  # Python, NumPy and MXNet, and the scoring of a channel in parts
@@ -159,10 +161,7 @@ class _Job:
         if hyperparameters.tied_token_embedding_weight:
             frozen = [any(frozen)]
         self._trained = [size for size, fixed in zip(tables, frozen) if not fixed]
-        # on the CPU adam moves a table by the gradients of vectors
-        lazy = hyperparameters.token_embedding_storage_type == "row_sparse"
-        self._is_lazy = lazy or not hyperparameters.weight_decay
-        self._by_vectors = hyperparameters.optimizer == "adam" and self._is_lazy
+        self._is_compiled = is_compiled_expected(hyperparameters)
         wide = max(encoders, key=lambda encoder: encoder.vocab_size * encoder.token_embedding_dim)
         side = encoders.index(wide)
         width = f"enc{side}_token_embedding_dim"
@@ -227,8 +226,7 @@ class _Job:
 
     def _all_rows(self) -> list[Part]:
         settings = self._settings
-        is_adagrad = settings.optimizer == "adagrad"
-        if settings.optimizer not in _OF_ALL_ROWS or (is_adagrad and self._is_lazy):
+        if settings.optimizer not in _OF_ALL_ROWS or moves_used_rows_alone(settings):
             return []
         least, most = _OF_ALL_ROWS[settings.optimizer]
         largest = max(self._trained, default=0)
@@ -330,7 +328,7 @@ class _Job:
         ]
 
     def _pads(self, encoder: EncoderHyperparameters) -> bool:
-        return encoder.network == "bilstm" and not self._by_vectors
+        return encoder.network == "bilstm" and not self._is_compiled
 
     def _numbers_of_token(self, encoder: EncoderHyperparameters) -> int:
         """Numbers that a step holds for a token, gradients included."""
@@ -339,7 +337,7 @@ class _Job:
             return 4 * width + (24 if self._pads(encoder) else 9) * encoder.layers * enc_dim
         if encoder.network == "hcnn":
             return 4 * width + 2 * self._least_of_token(encoder) + 6 * enc_dim
-        return 0 if self._by_vectors else 2 * width  # the rows' gradients
+        return 0 if self._is_compiled else 2 * width  # the rows' gradients
 
     def _least_of_token(self, encoder: EncoderHyperparameters) -> int:
         """Those of them that are there whatever happens: what lies under the filters."""

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Comparator, MLP and output layer: what turns two embeddings into the raw output."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from object2vec.backend.mxnet_import import mx
+from object2vec.hyperparameters.checked import Hyperparameters
+from object2vec.model.encoders import dropout
+from object2vec.model.parameter_shapes import compared_width
+
+
+class Scorer(mx.gluon.HybridBlock):
+    """Comparator, MLP and output layer: two vectors ``(n, enc_dim)`` to the raw output.
+
+    The raw output is ``(n, num_classes)`` before softmax, or ``(n,)`` for mean_squared_error.
+
+    Parameters
+    ----------
+    hyperparameters : Hyperparameters
+        Sizes, comparators, activation, dropout and the output layer's kind.
+    """
+
+    def __init__(self, hyperparameters: Hyperparameters) -> None:
+        super().__init__(prefix="")
+        self._hyperparameters = hyperparameters
+        self._layers: list[tuple[Any, Any]] = []
+        columns = compared_width(hyperparameters)
+        for layer in range(hyperparameters.mlp_layers):
+            self._add_layer(f"mlp_fc{layer}", columns, hyperparameters.mlp_dim)
+            columns = hyperparameters.mlp_dim
+        outputs = 1 if hyperparameters.is_regression else hyperparameters.num_classes
+        self._add_layer("output_layer", columns, outputs)
+
+    def _add_layer(self, name: str, columns: int, outputs: int) -> None:
+        weight = self.params.get(f"{name}_weight", shape=(outputs, columns), init=mx.init.Xavier())
+        bias = self.params.get(f"{name}_bias", shape=(outputs,), init="zeros", wd_mult=0.0)
+        setattr(self, f"{name}_weight", weight)
+        setattr(self, f"{name}_bias", bias)
+        self._layers.append((weight, bias))
+
+    def layers(self, context: Any) -> list[tuple[Any, Any]]:
+        """Weight and bias of each layer on a device, the output layer's last."""
+        return [(weight.data(context), bias.data(context)) for weight, bias in self._layers]
+
+    def hybrid_forward(self, F: Any, vector0: Any, vector1: Any, **parameters: Any) -> Any:
+        """Score; see the class."""
+        settings = self._hyperparameters
+        compared = []
+        for name in settings.comparator_list:
+            if name == "hadamard":
+                compared.append(vector0 * vector1)
+            elif name == "concat":
+                compared += [vector0, vector1]
+            else:
+                compared.append(F.abs(vector0 - vector1))
+        x = F.concat(*compared, dim=1) if len(compared) > 1 else compared[0]
+        for layer in range(settings.mlp_layers):
+            x = self._dense(F, x, f"mlp_fc{layer}", settings.mlp_dim, parameters)
+            if settings.mlp_activation != "linear":
+                x = F.Activation(x, act_type=settings.mlp_activation)
+                x = dropout(F, x, settings.dropout)
+        if settings.is_regression:
+            return F.reshape(self._dense(F, x, "output_layer", 1, parameters), shape=(-1,))
+        return self._dense(F, x, "output_layer", settings.num_classes, parameters)
+
+    @staticmethod
+    def _dense(F: Any, x: Any, name: str, outputs: int, parameters: Any) -> Any:
+        weight, bias = parameters[f"{name}_weight"], parameters[f"{name}_bias"]
+        return F.FullyConnected(x, weight, bias, num_hidden=outputs, flatten=False)

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training by MXNet's operators: Gluon's Trainer, KVStore and any optimizer, on any devices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from object2vec.backend.device_arrays import to_device
+from object2vec.backend.kvstore import choose_kvstore
+from object2vec.backend.mxnet_import import mx
+from object2vec.data.batching import Batch
+from object2vec.hyperparameters.checked import Hyperparameters
+from object2vec.model.encoder_inputs import PairInputs
+from object2vec.model.network import Object2VecNetwork
+from object2vec.training.deferred_adam import EPSILON, catch_up
+from object2vec.training.optimizers import build_optimizer
+from object2vec.training.training_way import Prepared, Shard, TrainingWay
+
+
+class OperatorWay(TrainingWay[PairInputs]):
+    """See the module.
+
+    Parameters
+    ----------
+    hyperparameters : Hyperparameters
+        The optimizer's settings.
+    network : Object2VecNetwork
+        Initialized on ``contexts``.
+    contexts : sequence of mxnet.Context
+        The devices; gradients of several are added up through a KVStore.
+    """
+
+    def __init__(
+        self, hyperparameters: Hyperparameters, network: Object2VecNetwork, contexts: Sequence[Any]
+    ) -> None:
+        super().__init__(hyperparameters, network)
+        self._contexts = contexts
+        if len(contexts) > 1:
+            self.store = choose_kvstore(hyperparameters.kvstore, contexts)
+        self._parameters = list(network.params.values())
+        self._trainer = mx.gluon.Trainer(
+            self._parameters,
+            build_optimizer(hyperparameters),
+            kvstore=None if self.store is None else mx.kv.create(self.store),
+            update_on_kvstore=False,
+        )
+
+    def prepare(self, batch: Batch) -> Prepared[PairInputs]:
+        """Share a batch out over the devices; see `TrainingWay`."""
+        shards = []
+        for context, part in zip(self._contexts, batch.split(len(self._contexts))):
+            weight = 1.0 if len(part) else 0.0
+            if not weight:
+                part = batch.split(len(batch))[0]
+            inputs = PairInputs(self._network, part.sides, part.widths, context)
+            shards.append(Shard(inputs, to_device(part.labels, context), weight))
+        rows = self._rows_of([shard.inputs for shard in shards]) if self._deferred else []
+        return Prepared(shards, len(batch), rows)
+
+    def _rows_of(self, devices: Sequence[PairInputs]) -> list[np.ndarray]:
+        """The rows of each trained table that some devices look up."""
+        ids = [self._network.by_table(inputs.ids) for inputs in devices]
+        return [
+            _distinct(np.concatenate([part for of_device in of_table for part in of_device]))
+            for of_table in zip(*ids)
+        ]
+
+    def look_up(self, inputs: PairInputs) -> list[Any]:
+        """See `TrainingWay`."""
+        return inputs.look_up()
+
+    def encode(self, inputs: PairInputs, vectors: list[Any]) -> list[Any]:
+        """See `TrainingWay`."""
+        return inputs.encode(vectors)
+
+    def release(self) -> None:
+        """See `TrainingWay`."""
+        super().release()
+        for parameter in self._parameters:
+            parameter._set_trainer(None)
+        del self._trainer
+
+    def _move(
+        self, prepared: Prepared[PairInputs], vectors: Sequence[list[Any]], rate: float
+    ) -> None:
+        self._trainer.step(prepared.count)
+
+    def _move_behind(self, number: int, rows: np.ndarray, factors: np.ndarray) -> None:
+        if not len(rows):
+            return
+        table = self._network.trained_tables()[number]
+        index = self._trainer._param2idx[table.name]
+        for context, updater in zip(self._contexts, self._trainer._updaters):
+            mean, variance = updater.states[index]
+            catch_up(table.data(context), mean, variance, rows, factors, EPSILON)
+
+
+def _distinct(ids: np.ndarray) -> np.ndarray:
+    """Each id once, sorted: for 50,000 of them four times as fast as `numpy.unique`."""
+    is_there = np.zeros(int(ids.max(initial=-1)) + 1, np.bool_)
+    is_there[ids] = True
+    return np.flatnonzero(is_there)

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which rows of a token table a training step moves, told by the hyperparameters alone."""
+
+from __future__ import annotations
+
+from object2vec.hyperparameters.checked import Hyperparameters
+
+
+def moves_used_rows_alone(hyperparameters: Hyperparameters) -> bool:
+    """Whether a step may leave alone the rows that its batch does not use.
+
+    Storage type ``row_sparse`` asks for it, moments and weight decay included. With ``dense`` and
+    without weight decay a gradient of 0 moves no row in sgd and adagrad, and adam's rows are
+    deferred.
+    """
+    is_sparse = hyperparameters.token_embedding_storage_type == "row_sparse"
+    is_still = hyperparameters.optimizer in ("adam", "sgd", "adagrad")
+    return is_sparse or (is_still and not hyperparameters.weight_decay)
+
+
+def defers(hyperparameters: Hyperparameters) -> bool:
+    """Whether rows move without a gradient, but need not do so before a batch uses them.
+
+    So it is with dense adam without weight decay (see `deferred_adam`).
+    """
+    return (
+        hyperparameters.optimizer == "adam"
+        and hyperparameters.token_embedding_storage_type == "dense"
+        and not hyperparameters.weight_decay
+    )

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One training step, in the order that both ways of computing share."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Optional, TypeVar
+
+import numpy as np
+
+from object2vec.backend.engine import one_at_a_time, raise_failures
+from object2vec.backend.mxnet_import import mx
+from object2vec.data.batching import Batch
+from object2vec.hyperparameters.checked import Hyperparameters
+from object2vec.model.network import Object2VecNetwork
+from object2vec.training.deferred_adam import DeferredRows, adam_rate
+from object2vec.training.row_updates import defers
+
+Inputs = TypeVar("Inputs")
+
+
+@dataclass(frozen=True)
+class Shard(Generic[Inputs]):
+    """A device's part of a batch.
+
+    Attributes
+    ----------
+    inputs
+        in0 and in1, in the form that the way takes.
+    labels : NDArray
+        float32 ``(n,)``.
+    weight : float
+        0 for a device without pairs, which takes one of another's.
+    """
+
+    inputs: Inputs
+    labels: Any
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Prepared(Generic[Inputs]):
+    """A batch on its devices.
+
+    Attributes
+    ----------
+    shards : list of Shard
+        Its part on each device.
+    count : int
+        Its pairs, over all devices.
+    rows : list of numpy.ndarray
+        Integers, none twice: the rows of each trained table that it looks up; may be left out where
+        no rows are deferred.
+    """
+
+    shards: list[Shard[Inputs]]
+    count: int
+    rows: list[np.ndarray] = field(default_factory=list)
+
+
+class TrainingWay(abc.ABC, Generic[Inputs]):
+    """Takes steps with a network.
+
+    Between `flush` and the next step the token tables hold what plain training gives; else rows
+    that are deferred may be behind.
+
+    Parameters
+    ----------
+    hyperparameters : Hyperparameters
+        The optimizer's settings.
+    network : Object2VecNetwork
+        Initialized on the devices, and not once more from here on.
+
+    Attributes
+    ----------
+    store : str or None
+        Type of the KVStore that adds up the gradients of several devices; None where there is
+        none.
+    """
+
+    store: Optional[str] = None
+
+    def __init__(self, hyperparameters: Hyperparameters, network: Object2VecNetwork) -> None:
+        self._settings, self._network = hyperparameters, network
+        self._steps = 0
+        self._deferred: list[DeferredRows] = []
+        if defers(hyperparameters):
+            tables = network.trained_tables()
+            self._deferred = [DeferredRows(table.shape[0]) for table in tables]
+
+    def prepared(self, batches: Iterable[Batch]) -> Iterator[Prepared[Inputs]]:
+        """Bring batches to the devices, one at each call for the next; see `prepare`."""
+        return map(self.prepare, batches)
+
+    @abc.abstractmethod
+    def prepare(self, batch: Batch) -> Prepared[Inputs]:
+        """Bring a batch to the devices.
+
+        It is called in a thread of its own: it may copy to devices, but must run no other
+        operators.
+        """
+
+    def take(self, prepared: Prepared[Inputs]) -> list[Any]:
+        """Queue a step; the answers are what `losses.Loss` reports, of each device with pairs."""
+        self.catch_up(prepared)
+        vectors, objectives, sums = [], [], []
+        with mx.autograd.record():
+            for shard in prepared.shards:
+                vectors.append(self.look_up(shard.inputs))
+                embeddings = self.encode(shard.inputs, vectors[-1])
+                objective, reported = self._network.loss(*embeddings, shard.labels)
+                if shard.weight:
+                    sums.append(reported)
+                else:
+                    objective = objective * shard.weight
+                objectives.append(objective)
+        mx.autograd.backward(objectives)
+        self.apply(prepared, vectors)
+        return sums
+
+    def catch_up(self, prepared: Prepared[Inputs]) -> None:
+        """Bring the rows that a batch looks up up to date."""
+        for number, (deferred, rows) in enumerate(zip(self._deferred, prepared.rows)):
+            self._move_behind(number, *deferred.missed(rows))
+
+    @abc.abstractmethod
+    def look_up(self, inputs: Inputs) -> list[Any]:
+        """Token vectors of a device's inputs."""
+
+    @abc.abstractmethod
+    def encode(self, inputs: Inputs, vectors: list[Any]) -> list[Any]:
+        """Embeddings of in0 and of in1, ``(n, enc_dim)`` each, of the token vectors."""
+
+    def apply(self, prepared: Prepared[Inputs], vectors: Sequence[list[Any]]) -> None:
+        """Move the parameters along their gradients, which are sums over the batch's pairs.
+
+        Parameters
+        ----------
+        prepared : Prepared
+            The batch.
+        vectors : sequence of list of NDArray
+            What `look_up` gave on each device.
+        """
+        self._steps += 1
+        rate = adam_rate(self._settings.learning_rate, self._steps)
+        self._move(prepared, vectors, rate)
+        for deferred, rows in zip(self._deferred, prepared.rows):
+            deferred.touch(rows, rate)
+
+    def flush(self) -> None:
+        """Wait for all steps, and make every row of the token tables current."""
+        with one_at_a_time:
+            for number, deferred in enumerate(self._deferred):
+                for rows, factors in deferred.all_missed():
+                    self._move_behind(number, rows, factors)
+            mx.nd.waitall()
+        self.check()
+
+    def check(self) -> None:
+        """Raise the error of an operation that was queued and could not be done.
+
+        Raises
+        ------
+        AlgorithmError
+        mxnet.MXNetError
+        """
+        raise_failures()
+
+    def release(self) -> None:
+        """Let go of the optimizer's moments; no step can follow."""
+        self._deferred = []
+
+    @abc.abstractmethod
+    def _move(self, prepared: Prepared[Inputs], vectors: Sequence[list[Any]], rate: float) -> None:
+        """Do what `apply` does, but for noting which rows are current; `rate` is adam's."""
+
+    @abc.abstractmethod
+    def _move_behind(self, number: int, rows: np.ndarray, factors: np.ndarray) -> None:
+        """Apply missed steps to rows of a trained table; see `deferred_adam.catch_up`."""
