@@ -17,7 +17,7 @@ from object2vec.inference.predictor import Predictor
 from object2vec.model.encoder_inputs import Gradient
 from object2vec.model.network import Object2VecNetwork
 
-pytestmark = pytest.mark.usefixtures("kind")
+pytestmark = pytest.mark.usefixtures("isa")
 
 CPU = mx.cpu(0)
 # inputs and both hidden sizes: within a panel of 64 or a vector of 16, just that, and more

@@ -45,7 +45,10 @@ def _load() -> Library:
             f"The compiled part of object2vec cannot be loaded: {error}; install object2vec with "
             "pip, which compiles it, or run `python setup.py build_ext --inplace`."
         ) from error
-    return Library(str(module.__file__))
+    found = Library(str(module.__file__))
+    if found.loaded.object2vec_isa_of_cpu() == found.constants["NO_ISA"]:
+        raise PlatformError("The compiled part of object2vec needs a CPU with AVX2 and FMA.")
+    return found
 
 
 _loaded = _load()

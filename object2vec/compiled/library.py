@@ -128,7 +128,7 @@ STRUCTURES = {
     )
 }
 CONSTANTS = (
-    *("NO_MEMORY", "PANEL", "UNITS", "ANY_CPU", "AVX2", "AVX512"),
+    *("NO_MEMORY", "PANEL", "UNITS", "NO_ISA", "AVX2", "AVX512"),
     *("HADAMARD", "CONCAT", "ABS_DIFF", "LINEAR", "RELU", "TANH"),
 )
 # What each function returns, and what it takes.
