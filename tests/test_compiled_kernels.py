@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 import numpy as np
 import pytest
+from cpu_isas import ISAS
 from small_jobs import random_network, settings, training_way
 
 from object2vec.backend.mxnet_import import mx
-from object2vec.compiled import kernels
+from object2vec.compiled import kernels, library
 from object2vec.compiled.kernels import AdamState, AdamStep, mean_of_rows, used_rows
 from object2vec.data.arrays import TokenLists
 from object2vec.data.batching import Batch
@@ -32,7 +34,7 @@ def own_step(arrays: list[list[Any]], decays: list[float], rate: float) -> None:
     AdamStep(moved, [one[1] for one in arrays])(rate=rate, rescale=0.25, **CONSTANTS)
 
 
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_dense_parameters_move_as_with_mxnet(rng: np.random.Generator) -> None:
     values = [random_arrays(rng, shape) for shape in SHAPES]
     decays = [0.0, 0.1, 0.0, 0.2, 0.3]
@@ -50,10 +52,10 @@ def test_dense_parameters_move_as_with_mxnet(rng: np.random.Generator) -> None:
             np.testing.assert_allclose(a, b, rtol=2e-6, atol=2e-6, err_msg=f"{name} {shape}")
 
 
-def test_avx2_rounds_each_product_of_adam(kind: str, rng: np.random.Generator) -> None:
+def test_avx2_rounds_each_product_of_adam(isa: str, rng: np.random.Generator) -> None:
     """What training gives on such a CPU hangs on it; see TARGET_WITHOUT_FMA in isa.h."""
-    if kind != "AVX2":
-        pytest.skip(f"{kind} may fuse products and sums")
+    if isa != "AVX2":
+        pytest.skip(f"{isa} may fuse products and sums")
     values = random_arrays(rng, (3, 1_001))
     arrays = [mx.nd.array(array) for array in values]
     own_step([arrays], [0.1], 0.01)
@@ -77,7 +79,7 @@ def random_lists(rng: np.random.Generator, count: int, tokens: int) -> TokenList
 
 @pytest.mark.parametrize("inputs", [1, 2])
 @pytest.mark.parametrize("width", [1, 6, 300, 1025])
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_a_table_moves_by_the_gradients_of_vectors(
     width: int, inputs: int, rng: np.random.Generator
 ) -> None:
@@ -153,7 +155,7 @@ def test_gradients_of_other_vectors_are_refused() -> None:
         step([used], [[mx.nd.ones((3, 4))]], rate=0.01, rescale=1.0, **CONSTANTS)
 
 
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_catching_up_equals_mxnets_operators(rng: np.random.Generator) -> None:
     weight, _, mean, variance = random_arrays(rng, (900, 70))
     rows = rng.choice(900, 333, replace=False).astype(np.int32)
@@ -169,7 +171,7 @@ def test_catching_up_equals_mxnets_operators(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("width", [1, 17, 128, 130, 300])
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_means_of_rows(width: int, rng: np.random.Generator) -> None:
     table = rng.normal(size=(50, width)).astype(np.float32)
     lists = [rng.integers(50, size=n).tolist() for n in rng.integers(0, 40, 200)]
@@ -205,6 +207,12 @@ def test_pairs_are_the_same_on_both_ways(
         np.testing.assert_allclose(ours.asnumpy(), theirs.asnumpy(), rtol=1e-5, atol=1e-6)
 
 
+def test_a_cpu_without_the_instructions_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed_over = ctypes.c_int.in_dll(kernels.library, "object2vec_isas_passed_over")
+    monkeypatch.setattr(passed_over, "value", len(ISAS))
+    assert library._loaded.__wrapped__() == "this CPU has no AVX2 and FMA"
+
+
 LISTS = {
     "one token each": [[3], [5], [3], [0]],
     "some empty": [[], [7, 7, 2], [], [1]],
@@ -218,7 +226,7 @@ LISTS = {
 @pytest.mark.parametrize("names", [(name, name) for name in LISTS] + [("many", "all empty")])
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "two tables"])
 @pytest.mark.parametrize("network", ["pooled_embedding", "hcnn", "bilstm"])
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_tables_are_trained_as_by_mxnet(
     network: str, tied: bool, names: tuple[str, str], rng: np.random.Generator
 ) -> None:
