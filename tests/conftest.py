@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cpu_isas import KINDS, computing_as
+from cpu_isas import ISAS, computing_with
 
 SEED_VARIABLE = "OBJECT2VEC_TEST_SEED"
 DATA_VARIABLE = "OBJECT2VEC_DATA"
@@ -80,11 +80,11 @@ def rng(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The compiled part as on a CPU of this kind; skipped where this CPU is a lesser one."""
+@pytest.fixture(params=ISAS)
+def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The compiled part as on a CPU whose best is this; skipped where this CPU lacks it."""
     library = importlib.import_module("object2vec.compiled.kernels").library
-    with computing_as(library, request.param):
+    with computing_with(library, request.param):
         yield request.param
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kinds of CPU that the compiled part has functions for, each tried where this CPU is one."""
+"""The instruction sets that the compiled part has functions for."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-KINDS = ("AVX-512", "AVX2", "any CPU")  # the best first
+ISAS = ("AVX-512", "AVX2")  # the best first; object2vec_isa_of_cpu counts them from the end, from 1
 
 
 @contextlib.contextmanager
-def computing_as(library: Any, kind: str) -> Iterator[None]:
-    """The compiled part as on a CPU of this kind; the test is skipped where this one is less."""
+def computing_with(library: Any, isa: str) -> Iterator[None]:
+    """The compiled part as on a CPU whose best is this; skips the test where the CPU lacks it."""
     passed_over = ctypes.c_int.in_dll(library, "object2vec_isas_passed_over")
     before = passed_over.value
-    passed_over.value += max(0, KINDS.index(kind) - before)
+    passed_over.value += max(0, ISAS.index(isa) - before)
     try:
-        if library.object2vec_isa_of_cpu() != len(KINDS) - 1 - KINDS.index(kind):
-            pytest.skip(f"this CPU has no {kind}")
+        if library.object2vec_isa_of_cpu() != len(ISAS) - ISAS.index(isa):
+            pytest.skip(f"this CPU has no {isa}")
         yield
     finally:
         passed_over.value = before

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The compiled hcnn does what its formula says, on every kind of CPU and cut into any chunks."""
+"""The compiled hcnn does what its formula says, with every instruction set, cut into any chunks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from object2vec.backend.mxnet_import import mx
 from object2vec.data.arrays import TokenLists
 from object2vec.inference.compiled_inference import Convolutions
 
-pytestmark = pytest.mark.usefixtures("kind")
+pytestmark = pytest.mark.usefixtures("isa")
 
 VOCAB = 50
 

@@ -19,7 +19,7 @@ from object2vec.inference.predictor import Predictor
 from object2vec.model.encoder_inputs import PairInputs
 from object2vec.model.network import Object2VecNetwork
 
-pytestmark = pytest.mark.usefixtures("kind")
+pytestmark = pytest.mark.usefixtures("isa")
 
 CPU = mx.cpu(0)
 # none; within one reading of the weights, just that, more; weights in panels, several chunks

@@ -32,7 +32,7 @@ def own_step(arrays: list[list[Any]], decays: list[float], rate: float) -> None:
     AdamStep(moved, [one[1] for one in arrays])(rate=rate, rescale=0.25, **CONSTANTS)
 
 
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_dense_parameters_move_as_with_mxnet(rng: np.random.Generator) -> None:
     values = [random_arrays(rng, shape) for shape in SHAPES]
     decays = [0.0, 0.1, 0.0, 0.2, 0.3]
@@ -50,10 +50,10 @@ def test_dense_parameters_move_as_with_mxnet(rng: np.random.Generator) -> None:
             np.testing.assert_allclose(a, b, rtol=2e-6, atol=2e-6, err_msg=f"{name} {shape}")
 
 
-def test_avx2_rounds_each_product_of_adam(kind: str, rng: np.random.Generator) -> None:
+def test_avx2_rounds_each_product_of_adam(isa: str, rng: np.random.Generator) -> None:
     """What training gives on such a CPU hangs on it; see TARGET_WITHOUT_FMA in isa.h."""
-    if kind != "AVX2":
-        pytest.skip(f"{kind} may fuse products and sums")
+    if isa != "AVX2":
+        pytest.skip(f"{isa} may fuse products and sums")
     values = random_arrays(rng, (3, 1_001))
     arrays = [mx.nd.array(array) for array in values]
     own_step([arrays], [0.1], 0.01)
@@ -77,7 +77,7 @@ def random_lists(rng: np.random.Generator, count: int, tokens: int) -> TokenList
 
 @pytest.mark.parametrize("inputs", [1, 2])
 @pytest.mark.parametrize("width", [1, 6, 300, 1025])
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_a_table_moves_by_the_gradients_of_vectors(
     width: int, inputs: int, rng: np.random.Generator
 ) -> None:
@@ -153,7 +153,7 @@ def test_gradients_of_other_vectors_are_refused() -> None:
         step([used], [[mx.nd.ones((3, 4))]], rate=0.01, rescale=1.0, **CONSTANTS)
 
 
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_catching_up_equals_mxnets_operators(rng: np.random.Generator) -> None:
     weight, _, mean, variance = random_arrays(rng, (900, 70))
     rows = rng.choice(900, 333, replace=False).astype(np.int32)
@@ -169,7 +169,7 @@ def test_catching_up_equals_mxnets_operators(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("width", [1, 17, 128, 130, 300])
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_means_of_rows(width: int, rng: np.random.Generator) -> None:
     table = rng.normal(size=(50, width)).astype(np.float32)
     lists = [rng.integers(50, size=n).tolist() for n in rng.integers(0, 40, 200)]
@@ -218,7 +218,7 @@ LISTS = {
 @pytest.mark.parametrize("names", [(name, name) for name in LISTS] + [("many", "all empty")])
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "two tables"])
 @pytest.mark.parametrize("network", ["pooled_embedding", "hcnn", "bilstm"])
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_tables_are_trained_as_by_mxnet(
     network: str, tied: bool, names: tuple[str, str], rng: np.random.Generator
 ) -> None:

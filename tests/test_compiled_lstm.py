@@ -19,7 +19,7 @@ from object2vec.model.encoder_inputs import embed
 from object2vec.model.network import Object2VecNetwork
 from object2vec.training.compiled_way import StepRows, prepare_input
 
-pytestmark = pytest.mark.usefixtures("kind")
+pytestmark = pytest.mark.usefixtures("isa")
 
 CPU = mx.cpu(0)
 # inputs and both hidden sizes: within a panel of 64 or a vector of 16, just that, and more

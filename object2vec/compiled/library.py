@@ -145,7 +145,7 @@ STRUCTURES = {
     )
 }
 CONSTANTS = (
-    *("NO_MEMORY", "PANEL", "UNITS", "ANY_CPU", "AVX2", "AVX512"),
+    *("NO_MEMORY", "PANEL", "UNITS", "NO_ISA", "AVX2", "AVX512"),
     *("HADAMARD", "CONCAT", "ABS_DIFF", "LINEAR", "RELU", "TANH"),
 )
 # What each function returns, and what it takes.
@@ -270,7 +270,10 @@ def load() -> Library:
 def _loaded() -> Union[Library, str]:
     """The compiled part, or why it cannot be loaded."""
     try:
-        return Library(str(importlib.import_module(_EXTENSION).__file__))
+        found = Library(str(importlib.import_module(_EXTENSION).__file__))
+        if found.loaded.object2vec_isa_of_cpu() == found.constants["NO_ISA"]:
+            return "it has functions for no instruction set of this CPU"
+        return found
     except (ImportError, OSError) as error:
         return f"it cannot be loaded ({' '.join(str(error).split())})"
     except PlatformError as error:

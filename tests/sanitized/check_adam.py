@@ -122,26 +122,26 @@ def step(
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_a_parameter(size: int, engine: Engine, rng: np.random.Generator) -> None:
     step(engine, rng, (size,), [])
 
 
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_many_parameters(engine: Engine, rng: np.random.Generator) -> None:
     step(engine, rng, SIZES, [])
 
 
 @pytest.mark.parametrize("order", ["ascending", "descending", "any"])
 @pytest.mark.parametrize("width", (*WIDTHS, PART - 1, PART, PART + 1, 2 * PART + 1))
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_a_table(width: int, order: str, engine: Engine, rng: np.random.Generator) -> None:
     for counts in ([3], [1, 1], [40, 2], [0, 5], [5, 0]):
         step(engine, rng, (), [(9, width, counts, order)])
 
 
 @pytest.mark.parametrize("width", [1, 33, 600])
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_tables_that_several_threads_move(
     width: int, engine: Engine, rng: np.random.Generator
 ) -> None:
@@ -155,7 +155,7 @@ def test_nothing_to_move(engine: Engine, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_catching_up(width: int, engine: Engine, rng: np.random.Generator) -> None:
     for vocab, order in ((1, "ascending"), (9, "any"), (BLOCK // width * 3, "descending")):
         late(engine, rng, vocab, width, order)

@@ -70,7 +70,7 @@ def convolve(
 
 @pytest.mark.parametrize("width", range(1, 10))
 @pytest.mark.parametrize("filters", [(1,), (3, 2), (8, 9, 7), (5, 17, 1, 4)], ids=str)
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_filters(
     filters: tuple[int, ...], width: int, engine: Engine, rng: np.random.Generator
 ) -> None:
@@ -78,7 +78,7 @@ def test_filters(
 
 
 @pytest.mark.parametrize("token_dim", WIDTHS)
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_widths(token_dim: int, engine: Engine, rng: np.random.Generator) -> None:
     lists = random_lists(rng, [3, 0, 1, 20], VOCAB)
     convolve(engine, rng, lists, token_dim, (2, 9), 3)
@@ -86,7 +86,7 @@ def test_widths(token_dim: int, engine: Engine, rng: np.random.Generator) -> Non
 
 
 @pytest.mark.parametrize("width", [1, 2, 9])
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_lists_around_a_chunk(width: int, engine: Engine, rng: np.random.Generator) -> None:
     # COLUMNS, in sizes.h, is 192; a list has its tokens and half a filter of zeros behind it
     for length in (*range(185, 195), 383, 384, 385):
@@ -95,19 +95,19 @@ def test_lists_around_a_chunk(width: int, engine: Engine, rng: np.random.Generat
         convolve(engine, rng, random_lists(rng, lists, VOCAB), 2, (3, 1), width)
 
 
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_every_length(engine: Engine, rng: np.random.Generator) -> None:
     for length in range(70):
         convolve(engine, rng, random_lists(rng, [length], VOCAB), 2, (9,), 4)
 
 
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_one_token_many_times(engine: Engine, rng: np.random.Generator) -> None:
     tokens = np.full(500, VOCAB - 1, np.int32)
     convolve(engine, rng, TokenLists.from_lengths(tokens, np.array([200, 0, 299, 1])), 5, (4, 4), 5)
 
 
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_nan_stays_in_its_list(engine: Engine, rng: np.random.Generator) -> None:
     lists = TokenLists.from_lists([[1, 2], [3, 4, 3], [], [5], [6, 2]])
     convolve(engine, rng, lists, 5, (9, 4), 5, nan_token=3)

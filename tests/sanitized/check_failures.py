@@ -53,7 +53,7 @@ MOST = 100  # calls of one function
 
 
 @pytest.mark.parametrize("name", sorted(set(ACTIONS) - {"mean_of_rows"}))
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_no_memory(name: str, engine: Engine, rng: np.random.Generator) -> None:
     for left in range(MOST):
         allocations_left.value = left

@@ -49,7 +49,7 @@ def look_up(engine: Engine, lists: TokenLists, table: np.ndarray, is_queued: boo
 
 
 @pytest.mark.parametrize("width", (*WIDTHS, *MORE_WIDTHS))
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_means(width: int, engine: Engine, rng: np.random.Generator) -> None:
     for number, lengths in enumerate(LENGTHS):
         lists = random_lists(rng, lengths, VOCAB)
@@ -58,7 +58,7 @@ def test_means(width: int, engine: Engine, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("order", ["ascending", "descending", "the last alone", "the first alone"])
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_means_of_rows_in_every_order(order: str, engine: Engine, rng: np.random.Generator) -> None:
     rows = np.arange(VOCAB)
     tokens = {
@@ -73,7 +73,7 @@ def test_means_of_rows_in_every_order(order: str, engine: Engine, rng: np.random
         look_up(engine, lists, table, is_queued)
 
 
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_nan_stays_in_its_list(engine: Engine, rng: np.random.Generator) -> None:
     lists = TokenLists.from_lists([[1, 2], [3], [4, 5]])
     table = table_of(rng, lists, 6, 37)

@@ -179,7 +179,7 @@ given_maximum = pytest.mark.parametrize("maximum", [False, True], ids=["rows", "
 
 @given_maximum
 @pytest.mark.parametrize("size", SIZES, ids=str)
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_sizes(size: tuple[int, int, int], maximum: bool, rng: np.random.Generator) -> None:
     for lengths in ([0, 3, 1, 5, 0, 2, 5], [1]):
         run(rng, random_lists(rng, lengths, 50), size, maximum)
@@ -187,13 +187,13 @@ def test_sizes(size: tuple[int, int, int], maximum: bool, rng: np.random.Generat
 
 @given_maximum
 @pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_lists(lengths: list[int], maximum: bool, rng: np.random.Generator) -> None:
     run(rng, random_lists(rng, lengths, 50), (5, 3, 18), maximum)
 
 
 @given_maximum
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_lists_around_a_chunk(maximum: bool, rng: np.random.Generator) -> None:
     # LSTM_ROWS is 48; a product takes MOST_ROWS, 6, at a time
     for count in (5, 6, 7, 47, 48, 49, 97):
@@ -201,7 +201,7 @@ def test_lists_around_a_chunk(maximum: bool, rng: np.random.Generator) -> None:
 
 
 @given_maximum
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_rows_around_a_product(maximum: bool, rng: np.random.Generator) -> None:
     # DEPTH is 512
     for rows in (511, 512, 513, 1030):

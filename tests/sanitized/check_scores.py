@@ -63,7 +63,7 @@ def score(
 
 @pytest.mark.parametrize("comparators", COMPARATORS, ids=str)
 @pytest.mark.parametrize("activation", [LINEAR, RELU, TANH], ids=["linear", "relu", "tanh"])
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_comparators_and_activations(
     comparators: tuple[int, ...], activation: int, engine: Engine, rng: np.random.Generator
 ) -> None:
@@ -77,14 +77,14 @@ def test_comparators_and_activations(
 
 
 @pytest.mark.parametrize("count", COUNTS)
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_counts(count: int, engine: Engine, rng: np.random.Generator) -> None:
     for outputs in ((17, 3), (65, 16, 1)):
         score(engine, rng, count, 9, outputs, activation=RELU, is_softmax=outputs[-1] > 1)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_widths(width: int, engine: Engine, rng: np.random.Generator) -> None:
     for count in (3, 37):
         score(engine, rng, count, width, (2,), (HADAMARD,))
@@ -93,13 +93,13 @@ def test_widths(width: int, engine: Engine, rng: np.random.Generator) -> None:
         score(engine, rng, count, width, (width, width), (CONCAT,)) if width < 100 else None
 
 
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_no_pair(engine: Engine, rng: np.random.Generator) -> None:
     score(engine, rng, 0, 5, (17, 3), is_softmax=True)
 
 
 @pytest.mark.parametrize("count", [5, 40])
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 def test_nan_stays_in_its_pair(count: int, engine: Engine, rng: np.random.Generator) -> None:
     for activation in (RELU, TANH):
         score(engine, rng, count, 20, (17, 3), activation=activation, is_softmax=True, nan_at=2)

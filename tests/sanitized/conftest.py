@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from cpu_isas import KINDS, computing_as
+from cpu_isas import ISAS, computing_with
 
 
-@pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The compiled part as on a CPU of this kind; skipped where this CPU is a lesser one."""
+@pytest.fixture(params=ISAS)
+def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The compiled part as on a CPU whose best is this; skipped where this CPU lacks it."""
     from sanitized_library import library
 
-    with computing_as(library, request.param):
+    with computing_with(library, request.param):
         yield request.param
 
 

@@ -135,7 +135,7 @@ static int run_job(Encoding *job, int64_t count) {
     const int64_t size = memory_of(job->channels, stride_of(cut(job, count), job->width));
     const int most = omp_get_max_threads();
     const int workers = most < job->chunk_count ? most : (int)job->chunk_count;
-    const ConvolutionKernels *simd = OF_THIS_CPU(&kernels);
+    const ConvolutionKernels *simd = FOR_THIS_CPU(&kernels);
     int code = 0;
 #pragma omp parallel num_threads(workers) if (workers > 1)
     {

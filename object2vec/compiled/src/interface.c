@@ -87,7 +87,7 @@ const InterfaceEntry object2vec_interface[] = {
     CONSTANT(NO_MEMORY),
     CONSTANT(PANEL),
     CONSTANT(UNITS),
-    CONSTANT(ANY_CPU),
+    CONSTANT(NO_ISA),
     CONSTANT(AVX2),
     CONSTANT(AVX512),
     CONSTANT(HADAMARD),

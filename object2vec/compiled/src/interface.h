@@ -12,7 +12,7 @@
 #define UNITS 16    /* of an LSTM in a panel, with four gates each */
 
 /* The instruction sets of isa.h. */
-enum { ANY_CPU, AVX2, AVX512 };
+enum { NO_ISA, AVX2, AVX512 };
 enum { HADAMARD, CONCAT, ABS_DIFF };
 enum { LINEAR, RELU, TANH };
 

@@ -1,39 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Includes the file FOR_EACH_ISA once for each instruction set, each having what the former have: ISA is
-   its name, TARGET makes the compiler use it, LANES floats are in its vectors. The file gives its
-   functions names by SIMD, and OF_THIS_CPU selects among them.
+/* Includes the file FOR_EACH_ISA once for each instruction set. The file writes SIMD(name) for each
+   function and type of its own, which becomes name_avx2 and name_avx512; FOR_THIS_CPU then selects
+   one of them at run time. Meanwhile
 
-   TARGET_WITHOUT_FMA rounds AVX2's products before they are added; only so do training jobs repeat
-   what they did on such a CPU. AVX-512 cannot do without FMA. */
+   - ISA is the instruction set's name,
+   - LANES is how many floats one of its vectors holds,
+   - TARGET makes the compiler use it,
+   - TARGET_WITHOUT_FMA does so too, but rounds each of AVX2's products before it is added, which
+     keeps the results of training jobs on such CPUs what they have always been. AVX-512 implies
+     FMA, so there it is the same as TARGET.
 
-#define ISA any
-#define TARGET
-#define TARGET_WITHOUT_FMA
-#define LANES 4
-#include FOR_EACH_ISA
-#undef ISA
-#undef TARGET
-#undef TARGET_WITHOUT_FMA
-#undef LANES
+   Other CPUs than x86-64 get none of it, and object2vec_isa_of_cpu() tells NO_ISA. */
 
 #ifdef HAS_ISAS
 #define ISA avx2
-#define TARGET FOR_AVX2
-#define TARGET_WITHOUT_FMA FOR_AVX2_WITHOUT_FMA
 #define LANES 8
+#define TARGET __attribute__((target("avx2,fma")))
+#define TARGET_WITHOUT_FMA __attribute__((target("avx2")))
 #include FOR_EACH_ISA
 #undef ISA
+#undef LANES
 #undef TARGET
 #undef TARGET_WITHOUT_FMA
-#undef LANES
 
 #define ISA avx512
-#define TARGET FOR_AVX512
-#define TARGET_WITHOUT_FMA FOR_AVX512
 #define LANES 16
+#define TARGET __attribute__((target("avx512f")))
+#define TARGET_WITHOUT_FMA TARGET
 #include FOR_EACH_ISA
 #undef ISA
+#undef LANES
 #undef TARGET
 #undef TARGET_WITHOUT_FMA
-#undef LANES
 #endif

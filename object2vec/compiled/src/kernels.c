@@ -14,13 +14,13 @@
 int object2vec_isas_passed_over = 0, object2vec_refused = 0;
 
 int object2vec_isa_of_cpu(void) {
-    int isa = ANY_CPU;
+    int best = NO_ISA;
 #ifdef HAS_ISAS
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) isa = AVX2;
-    if (isa == AVX2 && __builtin_cpu_supports("avx512f")) isa = AVX512;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) best = AVX2;
+    if (best == AVX2 && __builtin_cpu_supports("avx512f")) best = AVX512;
 #endif
-    const int most = AVX512 - object2vec_isas_passed_over;
-    return isa < most ? isa : most;
+    const int allowed = AVX512 - object2vec_isas_passed_over;
+    return best < allowed ? best : allowed;
 }
 
 typedef struct {
@@ -153,7 +153,7 @@ static void run_step(void *context, void *argument) {
     (void)context;
     Step *step = argument;
     if (!find_all(step)) return;
-    const RowKernels *simd = OF_THIS_CPU(&kernels);
+    const RowKernels *simd = FOR_THIS_CPU(&kernels);
     for (int64_t k = 0; k < step->count; k++)
         move_parameter(simd, &step->updates[k], step->constants);
     for (int64_t k = 0; k < step->tables; k++)
@@ -165,7 +165,7 @@ static void run_catch_up(void *context, void *argument) {
     CatchUp *late = argument;
     AdamElements elements;
     if (!find(&late->held, 0, &elements)) return;
-    const RowKernels *simd = OF_THIS_CPU(&kernels);
+    const RowKernels *simd = FOR_THIS_CPU(&kernels);
     const int64_t n = late->count, width = late->width;
     const float *total = late->factors, *shrinking = total + n, *first = total + 2 * n,
                 *second = total + 3 * n;
@@ -177,7 +177,7 @@ static void run_catch_up(void *context, void *argument) {
 }
 
 static void look_up(const Lookup *lookup) {
-    const RowKernels *simd = OF_THIS_CPU(&kernels);
+    const RowKernels *simd = FOR_THIS_CPU(&kernels);
     const int64_t *starts = lookup->starts, total = starts[lookup->count], width = lookup->width;
     /* a thread that was asleep comes later, and then takes less */
 #pragma omp parallel for schedule(guided, 16) if (total * width > BLOCK)

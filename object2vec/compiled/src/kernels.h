@@ -19,15 +19,9 @@
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define HAS_ISAS
-#define FOR_AVX2 __attribute__((target("avx2,fma")))
-#define FOR_AVX2_WITHOUT_FMA __attribute__((target("avx2")))
-#define FOR_AVX512 __attribute__((target("avx512f")))
-#define OF_THIS_CPU(name)                              \
-    (object2vec_isa_of_cpu() == AVX512 ? name##_avx512 \
-     : object2vec_isa_of_cpu() == AVX2 ? name##_avx2   \
-                                       : name##_any)
+#define FOR_THIS_CPU(name) (object2vec_isa_of_cpu() == AVX512 ? name##_avx512 : name##_avx2)
 #else
-#define OF_THIS_CPU(name) name##_any
+#define FOR_THIS_CPU(name) NULL /* nobody calls what needs it, see object2vec_isa_of_cpu */
 #endif
 
 /* Puts a copy of an array behind what is already there. */

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "kernels.h"
+#include "panels.h"
 
 /* What one layer's directions need beside, in one piece of memory. */
 typedef struct {
@@ -171,7 +172,7 @@ static void join(const LstmLayer *layer, const LstmWorkspace *workspaces, int64_
 
 /* Both directions, and of them the maxima over each list or all rows side by side. */
 int object2vec_lstm_forward(const LstmLayer *layer) {
-    const LstmKernels *simd = OF_THIS_CPU(&kernels);
+    const LstmKernels *simd = FOR_THIS_CPU(&kernels);
     LstmWorkspace workspaces[2];
     int code = open_workspaces(layer, 0, workspaces);
 #pragma omp parallel if (code == 0)
@@ -440,7 +441,7 @@ static void add_reversed(const LstmLayer *layer, const float *dx_reversed) {
 
 /* The gradients of x and of all weights, after object2vec_lstm_forward. */
 int object2vec_lstm_backward(const LstmLayer *layer) {
-    const LstmKernels *simd = OF_THIS_CPU(&kernels);
+    const LstmKernels *simd = FOR_THIS_CPU(&kernels);
     LstmWorkspace workspaces[2];
     int code = open_workspaces(layer, 1, workspaces);
     int64_t *before_row = malloc((layer->rows + 1) * sizeof(int64_t));

@@ -2,7 +2,7 @@
 /* What lstm.c does with vectors; included for each instruction set. */
 
 #include "vectors.h"
-#include "panels.h"
+#include "products.h"
 
 /* One row of one panel: `gates` are the inputs' part and become the gates; `before` may be NULL. */
 TARGET static void SIMD(cell)(const float *products, float *gates, const float *before,

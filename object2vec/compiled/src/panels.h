@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Products with weights in panels; included for each instruction set after vectors.h.
+/* Panels: the layout of weights that products.h multiplies with.
 
    Weights (outputs, depth), of which a product would read a column at a time:
 
@@ -35,61 +35,3 @@ static inline void pack_panel(const float *weights, int64_t depth, const int64_t
     }
 }
 #endif
-
-INLINED void SIMD(block)(const int rows, const float *a, int64_t row_step, int64_t depth_step,
-                         const float *b, int64_t depth, float *c, int64_t c_step, int adds) {
-    SIMD(Floats) sums[MOST_ROWS][VECTORS];
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
-        for (int v = 0; v < VECTORS; v++)
-            sums[r][v] = adds ? AT(c + r * c_step + v * LANES) : SIMD(splat)(0.0f);
-    for (int64_t k = 0; k < depth; k++) {
-        SIMD(Floats) right[VECTORS];
-#pragma GCC unroll 4
-        for (int v = 0; v < VECTORS; v++) right[v] = AT(b + v * LANES);
-#pragma GCC unroll 8
-        for (int r = 0; r < rows; r++) {
-            const float left = a[r * row_step];
-#pragma GCC unroll 4
-            for (int v = 0; v < VECTORS; v++) sums[r][v] += left * right[v];
-        }
-        a += depth_step;
-        b += PANEL;
-    }
-#pragma GCC unroll 8
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
-        for (int v = 0; v < VECTORS; v++) AT(c + r * c_step + v * LANES) = sums[r][v];
-}
-
-/* c (rows, columns) = or += a (rows, depth) times b, a panel (depth, PANEL). */
-TARGET static void SIMD(multiply)(const float *a, int64_t row_step, int64_t depth_step,
-                                  const float *b, int64_t rows, int64_t depth, float *c,
-                                  int64_t c_step, int64_t columns, int adds) {
-    for (int64_t k = 0; k < depth || k == 0; k += DEPTH) {
-        const int64_t deep = depth - k < DEPTH ? depth - k : DEPTH;
-        for (int64_t row = 0; row < rows; row += MOST_ROWS) {
-            const int count = (int)(rows - row < MOST_ROWS ? rows - row : MOST_ROWS);
-            for (int64_t column = 0; column < columns; column += VECTORS * LANES) {
-                const float *left = a + row * row_step + k * depth_step;
-                const float *right = b + k * PANEL + column;
-                float *out = c + row * c_step + column, edge[MOST_ROWS * PANEL];
-                const int64_t left_over = columns - column;
-                const int is_edge = left_over < VECTORS * LANES, more = adds || k > 0;
-                float *to = is_edge ? edge : out;
-                const int64_t step = is_edge ? PANEL : c_step;
-                if (is_edge && more)
-                    for (int r = 0; r < count; r++)
-                        memcpy(edge + r * PANEL, out + r * c_step, left_over * sizeof(float));
-#define ROWS(n) \
-    case n: SIMD(block)(n, left, row_step, depth_step, right, deep, to, step, more); break;
-                switch (count) { ROWS(1) ROWS(2) ROWS(3) ROWS(4) ROWS(5) ROWS(6) }
-#undef ROWS
-                if (is_edge)
-                    for (int r = 0; r < count; r++)
-                        memcpy(out + r * c_step, edge + r * PANEL, left_over * sizeof(float));
-            }
-        }
-    }
-}

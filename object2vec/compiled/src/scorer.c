@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "kernels.h"
+#include "panels.h"
 
 typedef struct {
     const float *weight, *bias;
@@ -122,7 +123,7 @@ static float *assign_panels(Scoring *job) {
 }
 
 static int run_job(Scoring *job) {
-    const ScorerKernels *simd = OF_THIS_CPU(&kernels);
+    const ScorerKernels *simd = FOR_THIS_CPU(&kernels);
     const int workers = job->count < PACKED_FROM ? 1 : omp_get_max_threads();
     /* as many for each thread, and full products */
     const int64_t chunks = (job->count + workers * PAIRS - 1) / (workers * PAIRS) * workers;

@@ -2,7 +2,7 @@
 /* What scorer.c does with vectors; included for each instruction set. */
 
 #include "vectors.h"
-#include "panels.h"
+#include "products.h"
 
 /* The sum over a vector. */
 INLINED float SIMD(total)(SIMD(Floats) x) {
