@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import logging
@@ -16,6 +17,7 @@ from typing import Any, Optional
 
 import numpy as np
 import pytest
+from cpu_isas import ISAS
 from small_jobs import arrays, random_network, random_pairs, settings, training_way
 
 import object2vec
@@ -134,6 +136,15 @@ def test_an_old_cpu(
 def test_another_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
     assert library.why_unusable() == "it is for x86_64, and this machine is aarch64"
+
+
+@pytest.mark.usefixtures("usable")
+def test_a_cpu_that_the_library_has_no_functions_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where the kernel names other instructions than the library finds."""
+    passed_over = ctypes.c_int.in_dll(library.load().loaded, "object2vec_isas_passed_over")
+    monkeypatch.setattr(passed_over, "value", len(ISAS))
+    found = library._loaded.__wrapped__()
+    assert found == "it has functions for no instruction set of this CPU"
 
 
 # A package without its extension, in processes of their own

@@ -272,7 +272,7 @@ def _loaded() -> Union[Library, str]:
     try:
         found = Library(str(importlib.import_module(_EXTENSION).__file__))
         if found.loaded.object2vec_isa_of_cpu() == found.constants["NO_ISA"]:
-            return "this CPU has no AVX2 and FMA"
+            return "it has functions for no instruction set of this CPU"
         return found
     except (ImportError, OSError) as error:
         return f"it cannot be loaded ({' '.join(str(error).split())})"

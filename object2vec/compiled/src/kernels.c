@@ -300,7 +300,7 @@ int object2vec_adam_step(const Api *api, const void *context, const Parameter *p
 #define DIGIT_BITS 11
 #define DIGITS (1 << DIGIT_BITS)
 
-/* Order the positions of tokens by token, equal ones as they come; radix sort, the lowest digit first.
+/* Order the positions of tokens by token, equal ones as they come: radix sort, lowest digit first.
    `order` and `other` have room for `count` elements; returns the one that holds the output. */
 static int32_t *sort_positions(const int32_t *tokens, int64_t count, int32_t *order,
                                int32_t *other) {
@@ -322,7 +322,7 @@ static int32_t *sort_positions(const int32_t *tokens, int64_t count, int32_t *or
     return order;
 }
 
-/* Find the different tokens, in ascending order, and where each of them stands: `rows` and `positions`
+/* Find the different tokens, in ascending order, and the positions of each: `rows` and `positions`
    have room for `count` elements, `starts` for one more. Returns how many there are, -1 without
    memory. */
 int64_t object2vec_group_tokens(const int32_t *tokens, int64_t count, int32_t *rows,

@@ -75,7 +75,7 @@ static inline void release(Held *held) {
     for (int64_t k = 0; k < held->count; k++) held->api->free(held->arrays[k]);
 }
 
-/* The elements of an array that is held, in the operation; NULL, and counted, if they are in a layout
+/* The elements of an array that is held, in the operation; NULL, and counted, if their layout is one
    of oneDNN's. Other functions of MXNet's would wait there for an operation behind this one. */
 static inline float *data_of(const Held *held, int64_t number) {
     void **tensor;

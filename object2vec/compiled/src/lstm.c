@@ -271,7 +271,7 @@ static void step_gradient(const LstmKernels *simd, const LstmLayer *layer, int d
     }
 }
 
-/* Add `count` rows from `row` on to a panel of the gradient of weights; `inputs` is its columns'. */
+/* Add `count` rows from `row` on to a panel of the weights' gradient, whose columns `inputs` has. */
 static void add_gradient(const LstmKernels *simd, const LstmWorkspace *s, const float *inputs,
                          int64_t input_step, const int64_t *of_row, int64_t row, int64_t count,
                          int64_t columns, float *sums, float *panel) {

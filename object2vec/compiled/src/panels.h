@@ -1,30 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Panels: the layout of weights that products.h multiplies with.
+/* Panels: the layout in which products.h reads weights.
 
-   Weights (outputs, depth), of which a product would read a column at a time:
+   Weights (outputs, depth) as MXNet keeps them:
 
               depth ->
      output 0   a0 a1 a2 ...
      output 1   b0 b1 b2 ...
      output 2   c0 c1 c2 ...
 
-   stand turned, PANEL outputs side by side, and panel behind panel. What one input is multiplied
-   with is a row of neighbours, zeros behind the last output:
+   A product needs the weights of many outputs for one input, a column of that, whose elements lie
+   far apart. So the weights are transposed and cut into panels of PANEL outputs, one panel behind
+   the other, with zeros behind the last output. What one input is multiplied with is then
+   contiguous:
 
-     panel 0    a0 b0 c0 ... (PANEL elements)      panel 1    outputs PANEL to 2 * PANEL - 1
-                a1 b1 c1 ...                                 ...
+     panel 0    a0 b0 c0 ... (PANEL elements)     panel 1    the same for outputs
+                a1 b1 c1 ...                                 PANEL to 2 * PANEL - 1
                 a2 b2 c2 ...
 
-   In an LSTM's panel stand UNITS units with four gates each; those of a unit stand UNITS apart:
+   A panel of an LSTM holds the four gates of UNITS units, all units of one gate side by side:
 
-     in 0 ... in 15 | forget 0 ... forget 15 | new 0 ... new 15 | out 0 ... out 15 */
+     input 0 ... input 15 | forget 0 ... forget 15 | candidate 0 ... 15 | output 0 ... output 15 */
 
 #ifndef OBJECT2VEC_CPU_PANELS_H
 #define OBJECT2VEC_CPU_PANELS_H
 
 static inline int64_t panels_of(int64_t columns) { return (columns + PANEL - 1) / PANEL; }
 
-/* Put some rows of weights (…, depth) side by side, (depth, PANEL); zeros for a row -1. */
+/* Transpose PANEL rows of weights (…, depth) into a panel (depth, PANEL); zeros for a row -1. */
 static inline void pack_panel(const float *weights, int64_t depth, const int64_t rows[PANEL],
                               float *panel) {
     for (int64_t first = 0; first < depth; first += PANEL) {
