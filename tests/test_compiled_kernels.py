@@ -185,26 +185,6 @@ def batch_of(in0: TokenLists, in1: TokenLists) -> Batch:
     return Batch(in0, in1, np.ones(len(in0), np.float32), (40, 40))
 
 
-@pytest.mark.parametrize("name", ["many", "all empty", "one token each"])
-@pytest.mark.parametrize("tied", [True, False], ids=["tied", "two tables"])
-@pytest.mark.parametrize("network", ["pooled_embedding", "hcnn", "bilstm"])
-def test_pairs_are_the_same_on_both_ways(
-    network: str, tied: bool, name: str, rng: np.random.Generator
-) -> None:
-    given = settings(enc0_network=network, tied_token_embedding_weight=tied, enc_dim=13)
-    model = random_network(given, rng)
-    model.hybridize()
-    lists = TokenLists.from_lists(LISTS[name])
-    batch = batch_of(lists, lists.take(np.arange(len(lists))[::-1]))
-    embeddings = []
-    for name in ("compiled", "operators"):
-        way = training_way(name, given, model)
-        (shard,) = way.prepare(batch).shards
-        embeddings.append(way.encode(shard.inputs, way.look_up(shard.inputs)))
-    for ours, theirs in zip(*embeddings):
-        np.testing.assert_allclose(ours.asnumpy(), theirs.asnumpy(), rtol=1e-5, atol=1e-6)
-
-
 LISTS = {
     "one token each": [[3], [5], [3], [0]],
     "some empty": [[], [7, 7, 2], [], [1]],

@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import pytest
+from small_jobs import skip_without_compiled_part
 
 from object2vec.backend.mxnet_import import mx
+from object2vec.compiled.library import VARIABLE
 from object2vec.data.arrays import TokenLists
 from object2vec.data.batching import pad
 from object2vec.inference.compiled_inference import CpuInference
@@ -23,10 +27,11 @@ from object2vec.model.network import Object2VecNetwork
 COMPILED, OPERATORS, SYMBOL = "compiled", "operators", "exported symbol"
 # The latter two also as they are before hybridize has made graphs of them.
 PLAIN = "plain "
-PREDICTING = (COMPILED, OPERATORS)
+PREDICTING = TRAINING = (COMPILED, OPERATORS)
 ANSWERING = (*PREDICTING, SYMBOL)
 EVERY = (*ANSWERING, PLAIN + OPERATORS, PLAIN + SYMBOL)
 _INFERENCE = {COMPILED: CpuInference, OPERATORS: OperatorInference}
+_VALUES = {COMPILED: "1", OPERATORS: "0"}
 CPU = mx.cpu(0)
 
 
@@ -89,6 +94,17 @@ class ExportedModel:
         return block(*(inputs[name] for name in names)).asnumpy()
 
 
+@contextlib.contextmanager
+def chosen(way: str) -> Iterator[None]:
+    """The environment in which a user has chosen a way; skipped where it cannot be."""
+    name = way.removeprefix(PLAIN)
+    if name == COMPILED:
+        skip_without_compiled_part()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv(VARIABLE, _VALUES[name])
+        yield
+
+
 def by(way: str, network: Object2VecNetwork, folder: Path) -> Model:
     """The model by a way; the exported one is written into the folder."""
     if SYMBOL in way:
@@ -96,18 +112,18 @@ def by(way: str, network: Object2VecNetwork, folder: Path) -> Model:
         return loaded(way, folder)
     if not way.startswith(PLAIN):
         network.hybridize()
-    return _choose(way, Predictor(network, CPU))
+    with chosen(way):
+        return _checked(way, Predictor(network, CPU))
 
 
 def loaded(way: str, folder: Path) -> Model:
     """The model of a model directory by a way."""
     if SYMBOL in way:
         return ExportedModel(folder, hybridized=not way.startswith(PLAIN))
-    return _choose(way, Predictor.load(folder))
+    with chosen(way):
+        return _checked(way, Predictor.load(folder))
 
 
-def _choose(way: str, predictor: Predictor) -> Predictor:
-    inference = _INFERENCE[way.removeprefix(PLAIN)]
-    if type(predictor._inference) is not inference:
-        predictor._inference = inference(predictor.network, CPU)  # type: ignore[assignment]
+def _checked(way: str, predictor: Predictor) -> Predictor:
+    assert type(predictor._inference) is _INFERENCE[way.removeprefix(PLAIN)]
     return predictor
