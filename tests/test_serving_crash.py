@@ -162,7 +162,10 @@ def test_a_hanging_worker_is_given_up_after_the_timeout(model_dir: Path, tmp_pat
             "the stopped worker's end",
         )
         mms_server.wait_for(lambda: server.ping() == 200, mms_server.PATIENCE, "health")
-        assert server.invoke(BODY).status == 200
+        # a busy machine may take longer than those three seconds
+        mms_server.wait_for(
+            lambda: server.invoke(BODY).status == 200, mms_server.PATIENCE, "an answer"
+        )
 
 
 def is_free(port: int) -> bool:
@@ -209,12 +212,11 @@ def test_however_the_server_ends_no_process_is_left(
     text = server.log.read_text()
     assert "Traceback" not in text
     if exit_code == 3:
-        reason = (
-            "Multi Model Server ended"
-            if victim == "java"
-            else "The process that starts the workers"
-        )
-        assert f"Platform Error: {reason}" in text
+        reasons = ["Multi Model Server ended", "The process that starts the workers"]
+        if number == signal.SIGKILL:
+            reasons = reasons[:1] if victim == "java" else reasons[1:]
+        # at SIGTERM Java ends that process itself, and either may be seen to end first
+        assert any(f"Platform Error: {reason}" in text for reason in reasons), text
 
 
 def test_the_whole_group_gets_ctrl_c_and_a_second_one_does_not_break_the_stop(
