@@ -23,6 +23,10 @@ import psutil
 JSON = "application/json"
 JSON_LINES = "application/jsonlines"
 START_SECONDS = 90
+# What is waited for comes within a second or two, on a busy machine within many.
+PATIENCE = 60
+# A process that a server leaves behind is not to be waited for as long.
+GONE_SECONDS = 25
 ROOT = Path(__file__).resolve().parents[1]
 MODULE = (sys.executable, "-m", "object2vec")
 CONSOLE_SCRIPT = (str(Path(sys.executable).with_name("object2vec")),)
@@ -114,7 +118,9 @@ class MmsServer:
 
         wait_for(ready, START_SECONDS, f"the server's start\n{self.log.read_text()}")
         wait_for(
-            lambda: len(self.workers()) == len(self.loading_workers()), 60, "all workers loaded"
+            lambda: len(self.workers()) == len(self.loading_workers()),
+            PATIENCE,
+            "all workers loaded",
         )
 
     def get(self, path: str, method: str = "GET", body: Optional[bytes] = None) -> Response:
@@ -180,7 +186,7 @@ class MmsServer:
         """Process ids of the Python workers that load the model with MXNet, or have loaded it."""
         return [pid for pid in self.loading_workers() if "libmxnet" in _maps_of(pid)]
 
-    def wait_for_all_workers(self, count: int, seconds: float = 60) -> list[int]:
+    def wait_for_all_workers(self, count: int, seconds: float = PATIENCE) -> list[int]:
         """Wait until all workers have loaded the model, as they then rest; their process ids."""
 
         def rest() -> bool:
@@ -204,7 +210,7 @@ class MmsServer:
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Stop the server and return its exit code."""
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(PATIENCE)
 
 
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
@@ -215,6 +221,11 @@ def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
             if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found
+
+
+def wait_until_gone(processes: list[psutil.Process]) -> None:
+    """Wait until none of the processes runs."""
+    wait_for(lambda: not alive(processes), GONE_SECONDS, "all processes gone")
 
 
 @contextlib.contextmanager

@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-import ctypes
 from typing import Any
 
 import numpy as np
 import pytest
-from cpu_isas import ISAS
 from small_jobs import random_network, settings, training_way
 
 from object2vec.backend.mxnet_import import mx
-from object2vec.compiled import kernels, library
+from object2vec.compiled import kernels
 from object2vec.compiled.kernels import AdamState, AdamStep, mean_of_rows, used_rows
 from object2vec.data.arrays import TokenLists
 from object2vec.data.batching import Batch
@@ -185,32 +183,6 @@ def test_means_of_rows(width: int, rng: np.random.Generator) -> None:
 
 def batch_of(in0: TokenLists, in1: TokenLists) -> Batch:
     return Batch(in0, in1, np.ones(len(in0), np.float32), (40, 40))
-
-
-@pytest.mark.parametrize("name", ["many", "all empty", "one token each"])
-@pytest.mark.parametrize("tied", [True, False], ids=["tied", "two tables"])
-@pytest.mark.parametrize("network", ["pooled_embedding", "hcnn", "bilstm"])
-def test_pairs_are_the_same_on_both_ways(
-    network: str, tied: bool, name: str, rng: np.random.Generator
-) -> None:
-    given = settings(enc0_network=network, tied_token_embedding_weight=tied, enc_dim=13)
-    model = random_network(given, rng)
-    model.hybridize()
-    lists = TokenLists.from_lists(LISTS[name])
-    batch = batch_of(lists, lists.take(np.arange(len(lists))[::-1]))
-    embeddings = []
-    for name in ("compiled", "operators"):
-        way = training_way(name, given, model)
-        (shard,) = way.prepare(batch).shards
-        embeddings.append(way.encode(shard.inputs, way.look_up(shard.inputs)))
-    for ours, theirs in zip(*embeddings):
-        np.testing.assert_allclose(ours.asnumpy(), theirs.asnumpy(), rtol=1e-5, atol=1e-6)
-
-
-def test_a_cpu_without_the_instructions_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    passed_over = ctypes.c_int.in_dll(kernels.library, "object2vec_isas_passed_over")
-    monkeypatch.setattr(passed_over, "value", len(ISAS))
-    assert library._loaded.__wrapped__() == "this CPU has no AVX2 and FMA"
 
 
 LISTS = {

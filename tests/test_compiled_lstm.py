@@ -222,32 +222,6 @@ def test_a_list_knows_nothing_of_the_others(rng: np.random.Generator) -> None:
         np.testing.assert_allclose(alone[0], together[row], rtol=0, atol=1e-6)
 
 
-def test_empty_lists_alone(rng: np.random.Generator) -> None:
-    network = network_of(rng, enc0_layers=2)
-    found = encoded(network, TokenLists.from_lists([[], []]), np.ones((2, 8)))
-    for name, value in found.items():
-        np.testing.assert_array_equal(value, 0, err_msg=name)
-
-
-@pytest.mark.parametrize("layers", [1, 2])
-def test_a_frozen_table_leaves_the_weights_their_gradients(
-    layers: int, rng: np.random.Generator
-) -> None:
-    network = network_of(rng, enc0_layers=layers)
-    lists = random_lists(rng, 20, longest=7)
-    slopes = rng.normal(size=(20, 8))
-    expected = encoded(network, lists, slopes)
-    assert np.any(expected.pop("vectors"))
-    network.params["embed_0_weight"].grad_req = "null"
-    for name in expected:
-        if name != "answer":
-            network.params[name].zero_grad()
-    found = encoded(network, lists, slopes)
-    assert found.keys() == expected.keys()
-    for name, value in expected.items():
-        np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
-
-
 def test_dropout_between_layers(rng: np.random.Generator) -> None:
     """At rate 1 a second layer sees zeros in training, but the tokens in inference."""
     # many units, so that not all have their maximum at the first step, which nothing comes before

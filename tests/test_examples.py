@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mms_server import clean_environment, free_port, wait_for
+from mms_server import PATIENCE, START_SECONDS, clean_environment, free_port, wait_for
 from shell_examples import ROOT, blocks, examples
 
 from object2vec.data.arrays import PairDataset
@@ -141,7 +141,7 @@ class Shell:
                     cwd=self.folder, env=self._environment, stdout=log, stderr=log,
                 )
             )  # fmt: skip
-        wait_for(self._is_up, 90, "the server's start")
+        wait_for(self._is_up, START_SECONDS, "the server's start")
 
     def _is_up(self) -> bool:
         assert self._servers[-1].poll() is None, (self.folder / "log").read_text()
@@ -152,10 +152,13 @@ class Shell:
             return False
 
     def close(self) -> None:
-        for server in self._servers:
-            server.terminate()
-            server.wait(60)
-        self._servers.clear()
+        while self._servers:
+            with self._servers.pop() as server:
+                server.terminate()
+                try:
+                    server.wait(PATIENCE)
+                finally:
+                    server.kill()
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -96,15 +97,20 @@ def digests(names: list[str]) -> list[str]:
 def test_inputs_depend_on_the_seed_alone() -> None:
     # In processes of their own: hypothesis also draws the words of the modules that are loaded.
     code = f"from test_fuzz import digests; print(*digests({list(TARGETS)}))"
-    running = [
-        subprocess.Popen(
+
+    def of(hash_seed: str) -> list[str]:
+        folder = str(Path(__file__).parent)
+        done = subprocess.run(
             [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONHASHSEED": number, "PYTHONPATH": str(Path(__file__).parent)},
+            env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": folder},
             stdout=subprocess.PIPE,
             text=True,
+            check=True,
+            timeout=200,
         )
-        for number in ("1", "2")
-    ]
-    first, second = (process.communicate(timeout=200)[0].split() for process in running)
+        return done.stdout.split()
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(of, ("1", "2"))
     assert first == second
     assert len(set(first)) == len(TARGETS)

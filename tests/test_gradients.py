@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gradients equal finite differences of the NumPy computation; optimizers equal MXNet's own."""
+"""Token tables have sparse gradients; steps equal those of MXNet's own optimizers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy_model import NumpyModel
 from small_jobs import VOCAB, arrays, random_network, random_pairs, settings, training_way
 
 from object2vec.backend.device_arrays import to_device
@@ -19,9 +18,7 @@ from object2vec.model.network import Object2VecNetwork
 from object2vec.training.loop import train
 
 CPU = mx.cpu(0)
-STEP = 1e-6
-# A maximum over time that two times share is no place for a slope, and MXNet gives its gradient to
-# both: hcnn therefore gets many filters, so that not all are dead, and no n-gram twice in a list.
+# hcnn gets many filters, so that not all are dead.
 NETWORKS = [
     {"enc0_network": "pooled_embedding"},
     {"enc0_network": "hcnn", "enc0_layers": 2, "enc0_cnn_filter_width": 2, "enc_dim": 33},
@@ -43,14 +40,14 @@ RATES = {"adam": 0.01, "adagrad": 0.05, "sgd": 0.1, "rmsprop": 0.005, "adadelta"
 WAYS = [("compiled", "adam"), *(("operators", name) for name in RATES)]
 
 
-def batch_of(pairs: PairDataset, extra: int = 0) -> Batch:
-    widths = [int(lists.lengths.max()) + extra for lists in (pairs.in0, pairs.in1)]
+def batch_of(pairs: PairDataset) -> Batch:
+    widths = [int(lists.lengths.max()) for lists in (pairs.in0, pairs.in1)]
     return Batch(pairs.in0, pairs.in1, pairs.labels, (widths[0], widths[1]))
 
 
-def backward(network: Object2VecNetwork, pairs: PairDataset, extra: int = 0) -> None:
+def backward(network: Object2VecNetwork, pairs: PairDataset) -> None:
     """One backward pass of the sum over the pairs, by MXNet's operators."""
-    batch = batch_of(pairs, extra)
+    batch = batch_of(pairs)
     inputs = PairInputs(network, batch.sides, batch.widths, CPU)
     with mx.autograd.record():
         objective, _ = network.loss(*inputs.embed(), to_device(pairs.labels, CPU))
@@ -72,52 +69,6 @@ def dense_gradients(network: Object2VecNetwork) -> dict[str, np.ndarray]:
         name: parameter.grad().tostype("default").asnumpy()
         for name, parameter in network.params.items()
     }
-
-
-@pytest.mark.parametrize("hybridized", [False, True], ids=["plain", "hybridized"])
-@pytest.mark.parametrize("head", ["softmax", "mean_squared_error"])
-@pytest.mark.parametrize("given", NETWORKS, ids=lambda given: "-".join(map(str, given.values())))
-def test_gradients_of_all_parameters(
-    given: dict[str, Any], head: str, hybridized: bool, rng: np.random.Generator
-) -> None:
-    hyperparameters = settings(**given, output_layer=head, num_classes=3, mlp_activation="tanh")
-    network = random_network(hyperparameters, rng, scale=0.5)
-    if hybridized:
-        network.hybridize()
-    pairs = random_pairs(rng, 6, longest=5, classes=None if hyperparameters.is_regression else 3)
-    if "hcnn" in given.values():
-        in0, in1 = (
-            TokenLists.from_lists([rng.permutation(VOCAB)[: len(ids)].tolist() for ids in lists])
-            for lists in (pairs.in0, pairs.in1)
-        )
-        pairs = PairDataset(in0, in1, pairs.labels)
-    backward(network, pairs, extra=3)
-    gradients = dense_gradients(network)
-    start = arrays(network)
-    in0, in1 = list(pairs.in0), list(pairs.in1)
-    for name, gradient in gradients.items():
-        direction = rng.normal(size=gradient.shape)
-        losses = []
-        for sign in (1, -1):
-            moved = {**start, name: start[name] + sign * STEP * direction}
-            model = NumpyModel(hyperparameters.to_dict(), moved)
-            losses.append(len(pairs) * model.losses(in0, in1, pairs.labels)[0])
-        slope = (losses[0] - losses[1]) / (2 * STEP)
-        expected = float(np.sum(gradient * direction))
-        size = float(np.linalg.norm(gradient))
-        assert slope == pytest.approx(expected, rel=1e-3, abs=1e-4 * max(size, 1)), name
-
-
-@pytest.mark.parametrize("given", NETWORKS, ids=lambda given: "-".join(map(str, given.values())))
-def test_padding_gives_no_gradient(given: dict[str, Any], rng: np.random.Generator) -> None:
-    pairs = random_pairs(rng, 6, longest=5)
-    network = random_network(settings(**given), rng)
-    network.hybridize()
-    backward(network, pairs)
-    expected = dense_gradients(network)
-    backward(network, pairs, extra=7)
-    for name, gradient in dense_gradients(network).items():
-        np.testing.assert_allclose(gradient, expected[name], rtol=1e-4, atol=1e-6, err_msg=name)
 
 
 @pytest.mark.parametrize("given", NETWORKS, ids=lambda given: "-".join(map(str, given.values())))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gc
+import resource
 import subprocess
 import sys
 import weakref
@@ -12,13 +13,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_jobs import random_lists, random_pairs, settings
+from small_jobs import random_lists, random_network, random_pairs, settings
 
 from object2vec.backend.mxnet_import import mx
 from object2vec.inference.predictor import Predictor
+from object2vec.model.encoder_inputs import embed
 from object2vec.model.model_directory import save_model
+from object2vec.resources import give_back_freed_memory
 from object2vec.training.loop import train
 
+CPU = mx.cpu(0)
 NETWORKS = ["hcnn", "bilstm", "pooled_embedding"]
 # Ends with the megabytes in use after the 4th and after the 10th model, fitted and loaded.
 PROGRAM = """
@@ -112,3 +116,26 @@ def test_memory_stays_what_it_is_from_model_to_model(network: str, enc_dim: int)
     # One model has 4 MB or more.
     assert last_fitted < fitted + 8, done.stdout
     assert last_loaded < loaded + 8, done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoder", ["hcnn", "bilstm"])
+def test_no_memory_for_each_shape(encoder: str, rng: np.random.Generator) -> None:
+    """Memory settles although every batch has its own shape."""
+    network = random_network(
+        settings(enc0_network=encoder, enc_dim=64, enc0_token_embedding_dim=48), rng
+    )
+    network.hybridize()
+    sizes = []
+    for _ in range(4):
+        for _ in range(500):
+            lists = random_lists(rng, int(rng.integers(1, 64)), longest=int(rng.integers(1, 40)))
+            width = int(lists.lengths.max(initial=1))
+            with mx.autograd.record():
+                vectors = embed(network, 0, lists, CPU, width)
+            vectors.backward()
+        mx.nd.waitall()
+        give_back_freed_memory()
+        resident = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+        sizes.append(int(resident) * resource.getpagesize() / 1e6)
+    assert sizes[-1] - sizes[1] < 50, sizes

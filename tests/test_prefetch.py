@@ -61,5 +61,5 @@ def test_work_is_done_ahead() -> None:
 
     prepared = prefetch(items())
     assert next(prepared) == 1
-    assert second.wait(5)
+    assert second.wait(60)
     assert list(prepared) == [2]

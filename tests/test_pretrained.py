@@ -249,8 +249,11 @@ def test_vectors_may_come_from_a_pipe(
     table = VectorTable(ids, len(words), 3)
     os.mkfifo(pipe)
     with subprocess.Popen(["sh", "-c", f"{writer} {file} >{pipe}"]) as process:
-        read_vectors(pipe, table, "enc_dim")
-        assert process.wait(timeout=60) == 0
+        try:
+            read_vectors(pipe, table, "enc_dim")
+            assert process.wait(timeout=60) == 0
+        finally:
+            process.kill()
     assert table.known.all()
     np.testing.assert_array_equal(table.matrix, matrix)
 

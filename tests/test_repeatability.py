@@ -92,8 +92,10 @@ def disturbance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     command = [os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O2", source, "-o", library, "-ldl"]
     subprocess.run(list(map(str, command)), check=True)
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
-        yield {**os.environ, "LD_PRELOAD": str(library)}
-        busy.kill()
+        try:
+            yield {**os.environ, "LD_PRELOAD": str(library)}
+        finally:
+            busy.kill()
 
 
 def check(forms: list[str], runs: int, environment: dict[str, str]) -> None:

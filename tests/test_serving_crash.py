@@ -32,8 +32,6 @@ from object2vec.serving import native_library
 pytestmark = pytest.mark.slow
 
 BODY = json.dumps({"instances": [{"in0": [1, 2], "in1": [3]}] * 200})
-# A worker is started again at once, and then loads the model.
-HEALTHY_AGAIN_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
@@ -78,17 +76,21 @@ def test_a_killed_worker_costs_the_requests_that_it_had_and_comes_back(
     clients = [Client(server) for _ in range(4)]
     for client in clients:
         client.start()
-    mms_server.wait_for(lambda: all(len(client.statuses) > 5 for client in clients), 60, "load")
+    mms_server.wait_for(
+        lambda: all(len(client.statuses) > 5 for client in clients), mms_server.PATIENCE, "load"
+    )
     (worker,) = server.workers()
     killed = time.monotonic()
     os.kill(worker, number)
-    mms_server.wait_for(lambda: server.ping() == 503, 10, "/ping tells that no worker is left")
-    mms_server.wait_for(lambda: server.ping() == 200, HEALTHY_AGAIN_SECONDS, "health")
+    mms_server.wait_for(
+        lambda: server.ping() == 503, mms_server.PATIENCE, "/ping tells that no worker is left"
+    )
+    mms_server.wait_for(lambda: server.ping() == 200, mms_server.PATIENCE, "health")
     healthy = time.monotonic()
     counts = [len(client.statuses) for client in clients]
     mms_server.wait_for(
         lambda: all(len(client.statuses) > count + 5 for client, count in zip(clients, counts)),
-        60,
+        mms_server.PATIENCE,
         "answers after the kill",
     )
     for client in clients:
@@ -102,7 +104,7 @@ def test_a_killed_worker_costs_the_requests_that_it_had_and_comes_back(
     # One request was at work; those that waited are answered by the new worker.
     assert len(failed) <= 1
     for when, status, text in failed:
-        assert status == 503 and "send the request again" in text and when - killed < 5
+        assert status == 503 and "send the request again" in text and when < healthy
     assert server.workers() != [worker] and len(server.workers()) == 1
 
 
@@ -117,7 +119,7 @@ def test_a_worker_that_is_killed_while_it_loads_comes_back_again_and_again(
         names = [path.name for path in folders[0].iterdir()] + [Path(link).name for link in links]
         return sorted(name[-7:] for name in names if name.endswith(("-stdout", "-stderr")))
 
-    before = mms_server.wait_for(pipes, 10, "the pipes of a worker's output")
+    before = mms_server.wait_for(pipes, mms_server.PATIENCE, "the pipes of a worker's output")
     (loaded,) = killed = server.loading_workers()
     os.kill(loaded, signal.SIGKILL)
     for _ in range(8):
@@ -130,9 +132,9 @@ def test_a_worker_that_is_killed_while_it_loads_comes_back_again_and_again(
         os.kill(loading, signal.SIGKILL)
         killed.append(loading)
     assert server.ping() == 503
-    assert server.invoke(BODY, timeout=HEALTHY_AGAIN_SECONDS + 60).status == 200
+    assert server.invoke(BODY, timeout=120).status == 200
     # Nothing is kept of those that ended.
-    mms_server.wait_for(lambda: pipes() == before, 10, "as many pipes as before")
+    mms_server.wait_for(lambda: pipes() == before, mms_server.PATIENCE, "as many pipes as before")
 
 
 def test_a_hanging_worker_is_given_up_after_the_timeout(model_dir: Path, tmp_path: Path) -> None:
@@ -140,10 +142,12 @@ def test_a_hanging_worker_is_given_up_after_the_timeout(model_dir: Path, tmp_pat
     with mms_server.serving(model_dir, tmp_path / "log", environment=environment) as server:
         (worker,) = server.workers()
         os.kill(worker, signal.SIGSTOP)
-        mms_server.wait_for(lambda: server.ping() == 503, 10, "/ping tells of the stopped worker")
+        mms_server.wait_for(
+            lambda: server.ping() == 503, mms_server.PATIENCE, "/ping tells of the stopped worker"
+        )
         started = time.monotonic()
         with ThreadPoolExecutor(2) as pool:
-            response, waiting = pool.map(lambda _: server.invoke(BODY, timeout=30), range(2))
+            response, waiting = pool.map(lambda _: server.invoke(BODY, timeout=120), range(2))
         if response.status == 503:
             response, waiting = waiting, response
         # One of them never came to a worker.
@@ -151,12 +155,17 @@ def test_a_hanging_worker_is_given_up_after_the_timeout(model_dir: Path, tmp_pat
         assert "No worker was free for this request in 3 seconds" in waiting.json()["error"]
         assert response.status == 504
         assert "took longer than 3 seconds" in response.json()["error"]
-        assert 2.5 < time.monotonic() - started < 20
+        assert time.monotonic() - started > 2.5
         mms_server.wait_for(
-            lambda: worker not in server.loading_workers(), 10, "the stopped worker's end"
+            lambda: worker not in server.loading_workers(),
+            mms_server.PATIENCE,
+            "the stopped worker's end",
         )
-        mms_server.wait_for(lambda: server.ping() == 200, HEALTHY_AGAIN_SECONDS, "health")
-        assert server.invoke(BODY).status == 200
+        mms_server.wait_for(lambda: server.ping() == 200, mms_server.PATIENCE, "health")
+        # a busy machine may take longer than those three seconds
+        mms_server.wait_for(
+            lambda: server.invoke(BODY).status == 200, mms_server.PATIENCE, "an answer"
+        )
 
 
 def is_free(port: int) -> bool:
@@ -192,21 +201,22 @@ def test_however_the_server_ends_no_process_is_left(
     }[victim]
     home = next(argument for argument in server.java().cmdline() if "model_server_home" in argument)
     target.send_signal(number)
-    assert server.process.wait(20) == exit_code
-    mms_server.wait_for(lambda: not mms_server.alive(processes), 5, "all processes gone")
+    assert server.process.wait(mms_server.PATIENCE) == exit_code
+    mms_server.wait_until_gone(processes)
     # the last threads of a killed process may outlive the zombie of its first
-    mms_server.wait_for(lambda: is_free(server.port), 5, f"port {server.port} free")
+    mms_server.wait_for(
+        lambda: is_free(server.port), mms_server.GONE_SECONDS, f"port {server.port} free"
+    )
     if target.pid != processes[0].pid or number != signal.SIGKILL:
         assert not Path(home.partition("=")[2]).exists()
     text = server.log.read_text()
     assert "Traceback" not in text
     if exit_code == 3:
-        reason = (
-            "Multi Model Server ended"
-            if victim == "java"
-            else "The process that starts the workers"
-        )
-        assert f"Platform Error: {reason}" in text
+        reasons = ["Multi Model Server ended", "The process that starts the workers"]
+        if number == signal.SIGKILL:
+            reasons = reasons[:1] if victim == "java" else reasons[1:]
+        # at SIGTERM Java ends that process itself, and either may be seen to end first
+        assert any(f"Platform Error: {reason}" in text for reason in reasons), text
 
 
 def test_the_whole_group_gets_ctrl_c_and_a_second_one_does_not_break_the_stop(
@@ -218,8 +228,8 @@ def test_the_whole_group_gets_ctrl_c_and_a_second_one_does_not_break_the_stop(
         time.sleep(0.05)
         if server.process.poll() is None:
             server.process.send_signal(signal.SIGINT)
-        assert server.process.wait(20) == 130
-        mms_server.wait_for(lambda: not mms_server.alive(processes), 5, "all processes gone")
+        assert server.process.wait(mms_server.PATIENCE) == 130
+        mms_server.wait_until_gone(processes)
 
 
 def test_a_stop_during_the_start_leaves_nothing(model_dir: Path, tmp_path: Path) -> None:
@@ -229,7 +239,7 @@ def test_a_stop_during_the_start_leaves_nothing(model_dir: Path, tmp_path: Path)
             processes = server.processes()
             code = server.stop()
         assert code in (0, -signal.SIGTERM)  # the latter before the handler is in place
-        mms_server.wait_for(lambda found=processes: not mms_server.alive(found), 5, "all gone")
+        mms_server.wait_until_gone(processes)
 
 
 class Refusal:
@@ -350,14 +360,14 @@ def test_workers_that_cannot_load_end_the_start(model_dir: Path, tmp_path: Path)
         def java_runs() -> bool:
             return any("ModelServer" in mms_server.command_of(p) for p in server.processes())
 
-        mms_server.wait_for(java_runs, 60, "the start of Java")
+        mms_server.wait_for(java_runs, mms_server.PATIENCE, "the start of Java")
         (folder / "model.json").unlink()
         processes = server.processes()
-        assert server.process.wait(60) == 3
+        assert server.process.wait(mms_server.PATIENCE) == 3
         text = server.log.read_text()
         assert "No worker was ready after 12 seconds" in text
         assert "holds no model" in text
-        mms_server.wait_for(lambda: not mms_server.alive(processes), 5, "all processes gone")
+        mms_server.wait_until_gone(processes)
 
 
 def _can_mount() -> bool:
@@ -419,7 +429,7 @@ def test_a_server_that_finds_no_place_for_its_library_is_refused(
         environment=folders,
         prefix=(*WITHOUT_PROGRAMS, str(noexec), str(installed), "--"),
     ) as server:
-        assert server.process.wait(60) == 3
+        assert server.process.wait(mms_server.PATIENCE) == 3
     (line,) = server.log.read_text().splitlines()
     assert "Platform Error: libnetty_transport_native_epoll_" in line and "noexec" in line
     for folder in (noexec / "object2vec", installed):

@@ -12,7 +12,7 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Optional
@@ -30,7 +30,6 @@ GOOD = json.dumps({"instances": [{"in0": [1, 2], "in1": [3]}]})
 READ_SECONDS = 3
 IDLE_SECONDS = 4
 LIMIT = 6 << 20
-HEALTHY_AGAIN_SECONDS = 60
 POST = b"POST /invocations HTTP/1.1\r\nHost: x\r\n"
 
 
@@ -47,6 +46,7 @@ def server(model_dir: Path, tmp_path_factory: Any) -> Iterator[MmsServer]:
     }
     log = tmp_path_factory.mktemp("log") / "log"
     with mms_server.serving(model_dir, log, workers=2, environment=environment) as running:
+        running.wait_for_all_workers(2)  # whose seconds tests count
         yield running
 
 
@@ -76,6 +76,20 @@ def statuses(answers: bytes) -> list[int]:
         ] or [0]
         answers = rest[length:]
     return found
+
+
+def in_time(seconds: float, attempt: Callable[[], None]) -> None:
+    """Try, and again where it failed later than the server was to wait for its client.
+
+    A busy machine holds up the client, too; what fails in time, or each time, has failed.
+    """
+    for tries_left in range(4, -1, -1):
+        began = time.monotonic()
+        try:
+            return attempt()
+        except (AssertionError, OSError):
+            if not tries_left or time.monotonic() - began < seconds:
+                raise
 
 
 def short(value: object) -> str:
@@ -207,7 +221,9 @@ def test_a_flood_of_refusals_does_not_flood_the_log(server: MmsServer) -> None:
         return text, sum(map(int, re.findall(told, text)))
 
     mms_server.wait_for(
-        lambda: logged()[0].count("400: ") + logged()[1] == 2000, 10, "all are counted"
+        lambda: logged()[0].count("400: ") + logged()[1] == 2000,
+        mms_server.PATIENCE,
+        "all are counted",
     )
     text, _ = logged()
     assert 100 <= text.count("400: ") == text.count('"-" 400') <= 100 * (seconds + 2)
@@ -466,15 +482,19 @@ def test_refused_connections_make_room_before_one_that_is_kept_open(server: MmsS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4096)), hard))
     ping = b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n"
-    with contextlib.ExitStack() as stack:
-        kept = stack.enter_context(connect(server, ping))
-        assert kept.recv(4096).startswith(b"HTTP/1.1 200 ")
-        for _ in range(1100):
-            refused = stack.enter_context(connect(server, b"rubbish\r\n\r\n"))
-            # answered, and held open by its client
-            assert refused.recv(4096).startswith(b"HTTP/1.1 400 ")
-        kept.sendall(ping)
-        assert kept.recv(4096).startswith(b"HTTP/1.1 200 ")
+
+    def attempt() -> None:
+        with contextlib.ExitStack() as stack:
+            kept = stack.enter_context(connect(server, ping))
+            assert kept.recv(4096).startswith(b"HTTP/1.1 200 ")
+            for _ in range(1100):
+                refused = stack.enter_context(connect(server, b"rubbish\r\n\r\n"))
+                # answered, and held open by its client
+                assert refused.recv(4096).startswith(b"HTTP/1.1 400 ")
+            kept.sendall(ping)
+            assert kept.recv(4096).startswith(b"HTTP/1.1 200 ")
+
+    in_time(IDLE_SECONDS, attempt)
 
 
 def test_half_sent_requests_make_room_before_one_whose_answer_took_long(server: MmsServer) -> None:
@@ -483,18 +503,22 @@ def test_half_sent_requests_make_room_before_one_whose_answer_took_long(server: 
     body = GOOD.encode()
     request = POST + b"Content-Length: %d\r\n\r\n" % len(body) + body
     workers = server.wait_for_all_workers(2)
-    with contextlib.ExitStack() as stack:
-        for pid in workers:
-            os.kill(pid, signal.SIGSTOP)
-            stack.callback(os.kill, pid, signal.SIGCONT)
-        kept = stack.enter_context(connect(server, request))
-        half = [stack.enter_context(connect(server, POST)) for _ in range(950)]
-        for pid in workers:
-            os.kill(pid, signal.SIGCONT)
-        assert statuses(kept.recv(10_000)) == [200]
-        half += [stack.enter_context(connect(server, POST)) for _ in range(300)]
-        kept.sendall(request)
-        assert statuses(kept.recv(10_000)) == [200]
+
+    def attempt() -> None:
+        with contextlib.ExitStack() as stack:
+            for pid in workers:
+                os.kill(pid, signal.SIGSTOP)
+                stack.callback(os.kill, pid, signal.SIGCONT)
+            kept = stack.enter_context(connect(server, request))
+            half = [stack.enter_context(connect(server, POST)) for _ in range(950)]
+            for pid in workers:
+                os.kill(pid, signal.SIGCONT)
+            assert statuses(kept.recv(10_000)) == [200]
+            half += [stack.enter_context(connect(server, POST)) for _ in range(300)]
+            kept.sendall(request)
+            assert statuses(kept.recv(10_000)) == [200]
+
+    in_time(IDLE_SECONDS, attempt)
 
 
 def test_a_slow_upload_that_comes_on_is_waited_for(server: MmsServer) -> None:
@@ -509,12 +533,15 @@ def test_a_slow_upload_that_comes_on_is_waited_for(server: MmsServer) -> None:
 
 
 def test_a_connection_without_requests_is_closed(server: MmsServer) -> None:
-    with connect(server, b"GET /ping HTTP/1.1\r\n\r\n") as connection:
-        assert statuses(connection.recv(10_000)) == [200]
-        time.sleep(IDLE_SECONDS / 2)
-        connection.sendall(b"GET /ping HTTP/1.1\r\n\r\n")
-        assert statuses(connection.recv(10_000)) == [200]
-        assert connection.recv(10_000) == b""
+    def attempt() -> None:
+        with connect(server, b"GET /ping HTTP/1.1\r\n\r\n") as connection:
+            assert statuses(connection.recv(10_000)) == [200]
+            time.sleep(IDLE_SECONDS / 2)
+            connection.sendall(b"GET /ping HTTP/1.1\r\n\r\n")
+            assert statuses(connection.recv(10_000)) == [200]
+            assert connection.recv(10_000) == b""
+
+    in_time(IDLE_SECONDS, attempt)
 
 
 def test_an_answer_that_nobody_fetches_is_dropped(server: MmsServer) -> None:
@@ -524,7 +551,9 @@ def test_an_answer_that_nobody_fetches_is_dropped(server: MmsServer) -> None:
         connection.connect(("127.0.0.1", server.port))
         connection.sendall(invocation(pairs))
         mms_server.wait_for(
-            lambda: "did not fetch its answer" in server.log.read_text(), 30, "the answer's end"
+            lambda: "did not fetch its answer" in server.log.read_text(),
+            mms_server.PATIENCE,
+            "the answer's end",
         )
 
 
@@ -536,8 +565,12 @@ def test_ping_tells_whether_any_worker_can_answer(server: MmsServer) -> None:
     with stopped(first):
         assert server.ping() == 200
         with stopped(second):
-            mms_server.wait_for(lambda: server.ping() == 503, 10, "/ping tells of stopped workers")
-        mms_server.wait_for(lambda: server.ping() == 200, 10, "/ping tells of the worker")
+            mms_server.wait_for(
+                lambda: server.ping() == 503, mms_server.PATIENCE, "/ping tells of stopped workers"
+            )
+        mms_server.wait_for(
+            lambda: server.ping() == 200, mms_server.PATIENCE, "/ping tells of the worker"
+        )
     assert server.workers() == [first, second]
 
 
@@ -587,7 +620,9 @@ def test_sigterm_lets_what_is_at_work_finish(model_dir: Path, tmp_path: Path, en
         idle.recv(10_000)
         server.process.terminate()
         mms_server.wait_for(
-            lambda: b"The server is stopping" in server.get("/ping").body, 10, "the drain"
+            lambda: b"The server is stopping" in server.get("/ping").body,
+            mms_server.PATIENCE,
+            "the drain",
         )
         assert server.ping() == 503
         refused = server.invoke(GOOD)
@@ -603,8 +638,8 @@ def test_sigterm_lets_what_is_at_work_finish(model_dir: Path, tmp_path: Path, en
             answers = [until_closed(connection) for connection in at_work]
             assert [statuses(answer) for answer in answers] == [[200]] * 13
             assert [answer.partition(b"\r\n\r\n")[2] for answer in answers] == expected
-        assert server.process.wait(30) == 0
-        mms_server.wait_for(lambda: not mms_server.alive(processes), 5, "all processes gone")
+        assert server.process.wait(mms_server.PATIENCE) == 0
+        mms_server.wait_until_gone(processes)
         if ending != "answered":
             assert all(hung_up(connection) == b"" for connection in at_work)
 

@@ -17,8 +17,6 @@ import serving_models
 
 pytestmark = pytest.mark.slow
 
-# How long a stop may take on a busy machine; it takes about a second.
-STOP_SECONDS = 30
 # Sends SIGTERM at every single step of the library's code that runs, watches and reaps a child.
 _AT_EVERY_STEP = """
 import os, signal, subprocess, sys
@@ -89,13 +87,15 @@ def test_signals_at_random_moments_end_the_server_and_leave_nothing(
             for _ in range(moments.randrange(1, 4)):
                 server.process.send_signal(signal.SIGTERM)
                 time.sleep(moments.uniform(0, 0.3))
-            code = server.process.wait(STOP_SECONDS)
+            code = server.process.wait(mms_server.PATIENCE)
             text = server.log.read_text()
             # The latter before Python has come to the command; nothing is there then to be stopped.
             assert code == 0 or (code == -signal.SIGTERM and text == ""), text
             assert "Error" not in text and "Traceback" not in text
             mms_server.wait_for(
-                lambda found=processes: not mms_server.alive(found), 10, "all processes gone"
+                lambda found=processes: not mms_server.alive(found),
+                mms_server.GONE_SECONDS,
+                "all processes gone",
             )
 
 
@@ -110,7 +110,7 @@ def test_ctrl_c_stays_ignored_in_the_background_and_sigterm_ends_it(
         assert server.ping() == 200
         processes = server.processes()
         assert server.stop() == 0
-        mms_server.wait_for(lambda: not mms_server.alive(processes), 10, "all processes gone")
+        mms_server.wait_until_gone(processes)
 
 
 def test_a_signal_after_the_end_does_not_change_the_exit_code() -> None:

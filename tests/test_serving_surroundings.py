@@ -126,12 +126,14 @@ def test_a_server_without_a_current_folder_answers_from_the_model_it_was_started
         shutil.copytree(other, served)
         os.kill(workers[0], signal.SIGKILL)
         mms_server.wait_for(
-            lambda: "another model than before" in server.log.read_text(), 60, "a refusal"
+            lambda: "another model than before" in server.log.read_text(),
+            mms_server.PATIENCE,
+            "a refusal",
         )
         for _ in range(4):
             check_answer(server, model_dir)
         os.kill(workers[1], signal.SIGKILL)
-        mms_server.wait_for(lambda: server.ping() == 503, 20, "no worker is left")
+        mms_server.wait_for(lambda: server.ping() == 503, mms_server.PATIENCE, "no worker is left")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +147,7 @@ def test_a_wrong_variable_is_named(
     model_dir: Path, tmp_path: Path, environment: dict[str, str], exit_code: int, part: str
 ) -> None:
     with mms_server.starting(model_dir, tmp_path / "log", environment=environment) as server:
-        assert server.process.wait(60) == exit_code
+        assert server.process.wait(mms_server.PATIENCE) == exit_code
     (line,) = server.log.read_text().splitlines()
     assert part in line
 
@@ -156,8 +158,8 @@ def test_a_killed_trial_run_is_told_as_what_was_seen(model_dir: Path, tmp_path: 
         return found[0] if found else None
 
     with mms_server.starting(model_dir, tmp_path / "log") as server:
-        mms_server.wait_for(trial, 60, "the trial run").kill()
-        assert server.process.wait(60) == 3
+        mms_server.wait_for(trial, mms_server.PATIENCE, "the trial run").kill()
+        assert server.process.wait(mms_server.PATIENCE) == 3
     (line,) = server.log.read_text().splitlines()
     assert "ended by the signal SIGKILL" in line and "MB are free now" in line
 

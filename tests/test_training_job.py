@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
 
@@ -36,6 +37,7 @@ from object2vec.training.metric_lines import METRIC_DEFINITIONS
 from object2vec.training_job import explained, run
 
 LINE = re.compile(r"\[\d\d/\d\d/\d{4} \d\d:\d\d:\d\d (INFO|WARNING|ERROR) \d+\] ")
+END_SECONDS = 120  # for a job to end, on a busy machine too
 SETTINGS = {
     "enc0_max_seq_len": "3",
     "enc0_vocab_size": "20",
@@ -82,21 +84,30 @@ def build(
         path.write_text(content)
 
 
-def start(base: Path, *, direct: bool = False, **keywords: Any) -> subprocess.Popen[str]:
-    """Start a job of the folder, or one that names the folder's files directly."""
+@contextlib.contextmanager
+def started(
+    base: Path, *, direct: bool = False, **keywords: Any
+) -> Iterator[subprocess.Popen[str]]:
+    """A job of the folder, or one that names the folder's files directly; killed if a test fails
+    before it ended."""
     given = ["--base", str(base)]
     if direct:
         given = ["--model-dir", f"{base}/model"]
         given += ["--hyperparameters", f"{base}/input/config/hyperparameters.json"]
         for channel in os.listdir(base / "input/data"):
             given += [f"--{channel}", f"{base}/input/data/{channel}"]
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "object2vec", "train", *given],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         **keywords,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
 
 
 def wait_for(process: subprocess.Popen[str], words: str) -> str:
@@ -107,7 +118,7 @@ def wait_for(process: subprocess.Popen[str], words: str) -> str:
         seen.append(text)
         if words in text:
             return "".join(seen)
-    raise AssertionError("".join(seen) + process.communicate()[1])
+    raise AssertionError("".join(seen) + process.communicate(timeout=END_SECONDS)[1])
 
 
 @pytest.mark.parametrize("output_layer", ["softmax", "mean_squared_error"])
@@ -446,13 +457,15 @@ def test_the_look_at_the_model_folder_leaves_nothing(
 def test_a_signal_keeps_the_best_model_and_ends_well(
     number: int, code: int, name: str, tmp_path: Path, rng: np.random.Generator
 ) -> None:
-    build(tmp_path, rng, epochs="100", early_stopping_patience="5", learning_rate="1e-6")
+    # ten epochs of ten thousand steps: it does not stop early before the signal comes
+    given = {"epochs": "100", "early_stopping_patience": "5", "learning_rate": "1e-6"}
+    build(tmp_path, rng, **given, mini_batch_size="2")
     lines = pairs(20000, rng)
     (tmp_path / "input/data/train/part-0.jsonl").write_text(lines)
-    process = start(tmp_path)
-    wait_for(process, "completed 1.0 % of epochs")
-    process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    with started(tmp_path) as process:
+        wait_for(process, "completed 1.0 % of epochs")
+        process.send_signal(number)
+        out, err = process.communicate(timeout=END_SECONDS)
     assert process.returncode == code, err
     assert f"Stopped by {name}; the model is saved in {tmp_path / 'model'}" in out
     assert not (tmp_path / "output/failure").exists()
@@ -466,10 +479,10 @@ def test_sigterm_in_the_first_epoch_saves_what_there_is_and_marks_it(
 ) -> None:
     build(tmp_path, rng, channels=("train",), mini_batch_size="1")
     (tmp_path / "input/data/train/part-0.jsonl").write_text(pairs(60000, rng))
-    process = start(tmp_path)
-    wait_for(process, "Epoch: 0, batches: 100,")
-    process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
+    with started(tmp_path) as process:
+        wait_for(process, "Epoch: 0, batches: 100,")
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=END_SECONDS)
     assert process.returncode == 0, err
     assert json.loads((tmp_path / "model/model.json").read_text())["complete"] is False
 
@@ -482,11 +495,10 @@ def test_sigterm_while_the_data_are_read_saves_nothing(
     config = tmp_path / "input/config/inputdataconfig.json"
     config.unlink()
     os.mkfifo(config)
-    process = start(tmp_path)
     # Opening for writing waits for the job to open the other end.
-    with config.open("wb"):
+    with started(tmp_path) as process, config.open("wb"):
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=END_SECONDS)
     assert process.returncode == 0, err
     assert "nothing was saved" in out
     assert not (tmp_path / "model").exists()
@@ -502,7 +514,7 @@ def test_signals_while_reading_end_the_job_and_are_given_back(number: int, code:
 
     def read_job() -> Job:
         os.kill(os.getpid(), number)
-        time.sleep(5)
+        time.sleep(60)
         raise AssertionError("the signal should have ended the reading")
 
     assert run(read_job, failures.append) == code
@@ -515,13 +527,13 @@ def test_a_stop_only_remembers_until_a_second_ctrl_c() -> None:
     with stop.listening():
         assert not stop()
         os.kill(os.getpid(), signal.SIGINT)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while not stop() and time.monotonic() < deadline:
             time.sleep(0.01)
         assert stop()
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(5)
+            time.sleep(60)
 
 
 def test_a_job_in_another_thread_leaves_the_signals_alone() -> None:
@@ -533,7 +545,7 @@ def test_a_job_in_another_thread_leaves_the_signals_alone() -> None:
 
     thread = threading.Thread(target=lambda: codes.append(run(read_job, failures.append)))
     thread.start()
-    thread.join(timeout=30)
+    thread.join(timeout=60)
     assert codes == [1]
     assert failures == ["Customer Error: not this time"]
 
@@ -547,9 +559,9 @@ def test_sigterm_before_the_first_import_saves_nothing(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
     build(tmp_path, rng, channels=("train",))
-    process = start(tmp_path, preexec_fn=hold_back_sigterm)
-    process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=120)
+    with started(tmp_path, preexec_fn=hold_back_sigterm) as process:
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=END_SECONDS)
     assert (process.returncode, err) == (0, "")
     assert "Stopped by SIGTERM before the training began: nothing was saved." in out
     assert "Number of GPUs" not in out
@@ -581,7 +593,7 @@ def test_what_a_signal_made_of_an_interrupted_step_is_no_failure() -> None:
     def read_job() -> Job:
         try:
             os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(5)
+            time.sleep(60)
         except BaseException as error:
             raise RuntimeError("Error calling __set_name__") from error
         raise AssertionError("the signal should have ended the reading")
@@ -596,7 +608,7 @@ def test_a_signal_whose_exception_is_lost_still_ends_the_reading() -> None:
     def read_job() -> Job:
         with contextlib.suppress(BaseException):
             os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(5)
+            time.sleep(60)
         raise CustomerError("the rest of the reading")
 
     assert run(read_job, failures.append) == 0
@@ -629,14 +641,14 @@ def test_sigterm_at_any_moment_is_no_failure(
         base = tmp_path / str(runs)
         shutil.copytree(tmp_path / "input", base / "input")
         began = time.monotonic()
-        process = start(base, direct=direct, preexec_fn=hold_back_sigterm)
-        if runs:  # the first one measures
-            time.sleep(rng.uniform(0, 1.05 * length))
-            process.send_signal(signal.SIGTERM)
-            if runs % 2:
-                time.sleep(rng.uniform(0, 0.1))
+        with started(base, direct=direct, preexec_fn=hold_back_sigterm) as process:
+            if runs:  # the first one measures
+                time.sleep(rng.uniform(0, 1.05 * length))
                 process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=120)
+                if runs % 2:
+                    time.sleep(rng.uniform(0, 0.1))
+                    process.send_signal(signal.SIGTERM)
+            out, err = process.communicate(timeout=END_SECONDS)
         length = length or time.monotonic() - began
         assert (process.returncode, err) == (0, ""), out
         assert not (base / "output").exists()

@@ -98,7 +98,7 @@ class Child:
             if self._connection.poll(self._bound):
                 return self._connection.recv()
         except (EOFError, OSError):
-            self._process.join(10)
+            self._process.join(60)
             code = self._process.exitcode
             signalled = code is not None and code < 0
             how = f"signal {signal.Signals(-code).name}" if signalled else f"exit code {code}"

@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import ways
+from small_jobs import random_lists
 
 from object2vec.inference.predictor import Predictor
 from object2vec.serving.answer_formats import format_answer, infer
 from object2vec.serving.media_types import JSON
 from object2vec.serving.request_formats import parse_body
 
-STORED = Path(__file__).parent / "data" / "models"
+STORED = Path(__file__).parent.parent / "data" / "models"
 MODELS = sorted(path.parent for path in STORED.glob("*/*/model.json"))
 
 
@@ -25,11 +27,16 @@ def test_all_kinds_are_stored() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
+every_model = pytest.mark.parametrize(
     "folder", MODELS, ids=[f"{folder.parent.name}-{folder.name}" for folder in MODELS]
 )
-def test_answers_as_it_did(folder: Path) -> None:
-    predictor = Predictor.load(folder)
+
+
+@pytest.mark.parametrize("way", ways.PREDICTING)
+@every_model
+def test_answers_as_it_did(folder: Path, way: str) -> None:
+    predictor = ways.loaded(way, folder)
+    assert isinstance(predictor, Predictor)
     body = folder.with_suffix(".request.json").read_bytes()
     request = parse_body(body, JSON, predictor.hyperparameters)
     answer = json.loads(format_answer(infer(request, predictor), JSON))
@@ -39,6 +46,25 @@ def test_answers_as_it_did(folder: Path) -> None:
     ]
     for now, then in zip(_numbers(answer), _numbers(before)):
         np.testing.assert_allclose(now, then, rtol=1e-5, atol=1e-6)
+
+
+@every_model
+def test_its_symbols_answer_alike(folder: Path, rng: np.random.Generator) -> None:
+    symbols, predictor = ways.loaded(ways.SYMBOL, folder), Predictor.load(folder)
+    lists = [
+        random_lists(rng, 7, vocab=encoder.vocab_size)
+        for encoder in predictor.hyperparameters.encoders
+    ]
+    cut = [
+        given.truncate(encoder.max_seq_len)
+        for given, encoder in zip(lists, predictor.hyperparameters.encoders)
+    ]
+    scores = predictor.scores(*lists)
+    np.testing.assert_allclose(symbols.scores(*cut), scores, rtol=1e-5, atol=1e-5)
+    for side in (0, 1):
+        expected = predictor.embeddings(side, lists[side])
+        found = symbols.embeddings(side, cut[side])
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_the_words_of_a_vocabulary_are_kept() -> None:
