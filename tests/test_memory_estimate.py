@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_jobs import random_pairs, settings
+from small_jobs import random_pairs, settings, skip_without_compiled_part
 
 from object2vec import Object2Vec, cli, resources
 from object2vec.backend import engine_type
@@ -59,6 +60,7 @@ POOLED = {"enc0_network": "pooled_embedding", "enc0_vocab_size": 250_000, "enc_d
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("compiled", ["1", "0"], ids=["compiled", "operators"])
 @pytest.mark.parametrize(
     "given",
     [
@@ -76,9 +78,14 @@ POOLED = {"enc0_network": "pooled_embedding", "enc0_vocab_size": 250_000, "enc_d
     ],
     ids=["adam", "row_sparse tied", "sgd", "adadelta", "rmsprop", "hcnn", "bilstm"],
 )
-def test_the_estimate_is_honest(given: dict[str, Any]) -> None:
+def test_the_estimate_is_honest(given: dict[str, Any], compiled: str) -> None:
+    if compiled == "1":
+        skip_without_compiled_part()
+        if given.get("optimizer", "adam") != "adam":
+            pytest.skip("operators train anyway")
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, json.dumps(given)],
+        env={**os.environ, "OBJECT2VEC_COMPILED": compiled},
         capture_output=True,
         text=True,
         timeout=280,
