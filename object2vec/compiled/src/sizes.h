@@ -10,10 +10,9 @@
 #define OBJECT2VEC_CPU_SIZES_H
 
 /* kernels.c, means.h: python -m benchmarks train --workload W1 G-dense --variant ours */
-#define BLOCK \
-    16384        /* elements that a thread updates at a time: pages, so it shares no cache line */
-#define PART 512 /* elements of a row whose gradient is summed up at a time */
-#define AHEAD 16 /* a row is prefetched so many rows before it is read */
+#define BLOCK 16384 /* elements that a thread updates at a time: pages, so no shared cache line */
+#define PART 512    /* elements of a row whose gradient is summed up at a time */
+#define AHEAD 16    /* a row is prefetched so many rows before it is read */
 #define MOST_SUMS 8 /* vectors of a mean that are summed up in registers */
 
 /* products.h: python -m benchmarks train --workload W4-512-256 --variant ours */
@@ -25,8 +24,7 @@
 #define LSTM_ROWS 48 /* rows that a thread multiplies at a time */
 
 /* convolutions.c: python -m benchmarks inference --workload hcnn --variant ours */
-#define COLUMNS \
-    192 /* tokens at a time, so that a layer's output stays in L2; more if a list is longer */
+#define COLUMNS 192 /* tokens at a time, whose layers stay in L2; more if a list is longer */
 #define FILTERS (LANES == 16 ? 8 : 4) /* filters whose sums stay in registers, */
 #define MOST_VECTORS 3                /* each in so many vectors of columns */
 
