@@ -140,7 +140,7 @@ class LSTM:
     table : NDArray
         float32 ``(rows, token_dim)``, of a CPU context.
     layers : list of list of NDArray
-        The weights of each layer, as `cpu_lstm` takes them.
+        The weights of each layer, as `compiled.lstm` takes them.
     """
 
     def __init__(self, table: NDArray, layers: list[list[NDArray]]) -> None:

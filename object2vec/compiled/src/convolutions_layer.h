@@ -49,7 +49,7 @@ TARGET static void SIMD(layer)(const Convolution *layer, int64_t width, int64_t 
     }
 }
 
-/* One layer's part of the output: an empty list has zeros, nothing is below zero, NaN stays. */
+/* One layer's part of the output, after relu: zeros for an empty list; NaN stays NaN. */
 TARGET static void SIMD(take_maxima)(const Encoding *job, Columns chunk, int64_t filters,
                                     const float *rows, float *output) {
     for (int64_t k = chunk.first; k < chunk.end; k++) {

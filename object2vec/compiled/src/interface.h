@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* All that Python sees of the compiled part. cpu_interface.py says the same once more, and what
+/* All that Python sees of the compiled part. library.py says the same once more, and what
    interface.c tells of it is compared when the library is loaded. */
 
 #ifndef OBJECT2VEC_CPU_INTERFACE_H
@@ -31,7 +31,7 @@ typedef struct {
 
 typedef struct {
     void *weight, *mean, *variance;
-} Arrays; /* NDArrays */
+} Arrays; /* NDArrays of a parameter and of its moments */
 
 /* A parameter with a gradient of its own, an NDArray. */
 typedef struct {
@@ -43,7 +43,7 @@ typedef struct {
 
 #define MOST_GRADIENTS 2 /* in0 and in1 may look the same table up */
 
-/* A token table, of which a step moves some rows; see UsedRows in cpu_kernels.py. */
+/* A token table, of which a step moves some rows; see UsedRows in kernels.py. */
 typedef struct {
     Arrays arrays;
     void *gradients[MOST_GRADIENTS]; /* of the vectors that were looked up, NDArrays */
@@ -54,7 +54,7 @@ typedef struct {
     const int32_t *rows;       /* count: those that move */
     const int32_t *starts;     /* count + 1: where the positions of each row start */
     const int32_t *vectors;    /* positions: the vectors that the row is part of */
-    const float *mean_weights; /* one for each vector: the row's part in it */
+    const float *mean_weights; /* for each vector the weight of its rows in the mean */
 } Table;
 
 typedef struct {
@@ -88,7 +88,7 @@ typedef struct {
     int64_t is_maximum;      /* whether the output is the maximum over each list, not all rows */
     const int64_t *order;    /* lists: the lists from the longest on */
     const int64_t *counts;   /* steps */
-    const int64_t *reversed; /* rows: where the backward direction's stand in the forward one */
+    const int64_t *reversed; /* rows: the row of the same token once each list is reversed */
     const float *x;          /* (rows, inputs) */
     float *dx;
     float *output; /* (lists or rows, both halves) */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Operations of our own for MXNet's engine on the CPU; see cpu_kernels.py. */
+/* Operations of our own for MXNet's engine on the CPU; see kernels.py. */
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -25,7 +25,7 @@ int object2vec_isa_of_cpu(void) {
 
 typedef struct {
     float *weight, *mean, *variance;
-} AdamElements; /* theirs */
+} AdamElements; /* of the NDArrays in Arrays */
 
 typedef struct {
     AdamElements elements;

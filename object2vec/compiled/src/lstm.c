@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A bidirectional LSTM layer over lists of different lengths, without padding, and its gradients;
-   see cpu_lstm.py.
+   see lstm.py.
 
    The rows of a time step stand behind each other, the longest list first, so that step `t` has the
    first `counts[t]` lists. The backward direction has the same rows, each list from its end on.
