@@ -138,7 +138,7 @@ def test_embeddings_are_those_of_numpy(
     check_embeddings(way, given, rng, tmp_path)
 
 
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 @every_encoder
 def test_embeddings_are_those_of_numpy_on_every_kind_of_cpu(
     given: dict[str, Any], rng: np.random.Generator, tmp_path: Path
@@ -177,7 +177,7 @@ def test_every_head_is_that_of_numpy(
     check_pairs(way, given, rng, tmp_path)
 
 
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 @pytest.mark.parametrize("output", ["softmax", "mean_squared_error"])
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "two tables"])
 @pytest.mark.parametrize("other", NETWORKS)
@@ -375,7 +375,7 @@ def test_a_stored_model_answers_as_the_one_in_memory(
         assert save_model(tmp_path / "again", model.network) == digest
 
 
-@pytest.mark.usefixtures("kind")
+@pytest.mark.usefixtures("isa")
 @predicting
 def test_parameters_are_read_as_they_are_at_the_time(
     way: str, rng: np.random.Generator, tmp_path: Path
