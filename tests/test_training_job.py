@@ -23,6 +23,7 @@ import pytest
 
 from object2vec import job_inputs
 from object2vec.cli import main
+from object2vec.compiled.library import why_unusable
 from object2vec.errors import (
     EXIT_INTERRUPTED,
     AlgorithmError,
@@ -108,6 +109,13 @@ def started(
         finally:
             if process.poll() is None:
                 process.kill()
+
+
+def without_mxnets_line(err: str) -> str:
+    """Standard error without what MXNet's adam and sgd tell of themselves; nothing keeps them."""
+    if why_unusable() is None:
+        return err
+    return re.sub(r"^\[[\d:]+\] \S*utils\.h:\d+: Optimizer with lazy_update = True .*\n", "", err)
 
 
 def wait_for(process: subprocess.Popen[str], words: str) -> str:
@@ -582,7 +590,7 @@ def test_sigterm_while_the_interpreter_goes_down_changes_nothing(
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, without_mxnets_line(done.stderr)) == (0, "")
     assert json.loads((tmp_path / "model/model.json").read_text())["complete"] is True
     assert not (tmp_path / "output").exists()
 
@@ -650,7 +658,7 @@ def test_sigterm_at_any_moment_is_no_failure(
                     process.send_signal(signal.SIGTERM)
             out, err = process.communicate(timeout=END_SECONDS)
         length = length or time.monotonic() - began
-        assert (process.returncode, err) == (0, ""), out
+        assert (process.returncode, without_mxnets_line(err)) == (0, ""), out
         assert not (base / "output").exists()
         manifest = base / "model/model.json"
         assert manifest.exists() != ("nothing was saved" in out), out
