@@ -466,10 +466,10 @@ def test_a_thread_that_fails_ends_the_training(
 ) -> None:
     """What goes wrong while batches are made ahead is raised where they are used."""
 
-    def broken(self: Any, parts: int) -> list[Any]:
+    def broken(self: Any) -> Any:
         raise MemoryError("no room")
 
-    monkeypatch.setattr(Batch, "split", broken)
+    monkeypatch.setattr(Batch, "sides", property(broken))
     with pytest.raises(MemoryError, match="no room"):
         train(settings(enc0_network="pooled_embedding"), random_pairs(rng, 9))
 
