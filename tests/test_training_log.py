@@ -375,14 +375,14 @@ def test_an_epoch_s_time_is_without_its_validation(
 def test_the_test_channel_s_batches_are_those_it_was_scored_in(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runs = []
+    chunks = []
 
     def in_sevens(self: Predictor, in0: TokenLists, in1: TokenLists) -> Iterator[np.ndarray]:
         for start in range(0, len(in0), 7):
-            runs.append(start)
+            chunks.append(start)
             yield np.arange(start, min(start + 7, len(in0)))
 
-    monkeypatch.setattr(Predictor, "_pair_runs", in_sevens)
+    monkeypatch.setattr(Predictor, "_pair_chunks", in_sevens)
     stream = io.StringIO()
     with logging_to(stream):
         pairs = topic_pairs(rng, 60, False)
@@ -392,7 +392,7 @@ def test_the_test_channel_s_batches_are_those_it_was_scored_in(
         for line in metrics_of(stream.getvalue())
         if line["Dimensions"].get("Meta") == "test_data_iter"
     ]
-    assert tested["Total Batches Seen"]["sum"] == len(runs) == 9
+    assert tested["Total Batches Seen"]["sum"] == len(chunks) == 9
     assert tested["Total Records Seen"]["sum"] == 60
 
 
