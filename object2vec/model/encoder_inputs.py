@@ -142,19 +142,19 @@ class PaddedTokens(EncoderInput):
         int32 ``(length, n)``; the length is a multiple of `batching.TIME_STEP`.
     lengths : NDArray
         float32 ``(n,)``.
-    turned : NDArray
+    reversal : NDArray
         See `batching.reversed_positions`.
     """
 
     tokens: Any
     lengths: Any
-    turned: Any
+    reversal: Any
 
     def look_up(self, table: Any, context: Any) -> Any:
         return _rows(table, self.tokens, context)  # (length, n, width)
 
     def encode(self, encoder: Any, vectors: Any) -> Any:
-        return encoder(vectors, self.lengths, self.turned)
+        return encoder(vectors, self.lengths, self.reversal)
 
 
 def _rows(table: Any, tokens: Any, context: Any) -> Any:

@@ -13,7 +13,7 @@ _FORGET_GATE = 1  # place of the forget gate in MXNet's order: in, forget, cell,
 
 
 def dropout(F: Any, x: Any, rate: float) -> Any:
-    """Drop numbers in training and scale the rest by 1 / (1 - rate); do nothing otherwise.
+    """Drop elements in training and scale the rest by 1 / (1 - rate); do nothing otherwise.
 
     MXNet's own gives NaN at rate 1, where this gives zeros.
     """
@@ -91,14 +91,14 @@ class HierarchicalCNN(Encoder):
         Start of the parameters' names: ``{prefix}{layer}_weight`` has the shape
         ``(filters, channels, filter_width)``, ``{prefix}{layer}_bias`` ``(filters,)``.
     enc_dim : int
-        Numbers in the answer; shared out over the layers, the first ones get one more where it
+        Width of the output; divided among the layers, the first ones get one more where it
         does not divide.
     layers : int
         Number of convolutions.
     filter_width : int
         Tokens under a filter; an even one reaches one token further to the right.
     token_dim : int
-        Numbers in a token vector.
+        Width of a token vector.
     rate : float
         Dropout on what the next convolution sees.
     """
@@ -128,18 +128,19 @@ class HierarchicalCNN(Encoder):
         vectors: Any,
         lengths: Any,
         windows: Any = None,
-        places: Any = None,
+        positions: Any = None,
         **parameters: Any,
     ) -> Any:
         """Encode; see the class.
 
-        ``windows`` and ``places`` of `batching.pack` ask for the packed form: ``vectors`` then is
-        ``(rows, token_dim)``, ``lengths`` the number of real rows, ``(1,)``.
+        ``windows`` and ``positions`` of `batching.pack` ask for the packed form: ``vectors`` then
+        is ``(rows, token_dim)``, ``lengths`` the number of real rows, ``(1,)``.
         """
         if windows is None:
             return self._encode_padded(F, vectors, lengths, parameters)
         rows = self._convolve(F, vectors, lengths, windows, parameters)
-        return maximum(F, F.take(rows, places), POSITIONS_STEP)
+        # (time, batch, enc_dim), then (batch, enc_dim)
+        return maximum(F, F.take(rows, positions), POSITIONS_STEP)
 
     def layers(self, context: Any) -> list[tuple[Any, Any]]:
         """Weight and bias of each layer on a device."""
@@ -152,10 +153,13 @@ class HierarchicalCNN(Encoder):
         for layer, filters in enumerate(self._filters):
             if layer:
                 x = dropout(F, x, self._rate)
-            # a convolution is one matrix product once each row holds the tokens under its filter
+            # a convolution is one matrix product once each row holds the tokens under its filter:
+            # (rows, filter_width * channels)
             x = F.reshape(F.take(x, windows), shape=(0, -1))
+            # (filters, filter_width, channels), then (filters, filter_width * channels)
             weight = F.transpose(parameters[f"weight{layer}"], axes=(0, 2, 1))
             weight = F.reshape(weight, shape=(0, -1))
+            # (rows, filters)
             x = F.FullyConnected(x, weight, parameters[f"bias{layer}"], num_hidden=filters)
             x = self._rows(F, F.Activation(x, act_type="relu"), count)
             rows.append(x)
@@ -164,17 +168,20 @@ class HierarchicalCNN(Encoder):
     @staticmethod
     def _rows(F: Any, x: Any, count: Any) -> Any:
         """Set the rows behind the real ones to zero."""
+        # (rows, 1, channels), as of one list, then (rows, channels)
         masked = F.SequenceMask(F.expand_dims(x, axis=1), count, use_sequence_length=True)
         return F.reshape(masked, shape=(-3, 0))
 
     def _encode_padded(self, F: Any, vectors: Any, lengths: Any, parameters: Any) -> Any:
         width = self._filter_width
+        # (batch, length, token_dim), then (batch, token_dim, length)
         x = F.SequenceMask(vectors, lengths, use_sequence_length=True, axis=1)
-        x = F.transpose(x, axes=(0, 2, 1))  # (batch, token_dim, length)
+        x = F.transpose(x, axes=(0, 2, 1))
         maxima = []
         for layer, filters in enumerate(self._filters):
             if layer:
                 x = dropout(F, x, self._rate)
+            # (batch, filters, length), one longer where the width is even
             x = F.Convolution(
                 x,
                 parameters[f"weight{layer}"],
@@ -182,16 +189,17 @@ class HierarchicalCNN(Encoder):
                 kernel=(width,),
                 pad=(width // 2,),
                 num_filter=filters,
-            )  # (batch, filters, length), one longer where the width is even
+            )
             if width % 2 == 0:
                 x = F.slice_axis(x, axis=2, begin=1, end=None)
             x = self._masked(F, F.relu(x), lengths, filters)
-            maxima.append(F.max(x, axis=2))
+            maxima.append(F.max(x, axis=2))  # (batch, filters)
         return F.concat(*maxima, dim=1) if len(maxima) > 1 else maxima[0]
 
     @staticmethod
     def _masked(F: Any, x: Any, lengths: Any, filters: int) -> Any:
-        rows = F.reshape(x, shape=(-3, 0))  # (batch * filters, length)
+        # (batch * filters, length)
+        rows = F.reshape(x, shape=(-3, 0))
         rows = F.SequenceMask(
             rows, F.repeat(lengths, repeats=filters), use_sequence_length=True, axis=1
         )
@@ -208,15 +216,15 @@ class BiLSTM(Encoder):
     ----------
     prefix : str
         Start of the parameters' names, ``{layer}_{forward|backward}_{i2h|h2h}_{weight|bias}``, with
-        the shapes ``(4 * half, inputs)``, ``(4 * half, half)`` and ``(4 * half,)``; gates in the
-        order in, forget, cell, out.
+        the shapes ``(4 * hidden_size, inputs)``, ``(4 * hidden_size, hidden_size)`` and
+        ``(4 * hidden_size,)``; gates in the order in, forget, cell, out.
     enc_dim : int
-        Numbers in the answer, half of them from each direction; the forward half is one wider where
-        it is odd.
+        Width of the output, half of it from each direction; the forward half is one wider where it
+        is odd.
     layers : int
         Number of layers.
     token_dim : int
-        Numbers in a token vector.
+        Width of a token vector.
     rate : float
         Dropout between layers.
     """
@@ -225,18 +233,18 @@ class BiLSTM(Encoder):
         super().__init__(prefix)
         self._rate = rate
         self._layers = layers
-        self._halves = {"forward": enc_dim - enc_dim // 2, "backward": enc_dim // 2}
+        self._hidden_sizes = {"forward": enc_dim - enc_dim // 2, "backward": enc_dim // 2}
         for layer in range(layers):
             inputs = enc_dim if layer else token_dim
-            for direction, half in self._halves.items():
-                for part, columns in (("i2h", inputs), ("h2h", half)):
+            for direction, hidden_size in self._hidden_sizes.items():
+                for part, columns in (("i2h", inputs), ("h2h", hidden_size)):
                     name = f"{layer}_{direction}_{part}"
                     weight = self.params.get(
-                        f"{name}_weight", shape=(4 * half, columns), init=mx.init.Xavier()
+                        f"{name}_weight", shape=(4 * hidden_size, columns), init=mx.init.Xavier()
                     )
                     bias = self.params.get(
                         f"{name}_bias",
-                        shape=(4 * half,),
+                        shape=(4 * hidden_size,),
                         init=_ForgetGateOne() if part == "i2h" else "zeros",
                         wd_mult=0.0,
                     )
@@ -244,29 +252,30 @@ class BiLSTM(Encoder):
                     setattr(self, f"b_{name}", bias)
 
     def hybrid_forward(
-        self, F: Any, vectors: Any, lengths: Any, turned: Any = None, **parameters: Any
+        self, F: Any, vectors: Any, lengths: Any, reversal: Any = None, **parameters: Any
     ) -> Any:
         """Encode; see the class.
 
-        With ``turned``, the answer of `batching.reversed_positions`, ``vectors`` is
+        With ``reversal``, the output of `batching.reversed_positions`, ``vectors`` is
         ``(length, batch, token_dim)`` and the length a multiple of `TIME_STEP`.
         """
-        x = F.transpose(vectors, axes=(1, 0, 2)) if turned is None else vectors
-        there, back = self._run_both(F, x, lengths, turned, 0, parameters)
+        # (length, batch, token_dim)
+        x = F.transpose(vectors, axes=(1, 0, 2)) if reversal is None else vectors
+        forward, backward = self._run_both(F, x, lengths, reversal, 0, parameters)
         for layer in range(1, self._layers):
-            x = self._join(F, there, self._turn(F, back, lengths, turned))
+            x = self._join(F, forward, self._reverse(F, backward, lengths, reversal))
             x = dropout(F, x, self._rate)
-            there, back = self._run_both(F, x, lengths, turned, layer, parameters)
+            forward, backward = self._run_both(F, x, lengths, reversal, layer, parameters)
         # the order of the last layer's outputs does not matter to their maximum
-        maxima = [self._maximum(F, x, lengths, turned is not None) for x in (there, back)]
+        maxima = [self._maximum(F, x, lengths, reversal is not None) for x in (forward, backward)]
         return F.concat(*maxima, dim=1)
 
     def layers(self, context: Any) -> list[list[Any]]:
-        """The weights of each layer on a device, as `cpu_lstm` takes them."""
+        """The weights of each layer on a device, as `compiled.lstm` takes them."""
         return [
             [
                 self._reg_params[f"{kind}_{layer}_{direction}_{part}"].data(context)
-                for direction in self._halves
+                for direction in self._hidden_sizes
                 for kind in ("w", "b")
                 for part in ("i2h", "h2h")
             ]
@@ -274,49 +283,53 @@ class BiLSTM(Encoder):
         ]
 
     def _run_both(
-        self, F: Any, x: Any, lengths: Any, turned: Any, layer: int, parameters: Any
+        self, F: Any, x: Any, lengths: Any, reversal: Any, layer: int, parameters: Any
     ) -> tuple[Any, Any]:
         """Outputs of both directions, those of the backward one from the list's end on."""
-        there = self._run(F, x, lengths, layer, "forward", parameters)
-        x = self._turn(F, x, lengths, turned)
-        return there, self._run(F, x, lengths, layer, "backward", parameters)
+        forward = self._run(F, x, lengths, layer, "forward", parameters)
+        x = self._reverse(F, x, lengths, reversal)
+        return forward, self._run(F, x, lengths, layer, "backward", parameters)
 
     @staticmethod
-    def _turn(F: Any, x: Any, lengths: Any, turned: Any) -> Any:
-        if turned is None:
+    def _reverse(F: Any, x: Any, lengths: Any, reversal: Any) -> Any:
+        if reversal is None:
             return F.SequenceReverse(x, lengths, use_sequence_length=True)
         # a gather is a quarter of the time of SequenceReverse
-        return F.take(F.reshape(x, shape=(-3, 0)), turned)
+        return F.take(F.reshape(x, shape=(-3, 0)), reversal)
 
     @staticmethod
-    def _join(F: Any, there: Any, back: Any) -> Any:
-        # MXNet is slow to join arrays of three axes
-        rows = F.concat(*(F.reshape(x, shape=(-3, 0)) for x in (there, back)), dim=1)
-        return F.reshape_like(rows, there, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2)
+    def _join(F: Any, forward: Any, backward: Any) -> Any:
+        # MXNet is slow to join arrays of three axes: (length * batch, enc_dim)
+        rows = F.concat(*(F.reshape(x, shape=(-3, 0)) for x in (forward, backward)), dim=1)
+        # (length, batch, enc_dim)
+        return F.reshape_like(rows, forward, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2)
 
     @staticmethod
     def _maximum(F: Any, x: Any, lengths: Any, in_steps: bool) -> Any:
-        # an LSTM's outputs lie inside (-1, 1), so that -1 never is the maximum of a real list
+        # an LSTM's outputs lie inside (-1, 1), so that -1 never is the maximum of a real list:
+        # (length, batch, hidden_size), then (batch, hidden_size)
         x = F.SequenceMask(x, lengths, use_sequence_length=True, value=-1.0)
         x = maximum(F, x, TIME_STEP if in_steps else 1)
-        # an empty list has no maximum: zero
+        # an empty list has no maximum: zero; (1, batch, hidden_size), then (batch, hidden_size)
         x = F.SequenceMask(F.expand_dims(x, axis=0), lengths, use_sequence_length=True)
         return F.reshape(x, shape=(-3, 0))
 
     def _run(
         self, F: Any, x: Any, lengths: Any, layer: int, direction: str, parameters: Any
     ) -> Any:
-        half = self._halves[direction]
-        # MXNet is slow to join arrays of one axis
+        hidden_size = self._hidden_sizes[direction]
+        # MXNet is slow to join arrays of one axis: (rows, 4 * hidden_size), weights before biases
         packed = [
-            F.reshape(parameters[f"{kind}_{layer}_{direction}_{part}"], shape=(-1, 4 * half))
+            F.reshape(parameters[f"{kind}_{layer}_{direction}_{part}"], shape=(-1, 4 * hidden_size))
             for kind in ("w", "b")
             for part in ("i2h", "h2h")
         ]
         weights = F.reshape(F.concat(*packed, dim=0), shape=(-1,))
-        # of the lengths and not of x, to which a gradient of zeros would be added
-        start = F.tile(F.reshape(F.zeros_like(lengths), shape=(1, -1, 1)), reps=(1, 1, half))
-        return F.RNN(x, weights, start, start, mode="lstm", state_size=half, num_layers=1)
+        # of the lengths and not of x, to which a gradient of zeros would be added:
+        # (1, batch, hidden_size)
+        start = F.tile(F.reshape(F.zeros_like(lengths), shape=(1, -1, 1)), reps=(1, 1, hidden_size))
+        # (length, batch, hidden_size)
+        return F.RNN(x, weights, start, start, mode="lstm", state_size=hidden_size, num_layers=1)
 
 
 class _ForgetGateOne(mx.init.Initializer):
@@ -342,7 +355,7 @@ def build_encoder(
     encoder : EncoderHyperparameters
         What encN_* say.
     enc_dim : int
-        Numbers in the answer.
+        Width of the output.
     rate : float
         Dropout rate, 0 to 1.
     """

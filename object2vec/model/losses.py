@@ -12,7 +12,7 @@ from object2vec.model.scorer import Scorer
 class Loss(mx.gluon.HybridBlock):
     """Two vectors and the labels to the sum to descend and the sums to report.
 
-    The first answer, ``(1,)``, is the sum over the pairs of the cross-entropy, or of half the
+    The first output, ``(1,)``, is the sum over the pairs of the cross-entropy, or of half the
     squared error: its gradients at the output are softmax - onehot and prediction - label, those of
     MXNet's SoftmaxOutput and LinearRegressionOutput. The second, ``(2,)``, holds the sums over the
     pairs of cross-entropy and of right answers, or of squared and of absolute error.

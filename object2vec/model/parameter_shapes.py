@@ -45,11 +45,14 @@ def _lstms(prefix: str, encoder: EncoderHyperparameters, enc_dim: int) -> Shapes
     shapes: Shapes = {}
     for layer in range(encoder.layers):
         inputs = enc_dim if layer else encoder.token_embedding_dim
-        for direction, half in (("forward", enc_dim - enc_dim // 2), ("backward", enc_dim // 2)):
-            for part, columns in (("i2h", inputs), ("h2h", half)):
+        for direction, hidden_size in (
+            ("forward", enc_dim - enc_dim // 2),
+            ("backward", enc_dim // 2),
+        ):
+            for part, columns in (("i2h", inputs), ("h2h", hidden_size)):
                 name = f"{prefix}_{layer}_{direction}_{part}"
-                shapes[f"{name}_weight"] = (4 * half, columns)
-                shapes[f"{name}_bias"] = (4 * half,)
+                shapes[f"{name}_weight"] = (4 * hidden_size, columns)
+                shapes[f"{name}_bias"] = (4 * hidden_size,)
     return shapes
 
 

@@ -129,7 +129,7 @@ def catch_up(
         mx.nd.array(array, ctx=weight.context, dtype=array.dtype) for array in (rows, factors)
     )
     total, shrinking, first, second = factors
-    places = rows.reshape((1, -1))
+    positions = rows.reshape((1, -1))
     moved, m, v = (mx.nd.take(array, rows) for array in (weight, mean, variance))
     # with these constants adam leaves both moments alone and subtracts m / (sqrt(v) + epsilon)
     mx.nd.adam_update(
@@ -146,4 +146,4 @@ def catch_up(
     m = mx.nd.broadcast_mul(m, first)
     v = mx.nd.broadcast_mul(v, second)
     for array, values in ((weight, moved), (mean, m), (variance, v)):
-        mx.nd._internal._scatter_set_nd(array, values, places, shape=array.shape, out=array)
+        mx.nd._internal._scatter_set_nd(array, values, positions, shape=array.shape, out=array)
