@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks.turns import Measured, Process, serve_turns, summary, take_turns
 from benchmarks.workloads import SEED, Workload, find
-from object2vec.backend.engine_type import choose_engine
+from object2vec.backend import own_process
 from object2vec.data.arrays import PairDataset
 from object2vec.hyperparameters.checked import Hyperparameters
 
@@ -202,7 +202,7 @@ def _ask(predictor: Any, what: str, pairs: PairDataset, size: int, number: int) 
 
 
 def _ours(settings: Hyperparameters, weights: Path) -> Any:
-    choose_engine()
+    own_process.tune()
     from object2vec.backend.mxnet_import import mx
     from object2vec.inference.predictor import Predictor
     from object2vec.model.network import Object2VecNetwork

@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.turns import Process, serve_turns, summary, take_turns
 from benchmarks.workloads import SEED, Turn, find
-from object2vec.backend.engine_type import choose_engine
+from object2vec.backend import own_process
 from object2vec.data.arrays import PairDataset
 
 _BLOCK = 100_000
@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> int:
 def _contend(pairs: int) -> None:
     workload = find("W2-2048")[0]
     settings, rng = workload.settings(), np.random.default_rng(SEED)
-    choose_engine(settings)
+    own_process.tune()
     from benchmarks.ours import Contestant
 
     # made in blocks: what making the data takes should not stand for what training takes

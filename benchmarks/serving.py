@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from object2vec import Object2Vec
-from object2vec.backend.engine_type import choose_engine
+from object2vec.backend import own_process
 from object2vec.resources import cores
 from object2vec.serving.replies import reply_to
 from object2vec.serving.settings import Settings
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--port", type=int, default=18480, help="the first of two free ports")
     options = parser.parse_args(arguments)
     # this process is measured as one that answers, though it trains the model first
-    choose_engine()
+    own_process.tune()
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         model_dir = Path(folder, "model")
         _make_model(model_dir)

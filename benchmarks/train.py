@@ -22,12 +22,13 @@ import numpy as np
 
 from benchmarks.turns import Measured, Process, serve_turns, summary, take_turns
 from benchmarks.workloads import WORKLOADS, Turn, Workload, find
-from object2vec.backend.engine_type import choose_engine
+from object2vec.backend import own_process
 from object2vec.compiled.library import VARIABLE as COMPILED_VARIABLE
 
 _STORAGES = ("row_sparse", "dense")
 _OPERATORS = "operators"  # ours, without the compiled part
 _DENSE = ("dense", "deferred")
+_LIBRARY = "ours fit"  # in a process that the package leaves as it is, as `Object2Vec.fit` does
 _OTHER_MODELS = "gensim"  # they do not count as peers
 # What made PyTorch's row compaction 30 % faster; it has no other way to keep its buffers.
 _PEER_MALLOC = {
@@ -85,6 +86,7 @@ def _variants(workload: Workload) -> list[str]:
     found = []
     for name in ("ours", _OPERATORS):
         found += [f"{name} {kind}" for kind in _STORAGES] if workload.any_storage else [name]
+    found.append(_LIBRARY)
     if find_spec("torch") is not None:
         from benchmarks.torch_peer import variants
 
@@ -100,16 +102,20 @@ def _is_ours(variant: str) -> bool:
     return variant.split()[0] in ("ours", _OPERATORS)
 
 
+def _storage(variant: str) -> dict[str, Any]:
+    """The change of hyperparameters that a contestant's name asks for."""
+    kind = variant.partition(" ")[2]
+    return {"token_embedding_storage_type": kind} if _is_ours(variant) and kind in _STORAGES else {}
+
+
 def _is_same_network(variant: str) -> bool:
     return not variant.startswith(_OTHER_MODELS)
 
 
 def _contend(workload: Workload, options: argparse.Namespace) -> None:
     """Be the process of one contestant."""
-    changes: dict[str, Any] = {}
     variant = options.contestant
-    if _is_ours(variant) and " " in variant:
-        changes["token_embedding_storage_type"] = variant.split()[1]
+    changes: dict[str, Any] = _storage(variant)
     if options.check:
         changes["dropout"] = 0.0
     settings = workload.settings(**changes)
@@ -117,7 +123,8 @@ def _contend(workload: Workload, options: argparse.Namespace) -> None:
     turn = Turn(settings, workload.dataset(options.real), batches)
     contestant: Any
     if _is_ours(variant):
-        choose_engine(settings)
+        if variant != _LIBRARY:
+            own_process.tune()
         from benchmarks import ours
 
         contestant = ours.Contestant(settings, turn)
@@ -160,7 +167,8 @@ def _starters(
         if options.real:
             arguments.append("--real")
         threads = "1" if variant.endswith("1 thread") else str(options.threads)
-        environment = {"OMP_NUM_THREADS": threads}
+        # a library takes the cores that it finds
+        environment = {} if variant == _LIBRARY else {"OMP_NUM_THREADS": threads}
         if not _is_ours(variant):
             environment.update(_PEER_MALLOC)
         elif variant.startswith(_OPERATORS):
@@ -182,10 +190,7 @@ def _measure(workload: Workload, options: argparse.Namespace) -> list[dict[str, 
     dataset = workload.dataset(options.real)
     lines = []
     for name, turns in results.items():
-        changes = {}
-        if _is_ours(name) and workload.any_storage:
-            changes["token_embedding_storage_type"] = name.split()[1]
-        settings = workload.settings(**changes)
+        settings = workload.settings(**_storage(name))
         turn = Turn(settings, dataset, batches)
         most = limit(settings, turn.epoch(), machine)
         ratio = share = None

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 import numpy as np
 
-from object2vec.backend.engine_type import choose_engine
 from object2vec.data.arrays import TokenLists
 from object2vec.data.dataset import read_pairs, token_lists, unlabelled_pairs
 from object2vec.data.record_checks import INPUTS
@@ -229,7 +228,6 @@ class Object2Vec(Parameterized):
             None if data is None else read_pairs(data, hyperparameters, channel)
             for channel, data in (("validation", validation), ("test", test))
         ]
-        choose_engine(hyperparameters)
         vectors = None
         if any(e.pretrained_embedding_file or e.vocab_file for e in hyperparameters.encoders):
             from object2vec.pretrained.auxiliary_channel import read_auxiliary
@@ -364,7 +362,6 @@ class Object2Vec(Parameterized):
         PlatformError
             An archive cannot be unpacked for lack of room.
         """
-        choose_engine()
         from object2vec.inference.predictor import Predictor
 
         predictor = Predictor.load(folder)

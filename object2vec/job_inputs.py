@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
 
-from object2vec.backend.engine_type import choose_engine
+from object2vec.backend import own_process
 from object2vec.data.arrays import PairDataset
 from object2vec.data.channel_files import channel_files
 from object2vec.data.dataset import check_content_type, read_channel
@@ -140,7 +140,7 @@ def read_inputs(job: Job, begun: Optional[float] = None) -> Inputs:
         if name in job.channels
     }
     # the auxiliary channel may need MXNet
-    choose_engine(hyperparameters)
+    own_process.tune()
     auxiliary = _read_auxiliary(job, hyperparameters)
     memory = estimate_memory(hyperparameters, list(datasets.values()))
     memory.check()

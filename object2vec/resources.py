@@ -13,6 +13,7 @@ from typing import Optional
 
 _CGROUP = Path("/sys/fs/cgroup")
 _PROC = Path("/proc")
+NVIDIA_DRIVER = _PROC / "driver/nvidia/version"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,39 @@ def cores() -> int:
     count = len(os.sched_getaffinity(0))
     quota = _quota()
     return count if quota is None else max(1, min(count, round(quota)))
+
+
+def whole_cores(cpu_info: Optional[str] = None) -> int:
+    """Count the cores that this process may run on, two threads of a core as one.
+
+    Parameters
+    ----------
+    cpu_info : str, optional
+        Text of ``/proc/cpuinfo``, which says how many CPUs share a core; this machine's by default.
+
+    Returns
+    -------
+    int
+        CPUs that the process may run on, divided by the threads of a core; at least 1.
+    """
+    text = cpu_text() if cpu_info is None else cpu_info
+    allowed = len(os.sched_getaffinity(0))
+    shared = [
+        max(1, int(siblings) // max(1, int(cores)))
+        for siblings, cores in zip(
+            re.findall(r"^siblings\s*: (\d+)", text, re.MULTILINE),
+            re.findall(r"^cpu cores\s*: (\d+)", text, re.MULTILINE),
+        )
+    ]
+    return max(1, allowed // (shared[0] if shared else 1))
+
+
+def cpu_text() -> str:
+    """What the kernel says of the CPUs, ``/proc/cpuinfo``; empty where it does not tell."""
+    try:
+        return (_PROC / "cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""
 
 
 def memory_bytes() -> int:

@@ -91,11 +91,9 @@ def isa(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.fixture(params=[1, 2], ids=["one thread", "two threads"])
 def threads(request: pytest.FixtureRequest) -> Iterator[None]:
     """How many threads the compiled part takes."""
-    engine = importlib.import_module("object2vec.backend.engine")
-    before = engine._openmp_threads()
-    engine._gomp().omp_set_num_threads(request.param)
-    yield
-    engine._gomp().omp_set_num_threads(before)
+    openmp = importlib.import_module("object2vec.backend.openmp")
+    with openmp.threads_in_caller(request.param):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,6 @@ import pytest
 from small_jobs import random_pairs, settings, skip_without_compiled_part
 
 from object2vec import Object2Vec, cli, resources
-from object2vec.backend import engine_type
 from object2vec.errors import PlatformError
 from object2vec.hyperparameters.checked import parse
 from object2vec.resources import Memory
@@ -32,7 +31,7 @@ PROGRAM = """
 import json, logging, sys
 import numpy as np
 from object2vec.data.arrays import PairDataset, TokenLists
-from object2vec.backend.engine_type import choose_engine
+from object2vec.backend import own_process
 from object2vec.hyperparameters.checked import parse
 from object2vec.training.memory_estimate import estimate_memory
 
@@ -49,7 +48,7 @@ def lists(encoder):
 labels = rng.integers(0, 2, 1500).astype(np.float32)
 pairs = PairDataset(lists(settings.enc0), lists(settings.enc1), labels)
 estimate = estimate_memory(settings, [pairs])
-choose_engine(settings)
+own_process.tune()
 from object2vec.training.loop import train
 train(settings, pairs)
 with open("/proc/self/status") as file:
@@ -274,7 +273,7 @@ def test_frozen_tables_have_no_moments() -> None:
 def test_on_gpus_the_host_needs_one_parameter_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_type, "NVIDIA_DRIVER", tmp_path)
+    monkeypatch.setattr(memory_estimate, "NVIDIA_DRIVER", tmp_path)
     assert estimate_memory(parse(BIG)[0]).least == 3_000_000 * 700 * 4
     on_cpu = {**BIG, "_num_gpus": 0}
     assert estimate_memory(parse(on_cpu)[0]).least >= NEEDED

@@ -6,7 +6,6 @@ from __future__ import annotations
 import ast
 import email
 import os
-import platform
 import re
 import shutil
 import subprocess
@@ -134,42 +133,6 @@ def test_gluonnlp_is_imported_after_mxnet_is_ready(path: Path) -> None:
     # In an interpreter of its own: here another module has prepared MXNet already.
     result = run_python("-W", "error", "-c", f"import {module}")
     assert (result.returncode, result.stderr) == (0, "")
-
-
-def test_environment_variables_are_set_unless_the_user_did() -> None:
-    names = ("OPENBLAS_CORETYPE", "MXNET_STORAGE_FALLBACK_LOG_VERBOSE", "MXNET_MKLDNN_CACHE_NUM")
-    program = (
-        f"import os\nfor name in {names}: os.environ.pop(name, None)\n"
-        "os.environ['MXNET_MKLDNN_CACHE_NUM'] = '7'\nimport object2vec.backend.mxnet_import\n"
-        f"print(*(os.environ.get(name, '-') for name in {names}))"
-    )
-    result = run_python("-c", program)
-    assert result.returncode == 0, result.stderr
-    core, fallback, cache = result.stdout.split()
-    assert core in ("SKYLAKEX", "HASWELL", "-")
-    assert (fallback, cache) == ("0", "7")
-
-
-@pytest.mark.parametrize(
-    ("flags", "core"),
-    [
-        ("fpu sse2 avx avx2 avx512f avx512dq", "SKYLAKEX"),
-        ("fpu sse2 avx avx2 fma", "HASWELL"),
-        ("fpu sse2 avx", None),
-        ("fpu avx512fp16", None),
-    ],
-)
-def test_openblas_core_follows_the_flags_of_the_cpu(flags: str, core: str | None) -> None:
-    from object2vec.backend.mxnet_import import openblas_core
-
-    cpu_info = f"processor\t: 0\nmodel name\t: Some CPU avx512f\nflags\t\t: {flags}\nbugs\t\t:\n"
-    assert openblas_core(cpu_info * 2) == core
-
-
-def test_openblas_core_of_a_machine_without_flags_is_left_alone() -> None:
-    from object2vec.backend.mxnet_import import openblas_core
-
-    assert openblas_core("processor\t: 0\nFeatures\t: fp asimd\n") is None
 
 
 def test_mxnet_that_cannot_be_loaded_is_a_platform_error(tmp_path: Path) -> None:
@@ -413,25 +376,3 @@ def test_every_module_is_in_the_table_for_newcomers() -> None:
         name = path.relative_to(PACKAGE).as_posix()
         room = name.split("/")[0]
         assert path.name in small or room in ("serving", "demo") or f"`{name}`" in table, name
-
-
-def test_two_threads_of_a_core_count_once() -> None:
-    from object2vec.backend.mxnet_import import usable_cores
-
-    cpus = len(os.sched_getaffinity(0))
-    assert usable_cores("siblings\t: 8\ncpu cores\t: 8\n") == cpus
-    assert usable_cores("siblings\t: 16\ncpu cores\t: 8\n") == max(1, cpus // 2)
-    assert usable_cores("") == cpus
-
-
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="the mode is set on x86-64 alone")
-def test_mxnet_flushes_denormals_and_this_thread_does_not() -> None:
-    # a process of its own: a fork, of a test before, makes MXNet start its threads anew
-    program = (
-        "import numpy as np\nfrom object2vec.backend.mxnet_import import mx\n"
-        "small = np.full((512, 512), 1e-30, np.float32)\n"
-        "assert np.all(small * np.float32(1e-10) > 0)\n"
-        "assert np.count_nonzero((mx.nd.array(small) * 1e-10).asnumpy()) == 0"
-    )
-    result = run_python("-c", program)
-    assert result.returncode == 0, result.stderr

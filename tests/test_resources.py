@@ -160,3 +160,10 @@ def test_unknown_memory_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     lay_out(tmp_path, {"proc/nothing": ""}, monkeypatch)
     assert resources.available_memory() is None
     assert resources.memory_bytes() > 0
+
+
+def test_two_threads_of_a_core_count_once() -> None:
+    cpus = len(os.sched_getaffinity(0))
+    assert resources.whole_cores("siblings\t: 8\ncpu cores\t: 8\n") == cpus
+    assert resources.whole_cores("siblings\t: 16\ncpu cores\t: 8\n") == max(1, cpus // 2)
+    assert resources.whole_cores("") == cpus

@@ -1,38 +1,100 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MXNet's engine on the CPU: tuned for what is to be done, safe where several threads call it."""
+"""MXNet's engine on the CPU: threads for what is to be done, safe where several threads call it."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import functools
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from object2vec.backend import own_process
 from object2vec.backend.denormals import flushed
 from object2vec.backend.mxnet_import import mx
 from object2vec.backend.mxnet_types import Context
+from object2vec.backend.openmp import gomp, threads_in_caller, threads_of_caller
+from object2vec.errors import CustomerError
 
 # An operator of few operations is done before a second thread has woken up. Measured in floating
 # point operations of a step.
 _SMALL_STEP = 6e8
 _SMALL_REQUEST = 3e7  # the same of a request
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4  # from malloc.h
-_KEPT = 1 << 30  # bytes of freed memory, while training runs
-# Afterwards what glibc adjusts itself to at most; it no longer does so once it has been told.
-_MMAP_MAX, _MMAP_THRESHOLD, _TRIM_THRESHOLD = 65_536, 32 << 20, 64 << 20
 _OMP_PAUSE_HARD = 2  # from omp.h
 _LONGEST_DRAIN = 0.1  # seconds before a fork
 _FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
 
+_failures: list[Exception] = []
+
+
+class _OneAtATime:
+    """A re-entrant lock that forks wait for, once it was taken for the first time.
+
+    At a fork MXNet stops its engine and starts it anew: what another thread queues meanwhile is
+    lost, and both threads may wait for ever. So a fork has to wait for whoever holds the lock. No
+    process that only imports the package has anything to do with that.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._forking: list[int] = []  # the thread that holds the lock for a fork
+        self._watches = False
+        self.is_child = False  # whether this process was forked by one that had computed
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        if not self._watches:
+            self._watches = True
+            os.register_at_fork(
+                before=self._before_fork,
+                after_in_parent=self._after_in_parent,
+                after_in_child=self._after_in_child,
+            )
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def _before_fork(self) -> None:
+        self._lock.acquire()
+        self._forking.append(threading.get_ident())
+        _drain()
+        # The child has no thread but this one, and would wait forever for OpenMP's others.
+        with contextlib.suppress(AttributeError):  # another OpenMP, or GCC before 9
+            gomp().omp_pause_resource_all(_OMP_PAUSE_HARD)
+
+    def _after_in_parent(self) -> None:
+        # not so where another thread registered all this in the midst of this thread's fork
+        if self._forking == [threading.get_ident()]:
+            self._forking.clear()
+            self._lock.release()
+
+    def _after_in_child(self) -> None:
+        self._forking.clear()
+        self._lock = threading.RLock()
+        self.is_child = True
+
+
 # Operators of two threads may share temporary memory, and only the engine's own threads keep them
 # apart; what is queued while another thread forks is lost. Whoever runs operators holds this, but
 # for the copies of the thread that prepares batches for several devices.
-one_at_a_time = threading.RLock()
-_failures: list[Exception] = []
+one_at_a_time = _OneAtATime()
+
+
+def check_devices(contexts: list[Any]) -> None:
+    """Refuse a GPU in a process that was forked after its parent had computed.
+
+    Raises
+    ------
+    CustomerError
+        CUDA cannot be used there.
+    """
+    if one_at_a_time.is_child and any(context.device_type == "gpu" for context in contexts):
+        raise CustomerError(
+            "This process was forked by one that had computed with Object2Vec, so it cannot use a "
+            "GPU: start it with multiprocessing's method 'spawn'."
+        )
 
 
 class _Context(ctypes.Structure):
@@ -46,12 +108,11 @@ def engine_context(context: Context) -> _Context:
 
 @contextlib.contextmanager
 def tuned_for(operations: float, contexts: list[Context]) -> Iterator[None]:
-    """Run a training job with settings of its own; the former ones come back at the end.
+    """Train with as many threads as serve it; the former settings come back at the end.
 
     On one CPU the operators of a small step use one thread: MovieLens 100K in batches of 64 trains
-    a quarter faster so. Freed memory is kept for the next step instead of going back to the kernel,
-    which then would have to clear it again: a tenth of a step on a table of 267,522 rows. Meanwhile
-    the thread that runs operators, the engine's or the caller, flushes denormals.
+    a quarter faster so. Those of a larger one use all cores, of which MXNet alone would take half.
+    In a process of our own freed memory is kept for the next step: see `own_process.kept_memory`.
 
     Parameters
     ----------
@@ -59,21 +120,44 @@ def tuned_for(operations: float, contexts: list[Context]) -> Iterator[None]:
         Floating point operations of a step.
     contexts : list of mxnet.Context
         The devices.
+
+    Raises
+    ------
+    CustomerError
+        See `check_devices`.
     """
-    is_one_cpu = contexts == [mx.cpu(0)]
-    threads = _openmp_threads() if is_one_cpu and operations < _SMALL_STEP else 1
-    # What comes before, the first values of all parameters above all, is not to be kept.
+    check_devices(contexts)
+    # what comes before, the first values of all parameters above all, is not to be kept
     mx.nd.waitall()
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(_kept_memory())
-        stack.enter_context(_flushed_in_engine())
-        if threads > 1:
-            _set_threads(1)
-        try:
+    kept, threads = own_process.kept_memory(), _threads_of_steps(operations, contexts)
+    with kept, _flushed_in_engine(), threads:
+        yield
+
+
+@contextlib.contextmanager
+def _flushed_in_engine() -> Iterator[None]:
+    # the moments of dense adam with weight decay fade to numbers that more than double its time; a
+    # fork makes MXNet start its threads anew, and they then lack the mode of the first ones
+    mode = flushed(with_openmp=True)
+    _run_in_engine(mode.__enter__)
+    try:
+        yield
+    finally:
+        _run_in_engine(lambda: mode.__exit__(None, None, None))
+
+
+@contextlib.contextmanager
+def _threads_of_steps(operations: float, contexts: list[Any]) -> Iterator[None]:
+    if contexts != [mx.cpu(0)] or gomp() is None or not _has_one_worker():
+        yield
+        return
+    threads = 1 if operations < _SMALL_STEP else threads_of_caller()
+    before = _threads_in_engine(threads)
+    try:
+        with threads_in_caller(threads):
             yield
-        finally:
-            if threads > 1:
-                _set_threads(threads)
+    finally:
+        _threads_in_engine(before)
 
 
 @contextlib.contextmanager
@@ -88,39 +172,31 @@ def answering(operations: float) -> Iterator[None]:
     operations : float
         Floating point operations of the request.
     """
-    with one_at_a_time:
-        threads = _openmp_threads() if operations < _SMALL_REQUEST else 1
-        if threads == 1:
-            yield
-            return
-        gomp = _gomp()
-        gomp.omp_set_num_threads(1)
-        try:
-            yield
-        finally:
-            gomp.omp_set_num_threads(threads)
+    with (
+        one_at_a_time,
+        threads_in_caller(
+            1 if operations < _SMALL_REQUEST or not _has_one_worker() else threads_of_caller()
+        ),
+    ):
+        yield
 
 
-@functools.cache
-def _gomp() -> Any:
-    """OpenMP as MXNet uses it; None for a build with another one."""
-    try:
-        return ctypes.CDLL("libgomp.so.1")
-    except OSError:
-        return None
+def _has_one_worker() -> bool:
+    """Whether the engine runs one operator at a time, which then may have all threads."""
+    return os.environ.get("MXNET_CPU_WORKER_NTHREADS", "1") == "1"
 
 
-def _openmp_threads() -> int:
-    """Threads that every operator uses; 1 where the engine runs several operators at once."""
-    if os.environ.get("MXNET_CPU_WORKER_NTHREADS", "1") != "1":
-        return 1
-    return int(_gomp().omp_get_max_threads()) if _gomp() is not None else 1
-
-
-def _set_threads(count: int) -> None:
+def _threads_in_engine(count: int) -> int:
+    """Set how many threads an operator has; returns what was set before."""
     # OpenMP keeps the number for each thread, so the one that runs operators has to set it
-    gomp = _gomp()
-    _run_in_engine(lambda: gomp.omp_set_num_threads(count))
+    library, before = gomp(), []
+
+    def change() -> None:
+        before.append(int(library.omp_get_max_threads()))
+        library.omp_set_num_threads(count)
+
+    _run_in_engine(change)
+    return before[0]
 
 
 def _run_in_engine(call: Callable[[], Any]) -> None:
@@ -131,43 +207,6 @@ def _run_in_engine(call: Callable[[], Any]) -> None:
     with one_at_a_time:
         mx.base.check_call(mx.base._LIB.MXEnginePushSync(function, *arguments))
         mx.nd.waitall()
-
-
-@contextlib.contextmanager
-def _flushed_in_engine() -> Iterator[None]:
-    # a fork makes MXNet start its threads anew, and they then lack the mode of the first ones
-    mode = flushed(with_openmp=True)
-    _run_in_engine(mode.__enter__)
-    try:
-        yield
-    finally:
-        _run_in_engine(lambda: mode.__exit__(None, None, None))
-
-
-@contextlib.contextmanager
-def _kept_memory() -> Iterator[None]:
-    try:
-        libc: Any = ctypes.CDLL("libc.so.6")
-    except OSError:  # not glibc
-        yield
-        return
-    libc.mallopt(_M_MMAP_MAX, 0)
-    libc.mallopt(_M_TRIM_THRESHOLD, _KEPT)
-    try:
-        yield
-    finally:
-        libc.mallopt(_M_MMAP_MAX, _MMAP_MAX)
-        libc.mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD)
-        libc.mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD)
-        libc.malloc_trim(0)
-
-
-def _before_fork() -> None:
-    one_at_a_time.acquire()
-    _drain()
-    # The child has no thread but this one, and would wait forever for OpenMP's others.
-    with contextlib.suppress(AttributeError):  # another OpenMP, or GCC before 9
-        _gomp().omp_pause_resource_all(_OMP_PAUSE_HARD)
 
 
 def raise_failures() -> None:
@@ -197,10 +236,3 @@ def _drain() -> None:
     # so do the threads of functions in Python, some of which a graph may keep for longer
     while functions and time.monotonic() < end:
         time.sleep(0.001)
-
-
-os.register_at_fork(
-    before=_before_fork,
-    after_in_parent=one_at_a_time.release,
-    after_in_child=one_at_a_time.release,
-)

@@ -23,6 +23,8 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from object2vec.backend import own_process
     from object2vec.demo import run
 
+    own_process.tune()
     return run(Path(options.model_dir))

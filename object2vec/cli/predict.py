@@ -41,7 +41,7 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from object2vec.backend.engine_type import choose_engine
+    from object2vec.backend import own_process
     from object2vec.logs import logging_to
     from object2vec.model.model_archives import is_archive
     from object2vec.model.model_files import check_model
@@ -56,7 +56,7 @@ def _run(options: argparse.Namespace) -> int:
         check_model(options.model_dir)
     streaming = content_type.media_type == accept == JSON_LINES
     with logging_to(sys.stderr, logging.WARNING), opened_input(options.input) as source:
-        choose_engine()
+        own_process.tune()
         from object2vec.inference.predictor import Predictor
 
         predictor = Predictor.load(options.model_dir)

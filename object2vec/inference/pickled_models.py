@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a loaded model is pickled: as the files of its directory, which are read back strictly.
 
-It stands apart so that reading a pickle chooses MXNet's engine before MXNet is imported.
+It stands apart so that a pickle names a module that imports nothing heavy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Optional
-
-from object2vec.backend.engine_type import choose_engine
 
 if TYPE_CHECKING:
     from object2vec.inference.predictor import Predictor
@@ -35,7 +33,6 @@ def restored(
     CustomerError
         If the files are no sound model.
     """
-    choose_engine()
     from object2vec.inference.predictor import Predictor
 
     return (kind or Predictor).unpacked(files, device)

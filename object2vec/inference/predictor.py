@@ -11,7 +11,7 @@ from typing import Any, Optional, Union
 
 import numpy as np
 
-from object2vec.backend.engine import answering
+from object2vec.backend.engine import answering, check_devices
 from object2vec.backend.kvstore import count_gpus
 from object2vec.backend.mxnet_import import mx
 from object2vec.backend.mxnet_types import Context
@@ -261,6 +261,7 @@ class Predictor:
         return np.array([entropies.sum(), np.count_nonzero(outputs.argmax(axis=1) == classes)])
 
     def _answering(self, sides: dict[int, TokenLists]) -> contextlib.AbstractContextManager[None]:
+        check_devices([self._context])
         costs = self._costs
         operations = sum(costs.of_encoding(side, x.tokens.size) for side, x in sides.items())
         if len(sides) == 2:

@@ -101,10 +101,10 @@ def _unanswered(model_dir: PathLike, code: int) -> Object2VecError:
 
 def _check(model_dir: str, preferred_mode: Optional[str]) -> Findings:
     # Only the process of the trial needs MXNet.
-    from object2vec.backend.engine_type import choose_engine
+    from object2vec.backend import own_process
     from object2vec.data.arrays import TokenLists
 
-    choose_engine()
+    own_process.tune()
     from object2vec.backend.kvstore import count_gpus
     from object2vec.model.model_files import model_manifest
     from object2vec.serving import devices

@@ -9,7 +9,7 @@ import runpy
 import sys
 from pathlib import Path
 
-from object2vec.backend.engine_type import choose_engine
+from object2vec.backend import own_process
 from object2vec.logs import LOGGER_NAME, LineFormatter
 from object2vec.serving.children import die_with_parent
 
@@ -53,7 +53,7 @@ def main(home: str, model_dir: str, digest: str) -> None:
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    choose_engine()
+    own_process.tune()
     # What the worker program says of every request is said by the server's own log.
     logging.getLogger("mms.service").setLevel(logging.WARNING)
     runpy.run_module("mms.model_service_worker", run_name="__main__", alter_sys=True)

@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from object2vec.backend import engine_type
 from object2vec.data.arrays import PairDataset
 from object2vec.data.batching import bucket_widths
 from object2vec.errors import PlatformError
 from object2vec.hyperparameters.checked import EncoderHyperparameters, Hyperparameters
 from object2vec.model.parameter_shapes import compared_width, parameter_shapes
-from object2vec.resources import available_memory, give_back_freed_memory
+from object2vec.resources import NVIDIA_DRIVER, available_memory, give_back_freed_memory
 from object2vec.training.choose_way import is_compiled_expected
 from object2vec.training.row_updates import moves_used_rows_alone
 
@@ -353,4 +352,4 @@ class _Job:
 def _runs_on_gpus(hyperparameters: Hyperparameters) -> bool:
     """Whether it may: known for sure only once MXNet is imported."""
     wanted = hyperparameters.num_gpus
-    return engine_type.NVIDIA_DRIVER.exists() if wanted == "auto" else wanted != 0
+    return NVIDIA_DRIVER.exists() if wanted == "auto" else wanted != 0
