@@ -14,7 +14,7 @@ import numpy as np
 from object2vec.errors import CustomerError
 from object2vec.prepare.arrow import arrow_module
 from object2vec.prepare.inputs import Column
-from object2vec.prepare.values import canonical, number
+from object2vec.prepare.values import canonical, canonical_all, number
 from object2vec.text import quoted
 
 
@@ -180,15 +180,14 @@ def present(read: Read, columns: Sequence[Column]) -> np.ndarray:
     for column in columns:
         found = read.distinct(column.name)
         with read.naming(column.name):
-            has = np.array([_is_present(value, column.kind) for value in found.values], bool)
+            has = np.array(_have_value(found.values, column.kind), bool)
         kept |= has[found.codes]
     return kept
 
 
-def _is_present(value: Any, kind: str) -> bool:
-    if isinstance(value, list):
-        return bool(value)
+def _have_value(values: list[Any], kind: str) -> list[bool]:
     if kind == "number":
-        found = number(value)
-        return found is None or not math.isnan(found)
-    return canonical(value) is not None
+        return [(found := number(value)) is None or not math.isnan(found) for value in values]
+    if any(isinstance(value, list) for value in values):
+        return [bool(value) for value in values]
+    return [text is not None for text in canonical_all(values)]

@@ -14,7 +14,7 @@ from object2vec.prepare.arrow import arrow_module
 from object2vec.prepare.batch import Batch, Distinct
 from object2vec.prepare.encoding import parts_of
 from object2vec.prepare.inputs import Bins, Column, Vocabulary
-from object2vec.prepare.values import canonical, number
+from object2vec.prepare.values import canonical_all, number
 from object2vec.text import quoted
 
 _FEW_PARTS = 1 << 20  # values that wait to be added up
@@ -121,7 +121,7 @@ def count_column(
         If a value is none of a cell.
     """
     if column.kind == "id":
-        texts = [canonical(value) for value in found.values]
+        texts = canonical_all(found.values)
         kept = np.array([text is not None for text in texts], bool) & (counts > 0)
         if not kept.all():
             texts = [text for text, keep in zip(texts, kept) if keep]

@@ -21,7 +21,7 @@ from object2vec.prepare.batch import Batch
 from object2vec.text import named, quoted, shown
 
 # Larger blocks hold fewer dictionaries to join; they take some times their size of memory.
-BLOCK_BYTES = 1 << 23
+BLOCK_BYTES = 1 << 24
 LONGEST_RECORD = 1 << 26
 SEPARATORS = (",", "\t", ";", "|")
 _HEAD_BYTES = 1 << 20

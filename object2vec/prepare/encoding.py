@@ -15,7 +15,7 @@ from object2vec.data.arrays import TokenLists
 from object2vec.errors import CustomerError
 from object2vec.prepare.inputs import MISSING, UNKNOWN, Bins, Column, Inputs, Vocabulary
 from object2vec.prepare.tokens import tags, words
-from object2vec.prepare.values import canonical, number
+from object2vec.prepare.values import canonical, canonical_all, number
 from object2vec.text import names, quoted
 
 _MOST_VALUES = 1_000_000  # of one list of tags
@@ -128,11 +128,9 @@ class ColumnEncoder:
             return TokenLists.of_each(self._placed([self._bin(value) for value in values]))
         places = self._vocabulary.places
         if self.column.kind == "id":
+            texts = canonical_all(values)
             missing = UNKNOWN if self._missing is None else self._missing
-            found = [
-                missing if (text := canonical(value)) is None else places.get(text, UNKNOWN)
-                for value in values
-            ]
+            found = [missing if text is None else places.get(text, UNKNOWN) for text in texts]
             return TokenLists.of_each(self._placed(found))
         flat: list[int] = []
         lengths = np.zeros(len(values), np.int64)
