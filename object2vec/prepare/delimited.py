@@ -273,12 +273,14 @@ class DelimitedFile:
                 return
 
     def _end_of_records(self, block: bytes) -> int:
-        if not self._quotes or b'"' not in block:
-            return block.rfind(b"\n") + 1
+        """Where the last record that the block holds as a whole ends."""
         end = block.rfind(b"\n") + 1
-        start = _open_quote(block, self._separator)
-        if start is not None:
-            end = block.rfind(b"\n", 0, start) + 1
+        if self._quotes and b'"' in block:
+            last = _last_quoted(block, self._separator)
+            # Before the field that the last line break stands in; what closes a field at the end
+            # of the block may be the first of two quotes, but then stands behind that break.
+            if last is not None and last.start() < end <= last.end():
+                end = block.rfind(b"\n", 0, last.start()) + 1
         return end
 
 
@@ -301,12 +303,17 @@ def encoding_of(name: str) -> str:
     return "utf-8" if found == "utf-8-sig" else found
 
 
-def _open_quote(block: bytes, separator: str) -> Optional[int]:
-    """Where a quoted field begins that does not end in the block, if there is one."""
+def _last_quoted(block: bytes, separator: str) -> Optional[re.Match[bytes]]:
+    """The last quoted field; its group 1 is empty where the block does not close it."""
     mark = re.escape(separator.encode())
     # A quote opens a field at its beginning only; in one it is written twice.
     fields = re.compile(rb'(?:(?<=[\r\n])|(?<=%b)|\A)"[^"]*(?:""[^"]*)*("?)' % mark)
-    last = max(fields.finditer(block), key=re.Match.start, default=None)
+    return max(fields.finditer(block), key=re.Match.start, default=None)
+
+
+def _open_quote(block: bytes, separator: str) -> Optional[int]:
+    """Where a quoted field begins that does not end in the block, if there is one."""
+    last = _last_quoted(block, separator)
     return last.start() if last is not None and not last[1] else None
 
 

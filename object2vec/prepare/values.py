@@ -88,8 +88,8 @@ def _of_text(text: str) -> Optional[str]:
     if text[-2:] == ".0":
         whole = text[:-2]
         digits = whole[1:] if whole[:1] == "-" else whole
-        if digits.isdigit() and digits.isascii() and (digits[0] != "0" or whole == "0"):
-            return whole
+        if digits.isdigit() and digits.isascii() and (digits[0] != "0" or digits == "0"):
+            return "0" if whole == "-0" else whole
     return text or None
 
 
