@@ -150,7 +150,7 @@ def test_one_sentence(way: str, tmp_path: Path) -> None:
 
 
 def test_other_sentences(tmp_path: Path) -> None:
-    refused(tmp_path / "none.csv", "does not exist", in0="u", in1="f")
+    refused(tmp_path / "none.csv", "There is no table", in0="u", in1="f")
     refused(7, "found a int", in0="u", in1="f")
     refused([], "is empty", in0="u", in1="f")
     refused([{"u": {"a": 1}, "f": 1}], r"row 0, counting from 0\)", in0="u", in1="f")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Optional, Union
@@ -12,6 +13,7 @@ from typing import Any, BinaryIO, Optional, Union
 import numpy as np
 
 from object2vec.data.arrays import PairDataset, TokenLists
+from object2vec.data.channel_files import channel_files
 from object2vec.errors import CustomerError, PlatformError
 from object2vec.files import PathLike, atomic_write
 from object2vec.hyperparameters.table import SPLITS
@@ -29,7 +31,7 @@ from object2vec.prepare.pairs import (
     make_request,
 )
 from object2vec.prepare.splits import Split
-from object2vec.text import named
+from object2vec.text import named, names
 
 AUXILIARY = "auxiliary"
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -71,17 +73,19 @@ def write_channels(
     Raises
     ------
     CustomerError
-        As `pairs.table_pairs`, or if the folder cannot be written to.
+        As `pairs.table_pairs`, or if the folder cannot be written to, lies in the table itself, or
+        holds other files that training would read as pairs of this table.
     """
     request = make_request(
         source, in0=in0, in1=in1, label=label, label_kind=label_kind, tied=tied, split=split,
         layout=layout, progress=progress,
     )  # fmt: skip
     check_length(max_length)
-    encoder = TableEncoder(Fit(request).inputs(), max_length)
     wanted = ["train"]
     if split is not None:
         wanted += [name for name in SPLITS[1:] if getattr(split, name)]
+    _check_folder(Path(folder), wanted, source)
+    encoder = TableEncoder(Fit(request).inputs(), max_length)
     with _writing(Path(folder), [*wanted, AUXILIARY]), contextlib.ExitStack() as files:
         streams = {
             SPLITS.index(name): files.enter_context(
@@ -96,8 +100,35 @@ def write_channels(
             for number, stream in streams.items():
                 write_lines(stream, block.pairs.take(block.splits == number))
         check_splits(encoder.report, split)
+        # A full disk is found out before the first of the files is in its place.
+        for stream in streams.values():
+            stream.flush()
         write_inputs(Path(folder) / AUXILIARY / FILE, encoder.inputs)
     return encoder.inputs, encoder.report
+
+
+def _check_folder(folder: Path, wanted: list[str], source: Any) -> None:
+    """Refuse a folder whose other files would be read as pairs too, or that is the source's."""
+    targets = {name: folder / name / f"{name}.jsonl" for name in SPLITS}
+    given = source if isinstance(source, (list, tuple)) else [source]
+    for path in (item for item in given if isinstance(item, (str, os.PathLike))):
+        for name in wanted:
+            target = targets[name].resolve()
+            if Path(path).resolve() in (target, *target.parents):
+                raise CustomerError(
+                    f"{named(targets[name])} lies in the table {named(path)} itself: name a folder "
+                    "outside of it."
+                )
+    for name, target in targets.items():
+        if not target.parent.is_dir():
+            continue
+        found = channel_files(target.parent, name).files
+        others = [path for path in found if name not in wanted or path != target]
+        if others:
+            raise CustomerError(
+                f"{named(target.parent)} holds {names(path.name for path in others)} already, "
+                "whose ids are none of this table: take that away, or name another folder."
+            )
 
 
 @contextlib.contextmanager

@@ -55,20 +55,20 @@ class Report:
     def lines(self) -> list[str]:
         """The report in sentences."""
         parts = [f"{n:,} for {split}" for split, n in self.pairs.items() if n]
-        found = [f"{counted(self.rows, 'row')} made pairs: {', '.join(parts) or 'none'}."]
+        found = [f"Rows read: {self.rows:,}. Pairs made: {', '.join(parts) or 'none'}."]
         if self.left_out:
             found.append(
-                f"{counted(self.left_out, 'row')} had no value of in0, of in1 or of the label and "
-                f"were left out, the first: {self.first_left_out}."
+                f"Left out {counted(self.left_out, 'row')} without a value of in0, of in1 or of "
+                f"the label, the first: {self.first_left_out}."
             )
         for side in SIDES:
             if self.unknown[side]:
                 found.append(
-                    f"{self.unknown[side]:,} of {counted(self.tokens[side], 'token')} of {side} "
-                    "stand for values that have no id."
+                    f"Of {counted(self.tokens[side], 'token')} of {side}, {self.unknown[side]:,} "
+                    "stand for values that have no id of their own."
                 )
         if self.truncated:
-            found.append(f"{counted(self.truncated, 'list')} were cut to the maximum length.")
+            found.append(f"Cut to the maximum length: {counted(self.truncated, 'list')}.")
         return found
 
 

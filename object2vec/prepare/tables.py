@@ -104,6 +104,14 @@ def column_name(table: Table, given: Union[str, int], option: str) -> str:
 
 
 def _listed(source: Any) -> list[Path]:
+    path = Path(source)
+    if not path.exists():
+        raise CustomerError(f"There is no table {named(source)}, neither a file nor a folder.")
+    if not path.is_dir() and not path.is_file():
+        raise CustomerError(
+            f"A table is read several times and must be a file or a folder, not a pipe or a device "
+            f"such as {named(source)}."
+        )
     found = channel_files(source, "table")
     log_passed_over(found, "table")
     if not found.files:
