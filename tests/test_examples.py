@@ -46,7 +46,7 @@ NOT_RUN = {
     "aws ": "needs an AWS account",
     "ml/": "a list of files",
 }
-RUN = ("object2vec ", "echo ", "curl ", "jq ")
+RUN = ("object2vec ", "echo ", "curl ", "jq ", "sh ")
 SERVES = "object2vec serve"
 # Each person and each film is rated often enough that a model tells stars whatever its seed.
 RATINGS = generate(people=943, films=1682, ratings=20_000)
@@ -76,7 +76,7 @@ def test_every_example_is_run_or_named() -> None:
     unused = [begin for begin in NOT_RUN if not any(c.startswith(begin) for c in everything)]
     assert unused == []
     assert all(EXAMPLES[name] for name in EXAMPLES if name.endswith(("README.md", "BUTING.md")))
-    for command in ("", "train ", "validate ", "predict ", "serve "):
+    for command in ("", "prepare ", "train ", "validate ", "predict ", "serve "):
         assert EXAMPLES[f"object2vec {command}--help"], command
 
 
@@ -93,6 +93,13 @@ def fill(folder: Path, ratings: Ratings) -> None:
         write_pairs(folder / f"{name}.jsonl", ratings.train)
     for name in ("validation", "test", "pairs"):
         write_pairs(folder / f"{name}.jsonl", ratings.validation)
+    with (folder / "ratings.csv").open("w", encoding="utf-8") as table:
+        table.write("user,film,genres,rating\n")
+        for person, film, stars in ratings.train.tolist():
+            table.write(f"u{person},Film {film},{'Drama|Crime' if film % 2 else 'War'},{stars}\n")
+    with (folder / "events.tsv").open("w", encoding="utf-8") as table:
+        for row, (person, film, stars) in enumerate(ratings.train.tolist()):
+            table.write(f"u{person}\tf{film}\t{stars}\t{row}\n")
     (text,) = blocks((ROOT / "container/README.md").read_text(encoding="utf-8"), "json")
     (folder / "hyperparameters.json").write_text(text, encoding="utf-8")
     shutil.copy(ROOT / "hyperparams.json", folder)

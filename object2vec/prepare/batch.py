@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Some rows of a table in columns of pyarrow, and where each of them stands."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Callable, Protocol
+
+import numpy as np
+
+from object2vec.errors import CustomerError
+from object2vec.prepare.arrow import arrow_module
+from object2vec.prepare.inputs import Column
+from object2vec.prepare.values import canonical, canonical_all, number
+from object2vec.text import quoted
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Rows of a table.
+
+    Parameters
+    ----------
+    columns : mapping of str to pyarrow.Array
+        Equally long.
+    rows : int
+        How many.
+    place : callable
+        Says of a row, counting from 0, where it stands: ``ratings.csv, line 17``.
+    """
+
+    columns: Mapping[str, Any]
+    rows: int
+    place: Callable[[int], str]
+
+
+class Table(Protocol):
+    """A table that can be read several times.
+
+    Attributes
+    ----------
+    title : str
+        Its name in sentences.
+    names : list of str
+        Its columns.
+    """
+
+    title: str
+    names: list[str]
+
+    def batches(self, columns: Sequence[str]) -> Iterator[Batch]:
+        """The rows in batches, in order, only these columns."""
+
+
+@dataclass(frozen=True, eq=False)
+class Distinct:
+    """The different values of a column of a batch.
+
+    Parameters
+    ----------
+    values : list
+        Plain Python values, each once; None is the missing one.
+    codes : numpy.ndarray
+        int, shape ``(rows,)``: the place of each row's value.
+    """
+
+    values: list[Any]
+    codes: np.ndarray
+
+    def counts(self) -> np.ndarray:
+        """How many rows have each value, int64."""
+        return np.bincount(self.codes, minlength=len(self.values))
+
+
+def distinct(array: Any) -> Distinct:
+    """The different values of an array of pyarrow."""
+    arrow = arrow_module()
+    if is_list(array) or arrow.types.is_struct(array.type):
+        return Distinct(array.to_pylist(), np.arange(len(array)))
+    if not arrow.types.is_dictionary(array.type):
+        array = array.dictionary_encode()
+    values = array.dictionary.to_pylist()
+    codes = array.indices.fill_null(len(values)).to_numpy(zero_copy_only=False)
+    if array.null_count:
+        values.append(None)
+    return Distinct(values, codes)
+
+
+def is_list(array: Any) -> bool:
+    """Whether each cell of an array of pyarrow is a list."""
+    types = arrow_module().types
+    kind = array.type
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+
+
+def column_of(values: Sequence[Any], name: str, place: Callable[[int], str]) -> Any:
+    """An array of pyarrow of any Python values: as they are where that is possible, else as text.
+
+    Raises
+    ------
+    CustomerError
+        If a value is none of a cell.
+    """
+    arrow = arrow_module()
+    kinds = set(map(type, values)) - {type(None)}
+    if len(kinds) <= 1 and not kinds & {dict}:
+        try:
+            return arrow.array(values, from_pandas=True)
+        except (arrow.ArrowException, UnicodeError, OverflowError, TypeError, ValueError):
+            pass
+    listed = any(_is_bag(value) for value in values)
+    cells: list[Any] = []
+    for row, value in enumerate(values):
+        try:
+            if listed and _is_bag(value):
+                cells.append([_sound(canonical(item)) for item in value])
+            elif listed:
+                text = _sound(canonical(value))
+                cells.append(None if text is None else [text])
+            else:
+                cells.append(_sound(canonical(value)))
+        except CustomerError as error:
+            raise CustomerError(
+                f"{error.message.rstrip('.')} (column {quoted(name)}, {place(row)})."
+            ) from None
+    return arrow.array(cells, arrow.list_(arrow.string()) if listed else arrow.string())
+
+
+def _sound(text: Any) -> Any:
+    """Text that UTF-8 can write: of two surrogates that are no pair it knows nothing."""
+    return None if text is None else text.encode(errors="replace").decode()
+
+
+def _is_bag(value: Any) -> bool:
+    return isinstance(value, (list, tuple, set, frozenset, np.ndarray))
+
+
+class Read:
+    """A batch whose columns' different values are found once."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self._found: dict[str, Distinct] = {}
+
+    def distinct(self, name: str) -> Distinct:
+        """The different values of a column."""
+        if name not in self._found:
+            self._found[name] = distinct(self.batch.columns[name])
+        return self._found[name]
+
+    @contextlib.contextmanager
+    def naming(self, name: str) -> Iterator[None]:
+        """Say in an error about a value of this column where the first such row stands."""
+        try:
+            yield
+        except CustomerError as error:
+            raise CustomerError(
+                f"{error.message.rstrip('.')} (column {quoted(name)}, "
+                f"{self.batch.place(self._offender(name))} or below)."
+            ) from None
+
+    def _offender(self, name: str) -> int:
+        found = self.distinct(name)
+        for place, value in enumerate(found.values):
+            items = value if isinstance(value, list) else [value]
+            try:
+                for item in items:
+                    canonical(item)
+            except CustomerError:
+                return int(np.flatnonzero(found.codes == place)[0])
+        return 0
+
+
+def present(read: Read, columns: Sequence[Column]) -> np.ndarray:
+    """Whether one of a side's columns has a value, bool ``(rows,)``."""
+    kept = np.zeros(read.batch.rows, bool)
+    for column in columns:
+        found = read.distinct(column.name)
+        with read.naming(column.name):
+            has = np.array(_have_value(found.values, column.kind), bool)
+        kept |= has[found.codes]
+    return kept
+
+
+def _have_value(values: list[Any], kind: str) -> list[bool]:
+    if kind == "number":
+        return [(found := number(value)) is None or not math.isnan(found) for value in values]
+    if any(isinstance(value, list) for value in values):
+        return [bool(value) for value in values]
+    return [text is not None for text in canonical_all(values)]

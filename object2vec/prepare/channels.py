@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes a table as channels: JSON Lines of ids for each split, and ``inputs.json``."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Optional, Union
+
+import numpy as np
+
+from object2vec.data.arrays import PairDataset, TokenLists
+from object2vec.data.channel_files import channel_files
+from object2vec.errors import CustomerError, PlatformError
+from object2vec.files import PathLike, atomic_write
+from object2vec.hyperparameters.table import SPLITS
+from object2vec.prepare.arrow import arrow_module
+from object2vec.prepare.columns import Columns
+from object2vec.prepare.delimited import Layout
+from object2vec.prepare.fitting import Fit, Progress
+from object2vec.prepare.inputs import MOST_TOKENS, Inputs
+from object2vec.prepare.inputs_file import FILE, write_inputs
+from object2vec.prepare.pairs import (
+    Report,
+    TableEncoder,
+    check_length,
+    check_splits,
+    make_request,
+)
+from object2vec.prepare.splits import Split
+from object2vec.text import named, names
+
+AUXILIARY = "auxiliary"
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+def write_channels(
+    folder: PathLike,
+    source: Any,
+    *,
+    in0: Columns,
+    in1: Columns,
+    label: Optional[Union[str, int]] = None,
+    label_kind: str = "auto",
+    tied: bool = False,
+    max_length: int = MOST_TOKENS,
+    split: Optional[Split] = None,
+    layout: Optional[Layout] = None,
+    progress: Progress = None,
+) -> tuple[Inputs, Report]:
+    """Write the channels of a job: ``train/train.jsonl``, …, ``auxiliary/inputs.json``.
+
+    The table is read several times and never held as a whole. Each file is written as a whole or
+    not at all; after an error the folder is as it was.
+
+    Parameters
+    ----------
+    folder : path-like
+        Where to; it is made if it does not exist.
+    source, in0, in1, label, label_kind, tied, max_length, split, layout, progress
+        As of `pairs.table_pairs`.
+
+    Returns
+    -------
+    inputs : Inputs
+        What was written to ``inputs.json``.
+    report : Report
+        What became of the rows.
+
+    Raises
+    ------
+    CustomerError
+        As `pairs.table_pairs`, or if the folder cannot be written to, lies in the table itself, or
+        holds other files that training would read as pairs of this table.
+    """
+    request = make_request(
+        source, in0=in0, in1=in1, label=label, label_kind=label_kind, tied=tied, split=split,
+        layout=layout, progress=progress,
+    )  # fmt: skip
+    check_length(max_length)
+    wanted = ["train"]
+    if split is not None:
+        wanted += [name for name in SPLITS[1:] if getattr(split, name)]
+    _check_folder(Path(folder), wanted, source)
+    encoder = TableEncoder(Fit(request).inputs(), max_length)
+    with _writing(Path(folder), [*wanted, AUXILIARY]), contextlib.ExitStack() as files:
+        streams = {
+            SPLITS.index(name): files.enter_context(
+                atomic_write(Path(folder) / name / f"{name}.jsonl")
+            )
+            for name in wanted
+        }
+        for block in encoder.blocks(request):
+            if len(streams) == 1:
+                write_lines(streams[0], block.pairs)
+                continue
+            for number, stream in streams.items():
+                write_lines(stream, block.pairs.take(block.splits == number))
+        check_splits(encoder.report, split)
+        # A full disk is found out before the first of the files is in its place.
+        for stream in streams.values():
+            stream.flush()
+        write_inputs(Path(folder) / AUXILIARY / FILE, encoder.inputs)
+    return encoder.inputs, encoder.report
+
+
+def _check_folder(folder: Path, wanted: list[str], source: Any) -> None:
+    """Refuse a folder whose other files would be read as pairs too, or that is the source's."""
+    targets = {name: folder / name / f"{name}.jsonl" for name in SPLITS}
+    given = source if isinstance(source, (list, tuple)) else [source]
+    for path in (item for item in given if isinstance(item, (str, os.PathLike))):
+        for name in wanted:
+            target = targets[name].resolve()
+            if Path(path).resolve() in (target, *target.parents):
+                raise CustomerError(
+                    f"{named(targets[name])} lies in the table {named(path)} itself: name a folder "
+                    "outside of it."
+                )
+    for name, target in targets.items():
+        if not target.parent.is_dir():
+            continue
+        found = channel_files(target.parent, name).files
+        others = [path for path in found if name not in wanted or path != target]
+        if others:
+            raise CustomerError(
+                f"{named(target.parent)} holds {names(path.name for path in others)} already, "
+                "whose ids are none of this table: take that away, or name another folder."
+            )
+
+
+@contextlib.contextmanager
+def _writing(folder: Path, names: list[str]) -> Iterator[None]:
+    """Make the folders, and take them away again after an error where they are new."""
+    made: list[Path] = []
+    try:
+        for path in (*reversed(folder.parents), folder, *(folder / name for name in names)):
+            if not path.is_dir():
+                path.mkdir()
+                made.append(path)
+        yield
+    except BaseException as error:
+        for path in reversed(made):
+            with contextlib.suppress(OSError):
+                path.rmdir()
+        if isinstance(error, OSError):
+            raise _refused(folder, error) from None
+        raise
+
+
+def _refused(folder: Path, error: OSError) -> Exception:
+    if error.errno in _NO_SPACE:
+        return PlatformError(f"No space is left on the disk of {named(folder)}: free some.")
+    reason = error.strerror or error
+    return CustomerError(f"{named(folder)} cannot be written to: {reason}; name another folder.")
+
+
+def write_lines(stream: BinaryIO, pairs: PairDataset) -> None:
+    """Write pairs as lines such as ``{"label": 4, "in0": [17], "in1": [23, 5]}``.
+
+    Parameters
+    ----------
+    stream : binary file
+        Open for writing.
+    pairs : PairDataset
+        Finite labels; whole ones are written without a point.
+    """
+    if not len(pairs):
+        return
+    arrow, compute = arrow_module(), arrow_module("compute")
+    start, between, middle, end, nothing = (
+        arrow.scalar(text, arrow.large_string())
+        for text in ('{"label": ', ', "in0": [', '], "in1": [', "]}\n", "")
+    )
+    lines = compute.binary_join_element_wise(
+        start, _label_texts(pairs.labels), between, _list_texts(pairs.in0),
+        middle, _list_texts(pairs.in1), end, nothing,
+    )  # fmt: skip
+    # The texts of an array stand one behind the other in its last buffer.
+    _, offsets, data = lines.buffers()
+    ends = np.frombuffer(offsets, np.int64)[[lines.offset, lines.offset + len(lines)]]
+    stream.write(memoryview(data)[ends[0] : ends[1]])
+
+
+def _label_texts(labels: np.ndarray) -> Any:
+    arrow, compute = arrow_module(), arrow_module("compute")
+    large = arrow.large_string()
+    if np.all((labels == np.floor(labels)) & (np.abs(labels) < 2**53)):
+        return arrow.array(labels.astype(np.int64)).cast(large)
+    distinct, places = np.unique(labels, return_inverse=True)
+    # of a 32-bit number the shortest text that gives it again
+    texts = arrow.array([str(label) for label in distinct], large)
+    return compute.take(texts, arrow.array(places))
+
+
+def _list_texts(lists: TokenLists) -> Any:
+    arrow, compute = arrow_module(), arrow_module("compute")
+    tokens = arrow.array(lists.tokens).cast(arrow.large_string())
+    if lists.are_single():
+        return tokens
+    nested = arrow.LargeListArray.from_arrays(arrow.array(lists.offsets), tokens)
+    return compute.binary_join(nested, arrow.scalar(", ", arrow.large_string()))

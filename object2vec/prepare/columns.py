@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a user says of the columns of a side, and what is guessed of them from the first rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Optional, Union
+
+from object2vec.errors import CustomerError
+from object2vec.prepare.batch import Distinct, Table
+from object2vec.prepare.encoding import nearest
+from object2vec.prepare.inputs import KINDS, MOST_IDS, MOST_REPEATS
+from object2vec.prepare.inputs_file import MOST_COLUMNS
+from object2vec.prepare.tables import column_name
+from object2vec.prepare.tokens import NORMAL_FORMS, separator_of
+from object2vec.prepare.values import number
+from object2vec.text import names, shown
+
+_MOST_BINS = 10_000
+_SAMPLE = 2000
+# From how many words on, in the mean, strings are taken for text; titles have fewer.
+_WORDS_OF_TEXT = 5.0
+# Above so many different numbers a further column of a side is put into bins.
+_FEW_NUMBERS = 32
+
+
+@dataclass(frozen=True)
+class ColumnChoice:
+    """A column of a side as a user gives it.
+
+    Parameters
+    ----------
+    name : str or int
+        Its name, or its position counting from 0.
+    kind : str
+        ``id``, ``text``, ``tags``, ``number``, or ``auto``, which is guessed from the first rows.
+    repeat : int
+        How often its tokens stand in a list: its weight in a mean.
+    min_count : int
+        A rarer value, word or tag has no id of its own.
+    max_size : int
+        So many of them, the most frequent ones, have.
+    bins : int or sequence of float
+        Of numbers: how many quantile bins, or the edges between them.
+    separator : str, optional
+        Of tags in a string; ``[]`` for lists as Python or JSON writes them. None is guessed.
+    lower, form : bool, str
+        Of a text; see `tokens.words`.
+    explode : bool
+        Of tags: whether each makes a pair of its own.
+    """
+
+    name: Union[str, int]
+    kind: str = "auto"
+    repeat: int = 1
+    min_count: int = 1
+    max_size: int = MOST_IDS
+    bins: Union[int, Sequence[float]] = 10
+    separator: Optional[str] = None
+    lower: bool = True
+    form: str = "NFKC"
+    explode: bool = False
+
+
+Columns = Union[str, int, Mapping[str, Any], ColumnChoice, Sequence[Any]]
+
+
+def choices(given: Columns, side: str, table: Table) -> tuple[ColumnChoice, ...]:
+    """The columns of a side, checked, by the names that the table has.
+
+    Raises
+    ------
+    CustomerError
+        If one is not in the table, stands twice, or has an option that is not right.
+    """
+    several = isinstance(given, Sequence) and not isinstance(given, str)
+    items = list(given) if several else [given]  # type: ignore[arg-type]
+    if not 1 <= len(items) <= MOST_COLUMNS:
+        raise CustomerError(f"{side} must name 1 to {MOST_COLUMNS} columns, not {len(items)}.")
+    found = tuple(_choice(item, side, table) for item in items)
+    known = [choice.name for choice in found]
+    for name in known:
+        if known.count(name) > 1:
+            raise CustomerError(f"{side} names the column {shown(name)} twice.")
+    if len(found) > 1 and any(choice.explode for choice in found):
+        raise CustomerError(f"{side} has {len(found)} columns, but only a single one is exploded.")
+    return found
+
+
+def _choice(given: Any, side: str, table: Table) -> ColumnChoice:
+    if isinstance(given, Mapping):
+        known = [field.name for field in fields(ColumnChoice)]
+        for key in given:
+            if key not in known:
+                raise CustomerError(
+                    f"A column of {side} has no option {shown(key)}{nearest(key, known)}; it has "
+                    f"{names(known, len(known))}."
+                )
+        if "name" not in given:
+            raise CustomerError(f"A column of {side} lacks its 'name', found {shown(dict(given))}.")
+        given = ColumnChoice(**given)
+    if not isinstance(given, ColumnChoice):
+        given = ColumnChoice(given)
+    if not isinstance(given.name, (str, int)) or isinstance(given.name, bool):
+        raise CustomerError(
+            f"A column of {side} must be given by its name or position, found {shown(given.name)}."
+        )
+    choice = replace(given, name=column_name(table, given.name, side))
+    _check(choice, side)
+    return choice
+
+
+def _check(choice: ColumnChoice, side: str) -> None:
+    def refuse(option: str, wanted: str) -> None:
+        raise CustomerError(
+            f"{option} of the column {shown(choice.name)} of {side} must be {wanted}, found "
+            f"{shown(getattr(choice, option))}."
+        )
+
+    if choice.kind not in (*KINDS, "auto"):
+        refuse("kind", f"auto or one of {', '.join(KINDS)}")
+    for option, most in (("repeat", MOST_REPEATS), ("min_count", 2**31), ("max_size", MOST_IDS)):
+        value = getattr(choice, option)
+        if type(value) is not int or not 1 <= value <= most:
+            refuse(option, f"an integer from 1 to {most:,}")
+    if choice.form not in NORMAL_FORMS:
+        refuse("form", f"one of {', '.join(NORMAL_FORMS)}")
+    for option in ("lower", "explode"):
+        if type(getattr(choice, option)) is not bool:
+            refuse(option, "True or False")
+    if choice.explode and choice.kind not in ("tags", "auto"):
+        refuse("kind", "tags, for it is exploded")
+    if choice.separator is not None and not (
+        isinstance(choice.separator, str) and 1 <= len(choice.separator) <= 20
+    ):
+        refuse("separator", "a text of 1 to 20 characters")
+    if type(choice.bins) is int:
+        if not 2 <= choice.bins <= _MOST_BINS:
+            refuse("bins", f"from 2 to {_MOST_BINS:,}, or a list of edges")
+        return
+    edges = list(choice.bins) if isinstance(choice.bins, Sequence) else [math.nan]
+    numbers = all(type(edge) in (int, float) and math.isfinite(edge) for edge in edges)
+    if not numbers or not 1 <= len(edges) < _MOST_BINS or sorted(set(edges)) != edges:
+        refuse("bins", "an integer, or a list of ascending numbers, the edges")
+
+
+def decided(choice: ColumnChoice, found: Distinct, is_list: bool, further: bool) -> ColumnChoice:
+    """A choice whose kind and separator are no longer open.
+
+    Parameters
+    ----------
+    choice : ColumnChoice
+        As it was given.
+    found : Distinct
+        The values of the first rows.
+    is_list : bool
+        Whether they are lists.
+    further : bool
+        Whether another column of the side stands before it: numbers of many values are then a
+        feature, to be put into bins.
+    """
+    texts = [value for value in found.values[:_SAMPLE] if isinstance(value, str) and value]
+    kind = choice.kind
+    if kind == "auto":
+        kind = "tags" if is_list or choice.explode or choice.separator else _kind(found, further)
+    separator = choice.separator or separator_of(texts)
+    return replace(choice, kind=kind, separator=separator)
+
+
+def _kind(found: Distinct, further: bool) -> str:
+    values = [value for value in found.values[:_SAMPLE] if value not in (None, "")]
+    texts = [value for value in values if isinstance(value, str)]
+    if further and len(values) > _FEW_NUMBERS:
+        parsed = [number(value) for value in values if not hasattr(value, "isoformat")]
+        if parsed and None not in parsed:
+            return "number"
+    if not texts or len(texts) < len(values):
+        return "id"
+    if sum(len(text.split()) for text in texts) >= _WORDS_OF_TEXT * len(texts):
+        return "text"
+    listed = sum(text[0] == "[" and text[-1] == "]" for text in texts)
+    barred = sum("|" in text for text in texts)
+    return "tags" if 2 * listed >= len(texts) or 5 * barred >= len(texts) else "id"

@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads CSV and its like: blocks of whole records, which pyarrow parses at once."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, Optional
+
+from object2vec.errors import CustomerError
+from object2vec.files import open_input
+from object2vec.prepare.arrow import arrow_module
+from object2vec.prepare.batch import Batch
+from object2vec.text import named, quoted, shown
+
+# Larger blocks hold fewer dictionaries to join; they take some times their size of memory.
+BLOCK_BYTES = 1 << 24
+LONGEST_RECORD = 1 << 26
+SEPARATORS = (",", "\t", ";", "|")
+_HEAD_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a file of rows is written.
+
+    Parameters
+    ----------
+    separator : str
+        One character; empty: the one of `SEPARATORS` that the first line holds most of.
+    quotes : bool
+        Whether a field in double quotes may hold separators and line breaks.
+    encoding : str
+        Of the text, such as ``utf-8`` or ``latin-1``.
+    header : bool
+        Whether the first row names the columns; else their names are ``0``, ``1``, ….
+    """
+
+    separator: str = ""
+    quotes: bool = True
+    encoding: str = "utf-8"
+    header: bool = True
+
+
+class DelimitedFile:
+    """A file of rows with a separator.
+
+    Parameters
+    ----------
+    path : Path
+        The file, gzipped or not.
+    layout : Layout
+        How it is written.
+
+    Raises
+    ------
+    CustomerError
+        If it holds no row, or one column only.
+    """
+
+    def __init__(self, path: Path, layout: Layout) -> None:
+        self.title = named(path)
+        self._path = path
+        self._header = layout.header
+        self._encoding = encoding_of(layout.encoding)
+        self._quotes = layout.quotes
+        self._separator = layout.separator
+        if len(self._separator) > 1 or self._separator in ('"', "\n", "\r"):
+            raise CustomerError(
+                f"separator must be one character, such as ',', found {quoted(self._separator)}."
+            )
+        with open_input(path) as stream:
+            head = self._head(stream)
+        if not self._separator:
+            self._separator = _separator_of(head, path)
+        first = self._first_record(head)
+        self.names = first if self._header else [str(place) for place in range(len(first))]
+        if len(self.names) == 1:
+            raise CustomerError(
+                f"{self.title} holds one column only, {quoted(self.names[0])}: a pair needs two; "
+                "give separator='…' where another character than , ; | and the tab stands between "
+                "the columns."
+            )
+
+    def batches(self, columns: Sequence[str]) -> Iterator[Batch]:
+        """The rows in batches, only these columns, all of text."""
+        places = [self.names.index(name) for name in columns]
+        skip = self._header
+        for block, line in self._blocks():
+            if skip:
+                start = self._end_of_first(block)
+                line += block.count(b"\n", 0, start)
+                block = block[start:]
+                skip = False
+            if block.strip(b"\r\n"):
+                yield self._parse(block, line, columns, places)
+
+    def _parse(
+        self, block: bytes, line: int, columns: Sequence[str], places: Sequence[int]
+    ) -> Batch:
+        arrow, reader = arrow_module(), arrow_module("csv")
+        keys = [str(place) for place in range(len(self.names))]
+        wanted = [keys[place] for place in places]
+        quotes = self._quotes and b'"' in block
+        try:
+            table = reader.read_csv(
+                arrow.BufferReader(block),
+                read_options=reader.ReadOptions(
+                    column_names=keys, block_size=len(block) + 1 if quotes else BLOCK_BYTES // 4
+                ),
+                parse_options=reader.ParseOptions(
+                    delimiter=self._separator,
+                    quote_char='"' if quotes else False,
+                    newlines_in_values=quotes,
+                ),
+                convert_options=reader.ConvertOptions(
+                    include_columns=list(dict.fromkeys(wanted)),
+                    column_types=dict.fromkeys(wanted, arrow.string()),
+                    strings_can_be_null=True,
+                    null_values=[""],
+                ),
+            )
+        except arrow.ArrowInvalid as error:
+            raise self._fault(block, line, str(error)) from None
+        arrays = [_whole(table.column(key)) for key in wanted]
+        return Batch(dict(zip(columns, arrays)), table.num_rows, partial(self._place, block, line))
+
+    def _place(self, block: bytes, line: int, row: int) -> str:
+        records = self._records(self._lines(block))
+        before = 1
+        for record in records:
+            if record:
+                row -= 1
+            if row < 0:
+                break
+            before = records.line_num + 1
+        return f"{self.title}, line {line + before - 1}"
+
+    def _fault(self, block: bytes, line: int, reason: str) -> CustomerError:
+        """What is wrong with a block that pyarrow does not take; slow."""
+        try:
+            block.decode()
+        except UnicodeDecodeError as error:
+            return self._not_text(block, line, error)
+        before = 1
+        records = self._records(self._lines(block))
+        try:
+            for record in records:
+                if record and len(record) != len(self.names):
+                    return CustomerError(
+                        f"{self.title}, line {line + before - 1}, has {len(record)} fields instead "
+                        f"of {len(self.names)}: {shown(self._separator.join(record))}."
+                    )
+                before = records.line_num + 1
+        except csv.Error as error:
+            reason = f"line {line + before - 1}: {error}"
+        return CustomerError(f"{self.title} cannot be read as a table: {reason.splitlines()[0]}.")
+
+    def _not_text(self, data: bytes, line: int, error: UnicodeDecodeError) -> CustomerError:
+        number = line + data.count(b"\n", 0, error.start)
+        column = error.start - (data.rfind(b"\n", 0, error.start) + 1)
+        return CustomerError(
+            f"{self.title}, line {number}, is not written in {self._encoding}: its byte "
+            f"{column + 1} is 0x{data[error.start]:02x}; give the encoding, such as "
+            "encoding='latin-1'."
+        )
+
+    def _records(self, lines: Iterator[str]) -> Any:
+        """A reader of records that are looked at one by one."""
+        if self._quotes:
+            return csv.reader(lines, delimiter=self._separator)
+        return csv.reader(lines, delimiter=self._separator, quoting=csv.QUOTE_NONE)
+
+    def _lines(self, block: bytes) -> Iterator[str]:
+        # csv takes a line break of its own kind for each; only \n and \r\n are those of a file
+        return (line.decode(errors="replace") for line in io.BytesIO(block))
+
+    def _head(self, stream: BinaryIO) -> bytes:
+        """The beginning as UTF-8, whole lines where it holds one."""
+        data = b""
+        while len(data) < _HEAD_BYTES and (part := stream.read(_HEAD_BYTES - len(data))):
+            data += part
+        self._refuse_utf16(data)
+        try:
+            text = codecs.getincrementaldecoder(self._encoding)().decode(data)
+        except UnicodeDecodeError as error:
+            raise self._not_text(data, 1, error) from None
+        head = text.removeprefix("\ufeff").encode(errors="replace")
+        if not head.strip():
+            raise CustomerError(f"{self.title} holds no row: a table has a line for each pair.")
+        return head
+
+    def _refuse_utf16(self, data: bytes) -> None:
+        if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) and self._encoding == "utf-8":
+            raise CustomerError(
+                f"{self.title} is written in UTF-16: give encoding='utf-16', or write it in UTF-8."
+            )
+
+    def _first_record(self, head: bytes) -> list[str]:
+        lines = self._lines(head)
+        records = self._records(lines)
+        try:
+            return next(record for record in records if record)
+        except csv.Error as error:
+            raise CustomerError(f"{self.title} has no readable first row: {error}.") from None
+
+    def _end_of_first(self, block: bytes) -> int:
+        """Where the first record ends in a block, in bytes."""
+        stream = io.BytesIO(block)
+        lines = iter(partial(stream.readline), b"")
+        text = (line.decode(errors="replace") for line in lines)
+        records = self._records(text)
+        next((record for record in records if record), None)
+        return stream.tell()
+
+    def _blocks(self) -> Iterator[tuple[bytes, int]]:
+        """Blocks of whole records in UTF-8, with the number of each one's first line."""
+        pending, line = b"", 1
+        with open_input(self._path) as stream:
+            for data in self._decoded(stream):
+                block = pending + data
+                end = self._end_of_records(block)
+                if end:
+                    yield block[:end], line
+                    line += block.count(b"\n", 0, end)
+                pending = block[end:]
+                if len(pending) > LONGEST_RECORD:
+                    self._refuse_endless(pending, line)
+        if pending:
+            if self._quotes and _open_quote(pending, self._separator) is not None:
+                self._refuse_endless(pending, line)
+            yield pending, line
+
+    def _refuse_endless(self, pending: bytes, line: int) -> None:
+        start = _open_quote(pending, self._separator) if self._quotes else None
+        if start is None:
+            raise CustomerError(
+                f"{self.title}, line {line}, has more than {LONGEST_RECORD >> 20} MiB."
+            )
+        line += pending.count(b"\n", 0, start)
+        raise CustomerError(
+            f"{self.title}, line {line}: a field begins with a double quote that nothing closes; "
+            "double quotes inside a quoted field are written twice, and quotes=False takes them "
+            "as plain characters."
+        )
+
+    def _decoded(self, stream: BinaryIO) -> Iterator[bytes]:
+        if self._encoding == "utf-8":
+            first = True
+            while data := stream.read(BLOCK_BYTES):
+                yield data.removeprefix(codecs.BOM_UTF8) if first else data
+                first = False
+            return
+        decoder = codecs.getincrementaldecoder(self._encoding)()
+        line, first = 1, True
+        while True:
+            data = stream.read(BLOCK_BYTES)
+            try:
+                text = decoder.decode(data, final=not data)
+            except UnicodeDecodeError as error:
+                raise self._not_text(error.object, line, error) from None
+            line += data.count(b"\n")
+            yield (text.removeprefix("\ufeff") if first else text).encode(errors="replace")
+            first = False
+            if not data:
+                return
+
+    def _end_of_records(self, block: bytes) -> int:
+        """Where the last record that the block holds as a whole ends."""
+        end = block.rfind(b"\n") + 1
+        if self._quotes and b'"' in block:
+            last = _last_quoted(block, self._separator)
+            # Before the field that the last line break stands in; what closes a field at the end
+            # of the block may be the first of two quotes, but then stands behind that break.
+            if last is not None and last.start() < end <= last.end():
+                end = block.rfind(b"\n", 0, last.start()) + 1
+        return end
+
+
+def encoding_of(name: str) -> str:
+    """The name of an encoding of text as Python writes it.
+
+    Raises
+    ------
+    CustomerError
+        If there is none of that name.
+    """
+    try:
+        found = codecs.lookup(name).name
+        "".encode(found)
+    except (LookupError, ValueError, TypeError):
+        raise CustomerError(
+            f"encoding must be one that Python knows, such as utf-8 or latin-1, found "
+            f"{quoted(name)}."
+        ) from None
+    return "utf-8" if found == "utf-8-sig" else found
+
+
+def _last_quoted(block: bytes, separator: str) -> Optional[re.Match[bytes]]:
+    """The last quoted field; its group 1 is empty where the block does not close it."""
+    mark = re.escape(separator.encode())
+    # A quote opens a field at its beginning only; in one it is written twice.
+    fields = re.compile(rb'(?:(?<=[\r\n])|(?<=%b)|\A)"[^"]*(?:""[^"]*)*("?)' % mark)
+    return max(fields.finditer(block), key=re.Match.start, default=None)
+
+
+def _open_quote(block: bytes, separator: str) -> Optional[int]:
+    """Where a quoted field begins that does not end in the block, if there is one."""
+    last = _last_quoted(block, separator)
+    return last.start() if last is not None and not last[1] else None
+
+
+def _separator_of(head: bytes, path: Path) -> str:
+    if re.search(r"\.(tsv|tab)(\.gz)?$", path.name, re.IGNORECASE):
+        return "\t"
+    lines = [line for line in islice(io.BytesIO(head), 20) if line.strip()]
+    counts = {mark: lines[0].count(mark.encode()) for mark in SEPARATORS}
+    if re.search(r"\.csv(\.gz)?$", path.name, re.IGNORECASE) and counts[","]:
+        return ","
+    return max(SEPARATORS, key=lambda mark: counts[mark])
+
+
+def _whole(column: Any) -> Any:
+    """A chunked array as one array."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turns raw values into token lists: the one way for tables, requests and lists in Python."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Optional, Union
+
+import numpy as np
+
+from object2vec.data.arrays import TokenLists
+from object2vec.errors import CustomerError
+from object2vec.prepare.inputs import MISSING, UNKNOWN, Bins, Column, Inputs, Vocabulary
+from object2vec.prepare.tokens import tags, words
+from object2vec.prepare.values import canonical, canonical_all, number
+from object2vec.text import names, quoted
+
+_MOST_VALUES = 1_000_000  # of one list of tags
+
+
+def encode_side(inputs: Inputs, side: str, values: Iterable[Any]) -> TokenLists:
+    """Encode raw values of one side, as a table with the same values is encoded.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        What training kept.
+    side : str
+        ``"in0"`` or ``"in1"``.
+    values : iterable
+        For each object a dict of its columns, of which absent ones count as missing, or a value
+        of the first column alone.
+
+    Returns
+    -------
+    TokenLists
+        n lists, not cut to the side's maximum length; `Inputs.unseen` counts unknown tokens.
+
+    Raises
+    ------
+    CustomerError
+        One sentence that names the instance, counting from 0, and the field.
+    """
+    columns = inputs.side(side).columns
+    cells = _cells(columns, side, values)
+    parts = []
+    for column, first, rows in zip(columns, inputs.first_ids(side), cells):
+        encoder = ColumnEncoder(column, inputs.vocabularies[column.vocabulary], first)
+        try:
+            parts.append(encoder.encode(rows))
+        except CustomerError:
+            _name_offender(encoder, rows, side)
+            raise
+    return joined(parts, [column.repeat for column in columns])
+
+
+def _cells(columns: Sequence[Column], side: str, values: Iterable[Any]) -> list[list[Any]]:
+    cells: list[list[Any]] = [[] for _ in columns]
+    known = [column.name for column in columns]
+    for position, value in enumerate(values):
+        if not isinstance(value, Mapping):
+            cells[0].append(value)
+            for rows in cells[1:]:
+                rows.append(None)
+            continue
+        for key in value:
+            if key not in known:
+                raise CustomerError(
+                    f"{side} has no column {quoted(key)}{nearest(key, known)}; its columns are "
+                    f"{names(known)} (instance {position}, counting from 0)."
+                )
+        for rows, name in zip(cells, known):
+            rows.append(value.get(name))
+    return cells
+
+
+def _name_offender(encoder: ColumnEncoder, rows: list[Any], side: str) -> None:
+    for position, row in enumerate(rows):
+        try:
+            encoder.encode([row])
+        except CustomerError as error:
+            raise CustomerError(
+                f"{error.message.rstrip('.')} ({side}, column {quoted(encoder.column.name)} of "
+                f"instance {position}, counting from 0)."
+            ) from None
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """``, did you mean 'user'?``-like words for a sentence, or nothing."""
+    close = difflib.get_close_matches(str(name)[:300], [str(k)[:300] for k in known], 1)
+    if not close:
+        folded = {str(k).casefold(): str(k) for k in known}
+        close = [folded[str(name).casefold()]] if str(name).casefold() in folded else []
+    return f" (the nearest is {quoted(close[0])})" if close else ""
+
+
+class ColumnEncoder:
+    """Encodes values of one column.
+
+    Parameters
+    ----------
+    column : Column
+        Its kind and options.
+    vocabulary : Vocabulary or Bins
+        Its values or bins.
+    first : int
+        The first id of the vocabulary in its side.
+    """
+
+    def __init__(self, column: Column, vocabulary: Union[Vocabulary, Bins], first: int) -> None:
+        self.column = column
+        self.first = first
+        self._vocabulary = vocabulary
+        self._missing: Optional[int] = MISSING if vocabulary.counts_missing else None
+
+    def encode(self, values: Sequence[Any]) -> TokenLists:
+        """The tokens of each value, n lists.
+
+        Raises
+        ------
+        CustomerError
+            If a value is none that this kind of column may hold.
+        """
+        if isinstance(self._vocabulary, Bins):
+            return TokenLists.of_each(self._placed([self._bin(value) for value in values]))
+        places = self._vocabulary.places
+        if self.column.kind == "id":
+            texts = canonical_all(values)
+            missing = UNKNOWN if self._missing is None else self._missing
+            found = [missing if text is None else places.get(text, UNKNOWN) for text in texts]
+            return TokenLists.of_each(self._placed(found))
+        flat: list[int] = []
+        lengths = np.zeros(len(values), np.int64)
+        for position, value in enumerate(values):
+            parts = parts_of(self.column, value)
+            if parts is not None:
+                flat += [places.get(part, UNKNOWN) for part in parts]
+                lengths[position] = len(parts)
+            elif self._missing is not None:
+                flat.append(self._missing)
+                lengths[position] = 1
+        return TokenLists.from_lengths(self._placed(flat), lengths)
+
+    def _bin(self, value: Any) -> int:
+        assert isinstance(self._vocabulary, Bins)
+        found = number(value)
+        if found is None:
+            return UNKNOWN
+        if math.isnan(found):
+            return UNKNOWN if self._missing is None else self._missing
+        start = 1 + self._vocabulary.counts_missing
+        return start + bisect_right(self._vocabulary.edges, found)
+
+    def _placed(self, found: list[int]) -> np.ndarray:
+        return np.array(found, np.int32) + np.int32(self.first)
+
+
+def parts_of(column: Column, value: Any) -> Optional[list[str]]:
+    """The tokens of a text or the tags of a bag, None where the value is missing.
+
+    Raises
+    ------
+    CustomerError
+        If the value is none that this kind of column may hold.
+    """
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if column.kind == "tags" and isinstance(value, (list, tuple)):
+        if len(value) > _MOST_VALUES:
+            raise CustomerError(f"A list may hold {_MOST_VALUES:,} tags at most.")
+        texts = [canonical(item) for item in value]
+        return [tag for text in texts if text and (tag := text.strip())]
+    text = canonical(value)
+    if text is None:
+        return None
+    if column.kind == "text":
+        return words(text, lower=column.lower, form=column.form)
+    return tags(text, column.separator)
+
+
+def joined(parts: Sequence[TokenLists], repeats: Sequence[int]) -> TokenLists:
+    """Join each object's lists of several columns into one, a column's list `repeats` times."""
+    if len(parts) == 1 and repeats[0] == 1:
+        return parts[0]
+    lengths = np.sum([part.lengths * times for part, times in zip(parts, repeats)], axis=0)
+    ends = np.cumsum(lengths)
+    tokens = np.empty(int(ends[-1]) if len(ends) else 0, np.int32)
+    cursor = ends - lengths
+    for part, times in zip(parts, repeats):
+        own = np.arange(len(part.tokens)) - np.repeat(part.offsets[:-1], part.lengths)
+        for _ in range(times):
+            tokens[np.repeat(cursor, part.lengths) + own] = part.tokens
+            cursor = cursor + part.lengths
+    return TokenLists.from_lengths(tokens, lengths)

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The passes over a table that find out vocabularies, bins, labels and splits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Optional, Union
+
+import numpy as np
+
+from object2vec.errors import CustomerError
+from object2vec.prepare import counting
+from object2vec.prepare.batch import Batch, Read, Table, distinct, is_list, present
+from object2vec.prepare.columns import ColumnChoice, decided
+from object2vec.prepare.inputs import (
+    MOST_IDS,
+    SIDES,
+    Bins,
+    Column,
+    Inputs,
+    Label,
+    Side,
+    Vocabulary,
+)
+from object2vec.prepare.labels import LabelFinder
+from object2vec.prepare.splits import TRAIN, Splitter
+from object2vec.prepare.values import canonical
+from object2vec.text import shown
+
+Progress = Optional[Callable[[str, int], None]]
+Counter = Union[counting.ValueCounter, counting.NumberCounter]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be made of a table.
+
+    Parameters
+    ----------
+    table : Table
+        The rows.
+    sides : tuple
+        The chosen columns of in0 and in1.
+    label, label_kind : str, optional
+        The label's column, None for pairs that are all positive; see `LabelFinder`.
+    tied : bool
+        Whether both sides share their vocabularies.
+    splitter : Splitter, optional
+        None where all rows are for training.
+    progress : callable, optional
+        Told the name of a pass and how many rows are done.
+    """
+
+    table: Table
+    sides: tuple[tuple[ColumnChoice, ...], tuple[ColumnChoice, ...]]
+    label: Optional[str] = None
+    label_kind: str = "auto"
+    tied: bool = False
+    splitter: Optional[Splitter] = None
+    progress: Progress = None
+
+    @property
+    def columns(self) -> list[str]:
+        """All columns that are read."""
+        used = [str(choice.name) for side in self.sides for choice in side]
+        used += [self.label] if self.label is not None else []
+        return list(dict.fromkeys(used + (self.splitter.columns if self.splitter else [])))
+
+    def batches(self, name: str) -> Iterator[tuple[Batch, int]]:
+        """The batches with the number of each one's first row, for the pass of this name."""
+        first = 0
+        for batch in self.table.batches(self.columns):
+            yield batch, first
+            first += batch.rows
+            if self.progress is not None:
+                self.progress(name, first)
+
+
+class Fit:
+    """Looks through a table and finds its inputs.
+
+    Parameters
+    ----------
+    request : Request
+        What is to be made of it.
+
+    Raises
+    ------
+    CustomerError
+        If the table holds no row that makes a pair, or its labels or columns are not right.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._sides = self._decide()
+        self._counters: list[list[Counter]] = [[_counter(c) for c in side] for side in self._sides]
+        if request.tied:
+            self._check_tied()
+            self._counters[1] = self._counters[0]
+        self._labels = (
+            LabelFinder(request.label, request.label_kind) if request.label is not None else None
+        )
+        self._split()
+        kept = sum(self._count(batch, first) for batch, first in request.batches("count"))
+        if not kept:
+            raise CustomerError(
+                f"{request.table.title} holds no row for training in which in0, in1 and label all "
+                "have a value."
+            )
+
+    def inputs(self) -> Inputs:
+        """What was found; the sides' maximum lengths follow in the pass that encodes."""
+        label = Label("none") if self._labels is None else self._labels.label()
+        vocabularies: dict[str, Union[Vocabulary, Bins]] = {}
+        sides = []
+        for number_of_side, name in enumerate(SIDES):
+            columns = []
+            for place, choice in enumerate(self._sides[number_of_side]):
+                key = f"{SIDES[0] if self._request.tied else name}.{place}"
+                columns.append(_column(choice, key))
+                if key not in vocabularies:
+                    vocabularies[key] = self._vocabulary(number_of_side, place)
+            _fit(vocabularies, [column.vocabulary for column in columns])
+            sides.append(Side(tuple(columns)))
+        return Inputs(sides[0], sides[1], label, vocabularies, self._request.tied)
+
+    def _decide(self) -> list[list[ColumnChoice]]:
+        batch = next((batch for batch, _ in self._request.batches("look") if batch.rows), None)
+        if batch is None:
+            raise CustomerError(f"{self._request.table.title} holds no row below its header.")
+        return [
+            [
+                decided(
+                    choice,
+                    distinct(batch.columns[str(choice.name)]),
+                    is_list(batch.columns[str(choice.name)]),
+                    place > 0,
+                )
+                for place, choice in enumerate(side)
+            ]
+            for side in self._request.sides
+        ]
+
+    def _check_tied(self) -> None:
+        kinds = [[choice.kind for choice in side] for side in self._sides]
+        if kinds[0] != kinds[1]:
+            raise CustomerError(
+                "Tied sides share vocabularies column by column, so their columns must be of the "
+                f"same kinds, but in0 has {', '.join(kinds[0])} and in1 has {', '.join(kinds[1])}."
+            )
+        for a, b in zip(*self._sides):
+            for option in ("min_count", "max_size", "bins", "lower", "form"):
+                if getattr(a, option) != getattr(b, option):
+                    raise CustomerError(
+                        f"Tied sides share vocabularies, but {option} of {shown(a.name)} is "
+                        f"{shown(getattr(a, option))} and of {shown(b.name)} "
+                        f"{shown(getattr(b, option))}: give both the same."
+                    )
+
+    def _split(self) -> None:
+        splitter = self._request.splitter
+        if splitter is not None and splitter.looks_first:
+            for batch, first in self._request.batches("split"):
+                splitter.look(batch, first, self._kept(Read(batch)))
+            splitter.finish()
+
+    def _kept(self, read: Read) -> np.ndarray:
+        sides = [[_column(choice, "") for choice in side] for side in self._sides]
+        kept = present(read, sides[0]) & present(read, sides[1])
+        if self._request.label is not None:
+            found = read.distinct(self._request.label)
+            kept &= np.array([canonical(v) is not None for v in found.values], bool)[found.codes]
+        return kept
+
+    def _count(self, batch: Batch, first: int) -> int:
+        read = Read(batch)
+        kept = self._kept(read)
+        if self._labels is not None:
+            self._labels.look(batch, kept)
+        if self._request.splitter is not None:
+            kept = kept & (self._request.splitter.assign(batch, first) == TRAIN)
+        for side, counters in zip(self._sides, self._counters):
+            for choice, counter in zip(side, counters):
+                found = read.distinct(str(choice.name))
+                counts = np.bincount(found.codes[kept], minlength=len(found.values))
+                if isinstance(counter, counting.NumberCounter):
+                    counting.count_numbers(counter, found, counts)
+                else:
+                    with read.naming(str(choice.name)):
+                        counting.count_column(counter, _column(choice, ""), found, counts)
+        return int(np.count_nonzero(kept))
+
+    def _vocabulary(self, side: int, place: int) -> Union[Vocabulary, Bins]:
+        choice, counter = self._sides[side][place], self._counters[side][place]
+        counts_missing = len(self._sides[side]) > 1
+        name = str(choice.name)
+        if isinstance(counter, counting.ValueCounter):
+            most = min(choice.max_size, MOST_IDS - 1 - counts_missing)
+            return counting.vocabulary(counter, name, choice.min_count, most, counts_missing)
+        if isinstance(choice.bins, int):
+            return counting.bins(counter, name, choice.bins, counts_missing)
+        return Bins(tuple(float(edge) for edge in choice.bins), counts_missing)
+
+
+def _counter(choice: ColumnChoice) -> Counter:
+    return counting.NumberCounter() if choice.kind == "number" else counting.ValueCounter()
+
+
+def _column(choice: ColumnChoice, vocabulary: str) -> Column:
+    column = Column(str(choice.name), choice.kind, vocabulary, choice.repeat)
+    if choice.kind == "text":
+        return replace(column, lower=choice.lower, form=choice.form)
+    if choice.kind == "tags":
+        return replace(column, separator=choice.separator or "|", explode=choice.explode)
+    return column
+
+
+def _fit(vocabularies: dict[str, Union[Vocabulary, Bins]], names: Sequence[str]) -> None:
+    """Take rare values off the largest vocabularies of a side until it has no id too many."""
+    while (excess := sum(len(vocabularies[name]) for name in names) - MOST_IDS) > 0:
+        name = max(names, key=lambda name: len(vocabularies[name]))
+        largest = vocabularies[name]
+        if not isinstance(largest, Vocabulary):
+            raise AssertionError("bins are far fewer than ids")
+        vocabularies[name] = Vocabulary(largest.values[:-excess], largest.counts_missing)

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What becomes of raw values: columns, vocabularies and labels, and which ids they have.
+
+Ids of a side are shared out among its vocabularies in the order of its columns. Of each, the first
+id stands for values that it does not know; where it counts missing values, the next one stands for
+these; its values or bins follow. So the unknown token of a side of one column has the id 0.
+No id is kept for padding: the length of a list decides what is padding, never an id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Optional, Union
+
+import numpy as np
+
+from object2vec.data.arrays import TokenLists
+from object2vec.hyperparameters.table import BY_NAME
+
+SIDES = ("in0", "in1")
+KINDS = ("id", "text", "tags", "number")
+LABEL_KINDS = ("number", "class", "none")
+#: Ids that a side may have, and tokens that one list may have: what the hyperparameters allow.
+MOST_IDS = int(BY_NAME["enc0_vocab_size"].maximum)
+MOST_TOKENS = int(BY_NAME["enc0_max_seq_len"].maximum)
+MOST_CLASSES = int(BY_NAME["num_classes"].maximum)
+MOST_REPEATS = 100
+#: Places in a vocabulary, counting from its first id; the second only where missing values count.
+UNKNOWN = 0
+MISSING = 1
+_FEWEST_IDS = int(BY_NAME["enc0_vocab_size"].minimum)
+_FEWEST_CLASSES = int(BY_NAME["num_classes"].minimum)
+
+
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """The values that have an id of their own.
+
+    Parameters
+    ----------
+    values : tuple of str
+        In the order of their ids, each once.
+    counts_missing : bool
+        Whether a missing value has an id.
+    """
+
+    values: tuple[str, ...]
+    counts_missing: bool = False
+
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """The id of each value, counting from this vocabulary's first one."""
+        start = 1 + self.counts_missing
+        return dict(zip(self.values, range(start, start + len(self.values))))
+
+    def __len__(self) -> int:
+        """How many ids it takes."""
+        return 1 + self.counts_missing + len(self.values)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Vocabulary)
+            and self.values == other.values
+            and self.counts_missing == other.counts_missing
+        )
+
+
+@dataclass(frozen=True)
+class Bins:
+    """The bins of a column of numbers.
+
+    Parameters
+    ----------
+    edges : tuple of float
+        Ascending; bin i holds the numbers from ``edges[i - 1]`` on that are below ``edges[i]``, the
+        first all that are below, the last all from the last edge on.
+    counts_missing : bool
+        Whether a missing value has an id.
+    """
+
+    edges: tuple[float, ...]
+    counts_missing: bool = False
+
+    def __len__(self) -> int:
+        """How many ids it takes."""
+        return 1 + self.counts_missing + len(self.edges) + 1
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a side.
+
+    Parameters
+    ----------
+    name : str
+        In tables and requests; of a table without a header the position, counting from 0.
+    kind : str
+        ``id``: one value, one token. ``text``: the tokens of a text. ``tags``: a list, or a string
+        with a separator, a token each. ``number``: the token of its bin.
+    vocabulary : str
+        Name of its vocabulary or bins in the inputs.
+    repeat : int
+        How often its tokens stand in a list: its weight in a mean.
+    lower, form : bool, str
+        Of a text; see `tokens.words`.
+    separator : str
+        Of tags in a string; see `tokens.tags`.
+    explode : bool
+        Of tags in a table: whether each makes a pair of its own.
+    """
+
+    name: str
+    kind: str
+    vocabulary: str
+    repeat: int = 1
+    lower: bool = True
+    form: str = "NFKC"
+    separator: str = "|"
+    explode: bool = False
+
+
+@dataclass(frozen=True)
+class Side:
+    """The columns of in0 or of in1, and how many tokens a list of it may have."""
+
+    columns: tuple[Column, ...]
+    max_length: int = 1
+
+
+@dataclass(frozen=True)
+class Label:
+    """What the labels are.
+
+    Parameters
+    ----------
+    kind : str
+        ``number``: they stand for themselves. ``class``: names, numbered in the order of `classes`.
+        ``none``: there are none, all pairs are positive and have the label 1.
+    name : str
+        Of the column, empty where there is none.
+    classes : tuple of str
+        Of the kind class.
+    num_classes : int, optional
+        Of the kind number: one more than the largest, where all were class numbers.
+    """
+
+    kind: str
+    name: str = ""
+    classes: tuple[str, ...] = ()
+    num_classes: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All that is needed to turn raw values into ids: the content of ``inputs.json``.
+
+    Parameters
+    ----------
+    in0, in1 : Side
+        The two sides.
+    label : Label
+        The labels.
+    vocabularies : mapping of str to Vocabulary or Bins
+        By name; each belongs to one column of a side, of tied sides to one column of each.
+    tied : bool
+        Whether both sides share their vocabularies, column by column, and so their ids.
+    """
+
+    in0: Side
+    in1: Side
+    label: Label
+    vocabularies: Mapping[str, Union[Vocabulary, Bins]]
+    tied: bool = False
+
+    def side(self, name: str) -> Side:
+        """The side ``"in0"`` or ``"in1"``."""
+        return self.in0 if name == "in0" else self.in1
+
+    def first_ids(self, side: str) -> tuple[int, ...]:
+        """The first id of each column's vocabulary, which stands for unknown values."""
+        firsts, total = [], 0
+        for column in self.side(side).columns:
+            firsts.append(total)
+            total += len(self.vocabularies[column.vocabulary])
+        return tuple(firsts)
+
+    def vocab_size(self, side: str) -> int:
+        """How many ids a side has."""
+        columns = self.side(side).columns
+        return max(_FEWEST_IDS, sum(len(self.vocabularies[c.vocabulary]) for c in columns))
+
+    def sizes(self) -> dict[str, int]:
+        """The hyperparameters that follow from the data.
+
+        Returns
+        -------
+        dict
+            ``encN_vocab_size`` and ``encN_max_seq_len`` of both encoders, and ``num_classes``
+            unless the labels are real numbers.
+        """
+        sizes = {}
+        for number, name in enumerate(SIDES):
+            sizes[f"enc{number}_vocab_size"] = self.vocab_size(name)
+            sizes[f"enc{number}_max_seq_len"] = self.side(name).max_length
+        classes = len(self.label.classes) if self.label.kind == "class" else self.label.num_classes
+        if self.label.kind == "none":
+            classes = _FEWEST_CLASSES
+        if classes is not None:
+            sizes["num_classes"] = max(_FEWEST_CLASSES, classes)
+        return sizes
+
+    def unseen(self, side: str, lists: TokenLists) -> int:
+        """How many tokens of encoded lists stand for values that the vocabularies do not know."""
+        seen = np.isin(lists.tokens, np.array(self.first_ids(side), np.int32))
+        return int(np.count_nonzero(seen))

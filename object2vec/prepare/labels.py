@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Labels of a table: numbers, names of classes, or none."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Optional
+
+import numpy as np
+
+from object2vec.errors import CustomerError
+from object2vec.prepare.batch import Batch, distinct
+from object2vec.prepare.encoding import nearest
+from object2vec.prepare.inputs import MOST_CLASSES, Label
+from object2vec.prepare.values import MISSING_NUMBERS, canonical, number
+from object2vec.text import names, quoted
+
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+_MOST_NAMES = 1000
+
+
+class LabelFinder:
+    """Finds out in the first pass what the labels of a column are.
+
+    Parameters
+    ----------
+    name : str
+        The column.
+    kind : str
+        ``number``, ``class``, or ``auto``: numbers where all are.
+    """
+
+    def __init__(self, name: str, kind: str = "auto") -> None:
+        if kind not in ("auto", "number", "class"):
+            raise CustomerError(
+                f"The kind of a label must be auto, number or class, found {quoted(kind)}."
+            )
+        self._name = name
+        self._kind = kind
+        self._names: dict[str, None] = {}
+        self._first: dict[bool, str] = {}
+        self._most = -math.inf
+        self._are_classes = True
+
+    def look(self, batch: Batch, kept: np.ndarray) -> None:
+        """Take note of a batch.
+
+        Raises
+        ------
+        CustomerError
+            If labels are of two kinds, or of too many classes.
+        """
+        found = distinct(batch.columns[self._name])
+        used = np.bincount(found.codes[kept], minlength=len(found.values)) > 0
+        for place in np.flatnonzero(used):
+            value = found.values[place]
+            text = canonical(value)
+            if text is None:
+                continue
+            as_number = number(value) if self._kind != "class" else None
+            if as_number is None or math.isnan(as_number):
+                self._add_name(text)
+            else:
+                self._most = max(self._most, as_number)
+                self._are_classes &= as_number >= 0 and as_number.is_integer()
+            if text.strip().lower() not in MISSING_NUMBERS:
+                self._check_kinds(as_number is not None, value, place, found.codes, batch)
+
+    def _add_name(self, text: str) -> None:
+        self._names[text] = None
+        if len(self._names) > _MOST_NAMES:
+            raise self._too_many()
+
+    def _check_kinds(
+        self, is_number: bool, value: Any, place: int, codes: np.ndarray, batch: Batch
+    ) -> None:
+        if is_number not in self._first:
+            row = int(np.flatnonzero(codes == place)[0])
+            self._first[is_number] = f"{quoted(value)} ({batch.place(row)})"
+        if self._kind == "number" and not is_number:
+            raise CustomerError(
+                f"The label {quoted(self._name)} must be a number, found {self._first[False]}."
+            )
+        if len(self._first) == 2:
+            raise CustomerError(
+                f"The label {quoted(self._name)} is of two kinds, a number as "
+                f"{self._first[True]} and a name as {self._first[False]}: make it one, or give "
+                'label_kind="class" to take all as names.'
+            )
+
+    def label(self) -> Label:
+        """What the labels are.
+
+        Raises
+        ------
+        CustomerError
+            If there is none, or if there are too many classes.
+        """
+        if not self._first:
+            raise CustomerError(f"The column {quoted(self._name)} holds no label.")
+        if True in self._first:
+            classes = self._are_classes and self._most < MOST_CLASSES
+            return Label("number", self._name, num_classes=int(self._most) + 1 if classes else None)
+        if len(self._names) > MOST_CLASSES:
+            raise self._too_many()
+        return Label("class", self._name, tuple(sorted(self._names, key=_order)))
+
+    def _too_many(self) -> CustomerError:
+        return CustomerError(
+            f"The label {quoted(self._name)} has more than {MOST_CLASSES} different names "
+            f"({names(self._names)}), but num_classes is {MOST_CLASSES} at most."
+        )
+
+
+def _order(text: str) -> tuple[bool, float, str]:
+    """Numbers before words, by their size."""
+    found = number(text)
+    is_number = found is not None and not math.isnan(found)
+    return not is_number, found if is_number and found is not None else 0.0, text
+
+
+def encoded_labels(label: Label, batch: Batch, kept: np.ndarray) -> np.ndarray:
+    """The labels of a batch, float32 ``(rows,)``; NaN where one is missing.
+
+    Parameters
+    ----------
+    label : Label
+        What they are.
+    batch : Batch
+        With the label's column.
+    kept : numpy.ndarray
+        bool, shape ``(rows,)``: rows that will be pairs; errors name no other.
+
+    Raises
+    ------
+    CustomerError
+        If one is no number, or the name of no class.
+    """
+    if label.kind == "none":
+        return np.ones(batch.rows, np.float32)
+    found = distinct(batch.columns[label.name])
+    places = {name: place for place, name in enumerate(label.classes)}
+    values = np.array([_encoded(value, label, places) for value in found.values], np.float64)
+    labels = values[found.codes] if len(values) else np.zeros(0)
+    wrong = np.flatnonzero(~(np.isnan(labels) | (np.abs(labels) <= _FLOAT32_MAX)) & kept)
+    if len(wrong):
+        row = int(wrong[0])
+        value = found.values[found.codes[row]]
+        wanted = "a finite 32-bit number"
+        if label.kind == "class":
+            near = nearest(value, label.classes)
+            wanted = f"one of {names(label.classes, MOST_CLASSES)}{near}"
+        raise CustomerError(
+            f"The label {quoted(label.name)} must be {wanted}, found {quoted(value)} "
+            f"({batch.place(row)})."
+        )
+    labels[~(np.abs(labels) <= _FLOAT32_MAX)] = np.nan
+    return labels.astype(np.float32)
+
+
+def _encoded(value: Any, label: Label, places: dict[str, int]) -> float:
+    found: Optional[float]
+    if label.kind == "class":
+        text = canonical(value)
+        found = math.nan if text is None else places.get(text)
+    else:
+        found = number(value)
+    return math.inf if found is None else found

@@ -1,0 +1,389 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a table to pairs in memory: finds the inputs in one pass and encodes in another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Optional, Union
+
+import numpy as np
+
+from object2vec.data.arrays import PairDataset, TokenLists
+from object2vec.errors import CustomerError
+from object2vec.hyperparameters.table import SPLITS
+from object2vec.prepare.batch import Batch, Read, Table, present
+from object2vec.prepare.columns import Columns, choices
+from object2vec.prepare.delimited import Layout
+from object2vec.prepare.encoding import ColumnEncoder, joined
+from object2vec.prepare.fitting import Fit, Progress, Request
+from object2vec.prepare.inputs import MOST_TOKENS, SIDES, Inputs
+from object2vec.prepare.labels import encoded_labels
+from object2vec.prepare.splits import TRAIN, Split, Splitter
+from object2vec.prepare.tables import column_name, open_table
+from object2vec.text import counted, shown
+
+
+@dataclass
+class Report:
+    """What became of a table's rows.
+
+    Attributes
+    ----------
+    rows : int
+        Rows of the table.
+    left_out : int
+        Rows without a value of in0, of in1 or of the label.
+    first_left_out : str
+        Where the first of them stands.
+    pairs : dict of str to int
+        Pairs of each split; an exploded row makes several.
+    tokens, unknown : dict of str to int
+        Of in0 and in1: tokens, and those among them that stand for values without an id.
+    truncated : int
+        Lists that were cut to the maximum length.
+    """
+
+    rows: int = 0
+    left_out: int = 0
+    first_left_out: str = ""
+    pairs: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
+    tokens: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SIDES, 0))
+    unknown: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SIDES, 0))
+    truncated: int = 0
+
+    def lines(self) -> list[str]:
+        """The report in sentences."""
+        parts = [f"{n:,} for {split}" for split, n in self.pairs.items() if n]
+        found = [f"Rows read: {self.rows:,}. Pairs made: {', '.join(parts) or 'none'}."]
+        if self.left_out:
+            found.append(
+                f"Left out {counted(self.left_out, 'row')} without a value of in0, of in1 or of "
+                f"the label, the first: {self.first_left_out}."
+            )
+        for side in SIDES:
+            if self.unknown[side]:
+                found.append(
+                    f"Of {counted(self.tokens[side], 'token')} of {side}, {self.unknown[side]:,} "
+                    "stand for values that have no id of their own."
+                )
+        if self.truncated:
+            found.append(f"Cut to the maximum length: {counted(self.truncated, 'list')}.")
+        return found
+
+
+class TablePairs(NamedTuple):
+    """What `table_pairs` makes of a table.
+
+    Attributes
+    ----------
+    pairs : dict of str to PairDataset
+        By split: ``train``, and ``validation`` and ``test`` where they were asked for.
+    inputs : Inputs
+        What turns the same values into the same ids again.
+    report : Report
+        What became of the rows.
+    """
+
+    pairs: dict[str, PairDataset]
+    inputs: Inputs
+    report: Report
+
+
+class Block(NamedTuple):
+    """Pairs of some rows, and the split of each, uint8 ``(n,)``."""
+
+    pairs: PairDataset
+    splits: np.ndarray
+
+
+def table_pairs(
+    source: Any,
+    *,
+    in0: Columns,
+    in1: Columns,
+    label: Optional[Union[str, int]] = None,
+    label_kind: str = "auto",
+    tied: bool = False,
+    max_length: int = MOST_TOKENS,
+    split: Optional[Split] = None,
+    layout: Optional[Layout] = None,
+    progress: Progress = None,
+) -> TablePairs:
+    """Make pairs in memory of a table.
+
+    Parameters
+    ----------
+    source : path-like, list of path-like, frame, table of Arrow, or list of dicts
+        See `tables.open_table`.
+    in0, in1 : str, int, dict, ColumnChoice, or a list of these
+        The column or the columns of each side; see `columns.ColumnChoice`.
+    label : str or int, optional
+        The label's column; None for pairs that are all positive, whose label is 1.
+    label_kind : str
+        ``number``, ``class``, or ``auto``, which takes numbers where all labels are.
+    tied : bool
+        Whether both sides share their vocabularies, column by column.
+    max_length : int
+        Longer lists of tokens are cut.
+    split : Split, optional
+        How rows are shared out; None leaves all to train. Vocabularies and bins come from the
+        rows of train alone, names of classes from all.
+    layout : Layout, optional
+        How files with separators are written.
+    progress : callable, optional
+        ``progress(pass_name, rows_done)``.
+
+    Raises
+    ------
+    CustomerError
+        One sentence about the first thing that is not right, with its file and line.
+    """
+    request = make_request(
+        source, in0=in0, in1=in1, label=label, label_kind=label_kind, tied=tied, split=split,
+        layout=layout, progress=progress,
+    )  # fmt: skip
+    check_length(max_length)
+    encoder = TableEncoder(Fit(request).inputs(), max_length)
+    blocks: dict[str, list[PairDataset]] = {name: [] for name in SPLITS}
+    for block in encoder.blocks(request):
+        for number, name in enumerate(SPLITS):
+            if request.splitter is None:
+                blocks["train"].append(block.pairs)
+                break
+            if len(mask := np.flatnonzero(block.splits == number)):
+                blocks[name].append(block.pairs.take(mask))
+    check_splits(encoder.report, split)
+    wanted = [name for name in SPLITS if blocks[name]]
+    pairs = {name: PairDataset.concatenate(_handed_over(blocks.pop(name))) for name in wanted}
+    return TablePairs(pairs, encoder.inputs, encoder.report)
+
+
+def encode_table(
+    inputs: Inputs,
+    source: Any,
+    *,
+    labels: bool = True,
+    layout: Optional[Layout] = None,
+    progress: Progress = None,
+) -> tuple[PairDataset, Report]:
+    """Encode another table with inputs that exist, such as one for validation.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        What training kept; its columns are looked for by name.
+    source : path-like, list of path-like, frame, table of Arrow, or list of dicts
+        See `tables.open_table`.
+    labels : bool
+        Whether to read labels; without, all are 1.
+    layout, progress
+        As of `table_pairs`.
+
+    Returns
+    -------
+    pairs : PairDataset
+        Lists cut to the sides' maximum lengths.
+    report : Report
+        What became of the rows.
+
+    Raises
+    ------
+    CustomerError
+        One sentence about the first thing that is not right; also where no value at all of a side
+        has an id.
+    """
+    table = open_table(source, layout)
+    if not labels:
+        inputs = replace(inputs, label=replace(inputs.label, kind="none", name=""))
+    for side in SIDES:
+        for column in inputs.side(side).columns:
+            column_name(table, column.name, side)
+    if inputs.label.kind != "none":
+        column_name(table, inputs.label.name, "label")
+    encoder = TableEncoder(inputs)
+    pairs = PairDataset.concatenate(block.pairs for block in encoder.blocks_of(table, progress))
+    report = encoder.report
+    for side in SIDES:
+        if report.tokens[side] and report.unknown[side] == report.tokens[side]:
+            columns = ", ".join(shown(column.name) for column in inputs.side(side).columns)
+            raise CustomerError(
+                f"No value of {columns} in {table.title} is known to {side}: all "
+                f"{report.tokens[side]:,} are new; are these the columns that the model was "
+                "trained on?"
+            )
+    if not len(pairs):
+        raise CustomerError(
+            f"{table.title} holds no row in which in0, in1 and label all have a value."
+        )
+    return pairs, report
+
+
+def make_request(
+    source: Any,
+    *,
+    in0: Columns,
+    in1: Columns,
+    label: Optional[Union[str, int]],
+    label_kind: str,
+    tied: bool,
+    split: Optional[Split],
+    layout: Optional[Layout],
+    progress: Progress,
+) -> Request:
+    """Open a table and check what is asked of it; see `table_pairs`."""
+    table = open_table(source, layout)
+    sides = choices(in0, "in0", table), choices(in1, "in1", table)
+    splitter = None
+    if split is not None:
+        by, time = (
+            None if given is None else column_name(table, given, f"The split's {option}")
+            for option, given in (("by", split.by), ("time", split.time))
+        )
+        splitter = Splitter(replace(split, by=by, time=time))
+    name = None if label is None else column_name(table, label, "label")
+    return Request(table, sides, name, label_kind, tied, splitter, progress)
+
+
+def check_length(max_length: Any) -> None:
+    """Raise a CustomerError unless a list may have so many tokens."""
+    if type(max_length) is not int or not 1 <= max_length <= MOST_TOKENS:
+        raise CustomerError(
+            f"max_length must be an integer from 1 to {MOST_TOKENS}, found {shown(max_length)}."
+        )
+
+
+def check_splits(report: Report, split: Optional[Split]) -> None:
+    """Raise a CustomerError if a split that was asked for got no pair."""
+    asked = ["train"]
+    if split is not None:
+        asked += [name for name in ("validation", "test") if getattr(split, name)]
+    for name in asked:
+        if not report.pairs[name]:
+            raise CustomerError(
+                f"No row of the table's {report.rows:,} falls to {name}: take another share or "
+                "another kind of split."
+            )
+
+
+class TableEncoder:
+    """Encodes the batches of a table.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        Vocabularies and labels.
+    max_length : int, optional
+        Lists are cut to it, and the inputs' own maximum lengths become those of the longest lists
+        that are found; None keeps these and cuts to them.
+
+    Attributes
+    ----------
+    inputs : Inputs
+        With the maximum lengths; complete after the last block.
+    report : Report
+        Of all blocks so far.
+    """
+
+    def __init__(self, inputs: Inputs, max_length: Optional[int] = None) -> None:
+        self.inputs = inputs
+        self.report = Report()
+        self._finds_length = max_length is not None
+        self._limits = [
+            max_length if max_length is not None else inputs.side(side).max_length for side in SIDES
+        ]
+        self._encoders = [
+            [
+                ColumnEncoder(column, inputs.vocabularies[column.vocabulary], first)
+                for column, first in zip(inputs.side(side).columns, inputs.first_ids(side))
+            ]
+            for side in SIDES
+        ]
+
+    def blocks(self, request: Request) -> Iterator[Block]:
+        """The pairs of a table that the inputs were found in."""
+        for batch, first in request.batches("encode"):
+            splits = np.full(batch.rows, TRAIN, np.uint8)
+            if request.splitter is not None:
+                splits = request.splitter.assign(batch, first)
+            yield self._block(batch, splits)
+
+    def blocks_of(self, table: Table, progress: Progress) -> Iterator[Block]:
+        """The pairs of another table, all of the split train."""
+        columns = [column.name for side in SIDES for column in self.inputs.side(side).columns]
+        if self.inputs.label.kind != "none":
+            columns.append(self.inputs.label.name)
+        for batch in table.batches(list(dict.fromkeys(columns))):
+            yield self._block(batch, np.full(batch.rows, TRAIN, np.uint8))
+            if progress is not None:
+                progress("encode", self.report.rows)
+
+    def _block(self, batch: Batch, splits: np.ndarray) -> Block:
+        read = Read(batch)
+        kept = present(read, self.inputs.in0.columns) & present(read, self.inputs.in1.columns)
+        labels = encoded_labels(self.inputs.label, batch, kept)
+        kept &= ~np.isnan(labels)
+        self._count_rows(batch, kept)
+        sides = [self._side(read, side) for side in range(len(SIDES))]
+        if not kept.all():
+            sides = [lists.take(kept) for lists in sides]
+            labels, splits = labels[kept], splits[kept]
+        for side, name in enumerate(SIDES):
+            if any(column.explode for column in self.inputs.side(name).columns):
+                times = sides[side].lengths
+                labels, splits = np.repeat(labels, times), np.repeat(splits, times)
+                sides[1 - side] = sides[1 - side].take(np.repeat(np.arange(len(times)), times))
+                sides[side] = TokenLists.of_each(sides[side].tokens)
+        truncated = self._count_tokens(sides)
+        in0, in1 = (lists.truncate(limit) for lists, limit in zip(sides, self._limits))
+        for number, name in enumerate(SPLITS):
+            self.report.pairs[name] += int(np.count_nonzero(splits == number))
+        return Block(PairDataset(in0, in1, labels, truncated), splits)
+
+    def _side(self, read: Read, side: int) -> TokenLists:
+        parts, repeats = [], []
+        for encoder in self._encoders[side]:
+            found = read.distinct(encoder.column.name)
+            with read.naming(encoder.column.name):
+                lists = encoder.encode(found.values)
+            one_each = encoder.column.kind in ("id", "number")
+            parts.append(
+                TokenLists.of_each(lists.tokens[found.codes])
+                if one_each
+                else lists.take(found.codes)
+            )
+            repeats.append(encoder.column.repeat)
+        return joined(parts, repeats)
+
+    def _count_rows(self, batch: Batch, kept: np.ndarray) -> None:
+        left_out = batch.rows - int(np.count_nonzero(kept))
+        if left_out and not self.report.left_out:
+            self.report.first_left_out = batch.place(int(np.flatnonzero(~kept)[0]))
+        self.report.rows += batch.rows
+        self.report.left_out += left_out
+
+    def _count_tokens(self, sides: list[TokenLists]) -> int:
+        truncated = 0
+        for side, lists, limit in zip(SIDES, sides, self._limits):
+            self.report.tokens[side] += len(lists.tokens)
+            self.report.unknown[side] += self.inputs.unseen(side, lists)
+            longest = 1 if lists.are_single() else int(lists.lengths.max(initial=1))
+            if longest > limit:
+                truncated += int(np.count_nonzero(lists.lengths > limit))
+            own = self.inputs.side(side)
+            if self._finds_length and min(longest, limit) > own.max_length:
+                own = replace(own, max_length=min(longest, limit))
+                self.inputs = (
+                    replace(self.inputs, in0=own)
+                    if side == SIDES[0]
+                    else replace(self.inputs, in1=own)
+                )
+        self.report.truncated += truncated
+        return truncated
+
+
+def _handed_over(blocks: list[PairDataset]) -> Iterator[PairDataset]:
+    """The blocks one by one, so that each is freed once it was taken."""
+    blocks.reverse()
+    while blocks:
+        yield blocks.pop()

@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Opens tables of every kind: files, folders, frames of pandas, tables of Arrow, records."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import orjson
+
+from object2vec.data.channel_files import channel_files, log_passed_over
+from object2vec.data.foreign_formats import recognise
+from object2vec.data.json_lines import whole_lines
+from object2vec.errors import CustomerError
+from object2vec.files import open_input
+from object2vec.prepare.arrow import arrow_module
+from object2vec.prepare.batch import Batch, Table, column_of
+from object2vec.prepare.delimited import DelimitedFile, Layout
+from object2vec.prepare.encoding import nearest
+from object2vec.text import named, names, quoted, shown
+
+ROWS_AT_ONCE = 1 << 18
+_RECORDS_AT_ONCE = 1 << 14
+_HEAD_BYTES = 1 << 16
+# What may be a table in spite of looking like something known.
+_READABLE = (
+    "TSV",
+    "CSV",
+    "CSV with semicolons",
+    "a table with bars",
+    "LIBSVM",
+    "a file for fastText",
+)
+
+
+def open_table(source: Any, layout: Optional[Layout] = None) -> Table:
+    """Open a table.
+
+    Parameters
+    ----------
+    source : path-like, list of path-like, frame of pandas, table of Arrow, or list of dicts
+        A file or a folder of files in CSV, TSV or another text with separators, in JSON Lines (all
+        of these gzipped or not) or in Parquet: the content decides. What exports Arrow's C stream,
+        as frames of polars do, is taken too.
+    layout : Layout, optional
+        How files with separators are written.
+
+    Raises
+    ------
+    CustomerError
+        If there is no table, or it cannot be read.
+    """
+    layout = layout or Layout()
+    if isinstance(source, (str, os.PathLike)):
+        return _Files(_listed(source), named(source), layout)
+    if hasattr(source, "iloc") and hasattr(source, "columns"):
+        return _Frame(source)
+    if hasattr(source, "to_batches") and hasattr(source, "column_names"):
+        return _ArrowTable(source)
+    if hasattr(source, "__arrow_c_stream__"):
+        return _ArrowTable(arrow_module().table(source))
+    if isinstance(source, Sequence) and not isinstance(source, bytes):
+        if not source:
+            raise CustomerError("The table is empty: no row and no file was given.")
+        if all(isinstance(item, (str, os.PathLike)) for item in source):
+            return _Files([Path(item) for item in source], f"{len(source)} files", layout)
+        if all(isinstance(item, Mapping) for item in source):
+            return _Records(source)
+    raise CustomerError(
+        "A table must be a path, a list of paths, a frame of pandas, a table of Arrow or a list of "
+        f"dicts, found a {type(source).__name__}."
+    )
+
+
+def column_name(table: Table, given: Union[str, int], option: str) -> str:
+    """The name of a column that is given by name or by position.
+
+    Raises
+    ------
+    CustomerError
+        If the table has none such, or two.
+    """
+    known = table.names
+    if isinstance(given, int) and not isinstance(given, bool):
+        if not 0 <= given < len(known):
+            raise CustomerError(
+                f"{option} names the column {given}, but {table.title} has "
+                f"{len(known)} columns, 0 to {len(known) - 1}."
+            )
+        return column_name(table, known[given], option)
+    if not isinstance(given, str) or given not in known:
+        raise CustomerError(
+            f"{option} names the column {quoted(given)}, which {table.title} does not have"
+            f"{nearest(given, known)}; it has {names(known)}."
+        )
+    if known.count(given) > 1:
+        raise CustomerError(f"{table.title} has two columns {quoted(given)}: name each once.")
+    return given
+
+
+def _listed(source: Any) -> list[Path]:
+    path = Path(source)
+    if not path.exists():
+        raise CustomerError(f"There is no table {named(source)}, neither a file nor a folder.")
+    if not path.is_dir() and not path.is_file():
+        raise CustomerError(
+            f"A table is read several times and must be a file or a folder, not a pipe or a device "
+            f"such as {named(source)}."
+        )
+    found = channel_files(source, "table")
+    log_passed_over(found, "table")
+    if not found.files:
+        raise CustomerError(f"{named(source)} is empty: a table has a row for each pair.")
+    return found.files
+
+
+class _Files:
+    """One file after the other; columns may stand in another order in each."""
+
+    def __init__(self, paths: Sequence[Path], title: str, layout: Layout) -> None:
+        with _readable(paths[0]):
+            first = _open_file(paths[0], layout)
+        self._paths = paths
+        self._layout = layout
+        self.title = first.title if len(paths) == 1 else title
+        self.names = first.names
+
+    def batches(self, columns: Sequence[str]) -> Iterator[Batch]:
+        for path in self._paths:
+            with _readable(path):
+                table = _open_file(path, self._layout)
+                for name in columns:
+                    column_name(table, name, "The table")
+                yield from table.batches(columns)
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except EOFError:
+        raise CustomerError(
+            f"The gzip file {named(path)} ends before its end mark: it is cut off."
+        ) from None
+    except zlib.error as error:
+        raise CustomerError(f"The gzip file {named(path)} is damaged: {error}.") from None
+    except OSError as error:
+        raise CustomerError(f"Cannot read {named(path)}: {error.strerror or error}.") from None
+
+
+def _open_file(path: Path, layout: Layout) -> Table:
+    with open_input(path) as stream:
+        head = stream.read(_HEAD_BYTES)
+    if head[:4] == b"PAR1":
+        return _ParquetFile(path)
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if text[:1] == b"{":
+        return _JsonLines(path)
+    found = recognise(head)
+    if found is not None and found.name not in (*_READABLE, "UTF-16", "UTF-32"):
+        raise CustomerError(
+            f"{named(path)} looks like {found.name}; a table is CSV, TSV, JSON Lines or Parquet."
+        )
+    return DelimitedFile(path, layout)
+
+
+class _ParquetFile:
+    def __init__(self, path: Path) -> None:
+        self.title = named(path)
+        self._path = path
+        with self._file() as file:
+            self.names = list(file.schema_arrow.names)
+
+    @contextlib.contextmanager
+    def _file(self) -> Iterator[Any]:
+        arrow, parquet = arrow_module(), arrow_module("parquet")
+        try:
+            with parquet.ParquetFile(self._path) as file:
+                yield file
+        except arrow.ArrowException as error:
+            reason = str(error).splitlines()[0] if str(error) else "it is damaged"
+            raise CustomerError(f"{self.title} cannot be read as Parquet: {reason}.") from None
+
+    def batches(self, columns: Sequence[str]) -> Iterator[Batch]:
+        with self._file() as file:
+            first = 0
+            wanted = list(dict.fromkeys(columns))
+            for batch in file.iter_batches(ROWS_AT_ONCE, columns=wanted):
+                arrays = {name: batch.column(batch.schema.get_field_index(name)) for name in wanted}
+                yield Batch(arrays, batch.num_rows, partial(_row_of, self.title, first))
+                first += batch.num_rows
+
+
+class _ArrowTable:
+    title = "the table"
+
+    def __init__(self, table: Any) -> None:
+        self._table = table
+        self.names = list(table.column_names)
+
+    def batches(self, columns: Sequence[str]) -> Iterator[Batch]:
+        wanted = list(dict.fromkeys(columns))
+        first = 0
+        for batch in self._table.select(wanted).to_batches(ROWS_AT_ONCE):
+            arrays = {name: batch.column(at) for at, name in enumerate(wanted)}
+            yield Batch(arrays, batch.num_rows, partial(_row_of, self.title, first))
+            first += batch.num_rows
+
+
+class _Frame:
+    title = "the data frame"
+
+    def __init__(self, frame: Any) -> None:
+        self._frame = frame
+        self.names = [str(name) for name in frame.columns]
+
+    def batches(self, columns: Sequence[str]) -> Iterator[Batch]:
+        places = {name: self.names.index(name) for name in columns}
+        for first in range(0, len(self._frame), ROWS_AT_ONCE):
+            rows = self._frame.iloc[first : first + ROWS_AT_ONCE]
+            place = partial(_row_of, self.title, first)
+            arrays = {
+                name: _of_series(rows.iloc[:, at], name, place) for name, at in places.items()
+            }
+            yield Batch(arrays, len(rows), place)
+
+
+def _of_series(series: Any, name: str, place: Any) -> Any:
+    if series.dtype == object:
+        return column_of(series.tolist(), name, place)
+    arrow = arrow_module()
+    try:
+        array = arrow.array(series, from_pandas=True)
+    except (arrow.ArrowException, TypeError):
+        return column_of(series.tolist(), name, place)
+    return array.combine_chunks() if hasattr(array, "combine_chunks") else array
+
+
+class _Records:
+    title = "the list of records"
+
+    def __init__(self, records: Sequence[Mapping[Any, Any]]) -> None:
+        self._records = records
+        self.names = _keys(records[:1000])
+
+    def batches(self, columns: Sequence[str]) -> Iterator[Batch]:
+        for first in range(0, len(self._records), _RECORDS_AT_ONCE):
+            rows = self._records[first : first + _RECORDS_AT_ONCE]
+            yield _of_records(rows, columns, partial(_row_of, self.title, first))
+
+
+class _JsonLines:
+    def __init__(self, path: Path) -> None:
+        self.title = named(path)
+        self._path = path
+        # Of a column that is missing in the first rows nothing is known.
+        self.names = _keys([record for _, records in self._blocks(1) for record in records])
+
+    def batches(self, columns: Sequence[str]) -> Iterator[Batch]:
+        for lines, records in self._blocks():
+            yield _of_records(records, columns, partial(self._place, lines))
+
+    def _place(self, lines: Sequence[int], row: int) -> str:
+        return f"{self.title}, line {lines[row]}"
+
+    def _blocks(self, most: int = 0) -> Iterator[tuple[list[int], list[dict[str, Any]]]]:
+        line = 1
+        with open_input(self._path) as stream:
+            for number, block in enumerate(whole_lines(stream, self._path), 1):
+                lines, records = [], []
+                for at, text in enumerate(block.split(b"\n"), line):
+                    if text.strip():
+                        lines.append(at)
+                        records.append(self._record(text, at))
+                yield lines, records
+                line += block.count(b"\n")
+                if number == most:
+                    return
+
+    def _record(self, text: bytes, line: int) -> dict[str, Any]:
+        try:
+            record = orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            reason = error.msg.split(": line ")[0]
+            raise CustomerError(
+                f"Broken JSON at column {error.colno}, {reason}: each line must hold one row such "
+                f'as {{"user": "u17", "film": "Heat", "rating": 4}} ({self.title}, line {line}).'
+            ) from None
+        if type(record) is not dict:
+            raise CustomerError(
+                f"A row must be one JSON object, found {shown(record)} ({self.title}, line {line})."
+            )
+        return record
+
+
+def _keys(records: Iterable[Mapping[Any, Any]]) -> list[str]:
+    return list(dict.fromkeys(str(key) for record in records for key in record))
+
+
+def _of_records(records: Sequence[Mapping[Any, Any]], columns: Sequence[str], place: Any) -> Batch:
+    arrays = {
+        name: column_of([record.get(name) for record in records], name, place) for name in columns
+    }
+    return Batch(arrays, len(records), place)
+
+
+def _row_of(title: str, first: int, row: int) -> str:
+    return f"{title}, row {first + row}, counting from 0"

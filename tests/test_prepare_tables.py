@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same rows make the same pairs from every kind of table; faults are named with their line."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from object2vec.errors import CustomerError
+from object2vec.prepare import delimited
+from object2vec.prepare.delimited import Layout
+from object2vec.prepare.pairs import TablePairs, table_pairs
+
+ROWS = [
+    {"user": 'a "q"', "film": "Heat, 1995", "tags": ["x", "y"], "rating": 4.5},
+    {"user": "17", "film": "Zoë\nTwo", "tags": [], "rating": 3},
+    {"user": "b", "film": "Heat, 1995", "tags": ["y"], "rating": None},
+    {"user": "17", "film": None, "tags": ["z"], "rating": 1},
+    {"user": "a \"q\"", "film": "Up", "tags": ["x"], "rating": 2},
+]  # fmt: skip
+FRAME = pd.DataFrame([{**row, "tags": "|".join(row["tags"])} for row in ROWS])
+
+
+def made(source: Any, **more: Any) -> TablePairs:
+    return table_pairs(source, in0="user", in1="film", label="rating", **more)
+
+
+def same(found: TablePairs) -> None:
+    assert found.inputs.vocabularies["in0.0"].values == ('a "q"', "17")  # type: ignore[union-attr]
+    pairs = found.pairs["train"]
+    assert pairs.in0.tokens.tolist() == [1, 2, 1]
+    names = ["", *found.inputs.vocabularies["in1.0"].values]  # type: ignore[union-attr]
+    assert [names[token] for token in pairs.in1.tokens] == ["Heat, 1995", "Zoë\nTwo", "Up"]
+    np.testing.assert_array_equal(pairs.labels, np.array([4.5, 3, 2], np.float32))
+    assert found.report.rows == 5 and found.report.left_out == 2
+
+
+def csv_bytes(**more: Any) -> bytes:
+    return FRAME.to_csv(index=False, **more).encode()
+
+
+FILES = {
+    "a.csv": csv_bytes(),
+    "bom.csv": b"\xef\xbb\xbf" + csv_bytes(),
+    "windows.csv": csv_bytes(lineterminator="\r\n").replace(b"Zo\xc3\xab\r\n", b"Zo\xc3\xab\n"),
+    "a.tsv": csv_bytes(sep="\t"),
+    "semicolons.csv": csv_bytes(sep=";"),
+    "blank-lines.csv": b"\n\n" + csv_bytes().replace(b"4.5\n", b"4.5\n\n\n"),
+    "no-end.csv": csv_bytes().rstrip(),
+    "a.csv.gz": gzip.compress(csv_bytes()),
+    "a.jsonl": "\n".join(json.dumps(row) for row in ROWS).encode(),
+    "a.jsonl.gz": gzip.compress(b"\n".join(json.dumps(row).encode() for row in ROWS)),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("block", [40, 1 << 24])
+def test_files(name: str, block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", block)
+    (tmp_path / name).write_bytes(FILES[name])
+    same(made(tmp_path / name))
+
+
+def test_frames_and_parquet(tmp_path: Path) -> None:
+    same(made(FRAME))
+    same(made(FRAME.convert_dtypes()))
+    same(made(FRAME.astype({"user": "category"})))
+    same(made(ROWS))
+    table = pa.Table.from_pandas(FRAME)
+    same(made(table))
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=2)
+    same(made(tmp_path / "a.parquet"))
+
+
+def test_a_folder_and_other_orders_of_columns(tmp_path: Path) -> None:
+    FRAME.iloc[:2].to_csv(tmp_path / "1.csv", index=False)
+    FRAME.iloc[2:][["rating", "film", "user"]].to_csv(tmp_path / "2.csv", index=False)
+    (tmp_path / "_SUCCESS").write_bytes(b"")
+    same(made(tmp_path))
+    same(made([str(tmp_path / "1.csv"), tmp_path / "2.csv"]))
+
+
+def test_positions_without_a_header(tmp_path: Path) -> None:
+    path = tmp_path / "u.data"
+    path.write_bytes(csv_bytes(sep="\t", header=False))
+    same(table_pairs(path, in0=0, in1=1, label=3, layout=Layout(header=False)))
+    path.write_bytes(csv_bytes(sep="\t"))
+    same(table_pairs(path, in0=0, in1=1, label=3))
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-16-le"])
+def test_encodings(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(csv_bytes().decode().encode(encoding))
+    same(made(tmp_path / "a.csv", layout=Layout(encoding=encoding)))
+
+
+def test_numbers_with_missing_ones_are_the_same_ids(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"user": [17, None, -3], "film": [2**60, 5, 5]})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    for source in (frame, tmp_path / "a.csv", frame.astype({"user": "Int64"})):
+        found = table_pairs(source, in0="user", in1="film")
+        assert set(found.inputs.vocabularies["in0.0"].values) == {"17", "-3"}  # type: ignore[union-attr]
+        assert set(found.inputs.vocabularies["in1.0"].values) == {str(2**60), "5"}  # type: ignore[union-attr]
+
+
+def test_quotes_that_mean_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text('a\tb\nx\t"Hello" he said\ny\t"open\n')
+    found = table_pairs(tmp_path / "a.tsv", in0="a", in1="b", layout=Layout(quotes=False))
+    assert len(found.pairs["train"]) == 2
+    refused(tmp_path / "a.tsv", r"line 3: a field begins with a double quote that nothing closes",
+            in0="a", in1="b")  # fmt: skip
+
+
+BROKEN = {
+    "ragged": (b'u,f,r\na,"x\ny",1\nb,y,2,3\n', r"a\.csv, line 4, has 4 fields instead of 3"),
+    "short": (b"u,f,r\na,x,1\n\nb,y\n", r"a\.csv, line 4, has 2 fields instead of 3"),
+    "not UTF-8": (b"u,f,r\na,x,1\nb,caf\xe9,2\n", r"line 3, is not written in utf-8: its byte 6"),
+    "UTF-16": ("u,f,r\n".encode("utf-16"), "is written in UTF-16"),
+    "empty": (b"", "is empty"),
+    "blank": (b"\n \n", "holds no row"),
+    "header only": (b"u,f,r\n", "holds no row below its header"),
+    "one column": (b"u\na\n", "holds one column only, 'u'"),
+    "a column is missing": (b"u,F,r\na,x,1\n", r"'f', which .*a\.csv does not have \(the nearest"),
+    "a column twice": (b"u,f,f,r\na,x,x,1\n", "two columns 'f'"),
+    "two kinds": (b"u,f,r\na,x,1\nb,x,good\n", r"of two kinds.*'1' .*line 2\).*'good'.*line 3\)"),
+    "no label": (b"u,f,r\na,x,\nb,y,\n", "no row for training|holds no label"),
+    "cut off": (gzip.compress(b"u,f,r\n" * 50)[:-9], "it is cut off"),
+    "damaged": (gzip.compress(b"u,f,r\n" * 50)[:20] + b"x" * 40, "damaged|cannot|Cannot"),
+    "Excel": (b"PK\x03\x04" + bytes(26) + b"xl/workbook", "looks like an Excel file"),
+    "half Parquet": (b"PAR1" + bytes(50), "cannot be read as Parquet"),
+    "JSON": (b'{"u": 1, "f": 1, "r": 1}\n{"u": 1', r"Broken JSON at column .*line 2\)"),
+    "too large a number": (b"u,f,r\na,x,1\nb,x,1e60\n", r"a finite 32-bit number.*'1e60'.*line 3"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", BROKEN)
+def test_one_sentence(way: str, tmp_path: Path) -> None:
+    content, words = BROKEN[way]
+    (tmp_path / "a.csv").write_bytes(content)
+    refused(tmp_path / "a.csv", words, in0="u", in1="f", label="r")
+
+
+def test_other_sentences(tmp_path: Path) -> None:
+    refused(tmp_path / "none.csv", "There is no table", in0="u", in1="f")
+    refused(7, "found a int", in0="u", in1="f")
+    refused([], "is empty", in0="u", in1="f")
+    refused([{"u": {"a": 1}, "f": 1}], r"row 0, counting from 0\)", in0="u", in1="f")
+    refused(FRAME, "encoding must be one", in0="user", in1="film", layout=Layout(encoding="no"),
+            file=tmp_path)  # fmt: skip
+    refused(FRAME, "named|option 'kid'|option \"kid\"", in0={"name": "user", "kid": 1}, in1="film")
+    refused(FRAME, "kind of the column", in0={"name": "user", "kind": "x"}, in1="film")
+    refused(FRAME, "names the column 9", in0=9, in1="film")
+    refused(FRAME, "occurs 9 times or more", in0={"name": "user", "min_count": 9}, in1="film")
+    refused(FRAME, "of the same kinds", in0=["user", "film"], in1="film", tied=True)
+
+
+def refused(source: Any, words: str, *, file: Path | None = None, **more: Any) -> None:
+    if file is not None:
+        source = file / "x.csv"
+        source.write_bytes(csv_bytes())
+    with pytest.raises(CustomerError, match=words) as caught:
+        table_pairs(source, **more)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 800
+
+
+def test_a_place_of_a_label_in_a_later_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 64)
+    text = io.StringIO()
+    text.write("u,f,r\n")
+    for row in range(50):
+        text.write(f'u{row},"f\n{row}",{row}\n')
+    text.write("u,f,x\n")
+    (tmp_path / "a.csv").write_text(text.getvalue())
+    refused(tmp_path / "a.csv", r"'x' .*a\.csv, line 102\)", in0="u", in1="f", label="r",
+            label_kind="number")  # fmt: skip
