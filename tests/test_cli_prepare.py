@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from shell_examples import ROOT, blocks, examples
 
 from object2vec import Object2Vec
 from object2vec.cli import main
@@ -204,6 +206,23 @@ def test_options_are_those_of_python(table: list[dict[str, Any]], tmp_path: Path
         assert ("channels" / path).read_bytes() == ("python" / path).read_bytes()
 
 
+def test_the_same_table_in_any_format_gives_the_same_channels(table: list[dict[str, Any]]) -> None:
+    frame = pd.read_csv("table.csv")
+    frame.to_csv("table.tsv.gz", sep="\t", index=False)
+    frame.to_parquet("table.parquet")
+    Path("folder").mkdir()
+    frame[:90].to_parquet("folder/a")
+    frame[90:].to_csv("folder/b", index=False)
+    found = set()
+    for source in ("table.csv", "table.jsonl", "table.tsv.gz", "table.parquet", "folder"):
+        options = ["--in0", "user,age", "--in1", "film", "--label", "liked", "--test", "0.2"]
+        prepare("--input", source, *options)
+        files = ("train/train.jsonl", "test/test.jsonl", "auxiliary/inputs.json")
+        found.add(tuple(Path("channels", file).read_bytes() for file in files))
+    ((train, test, _),) = found
+    assert train.count(b"\n") + test.count(b"\n") == len(table)
+
+
 GOOD = ["--input", "table.csv", "--in0", "user", "--in1", "film"]
 MISTAKES: dict[str, tuple[Sequence[str], str]] = {
     "column": (["--label", "raing"], "'raing', which table.csv does not have (the nearest is"),
@@ -320,3 +339,19 @@ def test_a_missing_pyarrow_is_named() -> None:
     assert done.returncode == 1
     assert "pip install 'object2vec[table]'" in one_sentence(done.stderr)
     assert not Path("channels").exists()
+
+
+@pytest.mark.usefixtures("table")
+def test_the_readme_finds_the_ids_of_values() -> None:
+    Path("table.csv").rename("ratings.csv")
+    (command,) = (c for c in examples()["README.md"] if c.startswith("object2vec prepare"))
+    arguments = shlex.split(command.partition(">")[0].replace("\\\n", " "))[1:]
+    assert main(arguments) == 0
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (code,) = (block for block in blocks(text, "py") if "encode_side" in block)
+    names: dict[str, Any] = {}
+    exec(code, names)  # the README's own text
+    ids = names["films"][0].tolist()
+    first_genre = names["inputs"].first_ids("in1")[1]
+    # an unknown film of two known genres
+    assert ids[0] == 0 and len(ids) == 3 and min(ids[1:]) > first_genre
