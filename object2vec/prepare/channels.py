@@ -127,7 +127,7 @@ def _check_folder(folder: Path, wanted: list[str], source: Any) -> None:
         if others:
             raise CustomerError(
                 f"{named(target.parent)} holds {names(path.name for path in others)} already, "
-                "whose ids are none of this table: take that away, or name another folder."
+                "which is of an earlier table: delete it, or name another folder."
             )
 
 

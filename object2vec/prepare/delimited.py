@@ -168,8 +168,8 @@ class DelimitedFile:
         column = error.start - (data.rfind(b"\n", 0, error.start) + 1)
         return CustomerError(
             f"{self.title}, line {number}, is not written in {self._encoding}: its byte "
-            f"{column + 1} is 0x{data[error.start]:02x}; give the encoding, such as "
-            "encoding='latin-1'."
+            f"{column + 1} is 0x{data[error.start]:02x}; name the encoding that it has, such as "
+            "latin-1."
         )
 
     def _records(self, lines: Iterator[str]) -> Any:
@@ -200,7 +200,7 @@ class DelimitedFile:
     def _refuse_utf16(self, data: bytes) -> None:
         if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) and self._encoding == "utf-8":
             raise CustomerError(
-                f"{self.title} is written in UTF-16: give encoding='utf-16', or write it in UTF-8."
+                f"{self.title} is written in UTF-16: name that encoding, utf-16, or write UTF-8."
             )
 
     def _first_record(self, head: bytes) -> list[str]:

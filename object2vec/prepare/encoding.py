@@ -13,10 +13,10 @@ import numpy as np
 
 from object2vec.data.arrays import TokenLists
 from object2vec.errors import CustomerError
-from object2vec.prepare.inputs import MISSING, UNKNOWN, Bins, Column, Inputs, Vocabulary
+from object2vec.prepare.inputs import MISSING, SIDES, UNKNOWN, Bins, Column, Inputs, Vocabulary
 from object2vec.prepare.tokens import tags, words
 from object2vec.prepare.values import canonical, canonical_all, number
-from object2vec.text import names, quoted
+from object2vec.text import names, quoted, shown
 
 _MOST_VALUES = 1_000_000  # of one list of tags
 
@@ -43,7 +43,16 @@ def encode_side(inputs: Inputs, side: str, values: Iterable[Any]) -> TokenLists:
     ------
     CustomerError
         One sentence that names the instance, counting from 0, and the field.
+    ValueError
+        Another side.
     """
+    if side not in SIDES:
+        raise ValueError(f"side must be 'in0' or 'in1', found {side!r}")
+    if isinstance(values, (str, bytes, Mapping)):
+        raise CustomerError(
+            f"The objects of {side} must be a list, found {shown(values)}: put one object into a "
+            "list of its own."
+        )
     columns = inputs.side(side).columns
     cells = _cells(columns, side, values)
     parts = []

@@ -85,7 +85,7 @@ class LabelFinder:
             raise CustomerError(
                 f"The label {quoted(self._name)} is of two kinds, a number as "
                 f"{self._first[True]} and a name as {self._first[False]}: make it one, or give "
-                'label_kind="class" to take all as names.'
+                "the kind of label class to take all as names."
             )
 
     def label(self) -> Label:
