@@ -113,9 +113,9 @@ def test_memory_stays_what_it_is_from_model_to_model(network: str, enc_dim: int)
     )
     assert done.returncode == 0, done.stderr
     fitted, last_fitted, loaded, last_loaded = map(float, done.stdout.split()[-4:])
-    # One model has 4 MB or more.
-    assert last_fitted < fitted + 8, done.stdout
-    assert last_loaded < loaded + 8, done.stdout
+    # Six models of 4 MB or more lie between; what the heap's pieces make of it differs by 10 MB.
+    assert last_fitted < fitted + 16, done.stdout
+    assert last_loaded < loaded + 16, done.stdout
 
 
 @pytest.mark.slow

@@ -430,7 +430,8 @@ def test_a_server_that_finds_no_place_for_its_library_is_refused(
         prefix=(*WITHOUT_PROGRAMS, str(noexec), str(installed), "--"),
     ) as server:
         assert server.process.wait(mms_server.PATIENCE) == 3
-    (line,) = server.log.read_text().splitlines()
+    way, line = server.log.read_text().splitlines()
+    assert "The model answers by " in way
     assert "Platform Error: libnetty_transport_native_epoll_" in line and "noexec" in line
     for folder in (noexec / "object2vec", installed):
         assert f"{folder} forbids programs" in line
