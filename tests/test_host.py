@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Optional
 
 import pytest
 
@@ -175,6 +176,29 @@ def test_a_list_of_threads_is_refused_before_mxnet_ends_the_process() -> None:
     ]
     assert "blanks alone" in run_python(program, OMP_NUM_THREADS=" ")
     assert run_python(program, OMP_NUM_THREADS="") == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "advice"),
+    [
+        ("MXNET_ENGINE_TYPE", "", "should be NaiveEngine, ThreadedEngine or ThreadedEnginePer"),
+        ("MXNET_ENGINE_TYPE", "naive", "should be NaiveEngine, ThreadedEngine or ThreadedEngine"),
+        ("MXNET_CPU_WORKER_NTHREADS", "x", "should be a whole number from 1 to 1024"),
+        ("MXNET_CPU_WORKER_NTHREADS", "0", "should be a whole number from 1 to 1024"),
+        ("MXNET_MKLDNN_CACHE_NUM", "x", "should be a whole number from -1 to 999999999"),
+        ("MXNET_MKLDNN_CACHE_NUM", "-1", None),
+        ("MXNET_MKLDNN_CACHE_NUM", "", None),
+    ],
+)
+def test_what_mxnet_would_die_of_is_refused(name: str, value: str, advice: Optional[str]) -> None:
+    program = (
+        "from object2vec import CustomerError\n"
+        "try: import object2vec.backend.mxnet_import\n"
+        "except CustomerError as error: print(error)"
+    )
+    said = run_python(program, **{name: value})
+    expected = "" if advice is None else f"{name}={value!r} {advice}"
+    assert said.startswith(expected) and said.count("\n") == (advice is not None)
 
 
 FORKED = """

@@ -163,7 +163,7 @@ def test_nothing_known() -> None:
     with pytest.raises(CustomerError, match="column 'user' of instance 1"):
         encode_side(found.inputs, "in0", ["a", {"user": {"a": 1}}])
     for one in ("a", {"user": "a"}):
-        with pytest.raises(CustomerError, match="of in0 must be a list, found .*list of its own"):
+        with pytest.raises(CustomerError, match=r"of in0 must be a list, found .*list of its own"):
             encode_side(found.inputs, "in0", one)
     with pytest.raises(ValueError, match="side must be 'in0' or 'in1', found 'in2'"):
         encode_side(found.inputs, "in2", ["a"])

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy
 
 from object2vec.backend.openmp import check_for_mxnet, gomp, threads_in_caller
-from object2vec.errors import PlatformError
+from object2vec.errors import CustomerError, PlatformError
+from object2vec.text import quoted
 
 __all__ = ["mx"]
 
 _FIRST_NUMPY_WITHOUT_MXNET = 2  # its major version
+_ENGINES = ("NaiveEngine", "ThreadedEngine", "ThreadedEnginePerDevice")
 
 
 def _import_mxnet() -> Any:
@@ -35,6 +38,7 @@ def _import_mxnet() -> Any:
             "1 is the highest that works."
         )
     check_for_mxnet(os.environ)
+    _check_variables(os.environ)
     try:
         # Its deprecation warnings tell a user nothing, and would end python -W error.
         with _numpy_bool(), _kept_threads(), warnings.catch_warnings():
@@ -45,6 +49,34 @@ def _import_mxnet() -> Any:
         is_missing = isinstance(error, (ImportError, OSError))
         raise PlatformError(_failed_import(error)) from (None if is_missing else error)
     return mxnet
+
+
+def _check_variables(environment: Mapping[str, str]) -> None:
+    """Refuse what MXNet would answer with a traceback, an abort or a hang.
+
+    Raises
+    ------
+    CustomerError
+    """
+    engine = environment.get("MXNET_ENGINE_TYPE")
+    if engine is not None and engine not in _ENGINES:
+        raise CustomerError(
+            f"MXNET_ENGINE_TYPE={quoted(engine)} should be {', '.join(_ENGINES[:-1])} or "
+            f"{_ENGINES[-1]}, or not be set."
+        )
+    workers = environment.get("MXNET_CPU_WORKER_NTHREADS", "")
+    _check_number("MXNET_CPU_WORKER_NTHREADS", workers, 1, 1024)
+    shapes = environment.get("MXNET_MKLDNN_CACHE_NUM", "")
+    _check_number("MXNET_MKLDNN_CACHE_NUM", shapes, -1, 10**9 - 1)
+
+
+def _check_number(name: str, value: str, low: int, high: int) -> None:
+    # MXNet takes an empty value for none
+    is_number = re.fullmatch(r"-?[0-9]{1,9}", value, re.ASCII)
+    if value and not (is_number and low <= int(value) <= high):
+        raise CustomerError(
+            f"{name}={quoted(value)} should be a whole number from {low} to {high}, or not be set."
+        )
 
 
 @contextlib.contextmanager
