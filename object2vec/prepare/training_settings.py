@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from object2vec.prepare.inputs import SIDES, Inputs
 
-# The ratings of MovieLens 100K were predicted best so; the defaults overfit from the first epoch.
-_RATINGS = {
+# Of MovieLens 100K, on ratings kept back: stars were predicted best so, with hadamard alone for
+# numbers; whether a film is liked with accuracy 0.712, against 0.709 with an MLP of 64 and 0.557 with
+# hadamard alone. The defaults overfit from the first epoch.
+_SMALL = {
     "enc_dim": "64",
-    "comparator_list": "hadamard",
     "mlp_layers": "0",
     "learning_rate": "0.003",
     "weight_decay": "0.0003",
@@ -39,9 +40,12 @@ def training_settings(inputs: Inputs) -> dict[str, str]:
             settings[prefix + key] = str(sizes[prefix + key])
     if inputs.tied:
         settings["tied_token_embedding_weight"] = "true"
+    is_small = not any(is_text(inputs, side) for side in SIDES)
+    if is_small:
+        settings.update(_SMALL)
     if learns_numbers(inputs):
-        if not any(is_text(inputs, side) for side in SIDES):
-            settings.update(_RATINGS)
+        if is_small:
+            settings["comparator_list"] = "hadamard"
         settings["output_layer"] = "mean_squared_error"
     else:
         settings["output_layer"] = "softmax"
