@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from object2vec.errors import CustomerError
 from object2vec.prepare import delimited
-from object2vec.prepare.delimited import Layout
+from object2vec.prepare.delimited import DelimitedFile, Layout
 from object2vec.prepare.pairs import TablePairs, table_pairs
+from object2vec.prepare.splits import Split
 
 ROWS = [
     {"user": 'a "q"', "film": "Heat, 1995", "tags": ["x", "y"], "rating": 4.5},
@@ -185,3 +190,61 @@ def test_a_place_of_a_label_in_a_later_block(
     (tmp_path / "a.csv").write_text(text.getvalue())
     refused(tmp_path / "a.csv", r"'x' .*a\.csv, line 102\)", in0="u", in1="f", label="r",
             label_kind="number")  # fmt: skip
+
+
+LONG = "x" * 200_000
+
+
+@pytest.mark.parametrize("layout", [Layout(), Layout(quotes=False), Layout(header=False)])
+def test_long_fields_of_a_sound_table(layout: Layout, tmp_path: Path) -> None:
+    header = "u,f,t,r\n" if layout.header else ""
+    (tmp_path / "a.csv").write_text(f"{header}a,{LONG},2,1\nb,y,1,2\n,y,1,2\nc,{LONG},3,1\n")
+    names = ("u", "f", "t", "r") if layout.header else (0, 1, 2, 3)
+    found = table_pairs(
+        tmp_path / "a.csv", in0=names[0], in1=names[1], label=names[3], layout=layout,
+        split=Split("time", 0.4, time=names[2]),
+    )  # fmt: skip
+    assert {name: len(pairs) for name, pairs in found.pairs.items()} == {
+        "train": 2, "validation": 1}  # fmt: skip
+    assert found.report.first_left_out.endswith(f"line {3 + layout.header}")
+
+
+FAULTS = {
+    "long": (f"u,f,r\na,{LONG},1\nb,x\n", r"line 3, has 2 fields instead of 3"),
+    "long time": (f"u,f,r\na,{LONG},1\nb,x,soon\n", r"'soon' \(.*line 3\)"),
+    "long header": (f"u,f,{LONG}\na,x,1\n", r"'r', which .*a\.csv does not have"),
+    "single CR": ("u,f,r\ra,x,1\rb,x,good\n", r"'1' .*line 1\).*'good' \(.*line 1\)"),
+    "CR of one record": ('u,f,r\n"a\n",x\r,1\n', r"line 2, has 2 fields instead of 3"),
+    "NUL": ("u,f,r\na\0,x,1\nb,x,good\n", r"'good' \(.*line 3\)"),
+}
+
+
+@pytest.mark.parametrize("way", FAULTS)
+def test_one_sentence_of_what_csv_does_not_read(way: str, tmp_path: Path) -> None:
+    content, words = FAULTS[way]
+    (tmp_path / "a.csv").write_bytes(content.encode())
+    more = {"split": Split("time", 0.3, time="r")} if way == "long time" else {"label": "r"}
+    refused(tmp_path / "a.csv", words, in0="u", in1="f", **more)
+
+
+_texts = st.text(st.sampled_from('a",;\n\r '), max_size=5)
+
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(_texts, _texts), min_size=1, max_size=5), st.booleans())
+def test_records_are_those_that_were_written(rows: list[tuple[str, str]], always: bool) -> None:
+    text = io.StringIO()
+    quoting = csv.QUOTE_ALL if always else csv.QUOTE_MINIMAL
+    csv.writer(text, quoting=quoting).writerows([("u", "f"), *rows])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a.csv")
+        path.write_bytes(text.getvalue().encode())
+        table = DelimitedFile(path, Layout())
+        (batch,) = table.batches(["u", "f"])
+        # of two empty fields of a row without quotes both are missing
+        read = zip(*(batch.columns[name].to_pylist() for name in ("u", "f")))
+        assert [(a or "", b or "") for a, b in read] == rows
+        line = 2
+        for row, fields in enumerate(rows):
+            assert batch.place(row) == f"{table.title}, line {line}"
+            line += 1 + sum(field.count("\n") for field in fields)

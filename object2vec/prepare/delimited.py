@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import codecs
-import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Optional
+from typing import Any, BinaryIO, NamedTuple, Optional
 
 from object2vec.errors import CustomerError
 from object2vec.files import open_input
@@ -47,6 +46,14 @@ class Layout:
     quotes: bool = True
     encoding: str = "utf-8"
     header: bool = True
+
+
+class _Record(NamedTuple):
+    """A record as it is written, the line that it begins in, and where it ends in its block."""
+
+    text: bytes
+    line: int
+    end: int
 
 
 class DelimitedFile:
@@ -133,15 +140,8 @@ class DelimitedFile:
         return Batch(dict(zip(columns, arrays)), table.num_rows, partial(self._place, block, line))
 
     def _place(self, block: bytes, line: int, row: int) -> str:
-        records = self._records(self._lines(block))
-        before = 1
-        for record in records:
-            if record:
-                row -= 1
-            if row < 0:
-                break
-            before = records.line_num + 1
-        return f"{self.title}, line {line + before - 1}"
+        found = next(islice(self._records(block, line), row, None), None)
+        return f"{self.title}, line {line if found is None else found.line}"
 
     def _fault(self, block: bytes, line: int, reason: str) -> CustomerError:
         """What is wrong with a block that pyarrow does not take; slow."""
@@ -149,18 +149,13 @@ class DelimitedFile:
             block.decode()
         except UnicodeDecodeError as error:
             return self._not_text(block, line, error)
-        before = 1
-        records = self._records(self._lines(block))
-        try:
-            for record in records:
-                if record and len(record) != len(self.names):
-                    return CustomerError(
-                        f"{self.title}, line {line + before - 1}, has {len(record)} fields instead "
-                        f"of {len(self.names)}: {shown(self._separator.join(record))}."
-                    )
-                before = records.line_num + 1
-        except csv.Error as error:
-            reason = f"line {line + before - 1}: {error}"
+        for record in self._records(block, line):
+            fields = self._fields(record.text)
+            if len(fields) != len(self.names):
+                return CustomerError(
+                    f"{self.title}, line {record.line}, has {len(fields)} fields instead of "
+                    f"{len(self.names)}: {shown(self._separator.join(fields))}."
+                )
         return CustomerError(f"{self.title} cannot be read as a table: {reason.splitlines()[0]}.")
 
     def _not_text(self, data: bytes, line: int, error: UnicodeDecodeError) -> CustomerError:
@@ -172,15 +167,39 @@ class DelimitedFile:
             "latin-1."
         )
 
-    def _records(self, lines: Iterator[str]) -> Any:
-        """A reader of records that are looked at one by one."""
-        if self._quotes:
-            return csv.reader(lines, delimiter=self._separator)
-        return csv.reader(lines, delimiter=self._separator, quoting=csv.QUOTE_NONE)
+    def _records(self, block: bytes, line: int = 1) -> Iterator[_Record]:
+        """The records that are not empty, one by one; `line` is the block's first.
 
-    def _lines(self, block: bytes) -> Iterator[str]:
-        # csv takes a line break of its own kind for each; only \n and \r\n are those of a file
-        return (line.decode(errors="replace") for line in io.BytesIO(block))
+        What csv refuses, such as a long field or a break of a single CR, is as pyarrow takes it.
+        """
+        field = _field(self._separator, self._quotes)
+        records = re.compile(rb"(%b(?:%b%b)*)(?:\r\n|[\r\n]|\Z)" % (field, self._mark(), field))
+        before = 0
+        for match in records.finditer(block):
+            line += block.count(b"\n", before, match.start())
+            before = match.start()
+            if match[1]:
+                yield _Record(match[1], line, match.end())
+
+    def _fields(self, record: bytes) -> list[str]:
+        pattern = rb"(%b)(?:%b|\Z)" % (_field(self._separator, self._quotes), self._mark())
+        fields, at = [], 0
+        for match in re.finditer(pattern, record):
+            fields.append(match[1])
+            at = match.end(1)
+            if at == len(record):
+                break
+        return [self._unquoted(field).decode(errors="replace") for field in fields]
+
+    def _unquoted(self, field: bytes) -> bytes:
+        if not self._quotes or field[:1] != b'"':
+            return field
+        found = re.match(rb'"([^"]*(?:""[^"]*)*)"?', field)
+        assert found is not None
+        return found[1].replace(b'""', b'"') + field[found.end() :]
+
+    def _mark(self) -> bytes:
+        return re.escape(self._separator.encode())
 
     def _head(self, stream: BinaryIO) -> bytes:
         """The beginning as UTF-8, whole lines where it holds one."""
@@ -204,21 +223,11 @@ class DelimitedFile:
             )
 
     def _first_record(self, head: bytes) -> list[str]:
-        lines = self._lines(head)
-        records = self._records(lines)
-        try:
-            return next(record for record in records if record)
-        except csv.Error as error:
-            raise CustomerError(f"{self.title} has no readable first row: {error}.") from None
+        return self._fields(next(self._records(head)).text)
 
     def _end_of_first(self, block: bytes) -> int:
         """Where the first record ends in a block, in bytes."""
-        stream = io.BytesIO(block)
-        lines = iter(partial(stream.readline), b"")
-        text = (line.decode(errors="replace") for line in lines)
-        records = self._records(text)
-        next((record for record in records if record), None)
-        return stream.tell()
+        return next((record.end for record in self._records(block)), len(block))
 
     def _blocks(self) -> Iterator[tuple[bytes, int]]:
         """Blocks of whole records in UTF-8, with the number of each one's first line."""
@@ -282,6 +291,12 @@ class DelimitedFile:
             if last is not None and last.start() < end <= last.end():
                 end = block.rfind(b"\n", 0, last.start()) + 1
         return end
+
+
+def _field(separator: str, quotes: bool) -> bytes:
+    """A pattern of one field, which matches anywhere and never has to go back."""
+    plain = rb"[^%b\r\n]*" % re.escape(separator.encode())
+    return rb'(?:"[^"]*(?:""[^"]*)*"?)?' + plain if quotes else plain
 
 
 def encoding_of(name: str) -> str:

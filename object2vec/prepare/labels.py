@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Optional
 
 import numpy as np
@@ -38,7 +40,7 @@ class LabelFinder:
         self._name = name
         self._kind = kind
         self._names: dict[str, None] = {}
-        self._first: dict[bool, str] = {}
+        self._first: dict[bool, tuple[Any, Callable[[], str]]] = {}
         self._most = -math.inf
         self._are_classes = True
 
@@ -76,17 +78,22 @@ class LabelFinder:
     ) -> None:
         if is_number not in self._first:
             row = int(np.flatnonzero(codes == place)[0])
-            self._first[is_number] = f"{quoted(value)} ({batch.place(row)})"
+            # to find a place may take long, and most tables need none
+            self._first[is_number] = value, partial(batch.place, row)
         if self._kind == "number" and not is_number:
             raise CustomerError(
-                f"The label {quoted(self._name)} must be a number, found {self._first[False]}."
+                f"The label {quoted(self._name)} must be a number, found {self._found(False)}."
             )
         if len(self._first) == 2:
             raise CustomerError(
                 f"The label {quoted(self._name)} is of two kinds, a number as "
-                f"{self._first[True]} and a name as {self._first[False]}: make it one, or give "
+                f"{self._found(True)} and a name as {self._found(False)}: make it one, or give "
                 "the kind of label class to take all as names."
             )
+
+    def _found(self, is_number: bool) -> str:
+        value, place = self._first[is_number]
+        return f"{quoted(value)} ({place()})"
 
     def label(self) -> Label:
         """What the labels are.
