@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
@@ -130,6 +131,8 @@ BROKEN = {
     "short": (b"u,f,r\na,x,1\n\nb,y\n", r"a\.csv, line 4, has 2 fields instead of 3"),
     "not UTF-8": (b"u,f,r\na,x,1\nb,caf\xe9,2\n", r"line 3, is not written in utf-8: its byte 6"),
     "UTF-16": ("u,f,r\n".encode("utf-16"), "is written in UTF-16"),
+    "UTF-32": (codecs.BOM_UTF32_LE + "u,f,r\n".encode("utf-32-le"), "in UTF-32: .*, utf-32, or"),
+    "UTF-32-BE": (codecs.BOM_UTF32_BE + "u,f,r\n".encode("utf-32-be"), "is written in UTF-32"),
     "empty": (b"", "is empty"),
     "blank": (b"\n \n", "holds no row"),
     "header only": (b"u,f,r\n", "holds no row below its header"),
@@ -152,6 +155,19 @@ def test_one_sentence(way: str, tmp_path: Path) -> None:
     content, words = BROKEN[way]
     (tmp_path / "a.csv").write_bytes(content)
     refused(tmp_path / "a.csv", words, in0="u", in1="f", label="r")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "punycode", "idna"])
+def test_text_that_is_not_of_its_encoding(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("u,f\nä,x..y-\u00fc\n".encode("utf-16-le") * 2)
+    refused(tmp_path / "a.csv", f"is not written in {encoding}", in0="u", in1="f",
+            layout=Layout(encoding=encoding))  # fmt: skip
+
+
+@pytest.mark.parametrize("mark", ["ä", "ab", "\0", "\n", '"'])
+def test_no_separator(mark: str, tmp_path: Path) -> None:
+    refused(FRAME, "separator must be one ASCII character", in0="user", in1="film",
+            layout=Layout(mark), file=tmp_path)  # fmt: skip
 
 
 def test_other_sentences(tmp_path: Path) -> None:

@@ -24,6 +24,13 @@ BLOCK_BYTES = 1 << 24
 LONGEST_RECORD = 1 << 26
 SEPARATORS = (",", "\t", ";", "|")
 _HEAD_BYTES = 1 << 20
+# The mark of UTF-16-LE is the beginning of that of UTF-32-LE.
+_OTHER_MARKS = (
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
 
 
 @dataclass(frozen=True)
@@ -79,9 +86,10 @@ class DelimitedFile:
         self._encoding = encoding_of(layout.encoding)
         self._quotes = layout.quotes
         self._separator = layout.separator
-        if len(self._separator) > 1 or self._separator in ('"', "\n", "\r"):
+        mark = self._separator
+        if len(mark) > 1 or not mark.isascii() or mark in ('"', "\n", "\r", "\0"):
             raise CustomerError(
-                f"separator must be one character, such as ',', found {quoted(self._separator)}."
+                f"separator must be one ASCII character, such as ',', found {quoted(mark)}."
             )
         with open_input(path) as stream:
             head = self._head(stream)
@@ -167,6 +175,13 @@ class DelimitedFile:
             "latin-1."
         )
 
+    def _not_encoded(self, error: UnicodeError) -> CustomerError:
+        # Some codecs say no place, as UTF-16 does of a file without its mark at the beginning.
+        return CustomerError(
+            f"{self.title} is not written in {self._encoding} ({named(error)}): name the encoding "
+            "that it has, such as utf-8 or utf-16-le."
+        )
+
     def _records(self, block: bytes, line: int = 1) -> Iterator[_Record]:
         """The records that are not empty, one by one; `line` is the block's first.
 
@@ -206,20 +221,24 @@ class DelimitedFile:
         data = b""
         while len(data) < _HEAD_BYTES and (part := stream.read(_HEAD_BYTES - len(data))):
             data += part
-        self._refuse_utf16(data)
+        self._refuse_other_utf(data)
         try:
             text = codecs.getincrementaldecoder(self._encoding)().decode(data)
         except UnicodeDecodeError as error:
             raise self._not_text(data, 1, error) from None
+        except UnicodeError as error:
+            raise self._not_encoded(error) from None
         head = text.removeprefix("\ufeff").encode(errors="replace")
         if not head.strip():
             raise CustomerError(f"{self.title} holds no row: a table has a line for each pair.")
         return head
 
-    def _refuse_utf16(self, data: bytes) -> None:
-        if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) and self._encoding == "utf-8":
+    def _refuse_other_utf(self, data: bytes) -> None:
+        found = next((name for mark, name in _OTHER_MARKS if data.startswith(mark)), None)
+        if found is not None and self._encoding == "utf-8":
             raise CustomerError(
-                f"{self.title} is written in UTF-16: name that encoding, utf-16, or write UTF-8."
+                f"{self.title} is written in {found}: name that encoding, {found.lower()}, or "
+                "write UTF-8."
             )
 
     def _first_record(self, head: bytes) -> list[str]:
@@ -275,6 +294,8 @@ class DelimitedFile:
                 text = decoder.decode(data, final=not data)
             except UnicodeDecodeError as error:
                 raise self._not_text(error.object, line, error) from None
+            except UnicodeError as error:
+                raise self._not_encoded(error) from None
             line += data.count(b"\n")
             yield (text.removeprefix("\ufeff") if first else text).encode(errors="replace")
             first = False
