@@ -6,6 +6,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import math
+import time
 import uuid
 from typing import Any
 
@@ -81,6 +82,23 @@ def test_words() -> None:
 @given(st.text(st.characters(max_codepoint=126)))
 def test_ascii_takes_no_way_of_its_own(text: str) -> None:
     assert words(text + " é") == [*words(text), "é"]
+
+
+@pytest.mark.parametrize("form", ["NFKC", "NFC"])
+@pytest.mark.parametrize("marks", ["\u0301\u0316", "\u0f73\u0301", "\uff9e\u0316\u0301"])
+@pytest.mark.timeout(20)
+def test_a_run_of_marks_takes_no_time(marks: str, form: str) -> None:
+    text = "cafe" + marks * 100_000 + " noir"
+    start = time.monotonic()
+    assert words(text, form=form)[-1] == "noir"
+    assert time.monotonic() - start < 5
+
+
+def test_what_is_no_long_run_of_marks_is_left_alone() -> None:
+    # circled letters, signs of units and dashes are no words as they stand
+    text = "\u24b6" * 2000 + " " + "\u338f" * 2000 + "\u2014" * 2000 + "e\u0301" * 2000
+    assert words(text) == ["a" * 2000, "kg" * 2000, "\xe9" * 2000]
+    assert words("e" + "\u0301\u0316" * 200) == words("e" + "\u0301\u0316" * 100)
 
 
 def test_tags() -> None:

@@ -25,6 +25,10 @@ AS_LIST = "[]"
 _ALONE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
 WORD = re.compile(rf"[{_ALONE}]|[^\W_{_ALONE}]+(?:'[^\W_{_ALONE}]+)*")
 _ASCII_WORD = re.compile(r"[a-zA-Z0-9]+(?:'[a-zA-Z0-9]+)*")
+# Marks above and below a letter are put in order in a time that grows with the square of their
+# number; no language writes more than a few.
+_MOST_MARKS = 100
+_MAYBE_MARKS = re.compile(rf"(?:[^\w\s\x00-\x7f]|[\uff9e\uff9f]){{{_MOST_MARKS + 1},}}")
 _IN_LIST = re.compile(r""""((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([^\s,\[\]"'][^,\[\]"']*)""")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
@@ -52,9 +56,21 @@ def words(text: str, *, lower: bool = True, form: str = "NFKC") -> list[str]:
 
 
 def _normal(text: str, form: str) -> str:
-    if form == "NFKC":
-        return unicodedata.normalize("NFKC", text)
-    return unicodedata.normalize("NFC", text) if form == "NFC" else text
+    if form == "none":
+        return text
+    if len(text) > _MOST_MARKS:
+        text = _MAYBE_MARKS.sub(_without_many_marks, text)
+    return unicodedata.normalize("NFKC" if form == "NFKC" else "NFC", text)
+
+
+def _without_many_marks(found: re.Match[str]) -> str:
+    """A text of which no run of marks is longer than `_MOST_MARKS`."""
+    kept, run = [], 0
+    for sign in found[0]:
+        run = run + 1 if unicodedata.combining(unicodedata.normalize("NFKD", sign)[0]) else 0
+        if run <= _MOST_MARKS:
+            kept.append(sign)
+    return "".join(kept)
 
 
 def tags(text: str, separator: str) -> list[str]:
