@@ -297,6 +297,76 @@ def test_a_table_is_not_written_over(
     assert len(Path("channels/train/train.jsonl").read_text().splitlines()) == len(table)
 
 
+@pytest.mark.parametrize("source", ["pipe", "loop", "/dev/stdin", "/dev/null", "none.csv"])
+@pytest.mark.timeout(60)
+def test_each_of_several_inputs_is_a_file_or_a_folder(
+    source: str, table: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo("pipe")
+    Path("loop").symlink_to("loop")
+    command = ["prepare", "--input", "table.csv", source, *GOOD[2:], "--output", "channels"]
+    assert main(command) == 1
+    assert source in one_sentence(capsys.readouterr().err)
+    assert not Path("channels").exists()
+    Path("folder").mkdir()
+    Path("table.jsonl").rename("folder/table.jsonl")
+    assert main([*command[:3], "folder", *command[4:]]) == 0
+    assert f"Rows read: {2 * len(table)}." in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("table")
+def test_an_output_of_links_in_a_circle(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("loop").symlink_to("loop")
+    assert main(["prepare", *GOOD, "--output", "loop"]) == 1
+    assert "loop cannot be written to" in one_sentence(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("taken", ["train/train.jsonl", "test/test.jsonl", "auxiliary/inputs.json"])
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+@pytest.mark.usefixtures("table")
+def test_what_is_no_file_is_not_replaced(
+    make: Any, taken: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["prepare", *GOOD, "--test", "0.2", "--output", "channels"]
+    assert main(command) == 0
+    target = Path("channels", taken)
+    target.unlink()
+    make(target)
+    before = {path: path.read_bytes() for path in Path("channels").rglob("*.js*") if path.is_file()}
+    assert len(before) == 2
+    capsys.readouterr()
+    assert main([*command, "--max-size", "3"]) == 1
+    assert f"channels/{taken} is no file" in one_sentence(capsys.readouterr().err)
+    assert all(path.read_bytes() == content for path, content in before.items())
+
+
+@pytest.mark.usefixtures("table")
+def test_inputs_come_to_their_place_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = ["prepare", *GOOD, "--test", "0.2", "--output", "channels"]
+    assert main(command) == 0
+    before = Path("channels/auxiliary/inputs.json").read_bytes()
+    replace = os.replace
+
+    def refuse(source: Path, target: Path) -> None:
+        if target.name == "train.jsonl":
+            raise PermissionError(13, "Permission denied")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    assert main([*command, "--max-size", "3"]) == 1
+    assert Path("channels/auxiliary/inputs.json").read_bytes() == before
+    monkeypatch.undo()
+
+
+@pytest.mark.usefixtures("table")
+def test_standard_error_may_be_closed() -> None:
+    command = [sys.executable, "-m", "object2vec", "prepare", *GOOD, "--output", "channels"]
+    shell = ["sh", "-c", f"{shlex.join(command)} 2>&-"]
+    done = subprocess.run(shell, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stdout.startswith("object2vec train --train channels/train ")
+
+
 @pytest.mark.usefixtures("table")
 def test_passes_have_a_bar_in_a_terminal() -> None:
     reader, terminal = pty.openpty()

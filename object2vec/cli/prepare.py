@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from object2vec.cli.parser import add_command, whole_number
-from object2vec.cli.streams import say
+from object2vec.cli.streams import say, watched
 from object2vec.errors import CustomerError
 from object2vec.text import counted, named, names
 
@@ -302,7 +302,7 @@ def _split(options: argparse.Namespace, user: str) -> Optional[Split]:
 @contextlib.contextmanager
 def _progress() -> Iterator[Optional[Callable[[str, int], None]]]:
     """A bar for each pass over the table, where somebody looks on."""
-    if not sys.stderr.isatty():
+    if not watched():
         yield None
         return
     from tqdm import tqdm

@@ -15,8 +15,14 @@ from object2vec.text import named
 
 
 def say(sentence: str) -> None:
-    """Write a line to standard error."""
-    print(sentence, file=sys.stderr, flush=True)
+    """Write a line to standard error, if it is open; print takes standard output for None."""
+    if sys.stderr is not None:
+        print(sentence, file=sys.stderr, flush=True)
+
+
+def watched() -> bool:
+    """Whether standard error is a terminal; there is none where the shell closed it."""
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 @contextlib.contextmanager

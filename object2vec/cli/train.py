@@ -10,7 +10,7 @@ from typing import Any
 
 from object2vec.cli.job_options import add_job_options, base_folder, job_of_files, names_files
 from object2vec.cli.parser import add_command
-from object2vec.cli.streams import say
+from object2vec.cli.streams import say, watched
 from object2vec.errors import CustomerError
 
 _EXAMPLES = """\
@@ -43,7 +43,7 @@ def _run(options: argparse.Namespace) -> int:
     from object2vec.sagemaker.environment import Environment
     from object2vec.training_job import run
 
-    progress = sys.stderr.isatty()
+    progress = watched()
     with logging_to(sys.stdout):
         if names_files(options):
             if options.model_dir is None:

@@ -22,7 +22,7 @@ from object2vec.prepare.columns import Columns
 from object2vec.prepare.delimited import Layout
 from object2vec.prepare.fitting import Fit, Progress
 from object2vec.prepare.inputs import MOST_TOKENS, Inputs
-from object2vec.prepare.inputs_file import FILE, write_inputs
+from object2vec.prepare.inputs_file import FILE, inputs_bytes
 from object2vec.prepare.pairs import (
     Report,
     TableEncoder,
@@ -84,9 +84,15 @@ def write_channels(
     wanted = ["train"]
     if split is not None:
         wanted += [name for name in SPLITS[1:] if getattr(split, name)]
-    _check_folder(Path(folder), wanted, source)
+    try:
+        _check_folder(Path(folder), wanted, source)
+    except OSError as error:
+        raise _refused(Path(folder), error) from None
     encoder = TableEncoder(Fit(request).inputs(), max_length)
     with _writing(Path(folder), [*wanted, AUXILIARY]), contextlib.ExitStack() as files:
+        # The files come to their places in turn from the last one opened to the first: what
+        # describes the others comes last.
+        auxiliary = files.enter_context(atomic_write(Path(folder) / AUXILIARY / FILE))
         streams = {
             SPLITS.index(name): files.enter_context(
                 atomic_write(Path(folder) / name / f"{name}.jsonl")
@@ -101,9 +107,9 @@ def write_channels(
                 write_lines(stream, block.pairs.take(block.splits == number))
         check_splits(encoder.report, split)
         # A full disk is found out before the first of the files is in its place.
-        for stream in streams.values():
+        auxiliary.write(inputs_bytes(encoder.inputs))
+        for stream in (*streams.values(), auxiliary):
             stream.flush()
-        write_inputs(Path(folder) / AUXILIARY / FILE, encoder.inputs)
     return encoder.inputs, encoder.report
 
 
@@ -113,12 +119,19 @@ def _check_folder(folder: Path, wanted: list[str], source: Any) -> None:
     given = source if isinstance(source, (list, tuple)) else [source]
     for path in (item for item in given if isinstance(item, (str, os.PathLike))):
         for name in wanted:
-            target = targets[name].resolve()
-            if Path(path).resolve() in (target, *target.parents):
+            # resolve() has an error of its own for links in a circle
+            target = Path(os.path.realpath(targets[name]))
+            if Path(os.path.realpath(path)) in (target, *target.parents):
                 raise CustomerError(
                     f"{named(targets[name])} lies in the table {named(path)} itself: name a folder "
                     "outside of it."
                 )
+    for target in (*(targets[name] for name in wanted), folder / AUXILIARY / FILE):
+        if target.exists() and not target.is_file():
+            raise CustomerError(
+                f"{named(target)} is no file, and so cannot be replaced by one: delete it, or name "
+                "another folder."
+            )
     for name, target in targets.items():
         if not target.parent.is_dir():
             continue

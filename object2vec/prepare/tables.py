@@ -44,9 +44,9 @@ def open_table(source: Any, layout: Optional[Layout] = None) -> Table:
     Parameters
     ----------
     source : path-like, list of path-like, frame of pandas, table of Arrow, or list of dicts
-        A file or a folder of files in CSV, TSV or another text with separators, in JSON Lines (all
-        of these gzipped or not) or in Parquet: the content decides. What exports Arrow's C stream,
-        as frames of polars do, is taken too.
+        A file or a folder of files, or several, in CSV, TSV or another text with separators, in
+        JSON Lines (all of these gzipped or not) or in Parquet: the content decides. What exports
+        Arrow's C stream, as frames of polars do, is taken too.
     layout : Layout, optional
         How files with separators are written.
 
@@ -68,7 +68,8 @@ def open_table(source: Any, layout: Optional[Layout] = None) -> Table:
         if not source:
             raise CustomerError("The table is empty: no row and no file was given.")
         if all(isinstance(item, (str, os.PathLike)) for item in source):
-            return _Files([Path(item) for item in source], f"{len(source)} files", layout)
+            paths = [path for item in source for path in _listed(item)]
+            return _Files(paths, f"{len(paths)} files", layout)
         if all(isinstance(item, Mapping) for item in source):
             return _Records(source)
     raise CustomerError(
