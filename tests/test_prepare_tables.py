@@ -8,7 +8,9 @@ import csv
 import gzip
 import io
 import json
+import math
 import tempfile
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from hypothesis import strategies as st
 from object2vec.errors import CustomerError
 from object2vec.prepare import delimited
 from object2vec.prepare.delimited import DelimitedFile, Layout
+from object2vec.prepare.inputs_file import inputs_bytes, parse_inputs
 from object2vec.prepare.pairs import TablePairs, table_pairs
 from object2vec.prepare.splits import Split
 
@@ -264,3 +267,82 @@ def test_records_are_those_that_were_written(rows: list[tuple[str, str]], always
         for row, fields in enumerate(rows):
             assert batch.place(row) == f"{table.title}, line {line}"
             line += 1 + sum(field.count("\n") for field in fields)
+
+
+def _texts_of(data: bytes) -> pa.Array:
+    ends = pa.py_buffer(np.array([0, 1, len(data)], np.int32))
+    return pa.Array.from_buffers(pa.string(), 2, [None, ends, pa.py_buffer(data)])
+
+
+UNREADABLE = {
+    "map": (pa.array([[("a", 1)], []], pa.map_(pa.string(), pa.int64())), r"type map<string, "),
+    "late time": (
+        pa.array([5, 10**18], pa.timestamp("s")),
+        r"type timestamp.*years 1 to 9999 .*row 1,",
+    ),
+    "late date": (pa.array([5, 10**8], pa.date32()), r"date32\[day\] .*1 to 9999 .*row 1,"),
+    "zone": (pa.array([5, 6], pa.timestamp("s", "Mars/Base")), r"'?Mars/Base'? .*row 0,"),
+    "text": (_texts_of(b"a\xff"), r"type string cannot be read: 'utf-8' codec .*row 1,"),
+    "struct": (pa.array([{"a": 1}, {"a": 2}]), "must be a text, a number, a date or a UUID"),
+}
+
+
+@pytest.mark.parametrize("way", UNREADABLE)
+@pytest.mark.parametrize("use", ["in0", "label", "time", "by"])
+def test_columns_of_parquet_that_no_cell_holds(way: str, use: str, tmp_path: Path) -> None:
+    array, words = UNREADABLE[way]
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"odd": array, "u": ["a", "b"], "f": ["x", "y"]}), path)
+    more: dict[str, Any] = {"in0": "odd" if use == "in0" else "u", "in1": "f"}
+    if use == "label":
+        more["label"] = "odd"
+    elif use == "time":
+        more["split"] = Split("time", 0.5, time="odd")
+    elif use == "by":
+        more["split"] = Split("group", 0.5, by="odd")
+    if way == "struct" and use == "time":
+        words = "must (be a text|hold times)"
+    refused(path, words, **more)
+
+
+def test_uuids_and_half_floats_of_parquet(tmp_path: Path) -> None:
+    keys = [uuid.UUID(int=1), None, uuid.UUID(int=2)]
+    uuids = pa.array([key and key.bytes for key in keys], pa.uuid())
+    halves = pa.array(np.array([1.5, 2, 4], np.float16))
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"u": uuids, "f": ["x", "y", "z"], "r": halves}), path)
+    for source in (path, pq.read_table(path)):
+        found = table_pairs(source, in0="u", in1="f", label="r")
+        assert found.inputs.vocabularies["in0.0"].values == (str(keys[0]), str(keys[2]))  # type: ignore[union-attr]
+        assert found.pairs["train"].labels.tolist() == [1.5, 4]
+
+
+@pytest.mark.parametrize("length", [0, 300, 301])
+@pytest.mark.parametrize("option", ["in0", "in1", "label"])
+def test_names_of_columns_are_those_that_inputs_may_have(option: str, length: int) -> None:
+    names = {"in0": "u", "in1": "f", "label": "r", option: "n" * length}
+    rows = [{names["in0"]: "a", names["in1"]: "x", names["label"]: 1.5}]
+    if length == 300:
+        found = table_pairs(rows, **names)
+        assert parse_inputs(inputs_bytes(found.inputs)) == found.inputs
+    else:
+        refused(rows, f"{option} names .* has {length} characters instead of 1 to 300", **names)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [math.inf, -math.inf, "inf", "-Infinity", "1e400", 10**400],
+    ids=["inf", "-inf", "text", "word", "1e400", "digits"],
+)
+@pytest.mark.parametrize("kind", ["auto", "number"])
+@pytest.mark.parametrize("place", [0, 1])
+def test_infinite_labels(value: Any, kind: str, place: int) -> None:
+    rows = [{"u": "a", "f": "x", "r": 1.5}, {"u": "b", "f": "y", "r": 2.5}]
+    rows[place]["r"] = value
+    refused(rows, rf"label 'r' must be a finite number, found .*row {place},", in0="u", in1="f",
+            label="r", label_kind=kind)  # fmt: skip
+
+
+def test_an_infinite_label_of_a_text_may_be_a_name() -> None:
+    rows = [{"u": "a", "f": "x", "r": "inf"}, {"u": "b", "f": "y", "r": "sup"}]
+    assert table_pairs(rows, in0="u", in1="f", label="r").inputs.label.classes == ("inf", "sup")

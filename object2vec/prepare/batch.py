@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable, Protocol
+from uuid import UUID
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from object2vec.errors import CustomerError
 from object2vec.prepare.arrow import arrow_module
 from object2vec.prepare.inputs import Column
 from object2vec.prepare.values import canonical, canonical_all, number
-from object2vec.text import quoted
+from object2vec.text import named, quoted
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +36,39 @@ class Batch:
     columns: Mapping[str, Any]
     rows: int
     place: Callable[[int], str]
+
+    def distinct(self, name: str) -> Distinct:
+        """The different values of a column.
+
+        Raises
+        ------
+        CustomerError
+            If Python cannot hold one, or values of this type are none of a cell.
+        """
+        array = self.columns[name]
+        # A date beyond the year 9999, a time zone that is unknown, bytes that are no UTF-8, or
+        # a type that pyarrow finds no different values of.
+        faults = (arrow_module().ArrowException, ArithmeticError, LookupError, ValueError)
+        try:
+            return distinct(array)
+        except faults:
+            pass
+        for row in range(self.rows):
+            try:
+                array[row].as_py()
+            except faults as error:
+                reason = named(error)
+                types = arrow_module().types
+                if isinstance(error, OverflowError) and not types.is_duration(array.type):
+                    reason = "it lies outside of the years 1 to 9999"
+                raise CustomerError(
+                    f"A value of the type {named(array.type)} cannot be read: {reason} "
+                    f"(column {quoted(name)}, {self.place(row)})."
+                ) from None
+        raise CustomerError(
+            f"A column must hold texts, numbers, dates, UUIDs or lists of these, found the type "
+            f"{named(array.type)} (column {quoted(name)}, {self.place(0)} or below)."
+        )
 
 
 class Table(Protocol):
@@ -78,6 +112,12 @@ class Distinct:
 def distinct(array: Any) -> Distinct:
     """The different values of an array of pyarrow."""
     arrow = arrow_module()
+    if getattr(array.type, "extension_name", "") == "arrow.uuid":
+        found = distinct(array.storage)
+        values = [None if value is None else UUID(bytes=value) for value in found.values]
+        return Distinct(values, found.codes)
+    if arrow.types.is_float16(array.type):
+        array = array.cast(arrow.float32())
     if is_list(array) or arrow.types.is_struct(array.type):
         return Distinct(array.to_pylist(), np.arange(len(array)))
     if not arrow.types.is_dictionary(array.type):
@@ -148,7 +188,7 @@ class Read:
     def distinct(self, name: str) -> Distinct:
         """The different values of a column."""
         if name not in self._found:
-            self._found[name] = distinct(self.batch.columns[name])
+            self._found[name] = self.batch.distinct(name)
         return self._found[name]
 
     @contextlib.contextmanager

@@ -11,7 +11,7 @@ import numpy as np
 
 from object2vec.errors import CustomerError
 from object2vec.prepare import counting
-from object2vec.prepare.batch import Batch, Read, Table, distinct, is_list, present
+from object2vec.prepare.batch import Batch, Read, Table, is_list, present
 from object2vec.prepare.columns import ColumnChoice, decided
 from object2vec.prepare.inputs import (
     MOST_IDS,
@@ -133,7 +133,7 @@ class Fit:
             [
                 decided(
                     choice,
-                    distinct(batch.columns[str(choice.name)]),
+                    batch.distinct(str(choice.name)),
                     is_list(batch.columns[str(choice.name)]),
                     place > 0,
                 )

@@ -52,6 +52,15 @@ _OF_KIND = {
 _COMMON = ("name", "kind", "vocabulary", "repeat")
 
 
+def check_name(name: str, option: str) -> None:
+    """Raise a CustomerError unless `read_inputs` takes this name of the option's column."""
+    if not 1 <= len(name) <= _LONGEST_NAME:
+        raise CustomerError(
+            f"{option} names the column {shown(name)}, whose name has {len(name)} characters "
+            f"instead of 1 to {_LONGEST_NAME}: rename it."
+        )
+
+
 def read_inputs(path: PathLike) -> Inputs:
     """Read a file as `parse_inputs` does.
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Optional
 
 import numpy as np
 
 from object2vec.errors import CustomerError
-from object2vec.prepare.batch import Batch, distinct
+from object2vec.prepare.batch import Batch
 from object2vec.prepare.encoding import nearest
 from object2vec.prepare.inputs import MOST_CLASSES, Label
 from object2vec.prepare.values import MISSING_NUMBERS, canonical, number
@@ -52,7 +51,7 @@ class LabelFinder:
         CustomerError
             If labels are of two kinds, or of too many classes.
         """
-        found = distinct(batch.columns[self._name])
+        found = batch.distinct(self._name)
         used = np.bincount(found.codes[kept], minlength=len(found.values)) > 0
         for place in np.flatnonzero(used):
             value = found.values[place]
@@ -76,10 +75,18 @@ class LabelFinder:
     def _check_kinds(
         self, is_number: bool, value: Any, place: int, codes: np.ndarray, batch: Batch
     ) -> None:
+        def here() -> str:
+            return batch.place(int(np.flatnonzero(codes == place)[0]))
+
         if is_number not in self._first:
-            row = int(np.flatnonzero(codes == place)[0])
             # to find a place may take long, and most tables need none
-            self._first[is_number] = value, partial(batch.place, row)
+            self._first[is_number] = value, here
+        # As a text among names it is one of them.
+        mixed = self._kind == "number" or len(self._first) == 2
+        if not is_number and _is_infinite(value) and (mixed or not isinstance(value, str)):
+            raise self._not_finite(value, here)
+        if len(self._first) == 2 and _is_infinite(self._first[False][0]):
+            raise self._not_finite(*self._first[False])
         if self._kind == "number" and not is_number:
             raise CustomerError(
                 f"The label {quoted(self._name)} must be a number, found {self._found(False)}."
@@ -90,6 +97,12 @@ class LabelFinder:
                 f"{self._found(True)} and a name as {self._found(False)}: make it one, or give "
                 "the kind of label class to take all as names."
             )
+
+    def _not_finite(self, value: Any, place: Callable[[], str]) -> CustomerError:
+        return CustomerError(
+            f"The label {quoted(self._name)} must be a finite number, found {quoted(value)} "
+            f"({place()})."
+        )
 
     def _found(self, is_number: bool) -> str:
         value, place = self._first[is_number]
@@ -119,6 +132,16 @@ class LabelFinder:
         )
 
 
+def _is_infinite(value: Any) -> bool:
+    """Whether a label is a number beyond all that a float holds."""
+    try:
+        return math.isinf(float(value))
+    except OverflowError:
+        return True
+    except (TypeError, ValueError):
+        return False
+
+
 def _order(text: str) -> tuple[bool, float, str]:
     """Numbers before words, by their size."""
     found = number(text)
@@ -145,7 +168,7 @@ def encoded_labels(label: Label, batch: Batch, kept: np.ndarray) -> np.ndarray:
     """
     if label.kind == "none":
         return np.ones(batch.rows, np.float32)
-    found = distinct(batch.columns[label.name])
+    found = batch.distinct(label.name)
     places = {name: place for place, name in enumerate(label.classes)}
     values = np.array([_encoded(value, label, places) for value in found.values], np.float64)
     labels = values[found.codes] if len(values) else np.zeros(0)

@@ -18,6 +18,7 @@ from object2vec.prepare.delimited import Layout
 from object2vec.prepare.encoding import ColumnEncoder, joined
 from object2vec.prepare.fitting import Fit, Progress, Request
 from object2vec.prepare.inputs import MOST_TOKENS, SIDES, Inputs
+from object2vec.prepare.inputs_file import check_name
 from object2vec.prepare.labels import encoded_labels
 from object2vec.prepare.splits import TRAIN, Split, Splitter
 from object2vec.prepare.tables import column_name, open_table
@@ -242,6 +243,11 @@ def make_request(
         )
         splitter = Splitter(replace(split, by=by, time=time))
     name = None if label is None else column_name(table, label, "label")
+    for side, chosen in zip(SIDES, sides):
+        for choice in chosen:
+            check_name(str(choice.name), side)
+    if name is not None:
+        check_name(name, "label")
     return Request(table, sides, name, label_kind, tied, splitter, progress)
 
 

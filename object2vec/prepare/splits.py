@@ -12,7 +12,7 @@ import numpy as np
 
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.table import SPLITS
-from object2vec.prepare.batch import Batch, distinct
+from object2vec.prepare.batch import Batch
 from object2vec.prepare.counting import NumberCounter
 from object2vec.prepare.values import canonical, number
 from object2vec.text import quoted, shown
@@ -101,7 +101,7 @@ class Splitter:
             finite = np.isfinite(values)
             self._times.add(values[finite], counts[finite])
             return
-        found = distinct(batch.columns[str(self._split.by)])
+        found = batch.distinct(str(self._split.by))
         numbers = [
             self._users.setdefault(canonical(value), len(self._users)) for value in found.values
         ]
@@ -152,7 +152,7 @@ class Splitter:
         if split.kind == "random":
             draws = self._draws(np.arange(first, first + batch.rows))
         else:
-            values = distinct(batch.columns[str(split.by)])
+            values = batch.distinct(str(split.by))
             draws = np.array([self._draw(value) for value in values.values])[values.codes]
         is_test = draws < split.test
         is_validation = ~is_test & (draws < split.test + split.validation)
@@ -177,7 +177,7 @@ class Splitter:
     def _time(self, batch: Batch) -> np.ndarray:
         """Seconds or whatever the numbers are, float64; a missing time is the earliest."""
         name = str(self._split.time)
-        found = distinct(batch.columns[name])
+        found = batch.distinct(name)
         values = np.empty(len(found.values))
         for place, value in enumerate(found.values):
             seconds = _seconds(value)
