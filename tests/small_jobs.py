@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Optional
 
 import numpy as np
@@ -16,6 +17,13 @@ from object2vec.model.network import Object2VecNetwork
 from object2vec.training.choose_way import Choice, build_way
 
 VOCAB = 23
+
+
+def without_mxnets_line(err: str) -> str:
+    """Standard error without what MXNet's adam and sgd tell of themselves; nothing keeps them."""
+    if why_unusable() is None:
+        return err
+    return re.sub(r"^\[[\d:]+\] \S*utils\.h:\d+: Optimizer with lazy_update = True .*\n", "", err)
 
 
 def settings(**given: Any) -> Hyperparameters:

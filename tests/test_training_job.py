@@ -20,10 +20,10 @@ from typing import Any, Optional
 
 import numpy as np
 import pytest
+from small_jobs import without_mxnets_line
 
 from object2vec import job_inputs
 from object2vec.cli import main
-from object2vec.compiled.library import why_unusable
 from object2vec.errors import (
     EXIT_INTERRUPTED,
     AlgorithmError,
@@ -109,13 +109,6 @@ def started(
         finally:
             if process.poll() is None:
                 process.kill()
-
-
-def without_mxnets_line(err: str) -> str:
-    """Standard error without what MXNet's adam and sgd tell of themselves; nothing keeps them."""
-    if why_unusable() is None:
-        return err
-    return re.sub(r"^\[[\d:]+\] \S*utils\.h:\d+: Optimizer with lazy_update = True .*\n", "", err)
 
 
 def wait_for(process: subprocess.Popen[str], words: str) -> str:
