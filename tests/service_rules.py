@@ -12,6 +12,16 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel, Shape
 from botocore.validate import ParamValidator
 
+from object2vec.sagemaker.algorithm import describe
+
+
+def with_image(image: str) -> dict[str, Any]:
+    """`describe` as it is sent: an image trains and serves."""
+    described = describe()
+    described["TrainingSpecification"]["TrainingImage"] = image
+    described["InferenceSpecification"]["Containers"] = [{"Image": image}]
+    return described
+
 
 @cache
 def service() -> ServiceModel:

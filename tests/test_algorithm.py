@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from service_rules import broken_rules
+from service_rules import broken_rules, with_image
 
 from object2vec.hyperparameters.table import HYPERPARAMETERS
 from object2vec.sagemaker.algorithm import describe, render
@@ -146,14 +146,6 @@ def test_limits_of_the_service() -> None:
         assert set(channel["SupportedCompressionTypes"]) <= {"None", "Gzip"}
     assert re.fullmatch(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}", describe()["AlgorithmName"])
     assert len(describe()["AlgorithmDescription"]) <= 1024
-
-
-def with_image(image: str) -> dict[str, Any]:
-    """`describe` as it is sent: an image trains and serves."""
-    described = describe()
-    described["TrainingSpecification"]["TrainingImage"] = image
-    described["InferenceSpecification"]["Containers"] = [{"Image": image}]
-    return described
 
 
 def test_the_service_would_take_it() -> None:

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 from fake_aws import FakeAws
-from service_rules import broken_rules
+from service_rules import broken_rules, with_image
 
 from object2vec.cli import main
-from object2vec.sagemaker.algorithm import describe, metric_definitions
+from object2vec.sagemaker.algorithm import metric_definitions
 
 TOP = Path(__file__).resolve().parents[1]
 PAGE = (TOP / "docs" / "moving.md").read_text(encoding="utf-8")
@@ -170,7 +170,7 @@ def test_the_lines_with_the_sdk(
     assert new in SDK
     before = BEFORE + SETTINGS + SDK.replace(new, "")
     after = AFTER + SDK + SDK_TUNING + SDK_ALGORITHM
-    aws.answers["DescribeAlgorithm"] = describe("repo/object2vec:1")
+    aws.answers["DescribeAlgorithm"] = with_image("repo/object2vec:1")
     program = NO_WAITING + YOURS + before + after
     run_python(aws, folder, "-c", program, python=SDK_PYTHON)
     jobs = (
