@@ -223,7 +223,8 @@ def test_steps_are_alike_by_both_ways(
     for name, start in arrays(network).items():
         found, expected = compiled[name] - start, operators[name] - start
         size = np.abs(expected).max()
-        assert size > 1e-6, name
+        # where each maximum is of its direction's first step, nothing recurs
+        assert size > 1e-6 or name.endswith("h2h_weight"), name
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3 * size + 3e-7, err_msg=name)
 
 
