@@ -12,6 +12,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 from cpu_isas import ISAS, computing_with
@@ -23,6 +24,12 @@ OF_COMPILED_PART = {
     *("test_compiled_convolutions", "test_compiled_inference", "test_compiled_kernels"),
     *("test_compiled_library", "test_compiled_lstm", "test_engine_memory"),
 }
+
+# How long an example takes says more of the machine than of the code.
+hypothesis.settings.register_profile(
+    "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("tests")
 
 # A base folder of the person who runs the tests is none of theirs.
 os.environ.pop("OBJECT2VEC_BASE", None)

@@ -62,7 +62,7 @@ ROWS = st.lists(st.lists(st.integers(0, 9), max_size=5), max_size=8)
 
 
 @given(ROWS, st.integers(0, 6), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_flat_lists_behave_like_lists(rows: list[list[int]], limit: int, data: Any) -> None:
     lists = TokenLists.from_lists(rows)
     assert (lists.tokens.dtype, lists.offsets.dtype) == (np.int32, np.int64)

@@ -169,14 +169,14 @@ KEYS = st.one_of(st.sampled_from(["in0", "in1", "label"]), st.text(max_size=5))
 VALUES = st.one_of(st.integers(), st.text(), st.lists(st.integers(0, 99)), st.floats(), st.none())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.dictionaries(KEYS, VALUES), max_size=5), st.booleans())
 def test_an_object_a_line_resembles_nothing(objects: list[dict[str, Any]], plain: bool) -> None:
     text = "\n".join(json.dumps(value, ensure_ascii=plain) for value in objects)
     assert recognise(text.encode("utf-8", "surrogatepass")) is None
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.one_of(st.binary(max_size=200), st.text(alphabet="{}[]\",:;|\t\n\r'01ab ").map(str.encode))
 )

@@ -90,7 +90,7 @@ TEXTS = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.dictionaries(st.sampled_from(sorted(BY_NAME)), TEXTS, max_size=4))
 def test_any_text_is_read_or_refused_in_words(raw: dict[str, str]) -> None:
     try:

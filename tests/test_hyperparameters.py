@@ -414,7 +414,7 @@ VALUES = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.dictionaries(st.sampled_from(sorted(BY_NAME)), VALUES, max_size=12))
 def test_anything_is_parsed_or_refused_in_words(raw: dict[str, Any]) -> None:
     try:

@@ -113,7 +113,7 @@ records = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(records, min_size=1, max_size=12))
 def test_requests_are_encoded_as_tables_are(rows: list[dict[str, Any]]) -> None:
     for row in rows:

@@ -34,7 +34,7 @@ from object2vec.text import (
 HOSTILE = "a\nb\r\x1b[2J\u2028\u202e\ud800\x85\x00"
 HOSTILE_ESCAPED = r"a\nb\r\x1b[2J\u2028\u202e\ud800\x85\x00"
 MEGABYTES = 5_000_000
-fixed = settings(derandomize=True, max_examples=100, deadline=None)
+fixed = settings(derandomize=True, max_examples=100)
 
 
 def nested(depth: int) -> list[Any]:
@@ -90,7 +90,7 @@ def test_an_object_that_cannot_be_shown_is_named() -> None:
     assert shown([Broken()]) == quoted([Broken()]) == "[<Broken>]"
 
 
-@settings(derandomize=True, max_examples=40, deadline=None)
+@settings(derandomize=True, max_examples=40)
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
                     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))  # fmt: skip
 def test_all_values_are_shown_in_print(value: Any) -> None:
