@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import re
 from collections.abc import Iterator
@@ -60,16 +61,22 @@ def whole_cores(cpu_info: Optional[str] = None) -> int:
     int
         CPUs that the process may run on, divided by the threads of a core; at least 1.
     """
-    text = cpu_text() if cpu_info is None else cpu_info
-    allowed = len(os.sched_getaffinity(0))
-    shared = [
-        max(1, int(siblings) // max(1, int(cores)))
-        for siblings, cores in zip(
-            re.findall(r"^siblings\s*: (\d+)", text, re.MULTILINE),
-            re.findall(r"^cpu cores\s*: (\d+)", text, re.MULTILINE),
-        )
-    ]
-    return max(1, allowed // (shared[0] if shared else 1))
+    threads = _threads_of_a_core() if cpu_info is None else _threads_of_a_core_in(cpu_info)
+    return max(1, len(os.sched_getaffinity(0)) // threads)
+
+
+@functools.cache
+def _threads_of_a_core() -> int:
+    """That of this machine; read once, for each request asks."""
+    return _threads_of_a_core_in(cpu_text())
+
+
+def _threads_of_a_core_in(cpu_info: str) -> int:
+    siblings = re.search(r"^siblings\s*: (\d+)", cpu_info, re.MULTILINE)
+    cores = re.search(r"^cpu cores\s*: (\d+)", cpu_info, re.MULTILINE)
+    if siblings is None or cores is None:
+        return 1
+    return max(1, int(siblings[1]) // max(1, int(cores[1])))
 
 
 def cpu_text() -> str:
@@ -78,6 +85,12 @@ def cpu_text() -> str:
         return (_PROC / "cpuinfo").read_text(encoding="ascii", errors="replace")
     except OSError:
         return ""
+
+
+def cpu_flags(cpu_info: str) -> list[str]:
+    """The instructions that the first CPU of ``/proc/cpuinfo`` has, as the kernel names them."""
+    lines = (line for line in cpu_info.splitlines() if line.startswith("flags"))
+    return next(lines, "").split()
 
 
 def memory_bytes() -> int:

@@ -21,6 +21,7 @@ from cpu_isas import ISAS
 from small_jobs import arrays, random_network, random_pairs, settings, training_way
 
 import object2vec
+from object2vec import resources
 from object2vec.backend.mxnet_import import mx
 from object2vec.compiled import library
 from object2vec.data.arrays import PairDataset, TokenLists
@@ -123,7 +124,7 @@ def test_an_old_cpu(
     flags: str, reason: Optional[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{flags}\n", encoding="ascii")
-    monkeypatch.setattr(library, "_CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(resources, "_PROC", tmp_path)
     assert library.why_unusable() == reason
     choice = choose_way(settings(), CPU)
     assert choice.is_compiled == (reason is None)

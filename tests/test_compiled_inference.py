@@ -13,7 +13,7 @@ from object2vec.backend.mxnet_import import mx
 from object2vec.data.arrays import TokenLists
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.inference import compiled_inference
-from object2vec.inference.compiled_inference import CpuInference
+from object2vec.inference.compiled_inference import CompiledInference
 from object2vec.model.network import Object2VecNetwork
 
 pytestmark = pytest.mark.usefixtures("isa")
@@ -45,7 +45,7 @@ def expected_scores(
 
 def check(job: Hyperparameters, rng: np.random.Generator, counts: list[int]) -> None:
     network = random_network(job, rng, scale=(job.enc_dim + job.mlp_dim) ** -0.5)
-    inference = CpuInference(network, CPU)
+    inference = CompiledInference(network, CPU)
     for count in counts:
         in0, in1 = (random_lists(rng, count) for _ in range(2))
         vectors = [inference.embed(side, lists) for side, lists in enumerate((in0, in1))]
@@ -84,7 +84,7 @@ def test_an_lstm_of_many_chunks_answers_in_order(
     layers: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = settings(enc0_network="bilstm", enc0_layers=layers)
-    inference = CpuInference(random_network(job, rng), CPU)
+    inference = CompiledInference(random_network(job, rng), CPU)
     lists = random_lists(rng, 60)
     expected = inference.embed(0, lists)
     monkeypatch.setattr(compiled_inference, "_LSTM_CHUNK", 1000)
@@ -97,7 +97,7 @@ def test_nan_stays_nan(count: int, activation: str, rng: np.random.Generator) ->
     network = random_network(settings(mlp_activation=activation), rng)
     lists = TokenLists.from_lists([[1]] * count)
     others = TokenLists.from_lists([[2]] * (count - 1) + [[3]])
-    inference = CpuInference(network, CPU)
+    inference = CompiledInference(network, CPU)
     assert np.isfinite(inference.score(lists, others)).all()
     table = network.params["embed_0_weight"]
     values = table.data().asnumpy()
@@ -111,5 +111,5 @@ def test_large_outputs_are_certain(rng: np.random.Generator) -> None:
     network = random_network(settings(num_classes=3), rng)
     network.params["output_layer_bias"].set_data(mx.nd.array([500.0, -500.0, 300.0]))
     lists = random_lists(rng, 5)
-    found = CpuInference(network, CPU).score(lists, lists)
+    found = CompiledInference(network, CPU).score(lists, lists)
     np.testing.assert_allclose(found, [[1, 0, 0]] * 5, atol=1e-30)

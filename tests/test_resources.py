@@ -167,3 +167,14 @@ def test_two_threads_of_a_core_count_once() -> None:
     assert resources.whole_cores("siblings\t: 8\ncpu cores\t: 8\n") == cpus
     assert resources.whole_cores("siblings\t: 16\ncpu cores\t: 8\n") == max(1, cpus // 2)
     assert resources.whole_cores("") == cpus
+
+
+def test_the_threads_of_a_core_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each larger request asks for the cores."""
+    count = resources.whole_cores()
+
+    def read_again() -> str:
+        raise AssertionError("/proc/cpuinfo is read again")
+
+    monkeypatch.setattr(resources, "cpu_text", read_again)
+    assert resources.whole_cores() == count

@@ -19,7 +19,7 @@ import numpy  # noqa: F401
 
 from object2vec.backend.openmp import VARIABLE as THREADS_VARIABLE
 from object2vec.backend.openmp import given_threads
-from object2vec.resources import cpu_text, whole_cores
+from object2vec.resources import cpu_flags, cpu_text, whole_cores
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -3, -4, -8  # from malloc.h
 _KEPT = 1 << 30  # bytes of freed memory, while training runs
@@ -103,12 +103,7 @@ def openblas_core(cpu_info: str) -> Optional[str]:
     str or None
         A value for ``OPENBLAS_CORETYPE``; None leaves the choice to OpenBLAS.
     """
-    for line in cpu_info.splitlines():
-        if line.startswith("flags"):
-            flags = line.split()
-            if "avx512f" in flags:
-                return "SKYLAKEX"
-            if "avx2" in flags:
-                return "HASWELL"
-            break
-    return None
+    flags = cpu_flags(cpu_info)
+    if "avx512f" in flags:
+        return "SKYLAKEX"
+    return "HASWELL" if "avx2" in flags else None

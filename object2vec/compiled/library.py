@@ -15,20 +15,17 @@ import os
 import platform
 import sys
 from ctypes import POINTER, c_float, c_int, c_int64, c_void_p
-from pathlib import Path
 from typing import Any, Optional, Union
 
 from object2vec.errors import CustomerError, PlatformError
+from object2vec.resources import cpu_flags, cpu_text
 from object2vec.text import named, quoted
 
 VARIABLE = "OBJECT2VEC_COMPILED"  # 0 forces MXNet's operators
 _EXTENSION = "object2vec.compiled._kernels"
-_CPU_INFO = Path("/proc/cpuinfo")
 _MACHINE = "x86_64"
-_INSTRUCTIONS = {
-    "avx2": "AVX2",
-    "fma": "FMA",
-}  # that it cannot do without; as the kernel names them
+# What it cannot do without, as the kernel names it.
+_INSTRUCTIONS = {"avx2": "AVX2", "fma": "FMA"}
 
 ARRAY_CALL = ctypes.CFUNCTYPE(c_int, c_void_p)
 FIND_CALL = ctypes.CFUNCTYPE(c_int, c_void_p, POINTER(c_void_p))
@@ -251,6 +248,27 @@ def why_unusable() -> Optional[str]:
     return reason
 
 
+def why_operators() -> Optional[tuple[str, bool]]:
+    """Why operators compute what the compiled part could on a CPU; None where it does.
+
+    Returns
+    -------
+    tuple of str and bool, or None
+        The reason for a log line; whether it is for want of the compiled part, not the user's wish.
+
+    Raises
+    ------
+    CustomerError
+        See `is_switched_off`.
+    """
+    unusable = why_unusable()
+    if unusable is None:
+        return None
+    if is_switched_off():
+        return unusable, False
+    return f"the compiled part cannot be used, for {unusable}", True
+
+
 def load() -> Library:
     """The compiled part; who calls it has asked `why_unusable`, or lets the user know.
 
@@ -281,11 +299,7 @@ def _loaded() -> Union[Library, str]:
 
 
 def _missing_instructions() -> list[str]:
-    try:
-        text = _CPU_INFO.read_text(encoding="ascii", errors="replace")
-    except OSError:
-        text = ""
-    flags = next((line for line in text.splitlines() if line.startswith("flags")), "").split()
+    flags = cpu_flags(cpu_text())
     return [name for flag, name in _INSTRUCTIONS.items() if flag not in flags]
 
 

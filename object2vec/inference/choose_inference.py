@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any
 
-from object2vec.compiled.library import is_switched_off, why_unusable
+from object2vec.compiled.library import is_switched_off, why_operators
 from object2vec.inference.operator_inference import OperatorInference
 from object2vec.model.network import Object2VecNetwork
 
@@ -31,18 +31,18 @@ def choose_inference(network: Object2VecNetwork, context: Any) -> tuple[Any, str
     CustomerError
         OBJECT2VEC_COMPILED holds something else than 0 or 1.
     """
-    is_off = is_switched_off()
-    unusable: Optional[str] = None
-    if context.device_type != "cpu":
-        reason = f"the compiled part is for CPUs, and this model is on {context}"
-    else:
-        unusable = why_unusable()
-        if unusable is None:
+    is_switched_off()  # a wrong value is told on every device
+    if context.device_type == "cpu":
+        found = why_operators()
+        if found is None:
             # loads the compiled part
-            from object2vec.inference.compiled_inference import CpuInference
+            from object2vec.inference.compiled_inference import CompiledInference
 
             line = "The model answers by the compiled part, on the CPU."
-            return CpuInference(network, context), line, False
-        reason = unusable if is_off else f"the compiled part cannot be used, for {unusable}"
+            return CompiledInference(network, context), line, False
+        reason, is_fallback = found
+    else:
+        reason = f"the compiled part is for CPUs, and this model is on {context}"
+        is_fallback = False
     line = f"The model answers by MXNet's operators: {reason}."
-    return OperatorInference(network, context), line, unusable is not None and not is_off
+    return OperatorInference(network, context), line, is_fallback

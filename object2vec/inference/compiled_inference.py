@@ -25,7 +25,7 @@ _HANDLE = ctypes.c_void_p
 _LSTM_CHUNK = 1 << 23
 
 
-class CpuInference:
+class CompiledInference:
     """Embeddings and scores of a network, read from its parameters as they are at the time.
 
     Parameters

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional
 
-from object2vec.compiled.library import is_switched_off, why_unfit, why_unusable
+from object2vec.compiled.library import is_switched_off, why_operators, why_unfit
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.training.row_updates import moves_used_rows_alone
 
@@ -54,15 +54,14 @@ def choose_way(hyperparameters: Hyperparameters, contexts: Sequence[Any]) -> Cho
     CustomerError
         OBJECT2VEC_COMPILED holds something else than 0 or 1.
     """
-    is_off = is_switched_off()
+    is_switched_off()  # a wrong value is told on every device
     if [context.device_type for context in contexts] != ["cpu"]:
         devices = ", ".join(map(str, contexts))
         return _operators(f"the compiled part is for one CPU, and this trains on {devices}")
-    unusable = why_unusable()
-    if unusable is not None:
-        level = logging.INFO if is_off else logging.WARNING
-        reason = unusable if is_off else f"the compiled part cannot be used, for {unusable}"
-        return _operators(reason, level)
+    found = why_operators()
+    if found is not None:
+        reason, is_fallback = found
+        return _operators(reason, logging.WARNING if is_fallback else logging.INFO)
     unsuited = _why_unsuited(hyperparameters)
     if unsuited is not None:
         return _operators(unsuited)

@@ -18,7 +18,7 @@ from object2vec.backend.mxnet_import import mx
 from object2vec.compiled.library import VARIABLE
 from object2vec.data.arrays import TokenLists
 from object2vec.data.batching import pad
-from object2vec.inference.compiled_inference import CpuInference
+from object2vec.inference.compiled_inference import CompiledInference
 from object2vec.inference.operator_inference import OperatorInference
 from object2vec.inference.predictor import Predictor
 from object2vec.model.model_directory import save_model
@@ -30,7 +30,7 @@ PLAIN = "plain "
 PREDICTING = TRAINING = (COMPILED, OPERATORS)
 ANSWERING = (*PREDICTING, SYMBOL)
 EVERY = (*ANSWERING, PLAIN + OPERATORS, PLAIN + SYMBOL)
-_INFERENCE = {COMPILED: CpuInference, OPERATORS: OperatorInference}
+_INFERENCE = {COMPILED: CompiledInference, OPERATORS: OperatorInference}
 _VALUES = {COMPILED: "1", OPERATORS: "0"}
 CPU = mx.cpu(0)
 
