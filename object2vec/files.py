@@ -12,6 +12,7 @@ import os
 import secrets
 import stat
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Union, cast
@@ -226,6 +227,19 @@ def open_input(path: PathLike) -> BinaryIO:
     except BaseException:
         raw.close()
         raise
+
+
+# What reading a file of `open_input` raises.
+READING_ERRORS = (EOFError, zlib.error, OSError)
+
+
+def unreadable(path: PathLike, error: BaseException) -> str:
+    """Why one of READING_ERRORS came: a sentence that lacks its full stop."""
+    if isinstance(error, EOFError):
+        return f"The gzip file {named(path)} ends before its end mark: it is cut off"
+    if isinstance(error, zlib.error):
+        return f"The gzip file {named(path)} is damaged: {error}"
+    return f"Cannot read {named(path)}: {getattr(error, 'strerror', None) or error}"
 
 
 def rejoined(head: bytes, rest: BinaryIO) -> BinaryIO:

@@ -8,7 +8,6 @@ import contextlib
 import gc
 import re
 import secrets
-import zlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,7 @@ from object2vec.data.foreign_formats import recognise
 from object2vec.data.record_checks import EXAMPLE, FIELDS, Rules, check_record, pack, pack_checked
 from object2vec.data.repeated_keys import may_repeat, repeated_key, repeated_sentence
 from object2vec.errors import CustomerError
-from object2vec.files import open_input
+from object2vec.files import READING_ERRORS, open_input, unreadable
 from object2vec.text import named
 
 # The objects that one block makes stay in the processor's cache; larger blocks are slower.
@@ -48,14 +47,8 @@ def read_file(path: Path, rules: Rules) -> Iterator[PairDataset]:
             for block in whole_lines(stream, path):
                 yield parse_block(block, line, named(path), rules)
                 line += block.count(b"\n")
-    except EOFError:
-        raise CustomerError(
-            f"The gzip file {named(path)} ends before its end mark: it is cut off"
-        ) from None
-    except zlib.error as error:
-        raise CustomerError(f"The gzip file {named(path)} is damaged: {error}") from None
-    except OSError as error:
-        raise CustomerError(f"Cannot read {named(path)}: {error.strerror or error}") from None
+    except READING_ERRORS as error:
+        raise CustomerError(unreadable(path, error)) from None
 
 
 def whole_lines(stream: BinaryIO, path: Path) -> Iterator[bytes]:

@@ -26,6 +26,7 @@ from object2vec.prepare.inputs_file import FILE, inputs_bytes
 from object2vec.prepare.pairs import (
     Report,
     TableEncoder,
+    asked_splits,
     check_length,
     check_splits,
     make_request,
@@ -81,9 +82,7 @@ def write_channels(
         layout=layout, progress=progress,
     )  # fmt: skip
     check_length(max_length)
-    wanted = ["train"]
-    if split is not None:
-        wanted += [name for name in SPLITS[1:] if getattr(split, name)]
+    wanted = asked_splits(split)
     try:
         _check_folder(Path(folder), wanted, source)
     except OSError as error:

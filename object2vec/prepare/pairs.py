@@ -259,12 +259,14 @@ def check_length(max_length: Any) -> None:
         )
 
 
+def asked_splits(split: Optional[Split]) -> list[str]:
+    """Those of SPLITS that rows are shared out to."""
+    return ["train", *(name for name in SPLITS[1:] if split is not None and getattr(split, name))]
+
+
 def check_splits(report: Report, split: Optional[Split]) -> None:
     """Raise a CustomerError if a split that was asked for got no pair."""
-    asked = ["train"]
-    if split is not None:
-        asked += [name for name in ("validation", "test") if getattr(split, name)]
-    for name in asked:
+    for name in asked_splits(split):
         if not report.pairs[name]:
             raise CustomerError(
                 f"No row of the table's {report.rows:,} falls to {name}: take another share or "

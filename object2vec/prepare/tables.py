@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from object2vec.data.channel_files import channel_files, log_passed_over
 from object2vec.data.foreign_formats import recognise
 from object2vec.data.json_lines import whole_lines
 from object2vec.errors import CustomerError
-from object2vec.files import open_input
+from object2vec.files import READING_ERRORS, open_input, unreadable
 from object2vec.prepare.arrow import arrow_module
 from object2vec.prepare.batch import Batch, Table, column_of
 from object2vec.prepare.delimited import DelimitedFile, Layout
@@ -144,14 +143,8 @@ class _Files:
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
-    except EOFError:
-        raise CustomerError(
-            f"The gzip file {named(path)} ends before its end mark: it is cut off."
-        ) from None
-    except zlib.error as error:
-        raise CustomerError(f"The gzip file {named(path)} is damaged: {error}.") from None
-    except OSError as error:
-        raise CustomerError(f"Cannot read {named(path)}: {error.strerror or error}.") from None
+    except READING_ERRORS as error:
+        raise CustomerError(f"{unreadable(path, error)}.") from None
 
 
 def _open_file(path: Path, layout: Layout) -> Table:
