@@ -6,7 +6,6 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Optional, Union
@@ -20,7 +19,7 @@ from object2vec.errors import CustomerError
 from object2vec.estimator_parameters import Parameterized
 from object2vec.evaluation.metrics import MetricAccumulator
 from object2vec.files import check_model_folder
-from object2vec.logs import LOGGER_NAME
+from object2vec.logs import LOGGER_NAME, watched
 from object2vec.training.memory_estimate import estimate_memory
 from object2vec.training.training_log import JobStart
 
@@ -242,7 +241,7 @@ class Object2Vec(Parameterized):
             pairs,
             *others,
             auxiliary=vectors,
-            progress=sys.stderr.isatty() if progress is None else progress,
+            progress=watched() if progress is None else progress,
             start=start,
         )
         self._predictor = result.predictor

@@ -77,6 +77,11 @@ class _ProgressAwareHandler(logging.StreamHandler):
             super().emit(record)
 
 
+def watched() -> bool:
+    """Whether standard error is a terminal; there is none where the shell closed it."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 @contextmanager
 def logging_to(stream: Optional[TextIO] = None, level: int = logging.INFO) -> Iterator[None]:
     """Write the package's log to `stream` for the length of a ``with`` block.

@@ -326,3 +326,10 @@ def test_parameters_may_be_numbers_and_lists_of_numpy() -> None:
         Object2Vec(**{**SMALL, "epochs": np.array([1, 2])})
     with pytest.raises(CustomerError, match="'epochs' should be an integer"):
         Object2Vec(**{**SMALL, "epochs": pd.NA})
+
+
+def test_it_fits_where_standard_error_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python then has None in its place."""
+    monkeypatch.setattr("sys.stderr", None)
+    model = Object2Vec(**{**SMALL, "epochs": 1}).fit(pairs(40))
+    assert model.predict(pairs(3)).shape[0] == 3

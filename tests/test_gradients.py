@@ -7,42 +7,27 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_jobs import VOCAB, arrays, random_network, random_pairs, settings, training_way
+from small_jobs import (
+    NETWORKS,
+    VOCAB,
+    arrays,
+    batch_of,
+    random_network,
+    random_pairs,
+    settings,
+    training_way,
+)
 
 from object2vec.backend.device_arrays import to_device
 from object2vec.backend.mxnet_import import mx
 from object2vec.data.arrays import PairDataset, TokenLists
-from object2vec.data.batching import Batch
 from object2vec.model.encoder_inputs import PairInputs
 from object2vec.model.network import Object2VecNetwork
 from object2vec.training.loop import train
 
 CPU = mx.cpu(0)
-# hcnn gets many filters, so that not all are dead.
-NETWORKS = [
-    {"enc0_network": "pooled_embedding"},
-    {"enc0_network": "hcnn", "enc0_layers": 2, "enc0_cnn_filter_width": 2, "enc_dim": 33},
-    {"enc0_network": "bilstm", "enc0_layers": 2, "enc_dim": 7},
-    {
-        "enc0_network": "hcnn",
-        "enc0_layers": 1,
-        "enc1_network": "bilstm",
-        "tied_token_embedding_weight": True,
-    },
-    {
-        "enc0_network": "bilstm",
-        "enc1_network": "pooled_embedding",
-        "enc0_token_embedding_dim": 8,
-        "tied_token_embedding_weight": True,
-    },
-]
 RATES = {"adam": 0.01, "adagrad": 0.05, "sgd": 0.1, "rmsprop": 0.005, "adadelta": 0.5}
 WAYS = [("compiled", "adam"), *(("operators", name) for name in RATES)]
-
-
-def batch_of(pairs: PairDataset) -> Batch:
-    widths = [int(lists.lengths.max()) for lists in (pairs.in0, pairs.in1)]
-    return Batch(pairs.in0, pairs.in1, pairs.labels, (widths[0], widths[1]))
 
 
 def backward(network: Object2VecNetwork, pairs: PairDataset) -> None:

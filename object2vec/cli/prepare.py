@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from object2vec.cli.parser import add_command, whole_number
-from object2vec.cli.streams import say, watched
+from object2vec.cli.streams import say
 from object2vec.errors import CustomerError
+from object2vec.logs import watched
 from object2vec.text import counted, named, names
 
 if TYPE_CHECKING:

@@ -20,11 +20,6 @@ def say(sentence: str) -> None:
         print(sentence, file=sys.stderr, flush=True)
 
 
-def watched() -> bool:
-    """Whether standard error is a terminal; there is none where the shell closed it."""
-    return sys.stderr is not None and sys.stderr.isatty()
-
-
 @contextlib.contextmanager
 def opened_input(file: Optional[str]) -> Iterator[BinaryIO]:
     """The bytes of a file, unpacked where gzip packed them; by default of standard input.

@@ -10,8 +10,9 @@ from typing import Any
 
 from object2vec.cli.job_options import add_job_options, base_folder, job_of_files, names_files
 from object2vec.cli.parser import add_command
-from object2vec.cli.streams import say, watched
+from object2vec.cli.streams import say
 from object2vec.errors import CustomerError
+from object2vec.logs import watched
 
 _EXAMPLES = """\
 With --train the files are named directly; without it the job follows SageMaker's contract under

@@ -16,8 +16,10 @@ import pytest
 import ways
 from numpy_model import NumpyModel
 from small_jobs import (
+    NETWORKS,
     VOCAB,
     arrays,
+    batch_of,
     random_lists,
     random_network,
     random_pairs,
@@ -34,26 +36,6 @@ from object2vec.training.deferred_adam import BETA1, BETA2, adam_rate
 from object2vec.training.loop import train
 
 STEP = 1e-6
-# A maximum over time that two times share is no place for a slope, and MXNet gives its gradient to
-# both: hcnn therefore gets many filters, so that not all are dead, and no n-gram twice in a list.
-NETWORKS: list[dict[str, Any]] = [
-    {"enc0_network": "pooled_embedding"},
-    {"enc0_network": "pooled_embedding", "tied_token_embedding_weight": True},
-    {"enc0_network": "hcnn", "enc0_layers": 2, "enc0_cnn_filter_width": 2, "enc_dim": 33},
-    {"enc0_network": "bilstm", "enc0_layers": 2, "enc_dim": 7},
-    {
-        "enc0_network": "hcnn",
-        "enc0_layers": 1,
-        "enc1_network": "bilstm",
-        "tied_token_embedding_weight": True,
-    },
-    {
-        "enc0_network": "bilstm",
-        "enc1_network": "pooled_embedding",
-        "enc0_token_embedding_dim": 8,
-        "tied_token_embedding_weight": True,
-    },
-]
 FORMS: list[dict[str, Any]] = [
     *NETWORKS[:2],
     {"enc0_network": "hcnn", "enc0_layers": 1},
@@ -81,11 +63,6 @@ def gentle(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another EPSILON for adam; see above."""
     for module in ("compiled_way", "operator_way", "optimizers"):
         monkeypatch.setattr(f"object2vec.training.{module}.EPSILON", EPSILON)
-
-
-def batch_of(pairs: PairDataset, wider: int = 0) -> Batch:
-    widths = [int(lists.lengths.max(initial=1)) + wider for lists in (pairs.in0, pairs.in1)]
-    return Batch(pairs.in0, pairs.in1, pairs.labels, (widths[0], widths[1]))
 
 
 def without_repeats(pairs: PairDataset, rng: np.random.Generator) -> PairDataset:
