@@ -24,7 +24,7 @@ from object2vec.training.loop import train
 
 CPU = mx.cpu(0)
 NETWORKS = ["hcnn", "bilstm", "pooled_embedding"]
-# Ends with the megabytes in use after the 4th and after the 10th model, fitted and loaded.
+# Ends with the megabytes in use after the first few and after the last models, fitted and loaded.
 PROGRAM = """
 import ctypes, gc, logging, sys, tempfile
 from object2vec import Object2Vec
@@ -54,7 +54,8 @@ def ten(make):
         model.predict(rows[:2])
         del model
         sizes.append(used())
-    return sizes[3], sizes[9]
+    # a thread may free its arrays a little later: what models hold is in each of the sizes
+    return min(sizes[2:5]), min(sizes[7:])
 
 with tempfile.TemporaryDirectory() as folder:
     fitted().save(folder)
@@ -113,9 +114,9 @@ def test_memory_stays_what_it_is_from_model_to_model(network: str, enc_dim: int)
     )
     assert done.returncode == 0, done.stderr
     fitted, last_fitted, loaded, last_loaded = map(float, done.stdout.split()[-4:])
-    # Six models of 4 MB or more lie between; what the heap's pieces make of it differs by 10 MB.
-    assert last_fitted < fitted + 16, done.stdout
-    assert last_loaded < loaded + 16, done.stdout
+    # One model has 4 MB or more, and three or more lie between.
+    assert last_fitted < fitted + 8, done.stdout
+    assert last_loaded < loaded + 8, done.stdout
 
 
 @pytest.mark.slow
