@@ -13,9 +13,9 @@ import numpy as np
 
 from object2vec.data.arrays import TokenLists
 from object2vec.errors import CustomerError
-from object2vec.prepare.inputs import MISSING, SIDES, UNKNOWN, Bins, Column, Inputs, Vocabulary
-from object2vec.prepare.tokens import tags, words
-from object2vec.prepare.values import canonical, canonical_all, number
+from object2vec.raw_values.cell_values import canonical, canonical_all, number
+from object2vec.raw_values.inputs import MISSING, SIDES, UNKNOWN, Bins, Column, Inputs, Vocabulary
+from object2vec.raw_values.tokenizers import tags, words
 from object2vec.text import names, quoted, shown
 
 _MOST_VALUES = 1_000_000  # of one list of tags

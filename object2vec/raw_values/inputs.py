@@ -104,9 +104,9 @@ class Column:
     repeat : int
         How often its tokens stand in a list: its weight in a mean.
     lower, form : bool, str
-        Of a text; see `tokens.words`.
+        Of a text; see `tokenizers.words`.
     separator : str
-        Of tags in a string; see `tokens.tags`.
+        Of tags in a string; see `tokenizers.tags`.
     explode : bool
         Of tags in a table: whether each makes a pair of its own.
     """
