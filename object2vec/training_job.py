@@ -109,7 +109,7 @@ def _train(read_job: Callable[[], Job], stop: StopRequest, progress: bool) -> in
     begun = time.time()
     with stop.interrupting():
         job = read_job()
-        inputs = read_inputs(job, begun)
+        inputs = read_inputs(job, begun, progress=progress)
     # An exception may be lost in the middle of an import, so that a signal only is remembered.
     from object2vec.training.loop import train
 
@@ -121,6 +121,7 @@ def _train(read_job: Callable[[], Job], stop: StopRequest, progress: bool) -> in
         inputs.datasets.get("validation"),
         inputs.datasets.get("test"),
         auxiliary=inputs.auxiliary,
+        inputs=inputs.raw,
         model_dir=job.model_dir,
         host=job.host,
         stop=stop,

@@ -165,6 +165,7 @@ def encode_table(
     source: Any,
     *,
     labels: bool = True,
+    num_classes: Optional[int] = None,
     layout: Optional[Layout] = None,
     progress: Progress = None,
 ) -> tuple[PairDataset, Report]:
@@ -178,6 +179,8 @@ def encode_table(
         See `tables.open_table`.
     labels : bool
         Whether to read labels; without, all are 1.
+    num_classes : int, optional
+        Labels that are numbers must be classes, below it.
     layout, progress
         As of `table_pairs`.
 
@@ -202,7 +205,7 @@ def encode_table(
             column_name(table, column.name, side)
     if inputs.label.kind != "none":
         column_name(table, inputs.label.name, "label")
-    encoder = TableEncoder(inputs)
+    encoder = TableEncoder(inputs, num_classes=num_classes)
     pairs = PairDataset.concatenate(block.pairs for block in encoder.blocks_of(table, progress))
     report = encoder.report
     for side in SIDES:
@@ -284,6 +287,8 @@ class TableEncoder:
     max_length : int, optional
         Lists are cut to it, and the inputs' own maximum lengths become those of the longest lists
         that are found; None keeps these and cuts to them.
+    num_classes : int, optional
+        Labels that are numbers must be classes, below it.
 
     Attributes
     ----------
@@ -293,9 +298,15 @@ class TableEncoder:
         Of all blocks so far.
     """
 
-    def __init__(self, inputs: Inputs, max_length: Optional[int] = None) -> None:
+    def __init__(
+        self,
+        inputs: Inputs,
+        max_length: Optional[int] = None,
+        num_classes: Optional[int] = None,
+    ) -> None:
         self.inputs = inputs
         self.report = Report()
+        self._num_classes = num_classes
         self._finds_length = max_length is not None
         self._limits = [
             max_length if max_length is not None else inputs.side(side).max_length for side in SIDES
@@ -329,7 +340,7 @@ class TableEncoder:
     def _block(self, batch: Batch, splits: np.ndarray) -> Block:
         read = Read(batch)
         kept = present(read, self.inputs.in0.columns) & present(read, self.inputs.in1.columns)
-        labels = encoded_labels(self.inputs.label, batch, kept)
+        labels = encoded_labels(self.inputs.label, batch, kept, self._num_classes)
         kept &= ~np.isnan(labels)
         self._count_rows(batch, kept)
         sides = [self._side(read, side) for side in range(len(SIDES))]

@@ -27,14 +27,7 @@ ROWS_AT_ONCE = 1 << 18
 _RECORDS_AT_ONCE = 1 << 14
 _HEAD_BYTES = 1 << 16
 # What may be a table in spite of looking like something known.
-_READABLE = (
-    "TSV",
-    "CSV",
-    "CSV with semicolons",
-    "a table with bars",
-    "LIBSVM",
-    "a file for fastText",
-)
+_READABLE = ("LIBSVM", "a file for fastText", "UTF-16", "UTF-32")
 
 
 def open_table(source: Any, layout: Optional[Layout] = None) -> Table:
@@ -156,7 +149,7 @@ def _open_file(path: Path, layout: Layout) -> Table:
     if text[:1] == b"{":
         return _JsonLines(path)
     found = recognise(head)
-    if found is not None and found.name not in (*_READABLE, "UTF-16", "UTF-32"):
+    if found is not None and not found.is_table and found.name not in _READABLE:
         raise CustomerError(
             f"{named(path)} looks like {found.name}; a table is CSV, TSV, JSON Lines or Parquet."
         )

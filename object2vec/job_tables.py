@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Channels of a job that hold tables, and what the ids of its pairs stand for."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+import orjson
+
+from object2vec.data.arrays import PairDataset
+from object2vec.data.channel_files import channel_files
+from object2vec.data.foreign_formats import recognise
+from object2vec.data.record_checks import INPUTS
+from object2vec.errors import CustomerError
+from object2vec.files import READING_ERRORS, open_input
+from object2vec.hyperparameters.checked import Hyperparameters
+from object2vec.hyperparameters.given import GivenHyperparameters
+from object2vec.hyperparameters.table import BY_NAME, SPLITS
+from object2vec.logs import LOGGER_NAME
+from object2vec.prepare.find_inputs import Progress
+from object2vec.prepare.inputs_summary import found_lines
+from object2vec.prepare.table_choice import TableChoice
+from object2vec.prepare.table_pairs import Report, encode_table, table_pairs
+from object2vec.prepare.training_settings import training_settings
+from object2vec.raw_values.inputs import SIDES, Inputs
+from object2vec.raw_values.inputs_file import FILE, read_inputs
+from object2vec.sagemaker.environment import Channel
+from object2vec.text import named, quoted
+
+_SIZES = ("max_seq_len", "vocab_size")
+# What rules between hyperparameters may still overrule, whatever is wrong with it.
+_OVERRULED = ("num_classes", "enc0_token_embedding_dim", "enc1_token_embedding_dim")
+_HEAD_BYTES = 1 << 16
+_logger = logging.getLogger(LOGGER_NAME)
+
+
+class JobTables:
+    """Reads the tables of a job, and settles the hyperparameters that follow from them.
+
+    Parameters
+    ----------
+    configuration : mapping
+        Hyperparameters as they are given.
+    channels : mapping of str to Channel
+        Those of the job.
+    choice : TableChoice, optional
+        How tables become pairs; None where `inputs` says it.
+    inputs : Inputs, optional
+        What was found before, in the table that ``inputs.json`` was made of.
+
+    Attributes
+    ----------
+    inputs : Inputs or None
+        What turns raw values into the ids of the pairs; None until `find`.
+    """
+
+    def __init__(
+        self,
+        configuration: Mapping[str, Any],
+        channels: Mapping[str, Channel],
+        choice: Optional[TableChoice] = None,
+        inputs: Optional[Inputs] = None,
+    ) -> None:
+        self.inputs = inputs
+        self._configuration = configuration
+        self._channels = channels
+        self._choice = choice
+        train = channels.get("train")
+        self._title = named(train.path) if choice is not None and train is not None else FILE
+        self._ready: dict[str, PairDataset] = {}
+
+    @property
+    def splits(self) -> list[str]:
+        """The data channels of the job, with those that rows of the channel train are kept for."""
+        split = None if self._choice is None else self._choice.split
+        return [
+            name
+            for name in SPLITS
+            if name in self._channels or (split is not None and getattr(split, name, 0.0) > 0)
+        ]
+
+    def has_read(self, name: str) -> bool:
+        """Whether pairs of this split came with those of the channel train."""
+        return name in self._ready
+
+    def leaves_out(self, name: str) -> bool:
+        """Whether a channel cannot tell which epoch is the best: all its pairs are positive."""
+        is_positive = self.inputs is not None and self.inputs.label.kind == "none"
+        return is_positive and name == "validation" and self._holds_table(name)
+
+    def check_given(self) -> None:
+        """Check each hyperparameter that is given by itself, before any table is read.
+
+        Raises
+        ------
+        CustomerError
+            Holds one sentence for each error found.
+        """
+        sizes = {f"enc0_{key}": int(BY_NAME[f"enc0_{key}"].minimum) for key in _SIZES}
+        found = GivenHyperparameters({**sizes, **_given(self._configuration)})
+        errors = {k: text for k, text in found.value_errors.items() if k not in _OVERRULED}
+        sentences = [*found.name_errors, *(errors[name] for name in BY_NAME if name in errors)]
+        if sentences:
+            raise CustomerError(" ".join(sentences))
+
+    def find(self, progress: Progress) -> None:
+        """Find the inputs in the channel train, and make pairs of its rows.
+
+        Raises
+        ------
+        CustomerError
+            One sentence about the first thing that is not right, with its file and line.
+        """
+        choice, channel = self._choice, self._channels["train"]
+        assert choice is not None
+        pairs, self.inputs, report = table_pairs(channel.path, progress=progress, **vars(choice))
+        self._ready = pairs
+        _tell(report, self.inputs)
+
+    def configuration(self) -> dict[str, Any]:
+        """The hyperparameters that are given, and those that follow from the data.
+
+        Of a table that is read here all that training on it needs follows, of an ``inputs.json``
+        the sizes alone.
+        """
+        inputs, given = self.inputs, _given(self._configuration)
+        assert inputs is not None
+        follow: dict[str, Any] = {name: str(size) for name, size in inputs.sizes().items()}
+        if self._choice is not None:
+            follow.update(training_settings(inputs))
+        both = {**follow, **given}
+        for key in _SIZES:
+            own, other = names = [f"enc{side}_{key}" for side in (0, 1)]
+            if inputs.tied and (own in given) != (other in given):
+                follow[own] = follow[other] = given.get(own, given.get(other))
+            elif both.get("enc1_network", "enc0") == "enc0":
+                # encoder 1 then has the sizes of encoder 0
+                follow[own] = follow[other] = max((follow[name] for name in names), key=int)
+        if both.get("output_layer") == "mean_squared_error":
+            follow.pop("num_classes", None)
+        return {**follow, **given}
+
+    def settle(self, hyperparameters: Hyperparameters) -> None:
+        """Check that a network takes what the inputs make, and cut lists as it does.
+
+        Raises
+        ------
+        CustomerError
+            A size that is given is too small, or the labels are no classes.
+        """
+        inputs = self.inputs
+        assert inputs is not None
+        for side, encoder in zip(SIDES, hyperparameters.encoders):
+            size = inputs.vocab_size(side)
+            if size > encoder.vocab_size:
+                raise CustomerError(
+                    f"enc{side[-1]}_vocab_size is {encoder.vocab_size:,}, but {side} has {size:,} "
+                    f"ids in {self._title}: leave it out, or give {size:,} or more."
+                )
+        self._check_label(hyperparameters)
+        in0, in1 = (
+            replace(side, max_length=min(side.max_length, encoder.max_seq_len))
+            for side, encoder in zip((inputs.in0, inputs.in1), hyperparameters.encoders)
+        )
+        self.inputs = replace(inputs, in0=in0, in1=in1)
+
+    def _check_label(self, hyperparameters: Hyperparameters) -> None:
+        assert self.inputs is not None
+        label = self.inputs.label
+        if hyperparameters.is_regression:
+            return
+        classes = self.inputs.sizes().get("num_classes")
+        if classes is None:
+            raise CustomerError(
+                f"output_layer=softmax learns classes, but the label {quoted(label.name)} of "
+                f"{self._title} holds numbers that are none: take "
+                "output_layer=mean_squared_error, or class for the kind of label."
+            )
+        if classes > hyperparameters.num_classes:
+            raise CustomerError(
+                f"num_classes is {hyperparameters.num_classes}, but the label "
+                f"{quoted(label.name)} of {self._title} needs {classes}: leave it out, or give "
+                f"{classes} or more."
+            )
+
+    def read(
+        self, name: str, hyperparameters: Hyperparameters, progress: Progress
+    ) -> Optional[PairDataset]:
+        """The pairs of a channel, or None where it holds ids.
+
+        Raises
+        ------
+        CustomerError
+            One sentence about the first thing that is not right, with its file and line.
+        """
+        inputs = self.inputs
+        assert inputs is not None
+        if name in self._ready:
+            return _cut(self._ready.pop(name), hyperparameters)
+        channel = self._channels[name]
+        if not self._holds_table(name):
+            return None
+        pairs, report = encode_table(
+            inputs,
+            channel.path,
+            num_classes=None if hyperparameters.is_regression else hyperparameters.num_classes,
+            layout=None if self._choice is None else self._choice.layout,
+            progress=progress,
+        )
+        _tell(report)
+        return pairs
+
+    def _holds_table(self, name: str) -> bool:
+        """Whether a channel holds a table, rather than pairs of ids."""
+        if self._choice is not None:
+            return True
+        assert self.inputs is not None
+        return _is_table(self._channels[name].path, name, self.inputs)
+
+
+def job_tables(
+    configuration: Mapping[str, Any],
+    channels: Mapping[str, Channel],
+    choice: Optional[TableChoice],
+) -> Optional[JobTables]:
+    """What a job knows of raw values: nothing where its channels hold ids alone.
+
+    Parameters
+    ----------
+    configuration, channels
+        Of the job.
+    choice : TableChoice, optional
+        Where the columns are named.
+
+    Raises
+    ------
+    CustomerError
+        The ``inputs.json`` of the channel auxiliary is not sound.
+    """
+    auxiliary = channels.get("auxiliary")
+    path = None if auxiliary is None else Path(auxiliary.path, FILE)
+    has_file = path is not None and os.path.lexists(path)
+    if choice is not None and has_file:
+        raise CustomerError(
+            f"{named(str(path))} says what the columns of in0 and in1 are, and so do the columns "
+            "that are named: leave one of them out."
+        )
+    if choice is None and not has_file:
+        return None
+    inputs = read_inputs(path) if path is not None and has_file else None
+    return JobTables(configuration, channels, choice, inputs)
+
+
+def _given(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """What is given without what stands for nothing: None, and null in JSON."""
+    return {
+        name: value
+        for name, value in configuration.items()
+        if value is not None and not (isinstance(value, str) and value.strip() == "null")
+    }
+
+
+def _tell(report: Report, inputs: Optional[Inputs] = None) -> None:
+    _logger.info("%s", " ".join(report.lines()))
+    if inputs is not None:
+        _logger.info("Found in the table: %s", " ".join(found_lines(inputs)))
+
+
+def _cut(pairs: PairDataset, hyperparameters: Hyperparameters) -> PairDataset:
+    """Pairs with lists as long as the network takes them; most often they are."""
+    limits = [encoder.max_seq_len for encoder in hyperparameters.encoders]
+    sides = [pairs.in0, pairs.in1]
+    longer = sum(
+        int(np.count_nonzero(lists.lengths > limit)) for lists, limit in zip(sides, limits)
+    )
+    if not longer:
+        return pairs
+    in0, in1 = (lists.truncate(limit) for lists, limit in zip(sides, limits))
+    return PairDataset(in0, in1, pairs.labels, pairs.truncated + longer)
+
+
+def _is_table(path: Path, channel: str, inputs: Inputs) -> bool:
+    """Whether the first file of a channel is a table of these inputs, rather than pairs of ids."""
+    files = channel_files(path, channel).files
+    if not files:
+        return False
+    try:
+        with open_input(files[0]) as stream:
+            head = stream.read(_HEAD_BYTES)
+    except READING_ERRORS:
+        return False
+    line = head.lstrip(b"\xef\xbb\xbf \t\r\n").split(b"\n", 1)[0]
+    if not line.startswith(b"{"):
+        found = recognise(head)
+        return found is not None and found.is_table
+    try:
+        record = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return False
+    if all(isinstance(record.get(name), list) for name in INPUTS):
+        return False
+    return any(column.name in record for side in SIDES for column in inputs.side(side).columns)
