@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
@@ -21,12 +21,15 @@ from object2vec.errors import CustomerError
 from object2vec.files import READING_ERRORS, open_input
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.hyperparameters.given import GivenHyperparameters
-from object2vec.hyperparameters.table import BY_NAME, SPLITS
+from object2vec.hyperparameters.table import BY_NAME, SPLITS, TABLE_NAMES
 from object2vec.logs import LOGGER_NAME
+from object2vec.prepare.delimited import Layout
 from object2vec.prepare.find_inputs import Progress
 from object2vec.prepare.inputs_summary import found_lines
 from object2vec.prepare.table_choice import TableChoice
-from object2vec.prepare.table_pairs import Report, encode_table, table_pairs
+from object2vec.prepare.table_pairs import encode_table, table_pairs
+from object2vec.prepare.table_report import Report
+from object2vec.prepare.tables import open_table
 from object2vec.prepare.training_settings import training_settings
 from object2vec.raw_values.inputs import SIDES, Inputs
 from object2vec.raw_values.inputs_file import FILE, read_inputs
@@ -50,7 +53,8 @@ class JobTables:
     channels : mapping of str to Channel
         Those of the job.
     choice : TableChoice, optional
-        How tables become pairs; None where `inputs` says it.
+        How tables become pairs; None where `inputs` says it. Without a layout each channel's
+        content type says how its files are written.
     inputs : Inputs, optional
         What was found before, in the table that ``inputs.json`` was made of.
 
@@ -68,7 +72,8 @@ class JobTables:
         inputs: Optional[Inputs] = None,
     ) -> None:
         self.inputs = inputs
-        self._configuration = configuration
+        given = _given_of(configuration)
+        self._given = {name: given[name] for name in given if name not in TABLE_NAMES}
         self._channels = channels
         self._choice = choice
         train = channels.get("train")
@@ -103,7 +108,7 @@ class JobTables:
             Holds one sentence for each error found.
         """
         sizes = {f"enc0_{key}": int(BY_NAME[f"enc0_{key}"].minimum) for key in _SIZES}
-        found = GivenHyperparameters({**sizes, **_given(self._configuration)})
+        found = GivenHyperparameters({**sizes, **self._given})
         errors = {k: text for k, text in found.value_errors.items() if k not in _OVERRULED}
         sentences = [*found.name_errors, *(errors[name] for name in BY_NAME if name in errors)]
         if sentences:
@@ -119,6 +124,7 @@ class JobTables:
         """
         choice, channel = self._choice, self._channels["train"]
         assert choice is not None
+        choice = replace(choice, layout=self._layout("train"))
         pairs, self.inputs, report = table_pairs(channel.path, progress=progress, **vars(choice))
         self._ready = pairs
         _tell(report, self.inputs)
@@ -129,7 +135,7 @@ class JobTables:
         Of a table that is read here all that training on it needs follows, of an ``inputs.json``
         the sizes alone.
         """
-        inputs, given = self.inputs, _given(self._configuration)
+        inputs, given = self.inputs, self._given
         assert inputs is not None
         follow: dict[str, Any] = {name: str(size) for name, size in inputs.sizes().items()}
         if self._choice is not None:
@@ -210,11 +216,37 @@ class JobTables:
             inputs,
             channel.path,
             num_classes=None if hyperparameters.is_regression else hyperparameters.num_classes,
-            layout=None if self._choice is None else self._choice.layout,
+            layout=self._layout(name),
             progress=progress,
         )
         _tell(report)
         return pairs
+
+    def _layout(self, name: str) -> Layout:
+        """How the files of a channel are written, where they have separators."""
+        choice, channel = self._choice, self._channels[name]
+        if choice is not None and choice.layout is not None:
+            return choice.layout
+        parameters = _parameters(channel.content_type or "")
+        layout = Layout(encoding=parameters.get("charset", "utf-8"))
+        header = parameters.get("header")
+        if header in ("present", "absent"):
+            return replace(layout, header=header == "present")
+        if all(column.isdigit() for column in self._columns()):
+            # positions, unless the header itself counts the columns, as pandas writes it
+            known = open_table(channel.path, layout).names
+            return replace(layout, header=set(self._columns()) <= set(known))
+        return layout
+
+    def _columns(self) -> list[str]:
+        """The names of all columns that are read."""
+        if self._choice is not None:
+            sides = (self._choice.in0, self._choice.in1)
+            found = [str(name) for side in sides if isinstance(side, list) for name in side]
+            return found + ([] if self._choice.label is None else [str(self._choice.label)])
+        assert self.inputs is not None
+        names = [column.name for side in SIDES for column in self.inputs.side(side).columns]
+        return names + ([self.inputs.label.name] if self.inputs.label.name else [])
 
     def _holds_table(self, name: str) -> bool:
         """Whether a channel holds a table, rather than pairs of ids."""
@@ -246,10 +278,17 @@ def job_tables(
     auxiliary = channels.get("auxiliary")
     path = None if auxiliary is None else Path(auxiliary.path, FILE)
     has_file = path is not None and os.path.lexists(path)
+    given = [name for name in TABLE_NAMES if name in _given_of(configuration)]
+    if choice is not None and given:
+        raise CustomerError(
+            f"The columns are named twice, by --in0 and by {given[0]}: once will do."
+        )
+    if given:
+        choice = _choice_of(configuration, given)
     if choice is not None and has_file:
         raise CustomerError(
-            f"{named(str(path))} says what the columns of in0 and in1 are, and so do the columns "
-            "that are named: leave one of them out."
+            f"{named(path)} says what the columns of in0 and in1 are, and so do the columns that "
+            "are named: leave one of them out."
         )
     if choice is None and not has_file:
         return None
@@ -257,13 +296,40 @@ def job_tables(
     return JobTables(configuration, channels, choice, inputs)
 
 
-def _given(configuration: Mapping[str, Any]) -> dict[str, Any]:
+def _choice_of(configuration: Mapping[str, Any], given: Sequence[str]) -> TableChoice:
+    """What the hyperparameters say of the columns."""
+    found = GivenHyperparameters(configuration)
+    wrong = [found.value_errors[name] for name in given if name in found.value_errors]
+    if wrong:
+        raise CustomerError(" ".join(wrong))
+    values = {name: found.values[name] for name in TABLE_NAMES}
+    missing = [name for name in TABLE_NAMES[:2] if values[name] is None]
+    if missing:
+        raise CustomerError(
+            f"{given[0]} is given, but {' and '.join(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} missing: a pair has columns of in0 and of in1."
+        )
+    return TableChoice(
+        in0=list(values["_in0"]),
+        in1=list(values["_in1"]),
+        label=values["_label"],
+        label_kind=values["_label_kind"] or "auto",
+    )
+
+
+def _given_of(configuration: Mapping[str, Any]) -> dict[str, Any]:
     """What is given without what stands for nothing: None, and null in JSON."""
     return {
         name: value
         for name, value in configuration.items()
         if value is not None and not (isinstance(value, str) and value.strip() == "null")
     }
+
+
+def _parameters(content_type: str) -> dict[str, str]:
+    """The parameters of a content type: of ``text/csv; header=absent`` the header."""
+    parts = (part.partition("=") for part in content_type.split(";")[1:])
+    return {name.strip().lower(): value.strip().strip('"').lower() for name, _, value in parts}
 
 
 def _tell(report: Report, inputs: Optional[Inputs] = None) -> None:

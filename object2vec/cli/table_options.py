@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
 import os
 import shlex
 from collections.abc import Sequence
@@ -195,12 +194,10 @@ def table_choice(
 
 
 def _column_names(options: argparse.Namespace, side: str) -> list[str]:
-    found: list[str] = []
-    with contextlib.suppress(csv.Error):
-        for text in getattr(options, side):
-            found += next(csv.reader([text], skipinitialspace=True, strict=True), []) or [""]
-        if all(found):
-            return found
+    from object2vec.hyperparameters.values import column_names
+
+    with contextlib.suppress(ValueError):
+        return [name for text in getattr(options, side) for name in column_names(text)]
     given = names(getattr(options, side))
     raise CustomerError(f"--{side} must name columns, as in user,age, found {given}.")
 

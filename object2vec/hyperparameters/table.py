@@ -30,6 +30,10 @@ METRIC_NAMES = (*QUALITY_METRIC_NAMES, "train:progress", "train:throughput")
 IGNORED_NAMES = ("feature_dim",)
 IGNORED_PREFIX = "sagemaker_"
 
+#: Names that say what the columns of a job's tables are; a network knows nothing of them.
+TABLE_NAMES = ("_in0", "_in1", "_label", "_label_kind")
+LABEL_KINDS = ("auto", "number", "class")
+
 
 @dataclass(frozen=True)
 class TuningRange:
@@ -51,7 +55,7 @@ class Hyperparameter:
         Public name; hidden ones begin with an underscore.
     kind : str
         'integer', 'continuous', 'categorical', 'boolean', 'auto_integer' (the word auto or an
-        integer), 'file_name', 'comparators' or 'metric_name'.
+        integer), 'file_name', 'comparators', 'metric_name', 'columns' or 'column'.
     description : str
         One or two sentences.
     default : Any
@@ -104,6 +108,8 @@ class Hyperparameter:
             "file_name": "file name of letters, digits, '.', '_' and '-'",
             "comparators": f"ordered choice of {', '.join(COMPARATORS)}, separated by commas",
             "metric_name": "name of a metric",
+            "columns": "names of columns, separated by commas",
+            "column": "name of a column",
         }
         return texts[self.kind]
 
@@ -319,6 +325,22 @@ _GENERAL = (
         "Seed of all random numbers; with the same seed and number of threads a CPU run repeats "
         "exactly.",
         default_text="drawn and logged", minimum=0, maximum=INT32_MAX,
+    ),
+    Hyperparameter(
+        "_in0", "columns",
+        "Columns of in0, where the channels hold tables of raw values (CSV, TSV, JSON Lines, "
+        "Parquet) instead of ids; sizes and further settings then follow from the data.",
+        default_text="none: ids",
+    ),
+    Hyperparameter("_in1", "columns", "Columns of in1.", default_text="none: ids"),
+    Hyperparameter(
+        "_label", "column", "Column of the label; without it each row is a positive pair.",
+        default_text="none",
+    ),
+    Hyperparameter(
+        "_label_kind", "categorical",
+        "Whether labels are numbers or names of classes; auto takes numbers where all are.",
+        default_text=AUTO, choices=LABEL_KINDS,
     ),
 )  # fmt: skip
 
