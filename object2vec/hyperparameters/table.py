@@ -141,10 +141,18 @@ def number_text(number: float) -> str:
 def value_text(value: Any) -> str:
     """A typed value as the string that SageMaker would send."""
     if isinstance(value, (list, tuple)):
-        return ", ".join(str(item) for item in value)
+        return ", ".join(_in_list(str(item)) for item in value)
     if isinstance(value, float):
         return number_text(value)
     return str(value)
+
+
+def _in_list(text: str) -> str:
+    """A name between commas, in quotes where it holds one."""
+    if "," in text or text.startswith(('"', " ")):
+        text = text.replace('"', '""')
+        return f'"{text}"'
+    return text
 
 
 def _encoder(side: int) -> tuple[Hyperparameter, ...]:
