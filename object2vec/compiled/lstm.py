@@ -17,7 +17,7 @@ from object2vec.backend.mxnet_import import mx
 from object2vec.backend.mxnet_types import NDArray
 from object2vec.compiled.kernels import address_of, check, constants, library
 from object2vec.compiled.library import LstmDirection, LstmLayer
-from object2vec.data.batching import TimeSteps
+from object2vec.data.layouts import TimeSteps
 
 _UNITS, _PANEL = constants["UNITS"], constants["PANEL"]
 

@@ -16,7 +16,8 @@ from object2vec.compiled.kernels import API, check, constants, library, offsets_
 from object2vec.compiled.library import Dense, Scorer
 from object2vec.compiled.lstm import enc_dim_of, run_layer
 from object2vec.data.arrays import TokenLists
-from object2vec.data.batching import compute_in_chunks, length_sorted_chunks, time_steps
+from object2vec.data.chunks import compute_in_chunks, length_sorted_chunks
+from object2vec.data.layouts import time_steps
 from object2vec.model.encoders import BiLSTM, HierarchicalCNN
 from object2vec.model.network import Object2VecNetwork
 

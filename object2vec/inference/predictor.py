@@ -16,7 +16,7 @@ from object2vec.backend.kvstore import count_gpus
 from object2vec.backend.mxnet_import import mx
 from object2vec.backend.mxnet_types import Context
 from object2vec.data.arrays import PairDataset, Rows, TokenLists
-from object2vec.data.batching import compute_in_chunks, length_sorted_chunks
+from object2vec.data.chunks import compute_in_chunks, length_sorted_chunks
 from object2vec.errors import UnsoundModelError
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.inference.choose_inference import choose_inference
@@ -181,7 +181,7 @@ class Predictor:
             with self._answering({side: part}):
                 return self._inference.embed(side, part)
 
-        chunks = length_sorted_chunks(lists.lengths, *self._cells(side))
+        chunks = length_sorted_chunks(lists.lengths, *self._elements(side))
         shape = (len(lists), self.hyperparameters.enc_dim)
         return _finite(compute_in_chunks(chunks, shape, embed), f"embeddings of in{side}")
 
@@ -272,10 +272,10 @@ class Predictor:
         return lists.truncate(limit or self.hyperparameters.encoders[side].max_seq_len)
 
     def _pair_chunks(self, in0: TokenLists, in1: TokenLists) -> Any:
-        cells = [sum(values) for values in zip(self._cells(0), self._cells(1))]
-        return length_sorted_chunks(np.maximum(in0.lengths, in1.lengths), cells[0], cells[1])
+        elements = [sum(values) for values in zip(self._elements(0), self._elements(1))]
+        return length_sorted_chunks(np.maximum(in0.lengths, in1.lengths), elements[0], elements[1])
 
-    def _cells(self, side: int) -> tuple[int, int]:
+    def _elements(self, side: int) -> tuple[int, int]:
         settings = self.hyperparameters
         return self._inference.elements_per_token(side), 4 * settings.enc_dim + settings.mlp_dim
 

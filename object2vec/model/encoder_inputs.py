@@ -12,7 +12,7 @@ import numpy as np
 from object2vec.backend.device_arrays import csr_to_device, to_device
 from object2vec.backend.mxnet_import import mx
 from object2vec.data.arrays import TokenLists
-from object2vec.data.batching import (
+from object2vec.data.layouts import (
     TIME_STEP,
     PackedLists,
     mean_weights,
@@ -89,7 +89,7 @@ class SingleTokens(EncoderInput):
 
 
 class Packing:
-    """What hcnn takes besides the token vectors, ``(rows, width)``; see `batching.PackedLists`.
+    """What hcnn takes besides the token vectors, ``(rows, width)``; see `layouts.PackedLists`.
 
     Parameters
     ----------
@@ -139,11 +139,11 @@ class PaddedTokens(EncoderInput):
     Attributes
     ----------
     tokens : NDArray
-        int32 ``(length, n)``; the length is a multiple of `batching.TIME_STEP`.
+        int32 ``(length, n)``; the length is a multiple of `layouts.TIME_STEP`.
     lengths : NDArray
         float32 ``(n,)``.
     reversal : NDArray
-        See `batching.reversed_positions`.
+        See `layouts.reversed_positions`.
     """
 
     tokens: Any
@@ -181,7 +181,7 @@ def prepare_input(
         ``n`` lists, n at least 1.
     width : int, optional
         Padded length for bilstm, the longest list's where None is given; rounded up to a multiple
-        of `batching.TIME_STEP`.
+        of `layouts.TIME_STEP`.
     context : mxnet.Context
         The device.
     """

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from object2vec.backend.mxnet_import import mx
-from object2vec.data.batching import POSITIONS_STEP, TIME_STEP
+from object2vec.data.layouts import POSITIONS_STEP, TIME_STEP
 from object2vec.hyperparameters.checked import EncoderHyperparameters
 
 _FORGET_GATE = 1  # place of the forget gate in MXNet's order: in, forget, cell, out
@@ -133,7 +133,7 @@ class HierarchicalCNN(Encoder):
     ) -> Any:
         """Encode; see the class.
 
-        ``windows`` and ``positions`` of `batching.pack` ask for the packed form: ``vectors`` then
+        ``windows`` and ``positions`` of `layouts.pack` ask for the packed form: ``vectors`` then
         is ``(rows, token_dim)``, ``lengths`` the number of real rows, ``(1,)``.
         """
         if windows is None:
@@ -256,7 +256,7 @@ class BiLSTM(Encoder):
     ) -> Any:
         """Encode; see the class.
 
-        With ``reversal``, the output of `batching.reversed_positions`, ``vectors`` is
+        With ``reversal``, the output of `layouts.reversed_positions`, ``vectors`` is
         ``(length, batch, token_dim)`` and the length a multiple of `TIME_STEP`.
         """
         # (length, batch, token_dim)

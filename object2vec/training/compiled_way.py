@@ -16,7 +16,8 @@ from object2vec.compiled import kernels
 from object2vec.compiled.kernels import AdamState, AdamStep, UsedRows, mean_of_rows, used_rows
 from object2vec.compiled.lstm import BidirectionalLayer
 from object2vec.data.arrays import TokenLists
-from object2vec.data.batching import Batch, TimeSteps, pack, time_steps
+from object2vec.data.batching import Batch
+from object2vec.data.layouts import TimeSteps, pack, time_steps
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.model.encoder_inputs import Packing
 from object2vec.model.encoders import BiLSTM, dropout

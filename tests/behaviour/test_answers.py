@@ -19,7 +19,7 @@ from small_jobs import VOCAB, arrays, random_lists, random_network, random_pairs
 
 from object2vec.backend.mxnet_import import mx
 from object2vec.data.arrays import TokenLists
-from object2vec.data.batching import pad
+from object2vec.data.layouts import pad
 from object2vec.inference.predictor import Predictor
 from object2vec.model.model_directory import save_model
 from object2vec.model.network import Object2VecNetwork

@@ -12,7 +12,7 @@ from sanitized_library import call, constants, exact, pointer, random_lists, unw
 
 from object2vec.compiled.library import LstmDirection, LstmLayer
 from object2vec.data.arrays import TokenLists
-from object2vec.data.batching import time_steps
+from object2vec.data.layouts import time_steps
 
 UNITS, PANEL = constants["UNITS"], constants["PANEL"]
 # Inputs and both hidden sizes: around UNITS and PANEL, no two alike.
