@@ -82,7 +82,7 @@ class _OneAtATime:
 one_at_a_time = _OneAtATime()
 
 
-def check_devices(contexts: list[Any]) -> None:
+def check_devices(contexts: list[Context]) -> None:
     """Refuse a GPU in a process that was forked after its parent had computed.
 
     Raises
@@ -147,7 +147,7 @@ def _flushed_in_engine() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _threads_of_steps(operations: float, contexts: list[Any]) -> Iterator[None]:
+def _threads_of_steps(operations: float, contexts: list[Context]) -> Iterator[None]:
     if contexts != [mx.cpu(0)] or gomp() is None or not _has_one_worker():
         yield
         return

@@ -3,14 +3,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Union
 
+from object2vec.backend.mxnet_types import Context
 from object2vec.compiled.library import is_switched_off, why_operators
 from object2vec.inference.operator_inference import OperatorInference
 from object2vec.model.network import Object2VecNetwork
 
+if TYPE_CHECKING:
+    from object2vec.inference.compiled_inference import CompiledInference
 
-def choose_inference(network: Object2VecNetwork, context: Any) -> tuple[Any, str, bool]:
+
+def choose_inference(
+    network: Object2VecNetwork, context: Context
+) -> tuple[Union[OperatorInference, CompiledInference], str, bool]:
     """Build what answers: the compiled part on a CPU that it can be used on, else operators.
 
     Parameters

@@ -7,7 +7,7 @@ A request of one pair takes less time than handing it to MXNet's operators and f
 from __future__ import annotations
 
 import ctypes
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
 
@@ -164,7 +164,9 @@ class LSTM:
         return x
 
 
-def _encoder(network: Object2VecNetwork, side: int, context: Context) -> Any:
+def _encoder(
+    network: Object2VecNetwork, side: int, context: Context
+) -> Union[MeanOfRows, Convolutions, LSTM]:
     table, encoder = network.table(side).data(context), network.encoders[side]
     if isinstance(encoder, HierarchicalCNN):
         return Convolutions(table, encoder.layers(context))

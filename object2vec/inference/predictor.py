@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Optional, Union
 
 import numpy as np
@@ -271,7 +271,7 @@ class Predictor:
     def _cut(self, side: int, lists: TokenLists, limit: Optional[int]) -> TokenLists:
         return lists.truncate(limit or self.hyperparameters.encoders[side].max_seq_len)
 
-    def _pair_chunks(self, in0: TokenLists, in1: TokenLists) -> Any:
+    def _pair_chunks(self, in0: TokenLists, in1: TokenLists) -> Iterator[Rows]:
         elements = [sum(values) for values in zip(self._elements(0), self._elements(1))]
         return length_sorted_chunks(np.maximum(in0.lengths, in1.lengths), elements[0], elements[1])
 

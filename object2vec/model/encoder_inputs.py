@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Optional
 
 import numpy as np
 
 from object2vec.backend.device_arrays import csr_to_device, to_device
 from object2vec.backend.mxnet_import import mx
+from object2vec.backend.mxnet_types import Block, Context, NDArray, Parameter
 from object2vec.data.arrays import TokenLists
 from object2vec.data.layouts import (
     TIME_STEP,
@@ -39,7 +40,7 @@ class EncoderInput(abc.ABC):
     ids: np.ndarray
 
     @abc.abstractmethod
-    def look_up(self, table: Any, context: Any) -> Any:
+    def look_up(self, table: Parameter, context: Context) -> NDArray:
         """Token vectors, as `encode` takes them.
 
         Parameters
@@ -50,7 +51,7 @@ class EncoderInput(abc.ABC):
             The device.
         """
 
-    def encode(self, encoder: Any, vectors: Any) -> Any:
+    def encode(self, encoder: Block, vectors: NDArray) -> NDArray:
         """Embeddings ``(n, enc_dim)`` of the token vectors; here for pooled_embedding."""
         return encoder(vectors, None)
 
@@ -65,9 +66,9 @@ class MeanWeights(EncoderInput):
         float32 ``(n, vocab_size)`` together, in as many parts as MXNet's largest array asks for.
     """
 
-    parts: tuple[Any, ...]
+    parts: tuple[NDArray, ...]
 
-    def look_up(self, table: Any, context: Any) -> Any:
+    def look_up(self, table: Parameter, context: Context) -> NDArray:
         means = [mx.nd.dot(weights, table.data(context)) for weights in self.parts]
         return means[0] if len(means) == 1 else mx.nd.concat(*means, dim=0)  # (n, enc_dim)
 
@@ -82,9 +83,9 @@ class SingleTokens(EncoderInput):
         int32 ``(n,)``.
     """
 
-    tokens: Any
+    tokens: NDArray
 
-    def look_up(self, table: Any, context: Any) -> Any:
+    def look_up(self, table: Parameter, context: Context) -> NDArray:
         return _rows(table, self.tokens, context)  # (n, enc_dim)
 
 
@@ -99,13 +100,13 @@ class Packing:
         The device.
     """
 
-    def __init__(self, packed: PackedLists, context: Any) -> None:
+    def __init__(self, packed: PackedLists, context: Context) -> None:
         counts = np.array([packed.count], np.float32)
         self._arrays = [
             to_device(array, context) for array in (counts, packed.windows, packed.positions)
         ]
 
-    def encode(self, encoder: Any, vectors: Any) -> Any:
+    def encode(self, encoder: Block, vectors: NDArray) -> NDArray:
         """Embeddings ``(n, enc_dim)`` of the token vectors."""
         return encoder(vectors, *self._arrays)
 
@@ -122,13 +123,13 @@ class PackedTokens(EncoderInput):
         Where each list lies in them.
     """
 
-    tokens: Any
+    tokens: NDArray
     packing: Packing
 
-    def look_up(self, table: Any, context: Any) -> Any:
+    def look_up(self, table: Parameter, context: Context) -> NDArray:
         return _rows(table, self.tokens, context)  # (rows, width)
 
-    def encode(self, encoder: Any, vectors: Any) -> Any:
+    def encode(self, encoder: Block, vectors: NDArray) -> NDArray:
         return self.packing.encode(encoder, vectors)
 
 
@@ -146,18 +147,18 @@ class PaddedTokens(EncoderInput):
         See `layouts.reversed_positions`.
     """
 
-    tokens: Any
-    lengths: Any
-    reversal: Any
+    tokens: NDArray
+    lengths: NDArray
+    reversal: NDArray
 
-    def look_up(self, table: Any, context: Any) -> Any:
+    def look_up(self, table: Parameter, context: Context) -> NDArray:
         return _rows(table, self.tokens, context)  # (length, n, width)
 
-    def encode(self, encoder: Any, vectors: Any) -> Any:
+    def encode(self, encoder: Block, vectors: NDArray) -> NDArray:
         return encoder(vectors, self.lengths, self.reversal)
 
 
-def _rows(table: Any, tokens: Any, context: Any) -> Any:
+def _rows(table: Parameter, tokens: NDArray, context: Context) -> NDArray:
     rows, width = table.shape
     return mx.nd.Embedding(
         tokens,
@@ -169,7 +170,7 @@ def _rows(table: Any, tokens: Any, context: Any) -> Any:
 
 
 def prepare_input(
-    encoder: EncoderHyperparameters, lists: TokenLists, width: Optional[int], context: Any
+    encoder: EncoderHyperparameters, lists: TokenLists, width: Optional[int], context: Context
 ) -> EncoderInput:
     """Bring one input of a batch to a device.
 
@@ -206,7 +207,7 @@ def prepare_input(
     return MeanWeights(lists.tokens, weights)
 
 
-def _mean_weights(lists: TokenLists, vocab_size: int, context: Any) -> Any:
+def _mean_weights(lists: TokenLists, vocab_size: int, context: Context) -> NDArray:
     shape = len(lists), vocab_size
     return csr_to_device(mean_weights(lists), lists.tokens, lists.offsets, shape, context)
 
@@ -231,7 +232,7 @@ class PairInputs:
         network: Object2VecNetwork,
         sides: tuple[TokenLists, TokenLists],
         widths: tuple[Optional[int], Optional[int]],
-        context: Any,
+        context: Context,
     ) -> None:
         self._network, self._context = network, context
         encoders = network.hyperparameters.encoders
@@ -249,14 +250,14 @@ class PairInputs:
         """The ids of each lookup; see `EncoderInput`."""
         return [given.ids for given in self._inputs]
 
-    def look_up(self) -> list[Any]:
+    def look_up(self) -> list[NDArray]:
         """Token vectors of each lookup."""
         return [
             given.look_up(self._network.table(side), self._context)
             for side, given in enumerate(self._inputs)
         ]
 
-    def encode(self, vectors: list[Any]) -> list[Any]:
+    def encode(self, vectors: list[NDArray]) -> list[NDArray]:
         """Embeddings of in0 and of in1, ``(n, enc_dim)`` each, of the token vectors."""
         inputs = self._inputs
         if self._is_one_lookup:
@@ -267,7 +268,7 @@ class PairInputs:
             for given, encoder, each in zip(inputs, self._network.encoders, vectors)
         ]
 
-    def embed(self) -> list[Any]:
+    def embed(self) -> list[NDArray]:
         """Embeddings of in0 and of in1, ``(n, enc_dim)`` each."""
         return self.encode(self.look_up())
 
@@ -282,9 +283,9 @@ def embed(
     network: Object2VecNetwork,
     side: int,
     lists: TokenLists,
-    context: Any,
+    context: Context,
     width: Optional[int] = None,
-) -> Any:
+) -> NDArray:
     """Embeddings ``(n, enc_dim)`` of lists of in0 (0) or in1 (1).
 
     Parameters

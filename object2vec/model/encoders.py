@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Optional
 
 from object2vec.backend.mxnet_import import mx
+from object2vec.backend.mxnet_types import Context, NDArray, Parameter, Tensor
 from object2vec.data.layouts import POSITIONS_STEP, TIME_STEP
 from object2vec.hyperparameters.checked import EncoderHyperparameters
 
 _FORGET_GATE = 1  # place of the forget gate in MXNet's order: in, forget, cell, out
 
 
-def dropout(F: Any, x: Any, rate: float) -> Any:
+def dropout(F: Any, x: Tensor, rate: float) -> Tensor:
     """Drop elements in training and scale the rest by 1 / (1 - rate); do nothing otherwise.
 
     MXNet's own gives NaN at rate 1, where this gives zeros.
@@ -26,7 +28,7 @@ def dropout(F: Any, x: Any, rate: float) -> Any:
     return x * (probe == 1)
 
 
-def maximum(F: Any, x: Any, parts: int) -> Any:
+def maximum(F: Any, x: Tensor, parts: int) -> Tensor:
     """The maximum over the first axis, whose length is a multiple of ``parts``, a power of two.
 
     F.max is slow in both directions, and the more parts, the less is left to it.
@@ -54,7 +56,9 @@ class Encoder(mx.gluon.HybridBlock):
     def __init__(self, prefix: str) -> None:
         super().__init__(prefix=prefix)
 
-    def hybrid_forward(self, F: Any, vectors: Any, lengths: Any, **parameters: Any) -> Any:
+    def hybrid_forward(
+        self, F: Any, vectors: Tensor, lengths: Tensor, **parameters: Tensor
+    ) -> Tensor:
         """Encode; see the class."""
         raise NotImplementedError
 
@@ -70,11 +74,11 @@ class PooledEmbedding(Encoder):
         super().__init__(prefix)
         self._rate = rate
 
-    def forward(self, vectors: Any, lengths: Any) -> Any:
+    def forward(self, vectors: Tensor, lengths: Tensor) -> Tensor:
         """Encode; see the class."""
         return super().forward(vectors) if self._rate else vectors
 
-    def hybrid_forward(self, F: Any, vectors: Any) -> Any:  # type: ignore[override]
+    def hybrid_forward(self, F: Any, vectors: Tensor) -> Tensor:  # type: ignore[override]
         """Encode; see the class."""
         return dropout(F, vectors, self._rate)
 
@@ -110,7 +114,7 @@ class HierarchicalCNN(Encoder):
         self._rate = rate
         self._filter_width = filter_width
         self._filters = [enc_dim // layers + (k < enc_dim % layers) for k in range(layers)]
-        self._layers: list[tuple[Any, Any]] = []
+        self._layers: list[tuple[Parameter, Parameter]] = []
         channels = token_dim
         for layer, filters in enumerate(self._filters):
             weight = self.params.get(
@@ -125,12 +129,12 @@ class HierarchicalCNN(Encoder):
     def hybrid_forward(
         self,
         F: Any,
-        vectors: Any,
-        lengths: Any,
-        windows: Any = None,
-        positions: Any = None,
-        **parameters: Any,
-    ) -> Any:
+        vectors: Tensor,
+        lengths: Tensor,
+        windows: Optional[Tensor] = None,
+        positions: Optional[Tensor] = None,
+        **parameters: Tensor,
+    ) -> Tensor:
         """Encode; see the class.
 
         ``windows`` and ``positions`` of `layouts.pack` ask for the packed form: ``vectors`` then
@@ -142,11 +146,18 @@ class HierarchicalCNN(Encoder):
         # (time, batch, enc_dim), then (batch, enc_dim)
         return maximum(F, F.take(rows, positions), POSITIONS_STEP)
 
-    def layers(self, context: Any) -> list[tuple[Any, Any]]:
+    def layers(self, context: Context) -> list[tuple[NDArray, NDArray]]:
         """Weight and bias of each layer on a device."""
         return [(weight.data(context), bias.data(context)) for weight, bias in self._layers]
 
-    def _convolve(self, F: Any, vectors: Any, count: Any, windows: Any, parameters: Any) -> Any:
+    def _convolve(
+        self,
+        F: Any,
+        vectors: Tensor,
+        count: Tensor,
+        windows: Tensor,
+        parameters: Mapping[str, Tensor],
+    ) -> Tensor:
         """What the maximum is taken of: all layers, side by side, ``(rows, enc_dim)``."""
         x = self._rows(F, vectors, count)
         rows = []
@@ -166,13 +177,15 @@ class HierarchicalCNN(Encoder):
         return F.concat(*rows, dim=1) if len(rows) > 1 else rows[0]
 
     @staticmethod
-    def _rows(F: Any, x: Any, count: Any) -> Any:
+    def _rows(F: Any, x: Tensor, count: Tensor) -> Tensor:
         """Set the rows behind the real ones to zero."""
         # (rows, 1, channels), as of one list, then (rows, channels)
         masked = F.SequenceMask(F.expand_dims(x, axis=1), count, use_sequence_length=True)
         return F.reshape(masked, shape=(-3, 0))
 
-    def _encode_padded(self, F: Any, vectors: Any, lengths: Any, parameters: Any) -> Any:
+    def _encode_padded(
+        self, F: Any, vectors: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor]
+    ) -> Tensor:
         width = self._filter_width
         # (batch, length, token_dim), then (batch, token_dim, length)
         x = F.SequenceMask(vectors, lengths, use_sequence_length=True, axis=1)
@@ -197,7 +210,7 @@ class HierarchicalCNN(Encoder):
         return F.concat(*maxima, dim=1) if len(maxima) > 1 else maxima[0]
 
     @staticmethod
-    def _masked(F: Any, x: Any, lengths: Any, filters: int) -> Any:
+    def _masked(F: Any, x: Tensor, lengths: Tensor, filters: int) -> Tensor:
         # (batch * filters, length)
         rows = F.reshape(x, shape=(-3, 0))
         rows = F.SequenceMask(
@@ -252,8 +265,13 @@ class BiLSTM(Encoder):
                     setattr(self, f"b_{name}", bias)
 
     def hybrid_forward(
-        self, F: Any, vectors: Any, lengths: Any, reversal: Any = None, **parameters: Any
-    ) -> Any:
+        self,
+        F: Any,
+        vectors: Tensor,
+        lengths: Tensor,
+        reversal: Optional[Tensor] = None,
+        **parameters: Tensor,
+    ) -> Tensor:
         """Encode; see the class.
 
         With ``reversal``, the output of `layouts.reversed_positions`, ``vectors`` is
@@ -270,7 +288,7 @@ class BiLSTM(Encoder):
         maxima = [self._maximum(F, x, lengths, reversal is not None) for x in (forward, backward)]
         return F.concat(*maxima, dim=1)
 
-    def layers(self, context: Any) -> list[list[Any]]:
+    def layers(self, context: Context) -> list[list[NDArray]]:
         """The weights of each layer on a device, as `compiled.lstm` takes them."""
         return [
             [
@@ -283,29 +301,35 @@ class BiLSTM(Encoder):
         ]
 
     def _run_both(
-        self, F: Any, x: Any, lengths: Any, reversal: Any, layer: int, parameters: Any
-    ) -> tuple[Any, Any]:
+        self,
+        F: Any,
+        x: Tensor,
+        lengths: Tensor,
+        reversal: Optional[Tensor],
+        layer: int,
+        parameters: Mapping[str, Tensor],
+    ) -> tuple[Tensor, Tensor]:
         """Outputs of both directions, those of the backward one from the list's end on."""
         forward = self._run(F, x, lengths, layer, "forward", parameters)
         x = self._reverse(F, x, lengths, reversal)
         return forward, self._run(F, x, lengths, layer, "backward", parameters)
 
     @staticmethod
-    def _reverse(F: Any, x: Any, lengths: Any, reversal: Any) -> Any:
+    def _reverse(F: Any, x: Tensor, lengths: Tensor, reversal: Optional[Tensor]) -> Tensor:
         if reversal is None:
             return F.SequenceReverse(x, lengths, use_sequence_length=True)
         # a gather is a quarter of the time of SequenceReverse
         return F.take(F.reshape(x, shape=(-3, 0)), reversal)
 
     @staticmethod
-    def _join(F: Any, forward: Any, backward: Any) -> Any:
+    def _join(F: Any, forward: Tensor, backward: Tensor) -> Tensor:
         # MXNet is slow to join arrays of three axes: (length * batch, enc_dim)
         rows = F.concat(*(F.reshape(x, shape=(-3, 0)) for x in (forward, backward)), dim=1)
         # (length, batch, enc_dim)
         return F.reshape_like(rows, forward, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2)
 
     @staticmethod
-    def _maximum(F: Any, x: Any, lengths: Any, in_steps: bool) -> Any:
+    def _maximum(F: Any, x: Tensor, lengths: Tensor, in_steps: bool) -> Tensor:
         # an LSTM's outputs lie inside (-1, 1), so that -1 never is the maximum of a real list:
         # (length, batch, hidden_size), then (batch, hidden_size)
         x = F.SequenceMask(x, lengths, use_sequence_length=True, value=-1.0)
@@ -315,8 +339,14 @@ class BiLSTM(Encoder):
         return F.reshape(x, shape=(-3, 0))
 
     def _run(
-        self, F: Any, x: Any, lengths: Any, layer: int, direction: str, parameters: Any
-    ) -> Any:
+        self,
+        F: Any,
+        x: Tensor,
+        lengths: Tensor,
+        layer: int,
+        direction: str,
+        parameters: Mapping[str, Tensor],
+    ) -> Tensor:
         hidden_size = self._hidden_sizes[direction]
         # MXNet is slow to join arrays of one axis: (rows, 4 * hidden_size), weights before biases
         packed = [
@@ -335,7 +365,7 @@ class BiLSTM(Encoder):
 class _ForgetGateOne(mx.init.Initializer):
     """Zeros, but ones for the forget gate (Jozefowicz et al. 2015)."""
 
-    def _init_weight(self, name: str, array: Any) -> None:
+    def _init_weight(self, name: str, array: NDArray) -> None:
         gates = array.shape[0] // 4
         array[:] = 0.0
         array[_FORGET_GATE * gates : (_FORGET_GATE + 1) * gates] = 1.0

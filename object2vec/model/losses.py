@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from object2vec.backend.mxnet_import import mx
+from object2vec.backend.mxnet_types import Tensor
 from object2vec.model.scorer import Scorer
 
 
@@ -30,7 +31,9 @@ class Loss(mx.gluon.HybridBlock):
         self._is_regression = is_regression
         self.scorer = scorer
 
-    def hybrid_forward(self, F: Any, vector0: Any, vector1: Any, labels: Any) -> Any:
+    def hybrid_forward(
+        self, F: Any, vector0: Tensor, vector1: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Compute both sums; see the class."""
         output = self.scorer(vector0, vector1)
         if self._is_regression:

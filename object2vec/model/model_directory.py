@@ -20,6 +20,7 @@ import numpy as np
 
 from object2vec.backend.engine import one_at_a_time
 from object2vec.backend.mxnet_import import mx
+from object2vec.backend.mxnet_types import Context, NDArray
 from object2vec.errors import CustomerError
 from object2vec.files import PathLike, atomic_write, locked_folder
 from object2vec.hyperparameters.checked import Hyperparameters
@@ -256,7 +257,7 @@ def _add_parameters(target: _Target, network: Object2VecNetwork) -> str:
     return target.add("parameters", "params", write, digest_of)
 
 
-def _blocks(array: Any) -> Iterator[np.ndarray]:
+def _blocks(array: NDArray) -> Iterator[np.ndarray]:
     """An array's numbers in blocks, so that no second copy of a table exists."""
     for begin in range(0, array.size, BLOCK):
         with one_at_a_time:
@@ -272,7 +273,7 @@ def _sha256(stream: Stream) -> str:
 
 
 def load_model(
-    folder: PathLike, context: Optional[Any] = None, expected_digest: Optional[str] = None
+    folder: PathLike, context: Optional[Context] = None, expected_digest: Optional[str] = None
 ) -> LoadedModel:
     """Read a model directory; whatever happens to it later, the model stays what it is.
 
@@ -295,7 +296,7 @@ def load_model(
     return read_model(folder, lambda files: _loaded(files, context), expected_digest)
 
 
-def unpack_model(files: Mapping[str, bytes], context: Optional[Any] = None) -> LoadedModel:
+def unpack_model(files: Mapping[str, bytes], context: Optional[Context] = None) -> LoadedModel:
     """Read what `pack_model` gave, as strictly as a model directory.
 
     Raises
@@ -306,7 +307,7 @@ def unpack_model(files: Mapping[str, bytes], context: Optional[Any] = None) -> L
     return read_packed(files, lambda opened: _loaded(opened, context))
 
 
-def _loaded(files: ModelFiles, context: Optional[Any]) -> LoadedModel:
+def _loaded(files: ModelFiles, context: Optional[Context]) -> LoadedModel:
     hyperparameters = files.hyperparameters()
     # before the network takes memory for what the hyperparameters say
     parameters = files.parameters(parameter_shapes(hyperparameters))
@@ -349,7 +350,7 @@ def restore_parameters(
         If the folder holds no sound model, that of another network, or another than the expected.
     """
 
-    def read(files: ModelFiles) -> dict[str, Any]:
+    def read(files: ModelFiles) -> dict[str, NDArray]:
         parameters = files.parameters(parameter_shapes(network.hyperparameters))
         with one_at_a_time:
             arrays = {name: mx.nd.zeros(value.shape) for name, value in network.params.items()}
@@ -362,7 +363,7 @@ def restore_parameters(
             network.params[name].set_data(array)
 
 
-def _fill(arrays: Mapping[str, Any], parameters: ParameterFile, manifest: Manifest) -> None:
+def _fill(arrays: Mapping[str, NDArray], parameters: ParameterFile, manifest: Manifest) -> None:
     """Copy a file's numbers block by block, so that no second copy of a table exists."""
     for name, begin, numbers in parameters.blocks(manifest.files[manifest.parameters].sha256):
         with one_at_a_time:

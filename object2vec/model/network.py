@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Optional, TypeVar
 
 import numpy as np
 
 from object2vec.backend.mxnet_import import mx
+from object2vec.backend.mxnet_types import Block, Context, Parameter
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.model.encoders import BiLSTM, build_encoder
 from object2vec.model.losses import Loss
 from object2vec.model.scorer import Scorer
 from object2vec.pretrained.auxiliary_channel import TokenVectors
 
+_Item = TypeVar("_Item")
 _TABLE_RANGE = 0.07  # token tables start uniform in ±0.07
 
 
@@ -49,23 +51,23 @@ class Object2VecNetwork:
         self.hyperparameters = hyperparameters
         self.params = mx.gluon.ParameterDict()
         self._tables = self._make_tables()
-        self.encoders: tuple[Any, ...] = tuple(
+        self.encoders: tuple[Block, ...] = tuple(
             build_encoder(prefix, encoder, hyperparameters.enc_dim, hyperparameters.dropout)
             for prefix, encoder in zip(("source_", "target_"), hyperparameters.encoders)
         )
-        self.scorer: Any = Scorer(hyperparameters)
-        self.loss: Any = Loss(self.scorer, hyperparameters.is_regression)
+        self.scorer: Block = Scorer(hyperparameters)
+        self.loss: Block = Loss(self.scorer, hyperparameters.is_regression)
         for block in (*self.encoders, self.scorer):
             self.params.update(block.collect_params())
 
-    def _make_tables(self) -> tuple[Any, Any]:
+    def _make_tables(self) -> tuple[Parameter, Parameter]:
         settings = self.hyperparameters
         tied = settings.tied_token_embedding_weight
         names = ("embed_shared_weight",) if tied else ("embed_0_weight", "embed_1_weight")
         frozen = [encoder.frozen for encoder in settings.encoders]
         if tied:  # a file on either side serves both
             frozen = [any(frozen)]
-        tables: list[Any] = [
+        tables: list[Parameter] = [
             self.params.get(
                 name,
                 shape=(encoder.vocab_size, encoder.token_embedding_dim),
@@ -79,7 +81,7 @@ class Object2VecNetwork:
 
     def initialize(
         self,
-        contexts: Sequence[Any],
+        contexts: Sequence[Context],
         vectors: Sequence[Optional[TokenVectors]] = (None, None),
     ) -> None:
         """Give every parameter its first value.
@@ -128,15 +130,15 @@ class Object2VecNetwork:
         """Whether the encoder of in0 (0) or in1 (1) is pooled_embedding."""
         return self.hyperparameters.encoders[side].network == "pooled_embedding"
 
-    def table(self, side: int) -> Any:
+    def table(self, side: int) -> Parameter:
         """The token table of in0 (0) or in1 (1), a parameter."""
         return self._tables[side]
 
-    def trained_tables(self) -> list[Any]:
+    def trained_tables(self) -> list[Parameter]:
         """The token tables that training moves, each once."""
         return [table for table in dict.fromkeys(self._tables) if table.grad_req != "null"]
 
-    def by_table(self, of_inputs: Sequence[Any]) -> list[list[Any]]:
+    def by_table(self, of_inputs: Sequence[_Item]) -> list[list[_Item]]:
         """Sort what belongs to the inputs of a batch, of one or two, by the trained tables."""
         return [
             [item for item, own in zip(of_inputs, self._tables) if own is table]

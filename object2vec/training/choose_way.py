@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional
 
+from object2vec.backend.mxnet_types import Context
 from object2vec.compiled.library import is_switched_off, why_operators, why_unfit
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.training.row_updates import moves_used_rows_alone
@@ -39,7 +40,7 @@ class Choice:
     level: int = logging.INFO
 
 
-def choose_way(hyperparameters: Hyperparameters, contexts: Sequence[Any]) -> Choice:
+def choose_way(hyperparameters: Hyperparameters, contexts: Sequence[Context]) -> Choice:
     """Choose between the compiled part and MXNet's operators.
 
     Parameters
@@ -83,7 +84,7 @@ def build_way(
     choice: Choice,
     hyperparameters: Hyperparameters,
     network: Object2VecNetwork,
-    contexts: Sequence[Any],
+    contexts: Sequence[Context],
 ) -> TrainingWay[Any]:
     """Build what was chosen.
 

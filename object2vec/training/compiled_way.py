@@ -6,12 +6,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Union
+from typing import Protocol, Union
 
 import numpy as np
 
 from object2vec.backend.device_arrays import to_device
 from object2vec.backend.mxnet_import import mx
+from object2vec.backend.mxnet_types import Block, Context, NDArray, Parameter
 from object2vec.compiled import kernels
 from object2vec.compiled.kernels import AdamState, AdamStep, UsedRows, mean_of_rows, used_rows
 from object2vec.compiled.lstm import BidirectionalLayer
@@ -38,7 +39,7 @@ class Input(Protocol):
     @property
     def lookup(self) -> TokenLists: ...
 
-    def encode(self, encoder: Any, vectors: Any) -> Any:
+    def encode(self, encoder: Block, vectors: NDArray) -> NDArray:
         """Embeddings ``(n, enc_dim)`` of the token vectors."""
 
 
@@ -48,7 +49,7 @@ class PooledLists:
 
     lookup: TokenLists
 
-    def encode(self, encoder: Any, vectors: Any) -> Any:
+    def encode(self, encoder: Block, vectors: NDArray) -> NDArray:
         return encoder(vectors, None)
 
 
@@ -59,7 +60,7 @@ class PackedRows:
     lookup: TokenLists
     packing: Packing
 
-    def encode(self, encoder: Any, vectors: Any) -> Any:
+    def encode(self, encoder: Block, vectors: NDArray) -> NDArray:
         return self.packing.encode(encoder, vectors)
 
 
@@ -77,7 +78,7 @@ class StepRows:
     steps: TimeSteps
     rate: float
 
-    def encode(self, encoder: BiLSTM, vectors: Any) -> Any:
+    def encode(self, encoder: BiLSTM, vectors: NDArray) -> NDArray:
         x, layers = vectors, encoder.layers(vectors.context)
         for layer, weights in enumerate(layers, 1):
             if layer > 1:
@@ -87,7 +88,7 @@ class StepRows:
 
 
 def prepare_input(
-    hyperparameters: Hyperparameters, side: int, lists: TokenLists, context: Any
+    hyperparameters: Hyperparameters, side: int, lists: TokenLists, context: Context
 ) -> Union[PooledLists, PackedRows, StepRows]:
     """Bring one input of a batch into the form that its encoder takes.
 
@@ -136,7 +137,7 @@ class CompiledWay(TrainingWay[Inputs]):
     """
 
     def __init__(
-        self, hyperparameters: Hyperparameters, network: Object2VecNetwork, context: Any
+        self, hyperparameters: Hyperparameters, network: Object2VecNetwork, context: Context
     ) -> None:
         super().__init__(hyperparameters, network)
         self._context = context
@@ -153,7 +154,7 @@ class CompiledWay(TrainingWay[Inputs]):
             self._tables,
         )
 
-    def _moved(self, parameter: Any) -> AdamState:
+    def _moved(self, parameter: Parameter) -> AdamState:
         weight = parameter.data(self._context)
         mean, variance = (mx.nd.zeros(weight.shape, ctx=self._context) for _ in range(2))
         return AdamState(weight, mean, variance, self._settings.weight_decay * parameter.wd_mult)
@@ -169,7 +170,7 @@ class CompiledWay(TrainingWay[Inputs]):
         shard = Shard(inputs, to_device(batch.labels, self._context))
         return Prepared([shard], len(batch), [used.rows for used in inputs.used])
 
-    def look_up(self, inputs: Inputs) -> list[Any]:
+    def look_up(self, inputs: Inputs) -> list[NDArray]:
         """See `TrainingWay`; those of trained tables take a gradient."""
         vectors = [
             mean_of_rows(self._network.table(side).data(self._context), given.lookup)
@@ -179,7 +180,7 @@ class CompiledWay(TrainingWay[Inputs]):
             vector.attach_grad()
         return vectors
 
-    def encode(self, inputs: Inputs, vectors: list[Any]) -> list[Any]:
+    def encode(self, inputs: Inputs, vectors: list[NDArray]) -> list[NDArray]:
         """See `TrainingWay`."""
         return [
             given.encode(encoder, each)
@@ -195,7 +196,9 @@ class CompiledWay(TrainingWay[Inputs]):
         super().release()
         del self._adam, self._tables
 
-    def _move(self, prepared: Prepared[Inputs], vectors: Sequence[list[Any]], rate: float) -> None:
+    def _move(
+        self, prepared: Prepared[Inputs], vectors: Sequence[list[NDArray]], rate: float
+    ) -> None:
         (shard,), (looked_up,) = prepared.shards, vectors
         self._adam(
             shard.inputs.used,

@@ -18,11 +18,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, Optional
+from typing import Optional
 
 import numpy as np
 
 from object2vec.backend.mxnet_import import mx
+from object2vec.backend.mxnet_types import NDArray
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # adam's constants, MXNet's defaults
 _ROWS_AT_ONCE = 1 << 14  # that catch up together at an epoch's end
@@ -110,7 +111,12 @@ def adam_rate(learning_rate: float, step: int) -> float:
 
 
 def catch_up(
-    weight: Any, mean: Any, variance: Any, rows: np.ndarray, factors: np.ndarray, epsilon: float
+    weight: NDArray,
+    mean: NDArray,
+    variance: NDArray,
+    rows: np.ndarray,
+    factors: np.ndarray,
+    epsilon: float,
 ) -> None:
     """Apply missed steps to some rows, in place, by MXNet's operators.
 

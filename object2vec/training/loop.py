@@ -22,6 +22,7 @@ from tqdm import tqdm
 from object2vec.backend.engine import one_at_a_time, tuned_for
 from object2vec.backend.kvstore import choose_contexts
 from object2vec.backend.mxnet_import import mx
+from object2vec.backend.mxnet_types import Context, NDArray
 from object2vec.data.arrays import PairDataset
 from object2vec.data.batching import TrainingBatches
 from object2vec.data.prefetch import prefetch
@@ -82,7 +83,7 @@ def train(
     test: Optional[PairDataset] = None,
     *,
     auxiliary: Optional[Auxiliary] = None,
-    contexts: Optional[list[Any]] = None,
+    contexts: Optional[list[Context]] = None,
     model_dir: Optional[Union[str, os.PathLike[str]]] = None,
     host: str = "algo-1",
     stop: Callable[[], bool] = lambda: False,
@@ -146,7 +147,7 @@ class _Training:
         self,
         hyperparameters: Hyperparameters,
         auxiliary: Auxiliary,
-        contexts: list[Any],
+        contexts: list[Context],
         folder: Path,
         log: TrainingLog,
         progress: bool,
@@ -265,7 +266,7 @@ class _Training:
         counters = self._log.counters
         counters.reset()
         begun = time.time()
-        queued: collections.deque[tuple[list[Any], int]] = collections.deque()
+        queued: collections.deque[tuple[list[NDArray], int]] = collections.deque()
         bar = tqdm(desc=f"Epoch {epoch}", unit=" pairs", disable=not self._progress, leave=False)
         ahead = contextlib.closing(prefetch(self._way.prepared(batches.epoch())))
         with bar, ahead as batches_ahead:
@@ -370,7 +371,7 @@ class _Training:
         self._log.finalized(begun)
 
     def _add_sums(
-        self, accumulator: MetricAccumulator, totals: list[Any], count: int, epoch: int
+        self, accumulator: MetricAccumulator, totals: list[NDArray], count: int, epoch: int
     ) -> None:
         loss, score = np.sum([sums.asnumpy() for sums in totals], axis=0, dtype=np.float64)
         self._way.check()

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from object2vec.backend.mxnet_import import mx
+from object2vec.backend.mxnet_types import NDArray
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.training.deferred_adam import BETA1, BETA2, EPSILON
 from object2vec.training.row_updates import moves_used_rows_alone
@@ -14,7 +15,7 @@ from object2vec.training.row_updates import moves_used_rows_alone
 class _DenseUpdate:
     """Mixed into an optimizer that would treat the rows without a gradient in another way."""
 
-    def update(self, index: int, weight: Any, grad: Any, state: Any) -> None:
+    def update(self, index: int, weight: NDArray, grad: NDArray, state: Any) -> None:
         dense = grad.tostype("default") if grad.stype == "row_sparse" else grad
         super().update(index, weight, dense, state)  # type: ignore[misc]
 

@@ -6,12 +6,13 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Optional, TypeVar
+from typing import Generic, Optional, TypeVar
 
 import numpy as np
 
 from object2vec.backend.engine import one_at_a_time, raise_failures
 from object2vec.backend.mxnet_import import mx
+from object2vec.backend.mxnet_types import NDArray
 from object2vec.data.batching import Batch
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.model.network import Object2VecNetwork
@@ -36,7 +37,7 @@ class Shard(Generic[Inputs]):
     """
 
     inputs: Inputs
-    labels: Any
+    labels: NDArray
     weight: float = 1.0
 
 
@@ -102,7 +103,7 @@ class TrainingWay(abc.ABC, Generic[Inputs]):
         operators.
         """
 
-    def take(self, prepared: Prepared[Inputs]) -> list[Any]:
+    def take(self, prepared: Prepared[Inputs]) -> list[NDArray]:
         """Queue a step; the answers are what `losses.Loss` reports, of each device with pairs."""
         self.catch_up(prepared)
         vectors, objectives, sums = [], [], []
@@ -126,14 +127,14 @@ class TrainingWay(abc.ABC, Generic[Inputs]):
             self._move_behind(number, *deferred.missed(rows))
 
     @abc.abstractmethod
-    def look_up(self, inputs: Inputs) -> list[Any]:
+    def look_up(self, inputs: Inputs) -> list[NDArray]:
         """Token vectors of a device's inputs."""
 
     @abc.abstractmethod
-    def encode(self, inputs: Inputs, vectors: list[Any]) -> list[Any]:
+    def encode(self, inputs: Inputs, vectors: list[NDArray]) -> list[NDArray]:
         """Embeddings of in0 and of in1, ``(n, enc_dim)`` each, of the token vectors."""
 
-    def apply(self, prepared: Prepared[Inputs], vectors: Sequence[list[Any]]) -> None:
+    def apply(self, prepared: Prepared[Inputs], vectors: Sequence[list[NDArray]]) -> None:
         """Move the parameters along their gradients, which are sums over the batch's pairs.
 
         Parameters
@@ -173,7 +174,9 @@ class TrainingWay(abc.ABC, Generic[Inputs]):
         self._deferred = []
 
     @abc.abstractmethod
-    def _move(self, prepared: Prepared[Inputs], vectors: Sequence[list[Any]], rate: float) -> None:
+    def _move(
+        self, prepared: Prepared[Inputs], vectors: Sequence[list[NDArray]], rate: float
+    ) -> None:
         """Do what `apply` does, but for noting which rows are current; `rate` is adam's."""
 
     @abc.abstractmethod
