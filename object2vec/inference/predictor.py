@@ -20,7 +20,6 @@ from object2vec.data.chunks import compute_in_chunks, length_sorted_chunks
 from object2vec.errors import UnsoundModelError
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.inference.choose_inference import choose_inference
-from object2vec.inference.pickled_models import restored
 from object2vec.logs import LOGGER_NAME
 from object2vec.model import model_directory
 from object2vec.model.costs import Costs
@@ -62,7 +61,8 @@ class Predictor:
 
     Notes
     -----
-    It can be pickled and deep-copied, also while other threads ask it: see `pickled_models`.
+    It can be pickled and deep-copied, also while other threads ask it. A pickle holds the files of
+    its model directory and is read back as strictly as a directory is.
     """
 
     def __init__(
@@ -114,9 +114,23 @@ class Predictor:
 
     @classmethod
     def unpacked(cls, files: Mapping[str, bytes], device: tuple[str, int]) -> Predictor:
-        """What a pickle holds as a Predictor again; see `pickled_models.restored`."""
-        kind, number = device
-        gpus = count_gpus() if kind == "gpu" else 0
+        """Make a Predictor of what a pickle holds; pickles name this method.
+
+        Parameters
+        ----------
+        files : mapping of str to bytes
+            From `model_directory.pack_model`.
+        device : tuple of str and int
+            Type and number of the device that the model was on. A model of a GPU comes to the GPU
+            of this number, or to another one, and to the CPU where there is none.
+
+        Raises
+        ------
+        CustomerError
+            If the files are no sound model.
+        """
+        device_type, number = device
+        gpus = count_gpus() if device_type == "gpu" else 0
         context = mx.gpu(number % gpus) if gpus else mx.cpu(0)
         predictor = cls.__new__(cls)
         predictor._take(model_directory.unpack_model(files, context), context)
@@ -130,9 +144,8 @@ class Predictor:
             complete=self.complete,
         )
         device = self._context.device_type, self._context.device_id
-        kind = None if type(self) is Predictor else type(self)
         others = {name: value for name, value in vars(self).items() if name not in _OWN}
-        return restored, (files, device, kind), others or None
+        return type(self).unpacked, (files, device), others or None
 
     def _take(self, loaded: model_directory.LoadedModel, context: Context) -> None:
         loaded.network.hybridize()
