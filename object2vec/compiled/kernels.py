@@ -60,7 +60,7 @@ class UsedRows:
     starts : numpy.ndarray
         int32, shape ``(k + 1,)``: row ``i`` is in the mean of ``vectors[starts[i]:starts[i + 1]]``.
     vectors : numpy.ndarray
-        int32: the indices of the vectors, those of all inputs one behind the other.
+        int32: the indices of the vectors, those of all inputs one after the other.
     mean_weights : numpy.ndarray
         float32, one for each vector: 1 / length of its list, the weight of each row in the mean.
     """

@@ -54,7 +54,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Bucket:
-    """The pairs that are padded to the same two lengths.
+    """The pairs whose lists are padded to the same two lengths.
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ def bucket_widths(lengths0: np.ndarray, lengths1: np.ndarray, width: int) -> np.
 
 
 class TrainingBatches:
-    """Batches of a train channel, shuffled and with negatives drawn anew each epoch.
+    """Batches of a train channel, shuffled anew and with new negatives in each epoch.
 
     Every pair comes exactly once an epoch; the last batch of a bucket is as small as it is.
 
@@ -110,9 +110,9 @@ class TrainingBatches:
     Attributes
     ----------
     negatives : int
-        How many the latest draw gave: those of the first epoch before it begins, and from then on
-        those of the epoch that began last. Where the data hold almost every combination, they are
-        fewer than the rate asks for.
+        How many negatives the latest draw gave: for the first epoch before that begins, later for
+        the epoch that began last. Where the data hold almost every combination, they are fewer than
+        the rate asks for.
     """
 
     def __init__(

@@ -17,10 +17,10 @@ TIME_STEP = 4
 
 
 def pad(lists: TokenLists, width: int) -> np.ndarray:
-    """Lay token lists side by side.
+    """Pad token lists to one length.
 
-    A short list is filled up with its own first token (an empty one with the first token of all):
-    what stands there is masked, and so no row of the token table is touched that is not in use.
+    The padding of a list is its own first token, that of an empty list another list's: it is masked
+    later, and so no row of the token table is looked up that is not in use anyway.
 
     Parameters
     ----------
@@ -44,17 +44,17 @@ def pad(lists: TokenLists, width: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class PackedLists:
-    """Token lists behind one another, with what convolutions and maxima over each list need.
+    """Token lists one after the other, with what convolutions and maxima over each list need.
 
     Attributes
     ----------
     tokens : numpy.ndarray
         int32, shape ``(rows,)``: the tokens of all lists, then at least one that belongs to none.
     count : int
-        Number of tokens of all lists. The row of this number is to be zero.
+        Number of tokens of all lists; the row with this number has to be set to zero.
     windows : numpy.ndarray
-        int32, shape ``(rows, width)``: the rows under a filter of the width, `count` beyond the
-        list's ends.
+        int32, shape ``(rows, width)``: the rows under a filter of this width, `count` beyond the
+        ends of the list.
     positions : numpy.ndarray
         int32, shape ``(longest, n)``: each list's rows, then `count`; the longest list's length is
         rounded up to a multiple of `POSITIONS_STEP`.
@@ -67,24 +67,24 @@ class PackedLists:
 
 
 def pack(lists: TokenLists, width: int) -> PackedLists:
-    """Put token lists behind one another, without padding.
+    """Put token lists one after the other, without padding.
 
     The number of rows is rounded up to one of 16 numbers between a power of two and the next, so
-    that few shapes come up.
+    that there are few shapes.
 
     Parameters
     ----------
     lists : TokenLists
         ``n`` lists.
     width : int
-        Tokens under a filter; an even one reaches one token further to the right.
+        Tokens under a filter; one of even width reaches one token further to the right.
     """
     lengths, count = lists.lengths, lists.tokens.size
     step = max(POSITIONS_STEP, 1 << max(0, count.bit_length() - 5))
     rows = -(-(count + 1) // step) * step
     tokens = np.zeros(rows, np.int32)
     tokens[:count] = lists.tokens
-    # no row of the token table is touched that is not in use
+    # so that no row of the token table is looked up that is not in use anyway
     tokens[count:] = tokens[0]
     windows = np.full((rows, width), count, np.int32)
     row = np.arange(count)[:, None] + np.arange(width) - (width - 1) // 2
@@ -98,7 +98,7 @@ def pack(lists: TokenLists, width: int) -> PackedLists:
 
 
 def reversed_positions(lengths: np.ndarray, width: int) -> np.ndarray:
-    """Where each token stands once every list is reversed, in rows of time-major data.
+    """The rows that each token has in the reversed lists, for time-major data.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def reversed_positions(lengths: np.ndarray, width: int) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        int32, shape ``(width, n)``: ``time * n + list``; padding stays where it is.
+        int32, shape ``(width, n)``: ``time * n + list``; padding keeps its row.
     """
     time = np.arange(width)[:, None]
     position = np.where(time < lengths, lengths - 1 - time, time)
@@ -119,7 +119,7 @@ def reversed_positions(lengths: np.ndarray, width: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class TimeSteps:
-    """Token lists step by step, the longest list first, without padding.
+    """Token lists time step by time step, the longest list first, without padding.
 
     Attributes
     ----------
@@ -127,11 +127,11 @@ class TimeSteps:
         int32, shape ``(rows,)``: the first tokens of all lists, then the second ones of those that
         have any, and so on.
     order : numpy.ndarray
-        int64, shape ``(n,)``: the lists from the longest on.
+        int64, shape ``(n,)``: the lists' numbers, the longest list first.
     counts : numpy.ndarray
         int64, shape ``(longest,)``: how many lists have a first token, a second, and so on.
     reversed : numpy.ndarray
-        int64, shape ``(rows,)``: where each token stands once every list is reversed.
+        int64, shape ``(rows,)``: the row that each row's token has in the reversed lists.
     """
 
     tokens: np.ndarray

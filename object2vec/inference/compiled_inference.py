@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Embeddings and scores on a CPU by the compiled part alone, in the thread that asks.
+"""Embeddings and scores on a CPU by the compiled part alone, in the caller's thread.
 
-A request of one pair takes less time than handing it to MXNet's operators and fetching the outputs.
+For a request of one pair, queueing MXNet's operators and waiting for them would take longer than
+computing it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from object2vec.model.encoders import BiLSTM, HierarchicalCNN
 from object2vec.model.network import Object2VecNetwork
 
 _HANDLE = ctypes.c_void_p
-# Numbers that an LSTM holds at a time: they stay in the cache, and the kernel clears no new memory.
+# Elements that an LSTM holds at a time: few enough to stay in the cache, and for malloc to reuse
+# memory, which the operating system would have to clear first.
 _LSTM_CHUNK = 1 << 23
 
 
@@ -32,7 +34,7 @@ class CompiledInference:
     Parameters
     ----------
     network : Object2VecNetwork
-        Initialized on ``context``, and not once more from here on.
+        Initialized on ``context``; it must not be initialized again.
     context : mxnet.Context
         A CPU.
     """
@@ -44,7 +46,7 @@ class CompiledInference:
         self._scorer = self._describe()
 
     def elements_per_token(self, side: int) -> int:
-        """See `OperatorInference`; here encoders see to their memory themselves."""
+        """See `OperatorInference`; here the encoders limit their memory themselves."""
         return 1
 
     def embed(self, side: int, lists: TokenLists) -> np.ndarray:
@@ -90,7 +92,8 @@ class CompiledInference:
 class MeanOfRows:
     """What pooled_embedding does: the mean of a token table's rows over each list.
 
-    Called with ``n`` `TokenLists` it returns float32 ``(n, width)``, as the other encoders here do.
+    Called with ``n`` token lists it returns float32 ``(n, width)``; the other encoders here do the
+    like.
 
     Parameters
     ----------
@@ -107,7 +110,7 @@ class MeanOfRows:
 
 
 class Convolutions:
-    """What `encoders.HierarchicalCNN` does, looking up included.
+    """What `encoders.HierarchicalCNN` does, and the lookup before it.
 
     Parameters
     ----------
@@ -134,7 +137,7 @@ class Convolutions:
 
 
 class LSTM:
-    """What `encoders.BiLSTM` does, looking up included.
+    """What `encoders.BiLSTM` does, and the lookup before it.
 
     Parameters
     ----------
@@ -148,7 +151,7 @@ class LSTM:
         self._lookup = MeanOfRows(table)
         self._layers = layers
         self._enc_dim = enc_dim_of(layers[0])
-        # a token's vector or what the layer below made of it, and gates, cells and outputs
+        # of a token: a layer's input, and gates, cells and outputs of both directions
         self._elements = max(table.shape[1], self._enc_dim) + 6 * self._enc_dim
 
     def __call__(self, lists: TokenLists) -> np.ndarray:

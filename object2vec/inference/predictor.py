@@ -27,7 +27,7 @@ from object2vec.model.network import Object2VecNetwork
 
 _logger = logging.getLogger(LOGGER_NAME)
 
-# What a pickle holds as files.
+# Attributes that a pickle does not hold: its files stand for them.
 _OWN = (
     *("network", "vocabularies", "metrics", "complete", "way", "is_fallback"),
     *("_context", "_inference", "_costs"),
@@ -37,7 +37,7 @@ _OWN = (
 class Predictor:
     """Computes scores and embeddings with one copy of a network.
 
-    Several threads may ask; they are answered one after the other.
+    Several threads may call it; they are answered one after the other.
 
     Parameters
     ----------
@@ -57,7 +57,8 @@ class Predictor:
     way : str
         A sentence that says how it computes, and why.
     is_fallback : bool
-        Whether that is slower than this machine could, for want of the compiled part.
+        Whether operators answer because the compiled part cannot be used, so that it is slower than
+        need be.
 
     Notes
     -----
@@ -159,7 +160,7 @@ class Predictor:
         return self.network.hyperparameters
 
     def warn_of_fallback(self) -> None:
-        """Tell the log where this is slower than the machine could, and why."""
+        """Log a warning if this is slower than it need be, and why."""
         if self.is_fallback:
             _logger.warning("%s", self.way)
 
@@ -244,7 +245,7 @@ class Predictor:
         pairs : PairDataset
             Labelled pairs.
         scored : callable
-            Is told of each batch how many pairs it had.
+            Called with the number of pairs of each batch.
 
         Returns
         -------
@@ -254,7 +255,7 @@ class Predictor:
         sums = np.zeros(2)
         for rows in self._pair_chunks(pairs.in0, pairs.in1):
             outputs = self._score(pairs.in0.take(rows), pairs.in1.take(rows), as_logits=True)
-            with np.errstate(invalid="ignore"):  # a loss without a number is told of as such
+            with np.errstate(invalid="ignore"):  # the caller reports a loss of NaN
                 sums += self._sums(outputs.astype(np.float64), pairs.labels[rows])
             scored(len(outputs))
         return sums
@@ -294,7 +295,9 @@ class Predictor:
 
 
 def _finite(values: np.ndarray, what: str) -> np.ndarray:
-    """What the model answers, unless JSON could not say it; ids were checked, so weights are left.
+    """Return what the model answers, if it is finite.
+
+    JSON has no NaN and no infinity. As ids were checked before, only the weights can be the cause.
 
     Raises
     ------

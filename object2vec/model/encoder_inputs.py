@@ -63,7 +63,7 @@ class MeanWeights(EncoderInput):
     Attributes
     ----------
     parts : tuple of CSRNDArray
-        float32 ``(n, vocab_size)`` together, in as many parts as MXNet's largest array asks for.
+        float32, together ``(n, vocab_size)``; several where one would exceed MXNet's largest array.
     """
 
     parts: tuple[NDArray, ...]
@@ -90,7 +90,7 @@ class SingleTokens(EncoderInput):
 
 
 class Packing:
-    """What hcnn takes besides the token vectors, ``(rows, width)``; see `layouts.PackedLists`.
+    """What hcnn takes besides the token vectors ``(rows, width)``; see `layouts.PackedLists`.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ class Packing:
 
 @dataclass(frozen=True)
 class PackedTokens(EncoderInput):
-    """For hcnn: all lists behind one another.
+    """For hcnn: the tokens of all lists, one list after the other.
 
     Attributes
     ----------
@@ -135,7 +135,7 @@ class PackedTokens(EncoderInput):
 
 @dataclass(frozen=True)
 class PaddedTokens(EncoderInput):
-    """For bilstm: padded lists, time step after time step.
+    """For bilstm: padded lists, time step by time step.
 
     Attributes
     ----------
@@ -236,7 +236,7 @@ class PairInputs:
     ) -> None:
         self._network, self._context = network, context
         encoders = network.hyperparameters.encoders
-        # the gradients of two lookups of one table would have to be added up
+        # one lookup for both inputs, as the gradients of two lookups would have to be added up
         self._is_one_lookup = _is_one_lookup(network, len(sides[0]))
         if self._is_one_lookup:
             sides, encoders = (TokenLists.concatenate(sides),), encoders[:1]  # type: ignore[assignment]

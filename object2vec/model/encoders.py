@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The encoders: what turns a list's token vectors into the one vector that people keep."""
+"""The encoders: they turn a list's token vectors into one vector, its embedding."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from object2vec.backend.mxnet_types import Context, NDArray, Parameter, Tensor
 from object2vec.data.layouts import POSITIONS_STEP, TIME_STEP
 from object2vec.hyperparameters.checked import EncoderHyperparameters
 
-_FORGET_GATE = 1  # place of the forget gate in MXNet's order: in, forget, cell, out
+_FORGET_GATE = 1  # its position in MXNet's order of gates: in, forget, cell, out
 
 
 def dropout(F: Any, x: Tensor, rate: float) -> Tensor:
@@ -23,7 +23,7 @@ def dropout(F: Any, x: Tensor, rate: float) -> Tensor:
         return x
     if rate < 1:
         return F.Dropout(x, p=rate)
-    # 1 in inference, but 0 or 2 in training
+    # all ones in inference, zeros and twos in training
     probe = F.Dropout(F.ones_like(x), p=0.5)
     return x * (probe == 1)
 
@@ -31,7 +31,8 @@ def dropout(F: Any, x: Tensor, rate: float) -> Tensor:
 def maximum(F: Any, x: Tensor, parts: int) -> Tensor:
     """The maximum over the first axis, whose length is a multiple of ``parts``, a power of two.
 
-    F.max is slow in both directions, and the more parts, the less is left to it.
+    F.max is slow, in the backward pass too. So the parts are compared elementwise first, and F.max
+    takes the maximum of what is left: the more parts, the less.
     """
     if parts == 1:
         return F.max(x, axis=0)
@@ -44,8 +45,8 @@ def maximum(F: Any, x: Tensor, parts: int) -> Tensor:
 class Encoder(mx.gluon.HybridBlock):
     """Maps token vectors, shape ``(batch, length, width)``, to vectors ``(batch, enc_dim)``.
 
-    ``lengths``, shape ``(batch,)``, says how many of a list's token vectors are real; what stands
-    behind them has no influence. An empty list becomes the zero vector.
+    ``lengths``, shape ``(batch,)``, says how many of a list's token vectors are real; the padding
+    after them has no influence. An empty list becomes the zero vector.
 
     Parameters
     ----------
@@ -66,8 +67,8 @@ class Encoder(mx.gluon.HybridBlock):
 class PooledEmbedding(Encoder):
     """The mean over the real token vectors, then dropout.
 
-    The mean is linear in the token table and taken where the table is looked up, so this block gets
-    the means, ``(batch, enc_dim)``, and no lengths.
+    The mean is linear in the token table, so it is computed where tokens are looked up: this block
+    gets the means, ``(batch, enc_dim)``, and no lengths.
     """
 
     def __init__(self, prefix: str, rate: float) -> None:
@@ -95,12 +96,12 @@ class HierarchicalCNN(Encoder):
         Start of the parameters' names: ``{prefix}{layer}_weight`` has the shape
         ``(filters, channels, filter_width)``, ``{prefix}{layer}_bias`` ``(filters,)``.
     enc_dim : int
-        Width of the output; divided among the layers, the first ones get one more where it
-        does not divide.
+        Width of the output. It is divided among the layers; where that leaves a remainder, the
+        first layers get one more.
     layers : int
         Number of convolutions.
     filter_width : int
-        Tokens under a filter; an even one reaches one token further to the right.
+        Tokens under a filter; one of even width reaches one token further to the right.
     token_dim : int
         Width of a token vector.
     rate : float
@@ -138,7 +139,7 @@ class HierarchicalCNN(Encoder):
         """Encode; see the class.
 
         ``windows`` and ``positions`` of `layouts.pack` ask for the packed form: ``vectors`` then
-        is ``(rows, token_dim)``, ``lengths`` the number of real rows, ``(1,)``.
+        is ``(rows, token_dim)``, and ``lengths`` the number of real rows, ``(1,)``.
         """
         if windows is None:
             return self._encode_padded(F, vectors, lengths, parameters)
@@ -158,7 +159,7 @@ class HierarchicalCNN(Encoder):
         windows: Tensor,
         parameters: Mapping[str, Tensor],
     ) -> Tensor:
-        """What the maximum is taken of: all layers, side by side, ``(rows, enc_dim)``."""
+        """The outputs of all layers, side by side, ``(rows, enc_dim)``."""
         x = self._rows(F, vectors, count)
         rows = []
         for layer, filters in enumerate(self._filters):
@@ -178,7 +179,7 @@ class HierarchicalCNN(Encoder):
 
     @staticmethod
     def _rows(F: Any, x: Tensor, count: Tensor) -> Tensor:
-        """Set the rows behind the real ones to zero."""
+        """Set the rows after the real ones to zero."""
         # (rows, 1, channels), as of one list, then (rows, channels)
         masked = F.SequenceMask(F.expand_dims(x, axis=1), count, use_sequence_length=True)
         return F.reshape(masked, shape=(-3, 0))
@@ -232,8 +233,8 @@ class BiLSTM(Encoder):
         the shapes ``(4 * hidden_size, inputs)``, ``(4 * hidden_size, hidden_size)`` and
         ``(4 * hidden_size,)``; gates in the order in, forget, cell, out.
     enc_dim : int
-        Width of the output, half of it from each direction; the forward half is one wider where it
-        is odd.
+        Width of the output, half of it from each direction; where it is odd, the forward direction
+        has one more.
     layers : int
         Number of layers.
     token_dim : int
@@ -284,7 +285,7 @@ class BiLSTM(Encoder):
             x = self._join(F, forward, self._reverse(F, backward, lengths, reversal))
             x = dropout(F, x, self._rate)
             forward, backward = self._run_both(F, x, lengths, reversal, layer, parameters)
-        # the order of the last layer's outputs does not matter to their maximum
+        # the backward outputs stay reversed, as their order does not matter to the maximum
         maxima = [self._maximum(F, x, lengths, reversal is not None) for x in (forward, backward)]
         return F.concat(*maxima, dim=1)
 
@@ -309,7 +310,7 @@ class BiLSTM(Encoder):
         layer: int,
         parameters: Mapping[str, Tensor],
     ) -> tuple[Tensor, Tensor]:
-        """Outputs of both directions, those of the backward one from the list's end on."""
+        """Outputs of both directions; those of the backward one are in reversed order."""
         forward = self._run(F, x, lengths, layer, "forward", parameters)
         x = self._reverse(F, x, lengths, reversal)
         return forward, self._run(F, x, lengths, layer, "backward", parameters)
@@ -318,7 +319,7 @@ class BiLSTM(Encoder):
     def _reverse(F: Any, x: Tensor, lengths: Tensor, reversal: Optional[Tensor]) -> Tensor:
         if reversal is None:
             return F.SequenceReverse(x, lengths, use_sequence_length=True)
-        # a gather is a quarter of the time of SequenceReverse
+        # a gather takes a quarter of the time of SequenceReverse
         return F.take(F.reshape(x, shape=(-3, 0)), reversal)
 
     @staticmethod
@@ -330,11 +331,12 @@ class BiLSTM(Encoder):
 
     @staticmethod
     def _maximum(F: Any, x: Tensor, lengths: Tensor, in_steps: bool) -> Tensor:
-        # an LSTM's outputs lie inside (-1, 1), so that -1 never is the maximum of a real list:
+        # padding becomes -1, below all outputs of an LSTM, which lie in (-1, 1):
         # (length, batch, hidden_size), then (batch, hidden_size)
         x = F.SequenceMask(x, lengths, use_sequence_length=True, value=-1.0)
         x = maximum(F, x, TIME_STEP if in_steps else 1)
-        # an empty list has no maximum: zero; (1, batch, hidden_size), then (batch, hidden_size)
+        # the maximum of an empty list is set to zero:
+        # (1, batch, hidden_size), then (batch, hidden_size)
         x = F.SequenceMask(F.expand_dims(x, axis=0), lengths, use_sequence_length=True)
         return F.reshape(x, shape=(-3, 0))
 
@@ -355,7 +357,7 @@ class BiLSTM(Encoder):
             for part in ("i2h", "h2h")
         ]
         weights = F.reshape(F.concat(*packed, dim=0), shape=(-1,))
-        # of the lengths and not of x, to which a gradient of zeros would be added:
+        # zeros like the lengths, for zeros like x would add a gradient of zeros to that of x:
         # (1, batch, hidden_size)
         start = F.tile(F.reshape(F.zeros_like(lengths), shape=(1, -1, 1)), reps=(1, 1, hidden_size))
         # (length, batch, hidden_size)

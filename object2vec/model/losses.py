@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What training descends, and the sums that it reports of the same pairs."""
+"""The loss that training minimizes, and the sums that it reports for the same pairs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from object2vec.model.scorer import Scorer
 
 
 class Loss(mx.gluon.HybridBlock):
-    """Two vectors and the labels to the sum to descend and the sums to report.
+    """Two embeddings and the labels to the sum to minimize and the sums to report.
 
     The first output, ``(1,)``, is the sum over the pairs of the cross-entropy, or of half the
     squared error: its gradients at the output are softmax - onehot and prediction - label, those of

@@ -165,11 +165,11 @@ class _Folder(_Target):
     """A folder: each file comes there whole."""
 
     def add(self, stem: str, ending: str, write: _Write, digest_of: _DigestOf) -> str:
-        # a name of its own, for file systems without locks
+        # a random name, for file systems without locks, where two writers may come here at once
         part = self.place / f".{stem}.{secrets.token_hex(6)}.part"
         with atomic_write(part) as stream:
             write(stream)
-        # what could not be loaded is not to replace what can
+        # checked before it gets its name: a file that cannot be loaded must not replace a sound one
         with part.open("rb") as reader:
             digest = digest_of(reader)
         name = self._list(stem, ending, part.stat().st_size, digest)
@@ -206,8 +206,8 @@ def _write_model(
     def add_text(stem: str, text: str) -> str:
         return target.add(stem, "json", lambda stream: stream.write(text.encode()), _sha256)
 
-    # a block that is traced is in a state of its own, which two threads would share; and one model
-    # is to give the same bytes each time, so that nodes are not to count on from model to model
+    # one at a time, as tracing changes a block's state, which threads share; with its own name
+    # manager, so that the nodes' numbers start anew and one model gives the same bytes each time
     with one_at_a_time, mx.name.NameManager():
         symbols = {
             "scores": (scoring_symbol(network), [*INPUT_NAMES[0], *INPUT_NAMES[1]]),
@@ -258,11 +258,11 @@ def _add_parameters(target: _Target, network: Object2VecNetwork) -> str:
 
 
 def _blocks(array: NDArray) -> Iterator[np.ndarray]:
-    """An array's numbers in blocks, so that no second copy of a table exists."""
+    """An array's elements in blocks, so that no second copy of a table exists."""
     for begin in range(0, array.size, BLOCK):
         with one_at_a_time:
-            numbers = array.reshape((-1,))[begin : begin + BLOCK].asnumpy()
-        yield numbers
+            elements = array.reshape((-1,))[begin : begin + BLOCK].asnumpy()
+        yield elements
 
 
 def _sha256(stream: Stream) -> str:
@@ -364,11 +364,11 @@ def restore_parameters(
 
 
 def _fill(arrays: Mapping[str, NDArray], parameters: ParameterFile, manifest: Manifest) -> None:
-    """Copy a file's numbers block by block, so that no second copy of a table exists."""
-    for name, begin, numbers in parameters.blocks(manifest.files[manifest.parameters].sha256):
+    """Copy a file's elements block by block, so that no second copy of a table exists."""
+    for name, begin, elements in parameters.blocks(manifest.files[manifest.parameters].sha256):
         with one_at_a_time:
-            part = arrays[name].reshape((-1,))[begin : begin + len(numbers)]
-            part[:] = numbers  # waits until it is copied
+            part = arrays[name].reshape((-1,))[begin : begin + len(elements)]
+            part[:] = elements  # waits until it is copied
 
 
 def _vocabulary(text: Optional[str], folder: Path) -> Any:

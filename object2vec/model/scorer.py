@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Comparator, MLP and output layer: what turns two embeddings into the raw output."""
+"""Comparator, MLP and output layer: they turn two embeddings into the raw output."""
 
 from __future__ import annotations
 

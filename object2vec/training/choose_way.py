@@ -55,7 +55,7 @@ def choose_way(hyperparameters: Hyperparameters, contexts: Sequence[Context]) ->
     CustomerError
         OBJECT2VEC_COMPILED holds something else than 0 or 1.
     """
-    is_switched_off()  # a wrong value is told on every device
+    is_switched_off()  # refuses a wrong value, on every device
     if [context.device_type for context in contexts] != ["cpu"]:
         devices = ", ".join(map(str, contexts))
         return _operators(f"the compiled part is for one CPU, and this trains on {devices}")
@@ -70,7 +70,9 @@ def choose_way(hyperparameters: Hyperparameters, contexts: Sequence[Context]) ->
 
 
 def is_compiled_expected(hyperparameters: Hyperparameters) -> bool:
-    """What `choose_way` will say of a CPU, as far as that is known before MXNet is there.
+    """Whether `choose_way` will choose the compiled part on a CPU, if nothing fails meanwhile.
+
+    It can be asked before MXNet is imported.
 
     Raises
     ------

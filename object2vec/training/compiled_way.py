@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training on one CPU by the compiled part: adam, which moves rows by the gradients of vectors."""
+"""Training on one CPU by the compiled part, whose adam updates only the rows in use."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Input(Protocol):
     Attributes
     ----------
     lookup : TokenLists
-        Which rows of the token table the token vectors are means of.
+        Lists of tokens: the means of their rows of the token table are the token vectors.
     """
 
     @property
@@ -45,7 +45,7 @@ class Input(Protocol):
 
 @dataclass(frozen=True)
 class PooledLists:
-    """For pooled_embedding: a vector is the mean of a list."""
+    """For pooled_embedding: one vector for each list, its mean."""
 
     lookup: TokenLists
 
@@ -55,7 +55,7 @@ class PooledLists:
 
 @dataclass(frozen=True)
 class PackedRows:
-    """For hcnn: the tokens one by one, all lists behind one another."""
+    """For hcnn: one vector for each token, one list after the other."""
 
     lookup: TokenLists
     packing: Packing
@@ -66,7 +66,7 @@ class PackedRows:
 
 @dataclass(frozen=True)
 class StepRows:
-    """For bilstm: the tokens one by one, all lists step by step.
+    """For bilstm: one vector for each token, all lists time step by time step.
 
     Attributes
     ----------
@@ -109,7 +109,7 @@ def prepare_input(
         return PackedRows(TokenLists.of_each(packed.tokens), Packing(packed, context))
     if encoder.network == "bilstm":
         steps = time_steps(lists)
-        # MXNet has no arrays without numbers
+        # MXNet has no arrays without elements
         tokens = steps.tokens if steps.tokens.size else np.zeros(1, np.int32)
         return StepRows(TokenLists.of_each(tokens), steps, hyperparameters.dropout)
     return PooledLists(lists)
@@ -131,7 +131,7 @@ class CompiledWay(TrainingWay[Inputs]):
     hyperparameters : Hyperparameters
         Adam's settings; `row_updates.moves_used_rows_alone` holds of them.
     network : Object2VecNetwork
-        Initialized on ``context``, and not once more from here on.
+        Initialized on ``context``; it must not be initialized again.
     context : mxnet.Context
         A CPU.
     """
@@ -147,20 +147,20 @@ class CompiledWay(TrainingWay[Inputs]):
             for parameter in network.params.values()
             if parameter.grad_req != "null" and parameter not in tables
         ]
-        self._tables = [self._moved(table) for table in tables]
+        self._tables = [self._adam_state(table) for table in tables]
         self._adam = AdamStep(
-            [self._moved(parameter) for parameter in others],
+            [self._adam_state(parameter) for parameter in others],
             [parameter.grad(context) for parameter in others],
             self._tables,
         )
 
-    def _moved(self, parameter: Parameter) -> AdamState:
+    def _adam_state(self, parameter: Parameter) -> AdamState:
         weight = parameter.data(self._context)
         mean, variance = (mx.nd.zeros(weight.shape, ctx=self._context) for _ in range(2))
         return AdamState(weight, mean, variance, self._settings.weight_decay * parameter.wd_mult)
 
     def prepare(self, batch: Batch) -> Prepared[Inputs]:
-        """Find the rows in use; see `TrainingWay`."""
+        """Also find the rows in use; see `TrainingWay`."""
         sides: list[Input] = [
             prepare_input(self._settings, side, lists, self._context)
             for side, lists in enumerate(batch.sides)
@@ -171,7 +171,7 @@ class CompiledWay(TrainingWay[Inputs]):
         return Prepared([shard], len(batch), [used.rows for used in inputs.used])
 
     def look_up(self, inputs: Inputs) -> list[NDArray]:
-        """See `TrainingWay`; those of trained tables take a gradient."""
+        """See `TrainingWay`; vectors of trained tables get a gradient."""
         vectors = [
             mean_of_rows(self._network.table(side).data(self._context), given.lookup)
             for side, given in enumerate(inputs.sides)
@@ -196,7 +196,7 @@ class CompiledWay(TrainingWay[Inputs]):
         super().release()
         del self._adam, self._tables
 
-    def _move(
+    def _update(
         self, prepared: Prepared[Inputs], vectors: Sequence[list[NDArray]], rate: float
     ) -> None:
         (shard,), (looked_up,) = prepared.shards, vectors
@@ -210,7 +210,7 @@ class CompiledWay(TrainingWay[Inputs]):
             rescale=1.0 / prepared.count,
         )
 
-    def _move_behind(self, number: int, rows: np.ndarray, factors: np.ndarray) -> None:
+    def _catch_up_rows(self, number: int, rows: np.ndarray, factors: np.ndarray) -> None:
         if len(rows):
             table = self._tables[number]
             kernels.catch_up(table.weight, table.mean, table.variance, rows, factors, EPSILON)

@@ -199,7 +199,7 @@ class _Training:
         self._log.initialized()
 
     def tuned_engine(self) -> contextlib.AbstractContextManager[None]:
-        """What `run` should run in to be fast."""
+        """The context manager in which `run` is fast."""
         operations = Costs(self._settings).of_step(self._settings.mini_batch_size)
         return tuned_for(operations, self._contexts)
 
@@ -220,7 +220,7 @@ class _Training:
         )
         self._log.buckets(batches.buckets())
         self._divergence = Divergence(settings, self._auxiliary, train.labels)
-        # the first epoch's negatives are drawn already
+        # the sampler has drawn the first epoch's negatives, so their number is known
         start = baseline_of(train.labels, settings, batches.negatives)
         with one_at_a_time:
             self._network.set_output_bias(start.output)
@@ -276,7 +276,7 @@ class _Training:
                     return None
                 count = prepared.count
                 with one_at_a_time:
-                    queued.append((self._way.take(prepared), count))
+                    queued.append((self._way.step(prepared), count))
                 counters.add(count)
                 if len(queued) > _IN_FLIGHT:
                     self._add_sums(accumulator, *queued.popleft(), epoch)

@@ -86,12 +86,12 @@ class OperatorWay(TrainingWay[PairInputs]):
             parameter._set_trainer(None)
         del self._trainer
 
-    def _move(
+    def _update(
         self, prepared: Prepared[PairInputs], vectors: Sequence[list[NDArray]], rate: float
     ) -> None:
         self._trainer.step(prepared.count)
 
-    def _move_behind(self, number: int, rows: np.ndarray, factors: np.ndarray) -> None:
+    def _catch_up_rows(self, number: int, rows: np.ndarray, factors: np.ndarray) -> None:
         if not len(rows):
             return
         table = self._network.trained_tables()[number]

@@ -33,7 +33,8 @@ class Shard(Generic[Inputs]):
     labels : NDArray
         float32 ``(n,)``.
     weight : float
-        0 for a device without pairs, which takes one of another's.
+        0 for a device without pairs: it computes one of another device's pairs, which does not
+        count.
     """
 
     inputs: Inputs
@@ -52,7 +53,7 @@ class Prepared(Generic[Inputs]):
     count : int
         Its pairs, over all devices.
     rows : list of numpy.ndarray
-        Integers, none twice: the rows of each trained table that it looks up; may be left out where
+        Integers, none twice: the rows of each trained table that it looks up. It may be empty where
         no rows are deferred.
     """
 
@@ -64,15 +65,15 @@ class Prepared(Generic[Inputs]):
 class TrainingWay(abc.ABC, Generic[Inputs]):
     """Takes steps with a network.
 
-    Between `flush` and the next step the token tables hold what plain training gives; else rows
-    that are deferred may be behind.
+    After `flush` and until the next step, the token tables hold what plain training gives; at other
+    times, rows that are deferred may lack some steps.
 
     Parameters
     ----------
     hyperparameters : Hyperparameters
         The optimizer's settings.
     network : Object2VecNetwork
-        Initialized on the devices, and not once more from here on.
+        Initialized on the devices; it must not be initialized again.
 
     Attributes
     ----------
@@ -99,12 +100,12 @@ class TrainingWay(abc.ABC, Generic[Inputs]):
     def prepare(self, batch: Batch) -> Prepared[Inputs]:
         """Bring a batch to the devices.
 
-        It is called in a thread of its own: it may copy to devices, but must run no other
+        It is called in a thread of its own, so it may copy to devices, but must run no other
         operators.
         """
 
-    def take(self, prepared: Prepared[Inputs]) -> list[NDArray]:
-        """Queue a step; the answers are what `losses.Loss` reports, of each device with pairs."""
+    def step(self, prepared: Prepared[Inputs]) -> list[NDArray]:
+        """Queue a step; returns what `losses.Loss` reports, for each device that has pairs."""
         self.catch_up(prepared)
         vectors, objectives, sums = [], [], []
         with mx.autograd.record():
@@ -122,9 +123,9 @@ class TrainingWay(abc.ABC, Generic[Inputs]):
         return sums
 
     def catch_up(self, prepared: Prepared[Inputs]) -> None:
-        """Bring the rows that a batch looks up up to date."""
+        """Apply the steps that they have missed to the rows that a batch looks up."""
         for number, (deferred, rows) in enumerate(zip(self._deferred, prepared.rows)):
-            self._move_behind(number, *deferred.missed(rows))
+            self._catch_up_rows(number, *deferred.missed(rows))
 
     @abc.abstractmethod
     def look_up(self, inputs: Inputs) -> list[NDArray]:
@@ -135,7 +136,7 @@ class TrainingWay(abc.ABC, Generic[Inputs]):
         """Embeddings of in0 and of in1, ``(n, enc_dim)`` each, of the token vectors."""
 
     def apply(self, prepared: Prepared[Inputs], vectors: Sequence[list[NDArray]]) -> None:
-        """Move the parameters along their gradients, which are sums over the batch's pairs.
+        """Update the parameters by their gradients, which are sums over the batch's pairs.
 
         Parameters
         ----------
@@ -146,7 +147,7 @@ class TrainingWay(abc.ABC, Generic[Inputs]):
         """
         self._steps += 1
         rate = adam_rate(self._settings.learning_rate, self._steps)
-        self._move(prepared, vectors, rate)
+        self._update(prepared, vectors, rate)
         for deferred, rows in zip(self._deferred, prepared.rows):
             deferred.touch(rows, rate)
 
@@ -155,12 +156,12 @@ class TrainingWay(abc.ABC, Generic[Inputs]):
         with one_at_a_time:
             for number, deferred in enumerate(self._deferred):
                 for rows, factors in deferred.all_missed():
-                    self._move_behind(number, rows, factors)
+                    self._catch_up_rows(number, rows, factors)
             mx.nd.waitall()
         self.check()
 
     def check(self) -> None:
-        """Raise the error of an operation that was queued and could not be done.
+        """Raise the error of a queued operation that failed.
 
         Raises
         ------
@@ -170,15 +171,15 @@ class TrainingWay(abc.ABC, Generic[Inputs]):
         raise_failures()
 
     def release(self) -> None:
-        """Let go of the optimizer's moments; no step can follow."""
+        """Free the optimizer's moments; no step can follow."""
         self._deferred = []
 
     @abc.abstractmethod
-    def _move(
+    def _update(
         self, prepared: Prepared[Inputs], vectors: Sequence[list[NDArray]], rate: float
     ) -> None:
-        """Do what `apply` does, but for noting which rows are current; `rate` is adam's."""
+        """Update the parameters; see `apply`, which also notes the rows. `rate` is adam's."""
 
     @abc.abstractmethod
-    def _move_behind(self, number: int, rows: np.ndarray, factors: np.ndarray) -> None:
+    def _catch_up_rows(self, number: int, rows: np.ndarray, factors: np.ndarray) -> None:
         """Apply missed steps to rows of a trained table; see `deferred_adam.catch_up`."""
