@@ -343,6 +343,7 @@ class Object2Vec(Parameterized):
             metrics=self._metrics,
             vocabularies=predictor.vocabularies,
             complete=predictor.complete,
+            inputs=predictor.inputs,
         )
 
     @classmethod

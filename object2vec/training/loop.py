@@ -35,6 +35,7 @@ from object2vec.model import model_directory
 from object2vec.model.costs import Costs
 from object2vec.model.network import Object2VecNetwork
 from object2vec.pretrained.auxiliary_channel import Auxiliary
+from object2vec.raw_values.inputs import Inputs
 from object2vec.training.choose_way import build_way, choose_way
 from object2vec.training.divergence import Divergence
 from object2vec.training.early_stopping import EarlyStopping
@@ -83,6 +84,7 @@ def train(
     test: Optional[PairDataset] = None,
     *,
     auxiliary: Optional[Auxiliary] = None,
+    inputs: Optional[Inputs] = None,
     contexts: Optional[list[Context]] = None,
     model_dir: Optional[Union[str, os.PathLike[str]]] = None,
     host: str = "algo-1",
@@ -101,6 +103,8 @@ def train(
         test is scored once with the best model.
     auxiliary : Auxiliary, optional
         Pretrained vectors and vocabularies.
+    inputs : Inputs, optional
+        What the ids of the pairs stand for; the model keeps it.
     contexts : list of mxnet.Context, optional
         Devices; chosen by ``_num_gpus`` by default.
     model_dir : path, optional
@@ -137,6 +141,7 @@ def train(
             folder,
             TrainingLog(hyperparameters, host, start),
             progress,
+            inputs,
         )
         stack.enter_context(run.tuned_engine())
         return run.run(train, validation, test, stop)
@@ -151,9 +156,11 @@ class _Training:
         folder: Path,
         log: TrainingLog,
         progress: bool,
+        inputs: Optional[Inputs] = None,
     ) -> None:
         self._settings = hyperparameters
         self._auxiliary = auxiliary
+        self._inputs = inputs
         self._contexts = contexts
         self._folder = folder
         self._progress = progress
@@ -195,7 +202,9 @@ class _Training:
         _logger.info(
             "Total params: %d", sum(int(np.prod(value.shape)) for value in parameters.values())
         )
-        self._predictor = Predictor(self._network, contexts[0], self._auxiliary.vocabularies)
+        self._predictor = Predictor(
+            self._network, contexts[0], self._auxiliary.vocabularies, inputs=self._inputs
+        )
         self._log.initialized()
 
     def tuned_engine(self) -> contextlib.AbstractContextManager[None]:
@@ -348,6 +357,7 @@ class _Training:
                     "history": self._history,
                 },
                 vocabularies=self._auxiliary.vocabularies,
+                inputs=self._inputs,
                 complete=complete,
             )
 
