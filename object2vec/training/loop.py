@@ -11,13 +11,12 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
 
 import numpy as np
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from object2vec.backend.engine import one_at_a_time, tuned_for
 from object2vec.backend.kvstore import choose_contexts
@@ -34,45 +33,19 @@ from object2vec.model import model_directory
 from object2vec.model.costs import Costs
 from object2vec.model.network import Object2VecNetwork
 from object2vec.pretrained.auxiliary_channel import Auxiliary
+from object2vec.training.callbacks import Callback, checked_callbacks, who_stops
 from object2vec.training.choose_way import build_way, choose_way
 from object2vec.training.divergence import Divergence
-from object2vec.training.early_stopping import EarlyStopping
+from object2vec.training.early_stopping import EarlyStopping, EveryEpoch
 from object2vec.training.metric_lines import RecordCounters
+from object2vec.training.readable_log import ReadableLog
 from object2vec.training.training_log import JobStart, TrainingLog
+from object2vec.training.training_result import TrainingResult
 
 _logger = logging.getLogger(LOGGER_NAME)
 
 _REPORT_EVERY = 100  # batches between two lines of progress
 _IN_FLIGHT = 2  # batches that MXNet's engine may have queued
-
-
-@dataclass
-class TrainingResult:
-    """What training leaves behind.
-
-    Attributes
-    ----------
-    predictor : Predictor
-        With the best model.
-    history : list of dict
-        For each finished epoch ``epoch`` and the values ``train_…`` and ``validation_…``.
-    best_epoch : int
-        From 0; -1 if training was interrupted in the first epoch.
-    best_loss : float
-        Its validation loss, or its training loss without a validation channel.
-    test_metrics : dict or None
-        Values of the test channel by metric name.
-    stopped_early, interrupted : bool
-        Whether early stopping, or the caller, ended it before the last epoch.
-    """
-
-    predictor: Predictor
-    history: list[dict[str, float]]
-    best_epoch: int
-    best_loss: float
-    test_metrics: Optional[dict[str, float]] = None
-    stopped_early: bool = False
-    interrupted: bool = False
 
 
 def train(
@@ -88,6 +61,9 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     progress: bool = False,
     start: Optional[JobStart] = None,
+    callbacks: Sequence[Callback] = (),
+    readable: Optional[ReadableLog] = None,
+    fixed_epochs: Optional[int] = None,
 ) -> TrainingResult:
     """Train a model.
 
@@ -113,6 +89,12 @@ def train(
         Show a progress bar on standard error instead of the lines every 100 batches.
     start : JobStart, optional
         The beginning of the job that this is part of; now by default.
+    callbacks : sequence of Callback
+        Told of each epoch.
+    readable : ReadableLog, optional
+        Is told what people want to know, besides the log.
+    fixed_epochs : int, optional
+        Train so many epochs and keep the last one's model, whatever the losses.
 
     Returns
     -------
@@ -121,8 +103,10 @@ def train(
     Raises
     ------
     CustomerError
-        If the loss becomes NaN or infinite, or if more GPUs are asked for than there are.
+        If the loss becomes NaN or infinite, if more GPUs are asked for than there are, or if
+        something is no callback.
     """
+    callbacks = checked_callbacks(callbacks)
     with contextlib.ExitStack() as stack:
         folder = (
             Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="object2vec-")))
@@ -134,8 +118,10 @@ def train(
             auxiliary or Auxiliary((None, None), (None, None)),
             contexts or choose_contexts(hyperparameters.num_gpus),
             folder,
-            TrainingLog(hyperparameters, host, start),
+            TrainingLog(hyperparameters, host, start, fixed_epochs, readable),
             progress,
+            callbacks,
+            fixed_epochs,
         )
         stack.enter_context(run.tuned_engine())
         return run.run(train, validation, test, stop)
@@ -150,6 +136,8 @@ class _Training:
         folder: Path,
         log: TrainingLog,
         progress: bool,
+        callbacks: Sequence[Callback],
+        fixed_epochs: Optional[int],
     ) -> None:
         self._settings = hyperparameters
         self._auxiliary = auxiliary
@@ -157,8 +145,14 @@ class _Training:
         self._folder = folder
         self._progress = progress
         self._log = log
-        self._stopping = EarlyStopping(
-            hyperparameters.early_stopping_patience, hyperparameters.early_stopping_tolerance
+        self._callbacks = callbacks
+        self._epochs = fixed_epochs or hyperparameters.epochs
+        self._stopping: Union[EarlyStopping, EveryEpoch] = (
+            EveryEpoch()
+            if fixed_epochs
+            else EarlyStopping(
+                hyperparameters.early_stopping_patience, hyperparameters.early_stopping_tolerance
+            )
         )
         self._history: list[dict[str, float]] = []
         self._negatives_of_best = 0  # that the best epoch drew
@@ -182,6 +176,7 @@ class _Training:
         self._network.hybridize()
         choice = choose_way(settings, contexts)
         _logger.log(choice.level, "%s", choice.line)
+        self._is_compiled = choice.is_compiled
         self._way = build_way(choice, settings, self._network, contexts)
         store = self._way.store or "none, for the gradients of one device need not be added up"
         _logger.info("Create Store: %s", store)
@@ -218,13 +213,23 @@ class _Training:
             seed=self._seed,
         )
         self._log.buckets(batches.buckets())
+        self._log.readable.begins(
+            settings,
+            train,
+            validation,
+            devices=self._contexts,
+            is_compiled=self._is_compiled,
+            seed=self._seed,
+            epochs=self._epochs,
+        )
         self._divergence = Divergence(settings, self._auxiliary, train.labels)
         # the first epoch's negatives are drawn already
         start = baseline_of(train.labels, settings, batches.negatives)
         with one_at_a_time:
             self._network.set_output_bias(start.output)
         stopped_early = interrupted = False
-        for epoch in range(settings.epochs):
+        stopped_by: list[str] = []
+        for epoch in range(self._epochs):
             begun = time.time()
             trained = self._train_epoch(epoch, batches, stop)
             if trained is None:
@@ -238,8 +243,10 @@ class _Training:
             if is_best:
                 self._negatives_of_best = batches.negatives
                 self._save(complete=True)
-            self._log.epoch_end(epoch, begun, judging, ended, stopped_early)
-            if stopped_early:
+            stopped_by = who_stops(self._callbacks, self._history[-1])
+            best = self._stopping.best_epoch
+            self._log.epoch_end(epoch, begun, judging, ended, best, stopped_early, stopped_by)
+            if stopped_early or stopped_by:
                 break
         with one_at_a_time:
             self._way.release()
@@ -256,6 +263,7 @@ class _Training:
             test_metrics,
             stopped_early,
             interrupted,
+            stopped_by,
         )
 
     def _train_epoch(
@@ -266,7 +274,13 @@ class _Training:
         counters.reset()
         begun = time.time()
         queued: collections.deque[tuple[list[Any], int]] = collections.deque()
-        bar = tqdm(desc=f"Epoch {epoch}", unit=" pairs", disable=not self._progress, leave=False)
+        bar = tqdm(
+            desc=f"Epoch {epoch}",
+            total=batches.pairs,
+            unit=" pairs",
+            disable=not self._progress,
+            leave=False,
+        )
         ahead = contextlib.closing(prefetch(self._way.prepared(batches.epoch())))
         with bar, ahead as batches_ahead:
             for prepared in batches_ahead:
