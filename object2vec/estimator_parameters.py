@@ -103,9 +103,9 @@ class Parameterized:
     def __repr__(self) -> str:
         defaults, given = self._parameters(), self.get_params()
         changed = [
-            f"{name}={quoted(value, _LONGEST_VALUE)}"
+            f"{name}={_text(value)}"
             for name, value in given.items()
-            if not _equals(defaults[name], value)
+            if not (_equals(defaults[name], value) or _text(defaults[name]) == _text(value))
         ]
         start = f"{type(self).__name__}("
         # as scikit-learn lays it out; no value is broken at its blanks
@@ -130,6 +130,10 @@ class Parameterized:
         }
         takes_more = inspect.Parameter.VAR_KEYWORD in kinds
         return {**cls._defaults, **named} if takes_more else named
+
+
+def _text(value: Any) -> str:
+    return quoted(list(value) if isinstance(value, tuple) else value, _LONGEST_VALUE)
 
 
 def _equals(default: Any, value: Any) -> bool:

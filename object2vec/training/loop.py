@@ -33,6 +33,7 @@ from object2vec.model import model_directory
 from object2vec.model.costs import Costs
 from object2vec.model.network import Object2VecNetwork
 from object2vec.pretrained.auxiliary_channel import Auxiliary
+from object2vec.text import counted
 from object2vec.training.callbacks import Callback, checked_callbacks, who_stops
 from object2vec.training.choose_way import build_way, choose_way
 from object2vec.training.divergence import Divergence
@@ -146,10 +147,10 @@ class _Training:
         self._progress = progress
         self._log = log
         self._callbacks = callbacks
-        self._epochs = fixed_epochs or hyperparameters.epochs
+        self._epochs, self._is_fixed = fixed_epochs or hyperparameters.epochs, bool(fixed_epochs)
         self._stopping: Union[EarlyStopping, EveryEpoch] = (
             EveryEpoch()
-            if fixed_epochs
+            if self._is_fixed
             else EarlyStopping(
                 hyperparameters.early_stopping_patience, hyperparameters.early_stopping_tolerance
             )
@@ -220,7 +221,7 @@ class _Training:
             devices=self._contexts,
             is_compiled=self._is_compiled,
             seed=self._seed,
-            epochs=self._epochs,
+            epochs=("" if self._is_fixed else "at most ") + counted(self._epochs, "epoch"),
         )
         self._divergence = Divergence(settings, self._auxiliary, train.labels)
         # the first epoch's negatives are drawn already
@@ -244,7 +245,7 @@ class _Training:
                 self._negatives_of_best = batches.negatives
                 self._save(complete=True)
             stopped_by = who_stops(self._callbacks, self._history[-1])
-            best = self._stopping.best_epoch
+            best = None if self._is_fixed else self._stopping.best_epoch
             self._log.epoch_end(epoch, begun, judging, ended, best, stopped_early, stopped_by)
             if stopped_early or stopped_by:
                 break

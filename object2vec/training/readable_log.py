@@ -35,7 +35,7 @@ class ReadableLog:
         devices: Sequence[Any],
         is_compiled: bool,
         seed: int,
-        epochs: int,
+        epochs: str,
     ) -> None:
         """Tell what is trained, on what and how.
 
@@ -51,20 +51,24 @@ class ReadableLog:
             Whether the compiled part trains, or MXNet's operators.
         seed : int
             Given or drawn.
-        epochs : int
-            The most that there will be.
+        epochs : str
+            How many there will be, or will be at most.
         """
         others = "" if validation is None else f", validating on {_pairs(validation)}"
         encoders = " and ".join(encoder.network for encoder in settings.encoders)
         way = "the compiled part" if is_compiled else "MXNet's operators"
         self.say(
             f"training on {_pairs(train)}{others}; {encoders} of width "
-            f"{settings.enc_dim:,}, {settings.output_layer}; at most {counted(epochs, 'epoch')}; "
+            f"{settings.enc_dim:,}, {settings.output_layer}; {epochs}; "
             f"{', '.join(map(str, devices))}, by {way}; seed {seed}"
         )
 
     def epoch_ends(
-        self, epoch: int, metrics: Mapping[str, Mapping[str, float]], rate: float, best: int
+        self,
+        epoch: int,
+        metrics: Mapping[str, Mapping[str, float]],
+        rate: float,
+        best: Optional[int],
     ) -> None:
         """Tell an epoch's metrics.
 
@@ -76,12 +80,12 @@ class ReadableLog:
             Of what they are, such as "validation", to the metrics.
         rate : float
             Pairs trained a second, negatives included.
-        best : int
-            The best epoch so far, from 0.
+        best : int, optional
+            The best epoch so far, from 0; None where the last one is kept, whatever it is.
         """
         told = "; ".join(f"{name} {readable_metrics(values)}" for name, values in metrics.items())
-        so_far = "best so far" if best == epoch else f"best: epoch {best}"
-        self.say(f"epoch {epoch}: {told}; {rate:,.0f} pairs/s; {so_far}")
+        so_far = "; best so far" if best == epoch else f"; best: epoch {best}"
+        self.say(f"epoch {epoch}: {told}; {rate:,.0f} pairs/s{'' if best is None else so_far}")
 
 
 def readable_metrics(metrics: Mapping[str, float]) -> str:

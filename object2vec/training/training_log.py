@@ -175,7 +175,7 @@ class TrainingLog:
         begun: float,
         judging: float,
         ended: float,
-        best: int,
+        best: Optional[int],
         stopped_early: bool,
         stopped_by: Sequence[str] = (),
     ) -> None:
@@ -188,8 +188,8 @@ class TrainingLog:
         begun, judging, ended : float
             When the epoch began, when early stopping began to judge it and when it had done so, in
             seconds since 1970. What it costs to keep the model comes after that.
-        best : int
-            The best epoch so far.
+        best : int, optional
+            The best epoch so far; None where the last one is kept.
         stopped_early : bool
             Whether it is the last one by early stopping.
         stopped_by : sequence of str
@@ -214,7 +214,7 @@ class TrainingLog:
         self._tell_people(epoch, best, stopped_early, stopped_by)
 
     def _tell_people(
-        self, epoch: int, best: int, stopped_early: bool, stopped_by: Sequence[str]
+        self, epoch: int, best: Optional[int], stopped_early: bool, stopped_by: Sequence[str]
     ) -> None:
         told = self.readable
         told.epoch_ends(epoch, self._told_metrics, self._rate, best)
