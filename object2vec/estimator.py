@@ -363,6 +363,7 @@ class Object2Vec(PipelineStep, Trained, Parameterized):
             metrics=self._metrics,
             vocabularies=predictor.vocabularies,
             complete=predictor.complete,
+            inputs=predictor.inputs,
         )
 
     @classmethod

@@ -146,6 +146,7 @@ class FitOptions:
         auxiliary: Optional[Auxiliary],
         start: JobStart,
         refit: bool,
+        **settings: Any,
     ) -> TrainingResult:
         """Train, and with `refit` once more; see `object2vec.training.loop.train`."""
         from object2vec.training.loop import train
@@ -162,6 +163,7 @@ class FitOptions:
             progress=self._progress,
             callbacks=self._callbacks,
             readable=self._readable,
+            **settings,
         )
 
     def _draw_seed(self) -> None:

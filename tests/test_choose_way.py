@@ -326,3 +326,19 @@ def test_what_is_behind_catches_up_at_a_flush(name: str, rng: np.random.Generato
 def lists_of(tokens: range) -> PairDataset:
     lists = TokenLists.from_lists([[token] for token in tokens])
     return PairDataset(lists, lists, np.ones(len(lists), np.float32))
+
+
+@pytest.mark.usefixtures("usable")
+@pytest.mark.parametrize("share", [0.0, 0.0001, 0.5, 0.999])
+def test_a_library_that_is_cut_off(
+    share: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To load it would be the end of the process, by SIGBUS."""
+    content = Path(library._extension_file()).read_bytes()
+    path = tmp_path / "_kernels.abi3.so"
+    path.write_bytes(content[: int(len(content) * share)])
+    monkeypatch.setattr(library, "_extension_file", lambda: str(path))
+    monkeypatch.setattr(library, "_loaded", library._loaded.__wrapped__)
+    assert library.why_unusable() == "its file is cut off: install object2vec again"
+    path.write_bytes(content)
+    assert library.why_unusable() is None

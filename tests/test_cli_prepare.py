@@ -24,11 +24,11 @@ from shell_examples import ROOT, blocks, examples
 from object2vec import Object2Vec
 from object2vec.cli import main
 from object2vec.data.arrays import TokenLists
-from object2vec.prepare.channels import write_channels
 from object2vec.prepare.delimited import Layout
-from object2vec.prepare.encoding import encode_side
-from object2vec.prepare.inputs_file import read_inputs
 from object2vec.prepare.splits import Split
+from object2vec.prepare.write_channels import write_channels
+from object2vec.raw_values.encode_values import encode_side
+from object2vec.raw_values.inputs_file import read_inputs
 from tests.commands import one_sentence, process
 
 WORDS = ("a cat sat on the mat", "two dogs ran far away home", "the sun is very hot today")

@@ -22,14 +22,14 @@ from hypothesis import strategies as st
 from object2vec.data.dataset import read_channel
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import parse
-from object2vec.prepare.channels import write_channels, write_lines
 from object2vec.prepare.delimited import Layout
-from object2vec.prepare.encoding import encode_side
-from object2vec.prepare.inputs import Bins, Inputs, Vocabulary
-from object2vec.prepare.inputs_file import inputs_bytes, parse_inputs, read_inputs
-from object2vec.prepare.pairs import encode_table, table_pairs
 from object2vec.prepare.splits import Split
-from object2vec.prepare.tokens import words
+from object2vec.prepare.table_pairs import encode_table, table_pairs
+from object2vec.prepare.write_channels import write_channels, write_lines
+from object2vec.raw_values.encode_values import encode_side
+from object2vec.raw_values.inputs import Bins, Inputs, Vocabulary
+from object2vec.raw_values.inputs_file import inputs_bytes, parse_inputs, read_inputs
+from object2vec.raw_values.tokenizers import words
 
 NO_HEADER = Layout(header=False)
 PEOPLE = pd.DataFrame(
@@ -275,7 +275,7 @@ def test_nothing_half_written(tmp_path: Path) -> None:
 
 def test_mxnet_stays_away() -> None:
     code = (
-        "import sys; from object2vec.prepare import channels, pairs; "
+        "import sys; from object2vec.prepare import table_pairs, write_channels; "
         "assert not {'mxnet', 'pyarrow', 'pandas'} & set(sys.modules); "
         "sys.modules['pyarrow'] = None; from object2vec.prepare.arrow import arrow_module; "
         "arrow_module()"

@@ -25,9 +25,9 @@ from hypothesis import strategies as st
 from object2vec.errors import CustomerError
 from object2vec.prepare import delimited
 from object2vec.prepare.delimited import DelimitedFile, Layout
-from object2vec.prepare.inputs_file import inputs_bytes, parse_inputs
-from object2vec.prepare.pairs import TablePairs, table_pairs
 from object2vec.prepare.splits import Split
+from object2vec.prepare.table_pairs import TablePairs, table_pairs
+from object2vec.raw_values.inputs_file import inputs_bytes, parse_inputs
 
 ROWS = [
     {"user": 'a "q"', "film": "Heat, 1995", "tags": ["x", "y"], "rating": 4.5},

@@ -20,8 +20,8 @@ from object2vec.logs import watched
 from object2vec.text import counted, named, names
 
 if TYPE_CHECKING:
-    from object2vec.prepare.inputs import Inputs
     from object2vec.prepare.splits import Split
+    from object2vec.raw_values.inputs import Inputs
 
 # As a user says them, and as the room calls them.
 _SPLITS = {"random": "random", "user": "group", "time": "time", "leave-one-out": "leave_one_out"}
@@ -149,9 +149,9 @@ def _run(options: argparse.Namespace) -> int:
     columns = _columns(options, sides)
     split = _split(options, sides[0][0])
     from object2vec.logs import logging_to
-    from object2vec.prepare.channels import write_channels
     from object2vec.prepare.delimited import Layout
-    from object2vec.prepare.inputs import MOST_TOKENS
+    from object2vec.prepare.write_channels import write_channels
+    from object2vec.raw_values.inputs import MOST_TOKENS
 
     separator = options.separator or ""
     with logging_to(sys.stderr, logging.WARNING), _progress() as progress:

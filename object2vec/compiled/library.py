@@ -13,6 +13,7 @@ import importlib
 import importlib.util
 import os
 import platform
+import struct
 import sys
 from ctypes import POINTER, c_float, c_int, c_int64, c_void_p
 from typing import Any, Optional, Union
@@ -24,6 +25,8 @@ from object2vec.text import named, quoted
 VARIABLE = "OBJECT2VEC_COMPILED"  # 0 forces MXNet's operators
 _EXTENSION = "object2vec.compiled._kernels"
 _MACHINE = "x86_64"
+# Of a 64-bit ELF file: where its section headers begin, how long each is, and how many there are.
+_ELF_HEADER = struct.Struct("<40xQ10xHH2x")
 # What it cannot do without, as the kernel names it.
 _INSTRUCTIONS = {"avx2": "AVX2", "fma": "FMA"}
 
@@ -223,7 +226,7 @@ def why_unfit() -> Optional[str]:
     missing = _missing_instructions()
     if missing:
         return f"this CPU has no {' and no '.join(missing)}"
-    if importlib.util.find_spec(_EXTENSION) is None:
+    if not _extension_file():
         return (
             "it is not there: install object2vec where there is a C compiler, or run "
             "`python setup.py build_ext --inplace`"
@@ -288,6 +291,8 @@ def load() -> Library:
 def _loaded() -> Union[Library, str]:
     """The compiled part, or why it cannot be loaded."""
     try:
+        if _is_cut_off(_extension_file()):
+            return "its file is cut off: install object2vec again"
         found = Library(str(importlib.import_module(_EXTENSION).__file__))
         if found.loaded.object2vec_isa_of_cpu() == found.constants["NO_ISA"]:
             return "it has functions for no instruction set of this CPU"
@@ -296,6 +301,23 @@ def _loaded() -> Union[Library, str]:
         return f"it cannot be loaded ({' '.join(str(error).split())})"
     except PlatformError as error:
         return str(error).rstrip(".")
+
+
+def _extension_file() -> str:
+    spec = importlib.util.find_spec(_EXTENSION)
+    return (spec.origin or "") if spec is not None else ""
+
+
+def _is_cut_off(path: str) -> bool:
+    """Whether a library ends before its section headers, the last of an ELF file: the loader maps
+    what is missing too, and the process dies of it."""
+    with open(path, "rb") as stream:
+        header = stream.read(_ELF_HEADER.size)
+        size = stream.seek(0, os.SEEK_END)
+    if len(header) < _ELF_HEADER.size:
+        return True
+    start, entry, count = _ELF_HEADER.unpack(header)
+    return bool(size < start + entry * count)
 
 
 def _missing_instructions() -> list[str]:

@@ -25,12 +25,13 @@ from object2vec.logs import LOGGER_NAME
 from object2vec.model import model_directory
 from object2vec.model.costs import Costs
 from object2vec.model.network import Object2VecNetwork
+from object2vec.raw_values.inputs import Inputs
 
 _logger = logging.getLogger(LOGGER_NAME)
 
 # What a pickle holds as files.
 _OWN = (
-    *("network", "vocabularies", "metrics", "complete", "way", "is_fallback"),
+    *("network", "vocabularies", "metrics", "complete", "inputs", "way", "is_fallback"),
     *("_context", "_inference", "_costs"),
 )
 
@@ -52,6 +53,8 @@ class Predictor:
         What training reported of the model.
     complete : bool
         False for a model saved before its first epoch ended.
+    inputs : Inputs, optional
+        Which raw value has which id; None for a model of ids alone.
 
     Attributes
     ----------
@@ -72,11 +75,13 @@ class Predictor:
         vocabularies: tuple[Any, Any] = (None, None),
         metrics: Optional[dict[str, Any]] = None,
         complete: bool = True,
+        inputs: Optional[Inputs] = None,
     ) -> None:
         self.network = network
         self.vocabularies = vocabularies
         self.metrics = metrics or {}
         self.complete = complete
+        self.inputs = inputs
         self._context = context or mx.cpu(0)
         self._inference, self.way, self.is_fallback = choose_inference(network, self._context)
         self._costs = Costs(network.hyperparameters)
@@ -128,6 +133,7 @@ class Predictor:
             metrics=self.metrics,
             vocabularies=self.vocabularies,
             complete=self.complete,
+            inputs=self.inputs,
         )
         device = self._context.device_type, self._context.device_id
         kind = None if type(self) is Predictor else type(self)
@@ -137,8 +143,9 @@ class Predictor:
     def _take(self, loaded: model_directory.LoadedModel, context: Context) -> None:
         loaded.network.hybridize()
         Predictor.__init__(
-            self, loaded.network, context, loaded.vocabularies, loaded.metrics, loaded.complete
-        )
+            self, loaded.network, context, loaded.vocabularies, loaded.metrics, loaded.complete,
+            loaded.inputs,
+        )  # fmt: skip
 
     @property
     def hyperparameters(self) -> Hyperparameters:

@@ -38,6 +38,7 @@ _MIB = 1 << 20
 _LARGEST_MANIFEST = _MIB
 _LARGEST_HYPERPARAMETERS = _MIB
 _LARGEST_METRICS = 16 * _MIB
+_LARGEST_INPUTS = 256 * _MIB
 _LARGEST_OTHER = 1024 * _MIB
 
 
@@ -66,6 +67,8 @@ class Manifest:
         Names of the files of in0 and in1, None where there is none.
     files : mapping of str to ListedFile
         All files but ``model.json``.
+    inputs : str, optional
+        Name of the file that says which raw value has which id; None for a model of ids alone.
     """
 
     digest: str
@@ -75,6 +78,7 @@ class Manifest:
     parameters: str
     vocabularies: tuple[Optional[str], ...]
     files: Mapping[str, ListedFile]
+    inputs: Optional[str] = None
 
 
 def read_manifest(folder: PathLike) -> Manifest:
@@ -186,6 +190,9 @@ class _Checker:
                 for key in _INPUTS
             ),
             files=self._files,
+            inputs=None
+            if values.get("inputs") is None
+            else self._named(values["inputs"], "'inputs'", _LARGEST_INPUTS),
         )
         self._check_networks()
         for name, file in self._files.items():

@@ -29,9 +29,12 @@ from object2vec.model.network import Object2VecNetwork
 from object2vec.model.parameter_files import BLOCK, ParameterFile, Stream, write_parameters
 from object2vec.model.parameter_shapes import parameter_shapes
 from object2vec.model.symbols import INPUT_NAMES, encoder_symbol, scoring_symbol
+from object2vec.raw_values.inputs import Inputs
+from object2vec.raw_values.inputs_file import FILE as INPUTS_FILE
+from object2vec.raw_values.inputs_file import inputs_bytes
 from object2vec.version import __version__
 
-_STEM = r"(parameters|hyperparameters|metrics|scores|enc[01]|vocabulary[01])"
+_STEM = r"(parameters|hyperparameters|metrics|inputs|scores|enc[01]|vocabulary[01])"
 _OWN_FILE = re.compile(
     rf"{_STEM}-[0-9a-f]{{12}}\.(params|json)"
     # what a kill leaves of `_Folder.add` and of `atomic_write`
@@ -58,6 +61,8 @@ class LoadedModel:
         False for a model saved before its first epoch ended.
     digest : str
         Tells this model from every other; see `Manifest.digest`.
+    inputs : Inputs, optional
+        Which raw value has which id; None for a model of ids alone.
     """
 
     hyperparameters: Hyperparameters
@@ -66,6 +71,7 @@ class LoadedModel:
     vocabularies: tuple[Any, Any]
     complete: bool
     digest: str
+    inputs: Optional[Inputs] = None
 
 
 def save_model(
@@ -75,6 +81,7 @@ def save_model(
     metrics: Optional[dict[str, Any]] = None,
     vocabularies: tuple[Any, Any] = (None, None),
     complete: bool = True,
+    inputs: Optional[Inputs] = None,
 ) -> str:
     """Write a model, replacing an older one in one step.
 
@@ -94,6 +101,8 @@ def save_model(
         gluonnlp vocabularies of in0 and in1, or None each.
     complete : bool
         False marks weights from before the first epoch's end.
+    inputs : Inputs, optional
+        Which raw value has which id, where the model was trained on raw values.
 
     Returns
     -------
@@ -110,7 +119,7 @@ def save_model(
     folder.mkdir(parents=True, exist_ok=True)
     with locked_folder(folder):
         target = _Folder(folder)
-        content = _write_model(target, network, metrics or {}, vocabularies, complete)
+        content = _write_model(target, network, metrics or {}, vocabularies, complete, inputs)
         with atomic_write(folder / MANIFEST) as stream:
             stream.write(content)
         for path in folder.iterdir():
@@ -126,6 +135,7 @@ def pack_model(
     metrics: Optional[dict[str, Any]] = None,
     vocabularies: tuple[Any, Any] = (None, None),
     complete: bool = True,
+    inputs: Optional[Inputs] = None,
 ) -> dict[str, bytes]:
     """The files that `save_model` writes, in memory, by their names; for its parameters see there.
 
@@ -135,7 +145,7 @@ def pack_model(
         If a parameter is not finite.
     """
     target = _Memory()
-    content = _write_model(target, network, metrics or {}, vocabularies, complete)
+    content = _write_model(target, network, metrics or {}, vocabularies, complete, inputs)
     return {MANIFEST: content, **target.contents}
 
 
@@ -199,8 +209,12 @@ def _write_model(
     metrics: dict[str, Any],
     vocabularies: tuple[Any, Any],
     complete: bool,
+    inputs: Optional[Inputs],
 ) -> bytes:
     """Write all files but the manifest, and give its content."""
+    if inputs is not None:
+        # what could not be loaded is not to replace what can
+        inputs.check_fit(network.hyperparameters, INPUTS_FILE)
 
     def add_text(stem: str, text: str) -> str:
         return target.add(stem, "json", lambda stream: stream.write(text.encode()), _sha256)
@@ -236,6 +250,10 @@ def _write_model(
         },
         "files": target.files,
     }
+    if inputs is not None:
+        # absent elsewhere, so that the models of ids stay what they were, byte by byte
+        content = inputs_bytes(inputs)
+        manifest["inputs"] = target.add("inputs", "json", lambda s: s.write(content), _sha256)
     return json.dumps(manifest, indent=1).encode()
 
 
@@ -311,6 +329,7 @@ def _loaded(files: ModelFiles, context: Optional[Any]) -> LoadedModel:
     # before the network takes memory for what the hyperparameters say
     parameters = files.parameters(parameter_shapes(hyperparameters))
     metrics, vocabularies = files.metrics(), files.vocabularies()
+    inputs = files.inputs(hyperparameters)
     files.check_others()
     with one_at_a_time:
         network = Object2VecNetwork(hyperparameters)
@@ -326,6 +345,7 @@ def _loaded(files: ModelFiles, context: Optional[Any]) -> LoadedModel:
         (_vocabulary(vocabularies[0], files.place), _vocabulary(vocabularies[1], files.place)),
         files.manifest.complete,
         files.manifest.digest,
+        inputs,
     )
 
 

@@ -27,6 +27,8 @@ from object2vec.model.model_archives import ModelArchive, is_archive
 from object2vec.model.parameter_files import ParameterFile, Stream, changed, file_size
 from object2vec.model.parameter_shapes import Shapes, parameter_shapes
 from object2vec.model.vocabulary_files import check_vocabulary
+from object2vec.raw_values.inputs import Inputs
+from object2vec.raw_values.inputs_file import parse_inputs
 from object2vec.text import bounded
 
 #: What stands in sentences for the folder of a model that came as bytes.
@@ -88,6 +90,15 @@ class ModelFiles:
         names = self.manifest.vocabularies
         return [None if name is None else self._vocabulary(name) for name in names]
 
+    def inputs(self, hyperparameters: Hyperparameters) -> Optional[Inputs]:
+        """Which raw value has which id, None where the model knows only ids."""
+        name = self.manifest.inputs
+        if name is None:
+            return None
+        inputs = parse_inputs(self._content(name), str(self._path(name)))
+        inputs.check_fit(hyperparameters, str(self._path(name)))
+        return inputs
+
     def parameters(self, shapes: Shapes) -> ParameterFile:
         """The parameters, whose numbers are still to be read; see `ParameterFile`."""
         name = self.manifest.parameters
@@ -109,8 +120,9 @@ class ModelFiles:
 
     def check_others(self) -> None:
         """Compare the files that are only kept for other programs, such as the symbols."""
-        own = {self.manifest.hyperparameters, self.manifest.metrics, self.manifest.parameters}
-        for name in self._streams.keys() - own - set(self.manifest.vocabularies):
+        manifest = self.manifest
+        own = {manifest.hyperparameters, manifest.metrics, manifest.parameters, manifest.inputs}
+        for name in self._streams.keys() - own - set(manifest.vocabularies):
             self.check(name)
 
     def _vocabulary(self, name: str) -> str:
@@ -252,7 +264,9 @@ def check_model(folder: PathLike) -> None:
     """
 
     def check(files: ModelFiles) -> None:
-        files.parameters(parameter_shapes(files.hyperparameters()))
+        hyperparameters = files.hyperparameters()
+        files.parameters(parameter_shapes(hyperparameters))
+        files.inputs(hyperparameters)
         files.metrics()
         files.vocabularies()
         files.check_others()

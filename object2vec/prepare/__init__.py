@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Raw tables and texts to ids: vocabularies, splits, and `inputs.json`, which keeps them."""
+"""Tables of raw values to pairs of ids: vocabularies, bins, labels and splits are found in them."""

@@ -9,13 +9,13 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Optional, Union
 
 from object2vec.errors import CustomerError
-from object2vec.prepare.batch import Distinct, Table
-from object2vec.prepare.encoding import nearest
-from object2vec.prepare.inputs import KINDS, MOST_IDS, MOST_REPEATS
-from object2vec.prepare.inputs_file import MOST_COLUMNS
+from object2vec.prepare.table_batch import Distinct, Table
 from object2vec.prepare.tables import column_name
-from object2vec.prepare.tokens import NORMAL_FORMS, separator_of
-from object2vec.prepare.values import number
+from object2vec.raw_values.cell_values import number
+from object2vec.raw_values.encode_values import nearest
+from object2vec.raw_values.inputs import KINDS, MOST_IDS, MOST_REPEATS
+from object2vec.raw_values.inputs_file import MOST_COLUMNS
+from object2vec.raw_values.tokenizers import NORMAL_FORMS, separator_of
 from object2vec.text import names, shown
 
 _MOST_BINS = 10_000
@@ -47,7 +47,7 @@ class ColumnChoice:
     separator : str, optional
         Of tags in a string; ``[]`` for lists as Python or JSON writes them. None is guessed.
     lower, form : bool, str
-        Of a text; see `tokens.words`.
+        Of a text; see `tokenizers.words`.
     explode : bool
         Of tags: whether each makes a pair of its own.
     """

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, NamedTuple, Optional
 from object2vec.errors import CustomerError
 from object2vec.files import open_input
 from object2vec.prepare.arrow import arrow_module
-from object2vec.prepare.batch import Batch
+from object2vec.prepare.table_batch import Batch
 from object2vec.text import named, quoted, shown
 
 # Larger blocks hold fewer dictionaries to join; they take some times their size of memory.

@@ -10,10 +10,10 @@ from typing import Any, Optional
 import numpy as np
 
 from object2vec.errors import CustomerError
-from object2vec.prepare.batch import Batch
-from object2vec.prepare.encoding import nearest
-from object2vec.prepare.inputs import MOST_CLASSES, Label
-from object2vec.prepare.values import MISSING_NUMBERS, canonical, number
+from object2vec.prepare.table_batch import Batch
+from object2vec.raw_values.cell_values import MISSING_NUMBERS, canonical, number
+from object2vec.raw_values.encode_values import nearest
+from object2vec.raw_values.inputs import MOST_CLASSES, Label
 from object2vec.text import names, quoted
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)

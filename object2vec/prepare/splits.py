@@ -12,9 +12,9 @@ import numpy as np
 
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.table import SPLITS
-from object2vec.prepare.batch import Batch
-from object2vec.prepare.counting import NumberCounter
-from object2vec.prepare.values import canonical, number
+from object2vec.prepare.count_values import NumberCounter
+from object2vec.prepare.table_batch import Batch
+from object2vec.raw_values.cell_values import canonical, number
 from object2vec.text import quoted, shown
 
 SPLIT_KINDS = ("random", "group", "time", "leave_one_out")

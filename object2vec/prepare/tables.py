@@ -18,9 +18,9 @@ from object2vec.data.json_lines import whole_lines
 from object2vec.errors import CustomerError
 from object2vec.files import READING_ERRORS, open_input, unreadable
 from object2vec.prepare.arrow import arrow_module
-from object2vec.prepare.batch import Batch, Table, column_of
 from object2vec.prepare.delimited import DelimitedFile, Layout
-from object2vec.prepare.encoding import nearest
+from object2vec.prepare.table_batch import Batch, Table, column_of
+from object2vec.raw_values.encode_values import nearest
 from object2vec.text import named, names, quoted, shown
 
 ROWS_AT_ONCE = 1 << 18

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from object2vec.prepare.inputs import SIDES, Inputs
+from object2vec.raw_values.inputs import SIDES, Inputs
 
 # Of MovieLens 100K, on ratings kept back: stars were predicted best so, with hadamard alone for
 # numbers; whether a film is liked with accuracy 0.712, against 0.709 with an MLP of 64 and 0.557

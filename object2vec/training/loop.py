@@ -33,6 +33,7 @@ from object2vec.model import model_directory
 from object2vec.model.costs import Costs
 from object2vec.model.network import Object2VecNetwork
 from object2vec.pretrained.auxiliary_channel import Auxiliary
+from object2vec.raw_values.inputs import Inputs
 from object2vec.text import counted
 from object2vec.training.callbacks import Callback, checked_callbacks, who_stops
 from object2vec.training.choose_way import build_way, choose_way
@@ -56,6 +57,7 @@ def train(
     test: Optional[PairDataset] = None,
     *,
     auxiliary: Optional[Auxiliary] = None,
+    inputs: Optional[Inputs] = None,
     contexts: Optional[list[Any]] = None,
     model_dir: Optional[Union[str, os.PathLike[str]]] = None,
     host: str = "algo-1",
@@ -77,6 +79,8 @@ def train(
         test is scored once with the best model.
     auxiliary : Auxiliary, optional
         Pretrained vectors and vocabularies.
+    inputs : Inputs, optional
+        What the ids of the pairs stand for; the model keeps it.
     contexts : list of mxnet.Context, optional
         Devices; chosen by ``_num_gpus`` by default.
     model_dir : path, optional
@@ -123,6 +127,7 @@ def train(
             progress,
             callbacks,
             fixed_epochs,
+            inputs,
         )
         stack.enter_context(run.tuned_engine())
         return run.run(train, validation, test, stop)
@@ -139,9 +144,11 @@ class _Training:
         progress: bool,
         callbacks: Sequence[Callback],
         fixed_epochs: Optional[int],
+        inputs: Optional[Inputs],
     ) -> None:
         self._settings = hyperparameters
         self._auxiliary = auxiliary
+        self._inputs = inputs
         self._contexts = contexts
         self._folder = folder
         self._progress = progress
@@ -168,9 +175,7 @@ class _Training:
 
     def _build(self) -> None:
         settings, contexts = self._settings, self._contexts
-        gpus = [context for context in contexts if context.device_type == "gpu"]
-        _logger.info("Number of GPUs being used: %d", len(gpus))
-        _logger.info("context %s", contexts)
+        self._log.devices(contexts)
         mx.random.seed(self._seed)
         self._network = Object2VecNetwork(settings)
         self._network.initialize(contexts, self._auxiliary.vectors)
@@ -181,16 +186,10 @@ class _Training:
         self._way = build_way(choice, settings, self._network, contexts)
         store = self._way.store or "none, for the gradients of one device need not be added up"
         _logger.info("Create Store: %s", store)
-        parameters = self._network.params
-        _logger.info(
-            "fixed_param_names: %s",
-            [name for name, value in parameters.items() if value.grad_req == "null"],
+        self._log.parameters(self._network.params)
+        self._predictor = Predictor(
+            self._network, contexts[0], self._auxiliary.vocabularies, inputs=self._inputs
         )
-        _logger.info("all params: %s", {name: value.shape for name, value in parameters.items()})
-        _logger.info(
-            "Total params: %d", sum(int(np.prod(value.shape)) for value in parameters.values())
-        )
-        self._predictor = Predictor(self._network, contexts[0], self._auxiliary.vocabularies)
         self._log.initialized()
 
     def tuned_engine(self) -> contextlib.AbstractContextManager[None]:
@@ -362,6 +361,7 @@ class _Training:
                     "history": self._history,
                 },
                 vocabularies=self._auxiliary.vocabularies,
+                inputs=self._inputs,
                 complete=complete,
             )
 

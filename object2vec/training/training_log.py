@@ -6,11 +6,12 @@ from __future__ import annotations
 import collections
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 from object2vec.data.batching import Bucket
 from object2vec.evaluation.baseline import Baseline
@@ -94,6 +95,19 @@ class TrainingLog:
         self._told = self._start.begun  # the end of the last span
         self._durations: dict[str, list[float]] = collections.defaultdict(list)
         self.counters = RecordCounters()
+
+    def devices(self, contexts: Sequence[Any]) -> None:
+        """Say where it computes."""
+        gpus = [context for context in contexts if context.device_type == "gpu"]
+        _logger.info("Number of GPUs being used: %d", len(gpus))
+        _logger.info("context %s", contexts)
+
+    def parameters(self, parameters: Mapping[str, Any]) -> None:
+        """Say which parameters there are, and which of them stay fixed."""
+        fixed = [name for name, value in parameters.items() if value.grad_req == "null"]
+        _logger.info("fixed_param_names: %s", fixed)
+        _logger.info("all params: %s", {name: value.shape for name, value in parameters.items()})
+        _logger.info("Total params: %d", sum(math.prod(p.shape) for p in parameters.values()))
 
     def buckets(self, buckets: list[Bucket]) -> None:
         """Say how the train channel is cut into batches."""

@@ -10,10 +10,13 @@ from typing import Optional, Union
 import numpy as np
 
 from object2vec.errors import CustomerError
-from object2vec.prepare import counting
-from object2vec.prepare.batch import Batch, Read, Table, is_list, present
+from object2vec.prepare import count_values
 from object2vec.prepare.columns import ColumnChoice, decided
-from object2vec.prepare.inputs import (
+from object2vec.prepare.labels import LabelFinder
+from object2vec.prepare.splits import TRAIN, Splitter
+from object2vec.prepare.table_batch import Batch, Read, Table, is_list, present
+from object2vec.raw_values.cell_values import canonical
+from object2vec.raw_values.inputs import (
     MOST_IDS,
     SIDES,
     Bins,
@@ -23,13 +26,10 @@ from object2vec.prepare.inputs import (
     Side,
     Vocabulary,
 )
-from object2vec.prepare.labels import LabelFinder
-from object2vec.prepare.splits import TRAIN, Splitter
-from object2vec.prepare.values import canonical
 from object2vec.text import shown
 
 Progress = Optional[Callable[[str, int], None]]
-Counter = Union[counting.ValueCounter, counting.NumberCounter]
+Counter = Union[count_values.ValueCounter, count_values.NumberCounter]
 
 
 @dataclass(frozen=True)
@@ -184,27 +184,27 @@ class Fit:
             for choice, counter in zip(side, counters):
                 found = read.distinct(str(choice.name))
                 counts = np.bincount(found.codes[kept], minlength=len(found.values))
-                if isinstance(counter, counting.NumberCounter):
-                    counting.count_numbers(counter, found, counts)
+                if isinstance(counter, count_values.NumberCounter):
+                    count_values.count_numbers(counter, found, counts)
                 else:
                     with read.naming(str(choice.name)):
-                        counting.count_column(counter, _column(choice, ""), found, counts)
+                        count_values.count_column(counter, _column(choice, ""), found, counts)
         return int(np.count_nonzero(kept))
 
     def _vocabulary(self, side: int, place: int) -> Union[Vocabulary, Bins]:
         choice, counter = self._sides[side][place], self._counters[side][place]
         counts_missing = len(self._sides[side]) > 1
         name = str(choice.name)
-        if isinstance(counter, counting.ValueCounter):
+        if isinstance(counter, count_values.ValueCounter):
             most = min(choice.max_size, MOST_IDS - 1 - counts_missing)
-            return counting.vocabulary(counter, name, choice.min_count, most, counts_missing)
+            return count_values.vocabulary(counter, name, choice.min_count, most, counts_missing)
         if isinstance(choice.bins, int):
-            return counting.bins(counter, name, choice.bins, counts_missing)
+            return count_values.bins(counter, name, choice.bins, counts_missing)
         return Bins(tuple(float(edge) for edge in choice.bins), counts_missing)
 
 
 def _counter(choice: ColumnChoice) -> Counter:
-    return counting.NumberCounter() if choice.kind == "number" else counting.ValueCounter()
+    return count_values.NumberCounter() if choice.kind == "number" else count_values.ValueCounter()
 
 
 def _column(choice: ColumnChoice, vocabulary: str) -> Column:

@@ -12,7 +12,7 @@ from typing import Any, NoReturn, Optional, Union
 from object2vec.errors import CustomerError
 from object2vec.files import PathLike, atomic_write, open_regular
 from object2vec.json_objects import parse_json
-from object2vec.prepare.inputs import (
+from object2vec.raw_values.inputs import (
     KINDS,
     LABEL_KINDS,
     MOST_CLASSES,
@@ -27,7 +27,7 @@ from object2vec.prepare.inputs import (
     Side,
     Vocabulary,
 )
-from object2vec.prepare.tokens import NORMAL_FORMS, TOKENIZER
+from object2vec.raw_values.tokenizers import NORMAL_FORMS, TOKENIZER
 from object2vec.text import named, shown
 
 FILE = "inputs.json"

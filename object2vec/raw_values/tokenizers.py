@@ -16,7 +16,7 @@ from typing import Optional
 
 import orjson
 
-from object2vec.prepare.values import canonical
+from object2vec.raw_values.cell_values import canonical
 
 TOKENIZER = "words-1"
 NORMAL_FORMS = ("NFKC", "NFC", "none")

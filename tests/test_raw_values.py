@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from object2vec.errors import CustomerError
-from object2vec.prepare.tokens import AS_LIST, separator_of, tags, words
-from object2vec.prepare.values import canonical, canonical_all, number
+from object2vec.raw_values.cell_values import canonical, canonical_all, number
+from object2vec.raw_values.tokenizers import AS_LIST, separator_of, tags, words
 
 UUID = uuid.UUID("12345678123456781234567812345678")
 

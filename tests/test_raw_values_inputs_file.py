@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from object2vec.errors import CustomerError
-from object2vec.prepare.inputs import Bins, Column, Inputs, Label, Side, Vocabulary
-from object2vec.prepare.inputs_file import inputs_bytes, parse_inputs, read_inputs, write_inputs
+from object2vec.raw_values.inputs import Bins, Column, Inputs, Label, Side, Vocabulary
+from object2vec.raw_values.inputs_file import inputs_bytes, parse_inputs, read_inputs, write_inputs
 
 
 def sound() -> Inputs:

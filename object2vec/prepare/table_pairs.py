@@ -12,16 +12,16 @@ import numpy as np
 from object2vec.data.arrays import PairDataset, TokenLists
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.table import SPLITS
-from object2vec.prepare.batch import Batch, Read, Table, present
 from object2vec.prepare.columns import Columns, choices
 from object2vec.prepare.delimited import Layout
-from object2vec.prepare.encoding import ColumnEncoder, joined
-from object2vec.prepare.fitting import Fit, Progress, Request
-from object2vec.prepare.inputs import MOST_TOKENS, SIDES, Inputs
-from object2vec.prepare.inputs_file import check_name
+from object2vec.prepare.find_inputs import Fit, Progress, Request
 from object2vec.prepare.labels import encoded_labels
 from object2vec.prepare.splits import TRAIN, Split, Splitter
+from object2vec.prepare.table_batch import Batch, Read, Table, present
 from object2vec.prepare.tables import column_name, open_table
+from object2vec.raw_values.encode_values import ColumnEncoder, joined
+from object2vec.raw_values.inputs import MOST_TOKENS, SIDES, Inputs
+from object2vec.raw_values.inputs_file import check_name
 from object2vec.text import counted, shown
 
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from object2vec.errors import CustomerError
 from object2vec.prepare.arrow import arrow_module
-from object2vec.prepare.batch import Batch, Distinct
-from object2vec.prepare.encoding import parts_of
-from object2vec.prepare.inputs import Bins, Column, Vocabulary
-from object2vec.prepare.values import canonical_all, number
+from object2vec.prepare.table_batch import Batch, Distinct
+from object2vec.raw_values.cell_values import canonical_all, number
+from object2vec.raw_values.encode_values import parts_of
+from object2vec.raw_values.inputs import Bins, Column, Vocabulary
 from object2vec.text import quoted
 
 _FEW_PARTS = 1 << 20  # values that wait to be added up

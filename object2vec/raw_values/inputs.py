@@ -17,7 +17,10 @@ from typing import Optional, Union
 import numpy as np
 
 from object2vec.data.arrays import TokenLists
+from object2vec.errors import CustomerError
+from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.hyperparameters.table import BY_NAME
+from object2vec.text import named
 
 SIDES = ("in0", "in1")
 KINDS = ("id", "text", "tags", "number")
@@ -104,9 +107,9 @@ class Column:
     repeat : int
         How often its tokens stand in a list: its weight in a mean.
     lower, form : bool, str
-        Of a text; see `tokens.words`.
+        Of a text; see `tokenizers.words`.
     separator : str
-        Of tags in a string; see `tokens.tags`.
+        Of tags in a string; see `tokenizers.tags`.
     explode : bool
         Of tags in a table: whether each makes a pair of its own.
     """
@@ -210,6 +213,36 @@ class Inputs:
         if classes is not None:
             sizes["num_classes"] = max(_FEWEST_CLASSES, classes)
         return sizes
+
+    def check_fit(self, hyperparameters: Hyperparameters, source: str) -> None:
+        """Check that a network takes the ids and the classes that these inputs make.
+
+        Parameters
+        ----------
+        hyperparameters : Hyperparameters
+            Of the network.
+        source : str
+            Where these inputs were read, for errors.
+
+        Raises
+        ------
+        CustomerError
+            If there are more ids or classes than the network has.
+        """
+        for side, encoder in zip(SIDES, hyperparameters.encoders):
+            size = self.vocab_size(side)
+            if size > encoder.vocab_size:
+                raise CustomerError(
+                    f"{named(source)} has {size:,} ids for {side}, but "
+                    f"enc{side[-1]}_vocab_size is {encoder.vocab_size:,}: they belong to different "
+                    "models."
+                )
+        classes = len(self.label.classes)
+        if not hyperparameters.is_regression and classes > hyperparameters.num_classes:
+            raise CustomerError(
+                f"{named(source)} names {classes:,} classes, but num_classes is "
+                f"{hyperparameters.num_classes:,}: they belong to different models."
+            )
 
     def unseen(self, side: str, lists: TokenLists) -> int:
         """How many tokens of encoded lists stand for values that the vocabularies do not know."""

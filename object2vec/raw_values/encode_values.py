@@ -6,22 +6,82 @@ from __future__ import annotations
 import difflib
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Optional, Union
 
 import numpy as np
 
 from object2vec.data.arrays import TokenLists
+from object2vec.data.record_checks import pack_checked_lists, pack_lists
 from object2vec.errors import CustomerError
-from object2vec.prepare.inputs import MISSING, SIDES, UNKNOWN, Bins, Column, Inputs, Vocabulary
-from object2vec.prepare.tokens import tags, words
-from object2vec.prepare.values import canonical, canonical_all, number
+from object2vec.raw_values.cell_values import canonical, canonical_all, number
+from object2vec.raw_values.inputs import MISSING, SIDES, UNKNOWN, Bins, Column, Inputs, Vocabulary
+from object2vec.raw_values.tokenizers import tags, words
 from object2vec.text import names, quoted, shown
 
 _MOST_VALUES = 1_000_000  # of one list of tags
 
 
-def encode_side(inputs: Inputs, side: str, values: Iterable[Any]) -> TokenLists:
+Where = Callable[[int], str]
+_instance: Where = "instance {}, counting from 0".format
+
+
+def object_lists(
+    inputs: Optional[Inputs], side: str, values: list[Any], vocab_size: int, where: Where
+) -> TokenLists:
+    """The token lists of objects, some of which may be given by their ids and others by raw values.
+
+    Parameters
+    ----------
+    inputs : Inputs, optional
+        None for a model that was trained on ids, which takes nothing else.
+    side : str
+        ``"in0"`` or ``"in1"``.
+    values : list
+        Plain Python values. A list of integers holds ids, of a model of tags too; a list that
+        holds anything else is one of tags. What is no list is as `encode_side` takes it.
+    vocab_size : int
+        Ids are below it.
+    where : callable
+        ``where(i)`` says in errors where object i stands.
+
+    Returns
+    -------
+    TokenLists
+        n lists, not cut to the maximum length.
+
+    Raises
+    ------
+    CustomerError
+        For a value that is neither.
+    """
+    if inputs is None:
+        return pack_checked_lists(values, side, vocab_size, where)
+    packed = pack_lists(values, vocab_size)
+    if packed is not None:
+        return packed
+    takes_tags = inputs.side(side).columns[0].kind == "tags"
+    is_ids = np.array([_is_ids(value, takes_tags) for value in values], bool)
+    places = [np.flatnonzero(is_ids), np.flatnonzero(~is_ids)]
+    given, raw = ([values[place] for place in part] for part in places)
+    parts = [
+        pack_checked_lists(given, side, vocab_size, lambda i: where(int(places[0][i]))),
+        encode_side(inputs, side, raw, lambda i: where(int(places[1][i]))),
+    ]
+    together = TokenLists.from_lengths(
+        np.concatenate([part.tokens for part in parts]),
+        np.concatenate([part.lengths for part in parts]),
+    )
+    return together.take(np.argsort(np.concatenate(places)))
+
+
+def _is_ids(value: Any, takes_tags: bool) -> bool:
+    return type(value) is list and (not takes_tags or set(map(type, value)) <= {int})
+
+
+def encode_side(
+    inputs: Inputs, side: str, values: Iterable[Any], where: Where = _instance
+) -> TokenLists:
     """Encode raw values of one side, as a table with the same values is encoded.
 
     Parameters
@@ -33,6 +93,8 @@ def encode_side(inputs: Inputs, side: str, values: Iterable[Any]) -> TokenLists:
     values : iterable
         For each object a dict of its columns, of which absent ones count as missing, or a value
         of the first column alone.
+    where : callable
+        ``where(i)`` says in errors where object i stands.
 
     Returns
     -------
@@ -42,7 +104,7 @@ def encode_side(inputs: Inputs, side: str, values: Iterable[Any]) -> TokenLists:
     Raises
     ------
     CustomerError
-        One sentence that names the instance, counting from 0, and the field.
+        One sentence that names the instance and the field.
     ValueError
         Another side.
     """
@@ -54,19 +116,21 @@ def encode_side(inputs: Inputs, side: str, values: Iterable[Any]) -> TokenLists:
             "list of its own."
         )
     columns = inputs.side(side).columns
-    cells = _cells(columns, side, values)
+    cells = _cells(columns, side, values, where)
     parts = []
     for column, first, rows in zip(columns, inputs.first_ids(side), cells):
         encoder = ColumnEncoder(column, inputs.vocabularies[column.vocabulary], first)
         try:
             parts.append(encoder.encode(rows))
         except CustomerError:
-            _name_offender(encoder, rows, side)
+            _name_offender(encoder, rows, side, where)
             raise
     return joined(parts, [column.repeat for column in columns])
 
 
-def _cells(columns: Sequence[Column], side: str, values: Iterable[Any]) -> list[list[Any]]:
+def _cells(
+    columns: Sequence[Column], side: str, values: Iterable[Any], where: Where
+) -> list[list[Any]]:
     cells: list[list[Any]] = [[] for _ in columns]
     known = [column.name for column in columns]
     for position, value in enumerate(values):
@@ -79,21 +143,21 @@ def _cells(columns: Sequence[Column], side: str, values: Iterable[Any]) -> list[
             if key not in known:
                 raise CustomerError(
                     f"{side} has no column {quoted(key)}{nearest(key, known)}; its columns are "
-                    f"{names(known)} (instance {position}, counting from 0)."
+                    f"{names(known)} ({where(position)})."
                 )
         for rows, name in zip(cells, known):
             rows.append(value.get(name))
     return cells
 
 
-def _name_offender(encoder: ColumnEncoder, rows: list[Any], side: str) -> None:
+def _name_offender(encoder: ColumnEncoder, rows: list[Any], side: str, where: Where) -> None:
     for position, row in enumerate(rows):
         try:
             encoder.encode([row])
         except CustomerError as error:
             raise CustomerError(
                 f"{error.message.rstrip('.')} ({side}, column {quoted(encoder.column.name)} of "
-                f"instance {position}, counting from 0)."
+                f"{where(position)})."
             ) from None
 
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from object2vec.errors import CustomerError
 from object2vec.prepare.arrow import arrow_module
-from object2vec.prepare.inputs import Column
-from object2vec.prepare.values import canonical, canonical_all, number
+from object2vec.raw_values.cell_values import canonical, canonical_all, number
+from object2vec.raw_values.inputs import Column
 from object2vec.text import named, quoted
 
 

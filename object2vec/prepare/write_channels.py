@@ -20,10 +20,9 @@ from object2vec.hyperparameters.table import SPLITS
 from object2vec.prepare.arrow import arrow_module
 from object2vec.prepare.columns import Columns
 from object2vec.prepare.delimited import Layout
-from object2vec.prepare.fitting import Fit, Progress
-from object2vec.prepare.inputs import MOST_TOKENS, Inputs
-from object2vec.prepare.inputs_file import FILE, inputs_bytes
-from object2vec.prepare.pairs import (
+from object2vec.prepare.find_inputs import Fit, Progress
+from object2vec.prepare.splits import Split
+from object2vec.prepare.table_pairs import (
     Report,
     TableEncoder,
     asked_splits,
@@ -31,7 +30,8 @@ from object2vec.prepare.pairs import (
     check_splits,
     make_request,
 )
-from object2vec.prepare.splits import Split
+from object2vec.raw_values.inputs import MOST_TOKENS, Inputs
+from object2vec.raw_values.inputs_file import FILE, inputs_bytes
 from object2vec.text import named, names
 
 AUXILIARY = "auxiliary"
@@ -62,7 +62,7 @@ def write_channels(
     folder : path-like
         Where to; it is made if it does not exist.
     source, in0, in1, label, label_kind, tied, max_length, split, layout, progress
-        As of `pairs.table_pairs`.
+        As of `table_pairs`.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def write_channels(
     Raises
     ------
     CustomerError
-        As `pairs.table_pairs`, or if the folder cannot be written to, lies in the table itself, or
+        As `table_pairs`, or if the folder cannot be written to, lies in the table itself, or
         holds other files that training would read as pairs of this table.
     """
     request = make_request(
