@@ -149,7 +149,7 @@ def test_estimators_that_are_not_fitted_travel(protocol: int) -> None:
     }
     before = Ratings(**given)
     after = through(before, protocol)
-    assert type(after) is Ratings and "not fitted" in repr(after)
+    assert type(after) is Ratings and after.best_epoch is None
     assert after.hyperparameters == before.hyperparameters
     assert type(after.get_params()["enc_dim"]) is np.int64
 
@@ -259,7 +259,7 @@ def test_another_process_reads_it_and_stays_as_it_was(of: str, tmp_path: Path) -
         cwd=tmp_path, capture_output=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert b"Predictor" in done.stdout or b"fitted>" in done.stdout
+    assert b"Predictor" in done.stdout or done.stdout.startswith(b"Object2Vec(")
 
 
 _the_model: list[Any] = []

@@ -148,6 +148,11 @@ class TrainingBatches:
             for key, count in zip(keys, counts)
         ]
 
+    @property
+    def pairs(self) -> int:
+        """Pairs of the latest draw, with their negatives; see `negatives`."""
+        return len(self._given) + self.negatives
+
     def epoch(self) -> Iterator[Batch]:
         """Yield the batches of one more epoch."""
         pairs, self._drawn = self._drawn or self._draw(), None

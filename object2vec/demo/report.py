@@ -17,7 +17,7 @@ import numpy as np
 
 from object2vec.demo.ratings import Ratings
 from object2vec.estimator import Object2Vec
-from object2vec.logs import handling
+from object2vec.logs import handling, write_line
 from object2vec.training.metric_lines import METRIC_DEFINITIONS
 
 # Smaller than the published rating job, and with a weight decay: that job is at its best after an
@@ -254,10 +254,4 @@ def _pairs(table: np.ndarray) -> list[dict[str, Any]]:
 
 def _say(*lines: str) -> None:
     for line in lines:
-        # Clears a progress bar that stands on the screen, and is a plain print without one.
-        tqdm = sys.modules.get("tqdm")
-        if tqdm is None:
-            print(line, flush=True)
-        else:
-            tqdm.tqdm.write(line, file=sys.stdout)
-            sys.stdout.flush()
+        write_line(line)
