@@ -24,7 +24,6 @@ from object2vec.hyperparameters.table import HYPERPARAMETERS
 from object2vec.job_tables import JobTables, job_tables
 from object2vec.logs import LOGGER_NAME
 from object2vec.model.manifest import refuse_original_model
-from object2vec.prepare.inputs_summary import found_lines
 from object2vec.prepare.progress_bar import table_progress
 from object2vec.sagemaker.environment import Channel, Environment, meant_channel
 from object2vec.text import counted, names
@@ -86,7 +85,8 @@ class Inputs:
     """All that a job has read and checked: nothing of it needs a network yet.
 
     ``start`` says when it began, and how long its configuration took; ``memory`` is what the
-    training needs; ``raw`` is what the ids stand for, where that is known.
+    training needs; ``raw`` is what the ids stand for, where that is known; ``told`` is what was
+    found in tables, in sentences.
     """
 
     hyperparameters: Hyperparameters
@@ -95,6 +95,7 @@ class Inputs:
     start: JobStart
     memory: Estimate
     raw: Optional[RawInputs] = None
+    told: tuple[str, ...] = ()
 
 
 def job_from_environment(environment: Environment) -> Job:
@@ -167,13 +168,15 @@ def read_inputs(job: Job, begun: Optional[float] = None, *, progress: bool = Fal
     auxiliary = _read_auxiliary(job, hyperparameters)
     memory = estimate_memory(hyperparameters, list(datasets.values()))
     memory.check()
-    raw = None if tables is None else tables.inputs
-    return Inputs(hyperparameters, datasets, auxiliary, start, memory, raw)
+    if tables is None:
+        return Inputs(hyperparameters, datasets, auxiliary, start, memory)
+    told = tuple(tables.told)
+    return Inputs(hyperparameters, datasets, auxiliary, start, memory, tables.inputs, told)
 
 
 def summary(inputs: Inputs) -> str:
     """What was read, in a few lines for people."""
-    lines = [] if inputs.raw is None else list(found_lines(inputs.raw))
+    lines = list(inputs.told)
     for side, encoder in enumerate(inputs.hyperparameters.encoders):
         pooled = encoder.network == "pooled_embedding"
         layers = "" if pooled else f", {counted(encoder.layers, 'layer')}"

@@ -11,26 +11,20 @@ from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
-import orjson
 
 from object2vec.data.arrays import PairDataset
-from object2vec.data.channel_files import channel_files
-from object2vec.data.foreign_formats import recognise
-from object2vec.data.record_checks import INPUTS
 from object2vec.errors import CustomerError
-from object2vec.files import READING_ERRORS, open_input
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.hyperparameters.given import GivenHyperparameters
-from object2vec.hyperparameters.table import BY_NAME, SPLITS, TABLE_NAMES
+from object2vec.hyperparameters.table import AUTO, BY_NAME, SPLITS, TABLE_NAMES
 from object2vec.logs import LOGGER_NAME
 from object2vec.prepare.delimited import Layout
 from object2vec.prepare.find_inputs import Progress
 from object2vec.prepare.inputs_summary import found_lines
+from object2vec.prepare.recipes import recipe
 from object2vec.prepare.table_choice import TableChoice
 from object2vec.prepare.table_pairs import encode_table, table_pairs
-from object2vec.prepare.table_report import Report
-from object2vec.prepare.tables import open_table
-from object2vec.prepare.training_settings import training_settings
+from object2vec.prepare.tables import holds_table, open_table
 from object2vec.raw_values.inputs import SIDES, Inputs
 from object2vec.raw_values.inputs_file import FILE, read_inputs
 from object2vec.sagemaker.environment import Channel
@@ -39,7 +33,6 @@ from object2vec.text import named, quoted
 _SIZES = ("max_seq_len", "vocab_size")
 # What rules between hyperparameters may still overrule, whatever is wrong with it.
 _OVERRULED = ("num_classes", "enc0_token_embedding_dim", "enc1_token_embedding_dim")
-_HEAD_BYTES = 1 << 16
 _logger = logging.getLogger(LOGGER_NAME)
 
 
@@ -57,11 +50,15 @@ class JobTables:
         content type says how its files are written.
     inputs : Inputs, optional
         What was found before, in the table that ``inputs.json`` was made of.
+    preset : str, optional
+        The recipe beside `inputs`; None takes nothing but sizes.
 
     Attributes
     ----------
     inputs : Inputs or None
         What turns raw values into the ids of the pairs; None until `find`.
+    told : list of str
+        What was found in the tables, in sentences.
     """
 
     def __init__(
@@ -70,15 +67,18 @@ class JobTables:
         channels: Mapping[str, Channel],
         choice: Optional[TableChoice] = None,
         inputs: Optional[Inputs] = None,
+        preset: Optional[str] = None,
     ) -> None:
         self.inputs = inputs
         given = _given_of(configuration)
         self._given = {name: given[name] for name in given if name not in TABLE_NAMES}
+        self._preset = preset if choice is None else choice.preset
         self._channels = channels
         self._choice = choice
         train = channels.get("train")
         self._title = named(train.path) if choice is not None and train is not None else FILE
         self._ready: dict[str, PairDataset] = {}
+        self.told: list[str] = []
 
     @property
     def splits(self) -> list[str]:
@@ -127,19 +127,26 @@ class JobTables:
         choice = replace(choice, layout=self._layout("train"))
         pairs, self.inputs, report = table_pairs(channel.path, progress=progress, **vars(choice))
         self._ready = pairs
-        _tell(report, self.inputs)
+        self.told = [*report.lines(), *found_lines(self.inputs)]
 
     def configuration(self) -> dict[str, Any]:
         """The hyperparameters that are given, and those that follow from the data.
 
-        Of a table that is read here all that training on it needs follows, of an ``inputs.json``
-        the sizes alone.
+        Sizes follow always, what else training needs where a recipe is chosen, as it is for a
+        table that is read here.
+
+        Raises
+        ------
+        CustomerError
+            The recipe does not fit.
         """
         inputs, given = self.inputs, self._given
         assert inputs is not None
         follow: dict[str, Any] = {name: str(size) for name, size in inputs.sizes().items()}
-        if self._choice is not None:
-            follow.update(training_settings(inputs))
+        if self._preset is not None:
+            chosen = recipe(inputs, self._preset)
+            follow.update(chosen.settings)
+            self.told.append(chosen.why)
         both = {**follow, **given}
         for key in _SIZES:
             own, other = names = [f"enc{side}_{key}" for side in (0, 1)]
@@ -153,7 +160,7 @@ class JobTables:
         return {**follow, **given}
 
     def settle(self, hyperparameters: Hyperparameters) -> None:
-        """Check that a network takes what the inputs make, and cut lists as it does.
+        """Check that a network takes what the inputs make, cut lists as it does, and log them.
 
         Raises
         ------
@@ -162,6 +169,8 @@ class JobTables:
         """
         inputs = self.inputs
         assert inputs is not None
+        if self.told:
+            _logger.info("%s", " ".join(self.told))
         for side, encoder in zip(SIDES, hyperparameters.encoders):
             size = inputs.vocab_size(side)
             if size > encoder.vocab_size:
@@ -219,7 +228,10 @@ class JobTables:
             layout=self._layout(name),
             progress=progress,
         )
-        _tell(report)
+        # all rows of another table are of one split
+        report.pairs = {name: len(pairs)}
+        _logger.info("%s", " ".join(report.lines()))
+        self.told += report.lines()
         return pairs
 
     def _layout(self, name: str) -> Layout:
@@ -253,7 +265,7 @@ class JobTables:
         if self._choice is not None:
             return True
         assert self.inputs is not None
-        return _is_table(self._channels[name].path, name, self.inputs)
+        return holds_table(self._channels[name].path, name, self._columns())
 
 
 def job_tables(
@@ -278,11 +290,14 @@ def job_tables(
     auxiliary = channels.get("auxiliary")
     path = None if auxiliary is None else Path(auxiliary.path, FILE)
     has_file = path is not None and os.path.lexists(path)
-    given = [name for name in TABLE_NAMES if name in _given_of(configuration)]
+    known = _given_of(configuration)
+    given = [name for name in TABLE_NAMES if name in known]
     if choice is not None and given:
         raise CustomerError(
             f"The columns are named twice, by --in0 and by {given[0]}: once will do."
         )
+    if has_file and given == ["_preset"]:
+        given = []
     if given:
         choice = _choice_of(configuration, given)
     if choice is not None and has_file:
@@ -293,7 +308,7 @@ def job_tables(
     if choice is None and not has_file:
         return None
     inputs = read_inputs(path) if path is not None and has_file else None
-    return JobTables(configuration, channels, choice, inputs)
+    return JobTables(configuration, channels, choice, inputs, known.get("_preset"))
 
 
 def _choice_of(configuration: Mapping[str, Any], given: Sequence[str]) -> TableChoice:
@@ -313,7 +328,8 @@ def _choice_of(configuration: Mapping[str, Any], given: Sequence[str]) -> TableC
         in0=list(values["_in0"]),
         in1=list(values["_in1"]),
         label=values["_label"],
-        label_kind=values["_label_kind"] or "auto",
+        label_kind=values["_label_kind"] or AUTO,
+        preset=values["_preset"] or AUTO,
     )
 
 
@@ -332,12 +348,6 @@ def _parameters(content_type: str) -> dict[str, str]:
     return {name.strip().lower(): value.strip().strip('"').lower() for name, _, value in parts}
 
 
-def _tell(report: Report, inputs: Optional[Inputs] = None) -> None:
-    _logger.info("%s", " ".join(report.lines()))
-    if inputs is not None:
-        _logger.info("Found in the table: %s", " ".join(found_lines(inputs)))
-
-
 def _cut(pairs: PairDataset, hyperparameters: Hyperparameters) -> PairDataset:
     """Pairs with lists as long as the network takes them; most often they are."""
     limits = [encoder.max_seq_len for encoder in hyperparameters.encoders]
@@ -349,26 +359,3 @@ def _cut(pairs: PairDataset, hyperparameters: Hyperparameters) -> PairDataset:
         return pairs
     in0, in1 = (lists.truncate(limit) for lists, limit in zip(sides, limits))
     return PairDataset(in0, in1, pairs.labels, pairs.truncated + longer)
-
-
-def _is_table(path: Path, channel: str, inputs: Inputs) -> bool:
-    """Whether the first file of a channel is a table of these inputs, rather than pairs of ids."""
-    files = channel_files(path, channel).files
-    if not files:
-        return False
-    try:
-        with open_input(files[0]) as stream:
-            head = stream.read(_HEAD_BYTES)
-    except READING_ERRORS:
-        return False
-    line = head.lstrip(b"\xef\xbb\xbf \t\r\n").split(b"\n", 1)[0]
-    if not line.startswith(b"{"):
-        found = recognise(head)
-        return found is not None and found.is_table
-    try:
-        record = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return False
-    if all(isinstance(record.get(name), list) for name in INPUTS):
-        return False
-    return any(column.name in record for side in SIDES for column in inputs.side(side).columns)

@@ -197,6 +197,9 @@ def test_inputs_json_of_the_auxiliary_channel_stays_in_the_model(
         by_values, log = trained(capsys)
         assert "Rows read: 200. Pairs made: 200 for train." in log
         assert by_values.metrics == by_ids.metrics
+    # a recipe settles what else the channel needs
+    build({}, _preset="auto")
+    assert trained(capsys)[0].hyperparameters.comparator_list == ("hadamard",)
     Path("ml/input/config/inputdataconfig.json").unlink()
     rows = frame.to_json(orient="records", lines=True).encode()
     build({"train": (None, rows)}, **given)
@@ -264,6 +267,9 @@ MISTAKES: dict[str, tuple[dict[str, str], Optional[str], bytes, str]] = {
     "name": ({**COLUMNS, "_in2": "x"}, CSV, b"", "'_in2' does not match"),
     "column": (COLUMNS, CSV, b"user,films,genres,rating\n1,2,3,4\n", "(the nearest is 'films')"),
     "charset": (COLUMNS, "text/csv; charset=utf-9", b"user,film\n", "utf-9"),
+    "preset": ({**COLUMNS, "_preset": "documents"}, CSV, b"user,film,genres,rating\n1,2,3,4\n",
+        "The preset documents needs a text on each side"),
+    "no preset": ({**COLUMNS, "_preset": "rating"}, CSV, b"", "(did you mean 'ratings'?)"),
     "no header": (
         COLUMNS, "text/csv; header=absent", b"u1,f1,War,3\n", "which ml/input/data/train/part-0"
     ),

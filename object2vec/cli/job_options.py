@@ -72,6 +72,7 @@ def base_folder(options: argparse.Namespace) -> Path:
     given = [f"--{name}" for name in _DATA_OPTIONS[1:] if getattr(options, name) is not None]
     given += ["--model-dir"] if options.model_dir is not None else []
     given += ["--in0", "--in1"] if names_columns(options) else []
+    given += ["--preset"] if options.preset is not None else []
     given += hyperparameter_options(options)
     if given:
         raise CustomerError(f"{', '.join(given)} can only be used together with --train.")
@@ -105,8 +106,11 @@ def job_of_files(options: argparse.Namespace) -> Job:
         shares = {name: share_of(paths[name]) for name in ("validation", "test")}
         tables = table_choice(options, shares["validation"], shares["test"])
         paths.update(dict.fromkeys(name for name, share in shares.items() if share))
+    given = configuration(options)
+    if options.preset is not None and tables is None:
+        given["_preset"] = options.preset
     return Job(
-        configuration=configuration(options),
+        configuration=given,
         source=options.hyperparameters or "the command line",
         channels={
             name: Channel(path=Path(path), content_type=None)

@@ -9,7 +9,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from object2vec.cli.parser import add_command
 from object2vec.cli.streams import say
@@ -22,9 +22,6 @@ from object2vec.cli.table_options import (
 )
 from object2vec.logs import watched
 from object2vec.text import named
-
-if TYPE_CHECKING:
-    from object2vec.raw_values.inputs import Inputs
 
 _WIDTH = 96
 _EXAMPLES = """\
@@ -78,6 +75,7 @@ def _run(options: argparse.Namespace) -> int:
     from object2vec.logs import logging_to
     from object2vec.prepare.inputs_summary import found_lines
     from object2vec.prepare.progress_bar import table_progress
+    from object2vec.prepare.recipes import recipe
     from object2vec.prepare.write_channels import write_channels
 
     with logging_to(sys.stderr, logging.WARNING), table_progress(watched()) as progress:
@@ -87,7 +85,8 @@ def _run(options: argparse.Namespace) -> int:
             progress=progress,
             **vars(choice),
         )
-    for line in (*report.lines(), *found_lines(inputs)):
+    chosen = recipe(inputs, choice.preset)
+    for line in (*report.lines(), *found_lines(inputs), chosen.why):
         say(line)
     folder = Path(options.output)
     channels = [name for name, pairs in report.pairs.items() if pairs]
@@ -98,22 +97,14 @@ def _run(options: argparse.Namespace) -> int:
             "alone is lowest for a model that calls every pair positive."
         )
     say(f"Written to {named(folder)}. To train on it:")
-    print(_training_command(folder, channels, inputs))
+    print(_training_command(folder, channels, chosen.name))
     return 0
 
 
-def _training_command(folder: Path, channels: Sequence[str], inputs: Inputs) -> str:
-    from object2vec.prepare.training_settings import training_settings
-
+def _training_command(folder: Path, channels: Sequence[str], preset: str) -> str:
     parts = [f"--{name} {shlex.quote(str(folder / name))}" for name in (*channels, "auxiliary")]
-    parts.append("--model-dir model")
-    # sizes follow from the inputs.json of the auxiliary folder
-    sizes = inputs.sizes()
-    parts += [
-        f"-p {name}={value}"
-        for name, value in training_settings(inputs).items()
-        if name not in sizes
-    ]
+    # sizes follow from the inputs.json of the auxiliary folder, other settings from the recipe
+    parts += [f"--preset {preset}", "--model-dir model"]
     lines = ["object2vec train"]
     for part in parts:
         if len(lines[-1]) + 1 + len(part) > _WIDTH:

@@ -52,6 +52,12 @@ def add_column_options(group: argparse._ActionsContainer, *, required: bool) -> 
         choices=("auto", "number", "class"),
         help="number, or class: names of classes (default: numbers where all labels are)",
     )
+    group.add_argument(
+        "--preset",
+        metavar="NAME",
+        help="the recipe to train by: ratings, interactions, text_pair, text_tags, documents, or "
+        "auto, the one that fits (default: auto)",
+    )
 
 
 def add_further_options(parser: argparse.ArgumentParser) -> None:
@@ -190,6 +196,7 @@ def table_choice(
             encoding="utf-8" if options.encoding is None else options.encoding,
             header=not options.no_header,
         ),
+        preset=options.preset or "auto",
     )
 
 

@@ -77,7 +77,8 @@ def _length_of_object(text: str) -> int:
 
 def _spans_lines(text: str) -> bool:
     length = _length_of_object(text)
-    # One that is longer than what is looked at has no length, but most often an open first line.
+    # An object that is longer than what is looked at cannot be parsed; most often its first line is
+    # an opening brace alone.
     return "\n" in text[:length] if length else bool(re.match(r'\{[ \t\r]*\n\s*"', text))
 
 

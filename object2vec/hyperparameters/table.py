@@ -31,8 +31,9 @@ IGNORED_NAMES = ("feature_dim",)
 IGNORED_PREFIX = "sagemaker_"
 
 #: Names that say what the columns of a job's tables are; a network knows nothing of them.
-TABLE_NAMES = ("_in0", "_in1", "_label", "_label_kind")
-LABEL_KINDS = ("auto", "number", "class")
+TABLE_NAMES = ("_in0", "_in1", "_label", "_label_kind", "_preset")
+LABEL_KINDS = (AUTO, "number", "class")
+PRESETS = (AUTO, "ratings", "interactions", "text_pair", "text_tags", "documents")
 
 
 @dataclass(frozen=True)
@@ -349,6 +350,12 @@ _GENERAL = (
         "_label_kind", "categorical",
         "Whether labels are numbers or names of classes; auto takes numbers where all are.",
         default_text=AUTO, choices=LABEL_KINDS,
+    ),
+    Hyperparameter(
+        "_preset", "categorical",
+        "Recipe whose settings a job on a table takes, or one with an inputs.json in its auxiliary "
+        "channel, but for those that are given; auto is the one that fits columns and labels.",
+        default_text=f"{AUTO} on a table", choices=PRESETS,
     ),
 )  # fmt: skip
 

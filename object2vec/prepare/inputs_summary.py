@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from object2vec.prepare.training_settings import learns_numbers
+from object2vec.prepare.recipes import learns_numbers
 from object2vec.raw_values.inputs import SIDES, Inputs
 from object2vec.text import counted, named, names
 

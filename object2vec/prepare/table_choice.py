@@ -8,6 +8,7 @@ from typing import Optional, Union
 
 from object2vec.prepare.columns import Columns
 from object2vec.prepare.delimited import Layout
+from object2vec.prepare.recipes import AUTO
 from object2vec.prepare.splits import Split
 from object2vec.raw_values.inputs import MOST_TOKENS
 
@@ -18,7 +19,7 @@ class TableChoice:
 
     Parameters
     ----------
-    in0, in1, label, label_kind, tied, max_length, split, layout
+    in0, in1, label, label_kind, tied, max_length, split, layout, preset
         As `table_pairs` takes them.
     """
 
@@ -30,3 +31,4 @@ class TableChoice:
     max_length: int = MOST_TOKENS
     split: Optional[Split] = None
     layout: Optional[Layout] = None
+    preset: str = AUTO
