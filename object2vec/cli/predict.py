@@ -46,6 +46,7 @@ def _run(options: argparse.Namespace) -> int:
     from object2vec.model.model_archives import is_archive
     from object2vec.model.model_files import check_model
     from object2vec.serving.answer_formats import format_answer, infer
+    from object2vec.serving.instances import InstanceFormat
     from object2vec.serving.media_types import JSON_LINES, choose_accept, parse_content_type
     from object2vec.serving.request_formats import parse_body, read_requests
 
@@ -62,13 +63,11 @@ def _run(options: argparse.Namespace) -> int:
         predictor = Predictor.load(options.model_dir)
         predictor.warn_of_fallback()
         with opened_output(options.output) as target:
+            taken = InstanceFormat.of(predictor)
             if streaming:
-                requests = read_requests(source, predictor.hyperparameters)
+                requests = read_requests(source, taken)
             else:
-                body = source.read()
-                requests = iter(
-                    [parse_body(body, content_type.media_type, predictor.hyperparameters)]
-                )
+                requests = iter([parse_body(source.read(), content_type.media_type, taken)])
             for request in requests:
                 answer = infer(request, predictor, content_type.max_seq_lens)
                 target.write(format_answer(answer, accept))

@@ -7,6 +7,7 @@ import difflib
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Optional, Union
 
 import numpy as np
@@ -20,14 +21,40 @@ from object2vec.raw_values.tokenizers import tags, words
 from object2vec.text import names, quoted, shown
 
 _MOST_VALUES = 1_000_000  # of one list of tags
-
+_ONLY_IDS = "; this model was trained on ids and takes nothing else"
 
 Where = Callable[[int], str]
 _instance: Where = "instance {}, counting from 0".format
 
 
+@dataclass
+class Lookups:
+    """Counts what was looked up in vocabularies.
+
+    Attributes
+    ----------
+    values : int
+        How many values, words and tags.
+    unseen : int
+        Those of them that had no id of their own.
+    """
+
+    values: int = 0
+    unseen: int = 0
+
+    def add(self, others: Lookups) -> None:
+        """Count the others, too."""
+        self.values += others.values
+        self.unseen += others.unseen
+
+
 def object_lists(
-    inputs: Optional[Inputs], side: str, values: list[Any], vocab_size: int, where: Where
+    inputs: Optional[Inputs],
+    side: str,
+    values: list[Any],
+    vocab_size: int,
+    where: Where,
+    lookups: Optional[Lookups] = None,
 ) -> TokenLists:
     """The token lists of objects, some of which may be given by their ids and others by raw values.
 
@@ -44,6 +71,8 @@ def object_lists(
         Ids are below it.
     where : callable
         ``where(i)`` says in errors where object i stands.
+    lookups : Lookups, optional
+        Counts the raw values.
 
     Returns
     -------
@@ -56,7 +85,11 @@ def object_lists(
         For a value that is neither.
     """
     if inputs is None:
-        return pack_checked_lists(values, side, vocab_size, where)
+        try:
+            return pack_checked_lists(values, side, vocab_size, where)
+        except CustomerError as error:
+            hint = _ONLY_IDS if any(map(_looks_raw, values)) else ""
+            raise CustomerError(f"{error.message}{hint}") from None
     packed = pack_lists(values, vocab_size)
     if packed is not None:
         return packed
@@ -66,7 +99,7 @@ def object_lists(
     given, raw = ([values[place] for place in part] for part in places)
     parts = [
         pack_checked_lists(given, side, vocab_size, lambda i: where(int(places[0][i]))),
-        encode_side(inputs, side, raw, lambda i: where(int(places[1][i]))),
+        encode_side(inputs, side, raw, lambda i: where(int(places[1][i])), lookups),
     ]
     together = TokenLists.from_lengths(
         np.concatenate([part.tokens for part in parts]),
@@ -79,8 +112,16 @@ def _is_ids(value: Any, takes_tags: bool) -> bool:
     return type(value) is list and (not takes_tags or set(map(type, value)) <= {int})
 
 
+def _looks_raw(value: Any) -> bool:
+    return type(value) is not list or any(type(item) is str for item in value)
+
+
 def encode_side(
-    inputs: Inputs, side: str, values: Iterable[Any], where: Where = _instance
+    inputs: Inputs,
+    side: str,
+    values: Iterable[Any],
+    where: Where = _instance,
+    lookups: Optional[Lookups] = None,
 ) -> TokenLists:
     """Encode raw values of one side, as a table with the same values is encoded.
 
@@ -95,6 +136,8 @@ def encode_side(
         of the first column alone.
     where : callable
         ``where(i)`` says in errors where object i stands.
+    lookups : Lookups, optional
+        Counts the values.
 
     Returns
     -------
@@ -125,6 +168,9 @@ def encode_side(
         except CustomerError:
             _name_offender(encoder, rows, side, where)
             raise
+        if lookups is not None:
+            tokens = parts[-1].tokens
+            lookups.add(Lookups(len(tokens), int(np.count_nonzero(tokens == first))))
     return joined(parts, [column.repeat for column in columns])
 
 

@@ -14,6 +14,7 @@ import orjson
 from object2vec.errors import CustomerError, Object2VecError
 from object2vec.logs import LOGGER_NAME
 from object2vec.serving.answer_formats import answer_pieces, infer
+from object2vec.serving.instances import InstanceFormat, Request
 from object2vec.serving.media_types import (
     JSON,
     UnsupportedMediaTypeError,
@@ -22,7 +23,7 @@ from object2vec.serving.media_types import (
     untyped_body,
 )
 from object2vec.serving.model import Model
-from object2vec.serving.request_formats import Request, UnreadableBodyError, parse_body
+from object2vec.serving.request_formats import UnreadableBodyError, parse_body
 from object2vec.serving.settings import LARGEST_ANSWER_MB, MEBIBYTE, Settings
 from object2vec.text import LONGEST_SENTENCE, bounded, quoted
 
@@ -102,7 +103,7 @@ def _reply(
     if body is None:
         raise CustomerError("The request has no body; it should hold the instances.")
     try:
-        request = parse_body(data, content_type.media_type, model.hyperparameters)
+        request = parse_body(data, content_type.media_type, InstanceFormat.of(model))
     except UnreadableBodyError as error:
         if typed:
             raise
