@@ -16,11 +16,21 @@ from object2vec.data.arrays import TokenLists
 from object2vec.data.record_checks import pack_checked_lists, pack_lists
 from object2vec.errors import CustomerError
 from object2vec.raw_values.cell_values import canonical, canonical_all, number
-from object2vec.raw_values.inputs import MISSING, SIDES, UNKNOWN, Bins, Column, Inputs, Vocabulary
-from object2vec.raw_values.tokenizers import tags, words
+from object2vec.raw_values.inputs import (
+    MISSING,
+    MOST_TOKENS,
+    SIDES,
+    UNKNOWN,
+    Bins,
+    Column,
+    Inputs,
+    Vocabulary,
+)
+from object2vec.raw_values.tokenizers import AS_LIST, tags, words
 from object2vec.text import names, quoted, shown
 
 _MOST_VALUES = 1_000_000  # of one list of tags
+_TOO_MANY_TAGS = f"A list may hold {_MOST_VALUES:,} tags at most."
 _ONLY_IDS = "; this model was trained on ids and takes nothing else"
 
 Where = Callable[[int], str]
@@ -46,6 +56,16 @@ class Lookups:
         """Count the others, too."""
         self.values += others.values
         self.unseen += others.unseen
+
+
+def lookups_in(inputs: Inputs, side: str, lists: TokenLists) -> Lookups:
+    """Count the values that lists of a side were encoded from."""
+    firsts = np.array(inputs.first_ids(side), np.int32)
+    columns = np.searchsorted(firsts, lists.tokens, side="right") - 1
+    repeats = np.array([column.repeat for column in inputs.side(side).columns])
+    is_unseen = lists.tokens == firsts[columns]
+    counts = (np.bincount(part, minlength=len(firsts)) for part in (columns, columns[is_unseen]))
+    return Lookups(*(int(np.sum(count // repeats)) for count in counts))
 
 
 def object_lists(
@@ -254,7 +274,8 @@ class ColumnEncoder:
         flat: list[int] = []
         lengths = np.zeros(len(values), np.int64)
         for position, value in enumerate(values):
-            parts = parts_of(self.column, value)
+            # one more than a list can have, so that a cut is counted
+            parts = parts_of(self.column, value, MOST_TOKENS + 1)
             if parts is not None:
                 flat += [places.get(part, UNKNOWN) for part in parts]
                 lengths[position] = len(parts)
@@ -277,8 +298,17 @@ class ColumnEncoder:
         return np.array(found, np.int32) + np.int32(self.first)
 
 
-def parts_of(column: Column, value: Any) -> Optional[list[str]]:
+def parts_of(column: Column, value: Any, most: Optional[int] = None) -> Optional[list[str]]:
     """The tokens of a text or the tags of a bag, None where the value is missing.
+
+    Parameters
+    ----------
+    column : Column
+        Its kind and options.
+    value : object
+        A text, or for tags a list too.
+    most : int, optional
+        Only so many of the first tokens of a text.
 
     Raises
     ------
@@ -289,14 +319,16 @@ def parts_of(column: Column, value: Any) -> Optional[list[str]]:
         value = value.tolist()
     if column.kind == "tags" and isinstance(value, (list, tuple)):
         if len(value) > _MOST_VALUES:
-            raise CustomerError(f"A list may hold {_MOST_VALUES:,} tags at most.")
+            raise CustomerError(_TOO_MANY_TAGS)
         texts = [canonical(item) for item in value]
         return [tag for text in texts if text and (tag := text.strip())]
     text = canonical(value)
     if text is None:
         return None
     if column.kind == "text":
-        return words(text, lower=column.lower, form=column.form)
+        return words(text, lower=column.lower, form=column.form, most=most)
+    if text.count("," if column.separator == AS_LIST else column.separator) >= _MOST_VALUES:
+        raise CustomerError(_TOO_MANY_TAGS)
     return tags(text, column.separator)
 
 

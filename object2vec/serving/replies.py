@@ -25,10 +25,12 @@ from object2vec.serving.media_types import (
 from object2vec.serving.model import Model
 from object2vec.serving.request_formats import UnreadableBodyError, parse_body
 from object2vec.serving.settings import LARGEST_ANSWER_MB, MEBIBYTE, Settings
+from object2vec.serving.unseen_values import UnseenValues
 from object2vec.text import LONGEST_SENTENCE, bounded, quoted
 
 _logger = logging.getLogger(LOGGER_NAME)
 _FLOAT_BYTES = 4
+_unseen_values = UnseenValues()
 
 
 class AnswerTooLargeError(CustomerError):
@@ -111,6 +113,7 @@ def _reply(
             f"{error} The request has no Content-Type, so that this was read as "
             f"{content_type.media_type}."
         ) from None
+    _unseen_values.count(request.lookups)
     _check_size(_count_numbers(request, model) * _FLOAT_BYTES, settings)
     answer = infer(request, model, content_type.max_seq_lens)
     pieces, size = [], 0
