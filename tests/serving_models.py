@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 
@@ -66,13 +66,17 @@ RAW_TABLE = [
 ]
 
 
-def train_raw(folder: Path, **more: Any) -> Path:
-    """Train a model on RAW_TABLE, which it takes raw values of, and save it into `folder`."""
+def train_raw(folder: Path, names: Optional[str] = None, **more: Any) -> Path:
+    """Train a model on RAW_TABLE, which it takes raw values of, and save it into `folder`.
+
+    Its columns are renamed to `names`, a character each.
+    """
+    user, age, genres, film, plot, liked = names or RAW_TABLE[0]
     found = table_pairs(
-        RAW_TABLE,
-        in0=["user", ColumnChoice("age", "number", bins=[25, 35, 45])],
-        in1=[ColumnChoice("genres", "tags"), "film", ColumnChoice("plot", "text")],
-        label="liked",
+        [dict(zip(names or row, row.values())) for row in RAW_TABLE],
+        in0=[user, ColumnChoice(age, "number", bins=[25, 35, 45])],
+        in1=[ColumnChoice(genres, "tags"), film, ColumnChoice(plot, "text")],
+        label=liked,
     )
     pairs = found.pairs["train"]
     records = [

@@ -3,17 +3,13 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from object2vec.data.record_checks import INPUTS
 from object2vec.data.repeated_keys import repeated_sentence
 from object2vec.errors import CustomerError
-
-# The fast parser makes a float, another number, of an integer beyond 64 bits.
-_LONG_INTEGER = re.compile(rb"[0-9]{19}")
+from object2vec.raw_values.exact_json import may_hold_long_integer, parse_exactly
 
 
 def exact_instances(
@@ -43,12 +39,9 @@ def exact_instances(
     CustomerError
         An object of columns holds one of them twice, or brackets are nested too deeply.
     """
-    if not _may_repeat(text, instances, other_keys) and not _LONG_INTEGER.search(text):
+    if not _may_repeat(text, instances, other_keys) and not may_hold_long_integer(text):
         return instances
-    try:
-        found = select(json.loads(text, object_pairs_hook=_object))
-    except RecursionError:
-        raise CustomerError("The brackets of the body are nested too deeply.") from None
+    found = select(parse_exactly(text, _object))
     for position, instance in enumerate(found):
         for side in INPUTS:
             value = instance.get(side) if isinstance(instance, dict) else None
