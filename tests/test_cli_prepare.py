@@ -96,7 +96,7 @@ CASES: dict[str, tuple[list[str], dict[str, str], int]] = {
     "ratings": (
         ["--in0", "user,age", "--in1", "film", "--in1", "genres", "--label", "rating",
          "--validation", "0.2", "--test", "0.1", "--preset", "ratings"],
-        {"output_layer": "mean_squared_error", "enc0_max_seq_len": "2", "enc1_max_seq_len": "3",
+        {"output_layer": "mean_squared_error", "enc0_max_seq_len": "4", "enc1_max_seq_len": "5",
          "enc0_network": "pooled_embedding", "enc1_network": "pooled_embedding"},
         1,
     ),
