@@ -21,6 +21,24 @@ def write_lines(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
+def write_table() -> list[dict[str, Any]]:
+    """The rows of raw values that it writes to table.jsonl and table.csv in the current folder."""
+    plots = ("a cat sat on the mat", "two dogs ran far away home", "the sun is very hot today")
+    rows: list[dict[str, Any]] = [
+        {
+            "user": f"u{row % 7}", "age": row % 50 + 0.5, "film": f"Film, {row % 11}",
+            "genres": ("Drama|War", "Crime")[row % 2], "rating": row % 5 + 1, "time": row,
+            "plot": plots[row % 3], "liked": ("no", "yes")[row % 2], "seen": row % 2,
+        }
+        for row in range(200)
+    ]  # fmt: skip
+    write_lines(Path("table.jsonl"), rows)
+    lines = [",".join(rows[0])]
+    lines += [",".join(f'"{value}"' for value in row.values()) for row in rows]
+    Path("table.csv").write_text("\n".join(lines) + "\n")
+    return rows
+
+
 def process(*arguments: str, **keywords: Any) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         [sys.executable, "-m", "object2vec", *arguments],

@@ -259,7 +259,7 @@ def test_a_released_way_holds_no_moments(name: str, rng: np.random.Generator) ->
     way = training_way(name, job, network)
     pairs = random_pairs(rng, 8)
     batch = Batch(pairs.in0, pairs.in1, pairs.labels, (12, 12))
-    way.take(way.prepare(batch))
+    way.step(way.prepare(batch))
     way.flush()
     assert held() > before
     moved = arrays(network)
@@ -269,7 +269,7 @@ def test_a_released_way_holds_no_moments(name: str, rng: np.random.Generator) ->
     for parameter, value in arrays(network).items():
         np.testing.assert_array_equal(value, moved[parameter])
     again = training_way(name, job, network)
-    again.take(again.prepare(batch))
+    again.step(again.prepare(batch))
     again.flush()
     assert np.any(arrays(network)["embed_0_weight"] != moved["embed_0_weight"])
 
@@ -309,11 +309,11 @@ def test_what_is_behind_catches_up_at_a_flush(name: str, rng: np.random.Generato
         Batch(pairs.in0, pairs.in1, pairs.labels, (3, 3))
         for pairs in (lists_of(tokens) for tokens in (range(0, 8), range(8, 16)))
     )
-    way.take(way.prepare(first))
+    way.step(way.prepare(first))
     mx.nd.waitall()
     seen = arrays(network)["embed_0_weight"]
     for _ in range(5):
-        way.take(way.prepare(later))
+        way.step(way.prepare(later))
     mx.nd.waitall()
     np.testing.assert_array_equal(arrays(network)["embed_0_weight"][:8], seen[:8])
     way.flush()

@@ -24,37 +24,20 @@ from shell_examples import ROOT, blocks, examples
 from object2vec import Object2Vec
 from object2vec.cli import main
 from object2vec.data.arrays import TokenLists
+from object2vec.inference.predictor import Predictor
 from object2vec.prepare.delimited import Layout
 from object2vec.prepare.splits import Split
 from object2vec.prepare.write_channels import write_channels
 from object2vec.raw_values.encode_values import encode_side
 from object2vec.raw_values.inputs_file import read_inputs
-from tests.commands import one_sentence, process
-
-WORDS = ("a cat sat on the mat", "two dogs ran far away home", "the sun is very hot today")
-
-
-def rows_of(count: int) -> list[dict[str, Any]]:
-    return [
-        {
-            "user": f"u{row % 7}", "age": row % 50 + 0.5, "film": f"Film, {row % 11}",
-            "genres": ("Drama|War", "Crime")[row % 2], "rating": row % 5 + 1, "time": row,
-            "plot": WORDS[row % 3], "liked": ("no", "yes")[row % 2], "seen": row % 2,
-        }
-        for row in range(count)
-    ]  # fmt: skip
+from tests.commands import one_sentence, process, write_table
 
 
 @pytest.fixture
 def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """The rows of table.jsonl and table.csv in the current folder."""
     monkeypatch.chdir(tmp_path)
-    rows = rows_of(200)
-    Path("table.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    lines = [",".join(rows[0])]
-    lines += [",".join(f'"{value}"' for value in row.values()) for row in rows]
-    Path("table.csv").write_text("\n".join(lines) + "\n")
-    return rows
+    return write_table()
 
 
 def prepare(*arguments: str) -> tuple[str, str]:
@@ -63,11 +46,6 @@ def prepare(*arguments: str) -> tuple[str, str]:
     said = done.stderr.decode()
     assert done.returncode == 0, said
     return done.stdout.decode(), said
-
-
-def settings_of(command: str) -> dict[str, str]:
-    words = shlex.split(command)
-    return dict(words[at + 1].split("=", 1) for at, word in enumerate(words) if word == "-p")
 
 
 def run_printed(command: str, *more: str) -> str:
@@ -95,8 +73,8 @@ def predicted(in0: TokenLists, in1: TokenLists) -> list[Any]:
 CASES: dict[str, tuple[list[str], dict[str, str], int]] = {
     "ratings": (
         ["--in0", "user,age", "--in1", "film", "--in1", "genres", "--label", "rating",
-         "--validation", "0.2", "--test", "0.1"],
-        {"output_layer": "mean_squared_error", "enc0_max_seq_len": "2", "enc1_max_seq_len": "3",
+         "--validation", "0.2", "--test", "0.1", "--preset", "ratings"],
+        {"output_layer": "mean_squared_error", "enc0_max_seq_len": "4", "enc1_max_seq_len": "5",
          "enc0_network": "pooled_embedding", "enc1_network": "pooled_embedding"},
         1,
     ),
@@ -123,7 +101,7 @@ CASES: dict[str, tuple[list[str], dict[str, str], int]] = {
     ),
     "tied texts": (
         ["--in0", "plot", "--in1", "film", "--kind", "film=text", "--label", "seen", "--tied"],
-        {"tied_token_embedding_weight": "true", "enc0_vocab_size": "30", "enc1_vocab_size": "30"},
+        {"tied_token_embedding_weight": "True", "enc0_vocab_size": "30", "enc1_vocab_size": "30"},
         2,
     ),
 }  # fmt: skip
@@ -135,12 +113,16 @@ def test_the_printed_command_trains(case: str, table: list[dict[str, Any]]) -> N
     arguments, wanted, scores = CASES[case]
     command, said = prepare("--input", "table.csv", *arguments)
     assert "Rows read: 200." in said
-    settings = settings_of(command)
-    assert {name: settings.get(name) for name in wanted} == wanted
-    assert {"enc1_network", "enc1_vocab_size", "enc1_max_seq_len"} < {*settings}
+    assert said.count("Recipe ") == 1
+    # what follows from inputs.json and the recipe is left to them
+    assert "-p" not in shlex.split(command)
     # so that the defaults' widths and epochs do not take minutes
     run_printed(command, "-p", "epochs=1", "-p", "enc_dim=16", "-p", "mlp_dim=8")
     inputs = read_inputs("channels/auxiliary/inputs.json")
+    trained = Predictor.load("model")
+    settings = trained.hyperparameters.to_dict()
+    assert {name: str(settings[name]) for name in wanted} == wanted
+    assert trained.inputs == inputs
     sides = [
         encode_side(
             inputs, name,
@@ -247,6 +229,8 @@ MISTAKES: dict[str, tuple[Sequence[str], str]] = {
     "length": (["--max-length", "0"], "max_length must be an integer from 1 to 5000"),
     "encoding": (["--encoding", "utf-9"], "utf-9"),
     "empty split": (["--validation", "1e-9"], "falls to validation"),
+    "preset": (["--preset", "ratings"], "but in0 is id, in1 is id and there are no labels: take"),
+    "unknown preset": (["--preset", "rating"], "(the nearest is 'ratings')"),
     "tied": (["--tied", "--in1", "plot"], "Tied sides share vocabularies"),
 }
 

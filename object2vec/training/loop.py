@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 from object2vec.backend.engine import one_at_a_time, tuned_for
 from object2vec.backend.kvstore import choose_contexts
 from object2vec.backend.mxnet_import import mx
+from object2vec.backend.mxnet_types import Context, NDArray
 from object2vec.data.arrays import PairDataset
 from object2vec.data.batching import TrainingBatches
 from object2vec.data.prefetch import prefetch
@@ -58,7 +59,7 @@ def train(
     *,
     auxiliary: Optional[Auxiliary] = None,
     inputs: Optional[Inputs] = None,
-    contexts: Optional[list[Any]] = None,
+    contexts: Optional[list[Context]] = None,
     model_dir: Optional[Union[str, os.PathLike[str]]] = None,
     host: str = "algo-1",
     stop: Callable[[], bool] = lambda: False,
@@ -138,7 +139,7 @@ class _Training:
         self,
         hyperparameters: Hyperparameters,
         auxiliary: Auxiliary,
-        contexts: list[Any],
+        contexts: list[Context],
         folder: Path,
         log: TrainingLog,
         progress: bool,
@@ -193,7 +194,7 @@ class _Training:
         self._log.initialized()
 
     def tuned_engine(self) -> contextlib.AbstractContextManager[None]:
-        """What `run` should run in to be fast."""
+        """The context manager in which `run` is fast."""
         operations = Costs(self._settings).of_step(self._settings.mini_batch_size)
         return tuned_for(operations, self._contexts)
 
@@ -223,7 +224,7 @@ class _Training:
             epochs=("" if self._is_fixed else "at most ") + counted(self._epochs, "epoch"),
         )
         self._divergence = Divergence(settings, self._auxiliary, train.labels)
-        # the first epoch's negatives are drawn already
+        # the sampler has drawn the first epoch's negatives, so their number is known
         start = baseline_of(train.labels, settings, batches.negatives)
         with one_at_a_time:
             self._network.set_output_bias(start.output)
@@ -273,7 +274,7 @@ class _Training:
         counters = self._log.counters
         counters.reset()
         begun = time.time()
-        queued: collections.deque[tuple[list[Any], int]] = collections.deque()
+        queued: collections.deque[tuple[list[NDArray], int]] = collections.deque()
         bar = tqdm(
             desc=f"Epoch {epoch}",
             total=batches.pairs,
@@ -289,7 +290,7 @@ class _Training:
                     return None
                 count = prepared.count
                 with one_at_a_time:
-                    queued.append((self._way.take(prepared), count))
+                    queued.append((self._way.step(prepared), count))
                 counters.add(count)
                 if len(queued) > _IN_FLIGHT:
                     self._add_sums(accumulator, *queued.popleft(), epoch)
@@ -385,7 +386,7 @@ class _Training:
         self._log.finalized(begun)
 
     def _add_sums(
-        self, accumulator: MetricAccumulator, totals: list[Any], count: int, epoch: int
+        self, accumulator: MetricAccumulator, totals: list[NDArray], count: int, epoch: int
     ) -> None:
         loss, score = np.sum([sums.asnumpy() for sums in totals], axis=0, dtype=np.float64)
         self._way.check()

@@ -32,9 +32,9 @@ from object2vec.training.readable_log import ReadableLog, readable_metrics
 
 _logger = logging.getLogger(LOGGER_NAME)
 
-# What the last line tells besides, where there is any of it.
+# Times that the last line also gives, where they were taken.
 _AT_THE_END = ("model.serialize.time", "model.score.time")
-_BASELINE_SHARE = 0.99  # a loss from this share of the baseline's on has learnt hardly anything
+_BASELINE_SHARE = 0.99  # with a loss above this part of the baseline's, little was learnt
 
 
 @dataclass(frozen=True)
