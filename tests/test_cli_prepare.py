@@ -12,7 +12,7 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,10 @@ from object2vec.prepare.delimited import Layout
 from object2vec.prepare.encoding import encode_side
 from object2vec.prepare.inputs_file import read_inputs
 from object2vec.prepare.splits import Split
-from tests.commands import one_sentence, process
+from tests.commands import here, one_sentence, process
 
+# `process` or, sooner, `here`
+Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 WORDS = ("a cat sat on the mat", "two dogs ran far away home", "the sun is very hot today")
 
 
@@ -57,9 +59,9 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any
     return rows
 
 
-def prepare(*arguments: str) -> tuple[str, str]:
+def prepare(*arguments: str, run: Run = here) -> tuple[str, str]:
     """Run it, and give the command that it prints, and what it says."""
-    done = process("prepare", *arguments, "--output", "channels")
+    done = run("prepare", *arguments, "--output", "channels")
     said = done.stderr.decode()
     assert done.returncode == 0, said
     return done.stdout.decode(), said
@@ -70,24 +72,33 @@ def settings_of(command: str) -> dict[str, str]:
     return dict(words[at + 1].split("=", 1) for at, word in enumerate(words) if word == "-p")
 
 
-def run_printed(command: str, *more: str) -> str:
+def run_printed(command: str, *more: str, run: Run = here) -> None:
     """Type the command into a shell as it was printed."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["sh", "-e", "-c", " ".join([command.rstrip("\n"), *more])],
-        env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=300, check=False,
+    typed = " ".join([command.rstrip("\n"), *more])
+    if run is process:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        done = in_shell(typed, PATH=path)
+    else:
+        words = in_shell(f'object2vec() {{ printf "%s\\0" "$@"; }}\n{typed}').stdout
+        done = here(*words.decode().split("\0")[:-1])
+    log = done.stdout.decode()
+    assert done.returncode == 0, log + done.stderr.decode()
+    assert "is replaced by" not in log and "were cut" not in log, log
+
+
+def in_shell(script: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        ["sh", "-e", "-c", script],
+        env={**os.environ, **variables}, capture_output=True, timeout=300, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "is replaced by" not in done.stdout and "were cut" not in done.stdout, done.stdout
-    return done.stdout
 
 
-def predicted(in0: TokenLists, in1: TokenLists) -> list[Any]:
+def predicted(in0: TokenLists, in1: TokenLists, run: Run = here) -> list[Any]:
     """What `object2vec predict` answers to pairs of ids."""
     lines = [
         json.dumps({"in0": in0[row].tolist(), "in1": in1[row].tolist()}) for row in range(len(in0))
     ]
-    done = process("predict", "--model-dir", "model", input=("\n".join(lines) + "\n").encode())
+    done = run("predict", "--model-dir", "model", input=("\n".join(lines) + "\n").encode())
     assert done.returncode == 0, done.stderr
     return [json.loads(line)["scores"] for line in done.stdout.splitlines()]
 
@@ -133,13 +144,14 @@ CASES: dict[str, tuple[list[str], dict[str, str], int]] = {
 @pytest.mark.timeout(400)
 def test_the_printed_command_trains(case: str, table: list[dict[str, Any]]) -> None:
     arguments, wanted, scores = CASES[case]
-    command, said = prepare("--input", "table.csv", *arguments)
+    run = process if case == "ratings" else here
+    command, said = prepare("--input", "table.csv", *arguments, run=run)
     assert "Rows read: 200." in said
     settings = settings_of(command)
     assert {name: settings.get(name) for name in wanted} == wanted
     assert {"enc1_network", "enc1_vocab_size", "enc1_max_seq_len"} < {*settings}
     # so that the defaults' widths and epochs do not take minutes
-    run_printed(command, "-p", "epochs=1", "-p", "enc_dim=16", "-p", "mlp_dim=8")
+    run_printed(command, "-p", "epochs=1", "-p", "enc_dim=16", "-p", "mlp_dim=8", run=run)
     inputs = read_inputs("channels/auxiliary/inputs.json")
     sides = [
         encode_side(
@@ -151,7 +163,7 @@ def test_the_printed_command_trains(case: str, table: list[dict[str, Any]]) -> N
     if case == "positive pairs":
         assert "--validation" not in command and "all are positive" in said
         sides[0] = sides[0].take(np.zeros(len(sides[1]), np.int64))
-    answers = predicted(*sides)
+    answers = predicted(*sides, run=run)
     assert [len(answer) for answer in answers] == [scores] * len(sides[0])
     pairs = [(sides[0][row].tolist(), sides[1][row].tolist()) for row in range(len(sides[0]))]
     expected = Object2Vec.load("model").predict(pairs)
@@ -163,13 +175,14 @@ def test_movielens(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     base, test = (data_dir.resolve() / "ml-100k" / name for name in ("ua.base", "ua.test"))
     monkeypatch.chdir(tmp_path)
     columns = ["--no-header", "--in0", "0", "--in1", "1", "--label", "2"]
-    command, said = prepare("--input", str(base), *columns, "--validation", "0.1", "--seed", "3")
+    options = [*columns, "--validation", "0.1", "--seed", "3"]
+    command, said = prepare("--input", str(base), *options, run=process)
     assert "Rows read: 90,570." in said
-    run_printed(command, "-p", "_seed=1")
+    run_printed(command, "-p", "_seed=1", run=process)
     rows = np.loadtxt(test, np.int64)[:, :3]
     inputs = read_inputs("channels/auxiliary/inputs.json")
     lists = [encode_side(inputs, f"in{side}", rows[:, side].tolist()) for side in (0, 1)]
-    error = np.mean((np.array(predicted(*lists))[:, 0] - rows[:, 2]) ** 2)
+    error = np.mean((np.array(predicted(*lists, run=process))[:, 0] - rows[:, 2]) ** 2)
     # each person's mean is 1.09 off
     assert error < 0.95
 
