@@ -24,6 +24,8 @@ from object2vec.data.batching import (
     widest,
 )
 
+pytestmark = pytest.mark.own_way
+
 Key = tuple[tuple[int, ...], tuple[int, ...], float]
 
 

@@ -31,6 +31,8 @@ from object2vec.serving.request_formats import (
     read_requests,
 )
 
+pytestmark = pytest.mark.own_way
+
 MODEL, _ = parse(
     {
         "enc0_max_seq_len": 10,

@@ -31,6 +31,8 @@ from object2vec.prepare.pairs import encode_table, table_pairs
 from object2vec.prepare.splits import Split
 from object2vec.prepare.tokens import words
 
+pytestmark = pytest.mark.own_way
+
 NO_HEADER = Layout(header=False)
 PEOPLE = pd.DataFrame(
     {

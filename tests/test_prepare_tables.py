@@ -29,6 +29,8 @@ from object2vec.prepare.inputs_file import inputs_bytes, parse_inputs
 from object2vec.prepare.pairs import TablePairs, table_pairs
 from object2vec.prepare.splits import Split
 
+pytestmark = pytest.mark.own_way
+
 ROWS = [
     {"user": 'a "q"', "film": "Heat, 1995", "tags": ["x", "y"], "rating": 4.5},
     {"user": "17", "film": "Zoë\nTwo", "tags": [], "rating": 3},

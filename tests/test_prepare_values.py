@@ -19,6 +19,8 @@ from object2vec.errors import CustomerError
 from object2vec.prepare.tokens import AS_LIST, separator_of, tags, words
 from object2vec.prepare.values import canonical, canonical_all, number
 
+pytestmark = pytest.mark.own_way
+
 UUID = uuid.UUID("12345678123456781234567812345678")
 
 
