@@ -77,7 +77,12 @@ def _add_kinds(group: argparse._ArgumentGroup) -> None:
     )
     for option, value, text in (
         ("--kind", "COLUMN=KIND", "id, text, tags or number; may be repeated"),
-        ("--repeat", "COLUMN=N", "how often its tokens stand in a list: its weight in a mean"),
+        (
+            "--repeat",
+            "COLUMN=N",
+            "how often its tokens stand in a list, its weight in a mean (default: what the recipe "
+            "asks for)",
+        ),
         ("--bins", "COLUMN=N", "how many bins of a number, or their edges: 10,20,50"),
         ("--tag-separator", "COLUMN=TEXT", "what stands between tags; [] for lists as in JSON"),
         ("--explode", "COLUMN", "each of its tags makes a pair of its own"),
