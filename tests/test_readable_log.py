@@ -232,7 +232,7 @@ def test_a_terminal_has_a_bar_beside_the_lines(job: list[str]) -> None:
     assert out == "" and "Epoch 0:" not in shown
 
 
-# Python: verbose of the constructor, what fit takes; whether there are lines, and a bar in a terminal
+# verbose of the class, what fit takes; whether there are lines, and a bar in a terminal
 SHOWN: list[tuple[Any, dict[str, Any], bool, bool]] = [
     (None, {}, False, True),
     (0, {}, False, False),
