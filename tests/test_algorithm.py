@@ -19,6 +19,8 @@ from object2vec.hyperparameters.table import HYPERPARAMETERS
 from object2vec.sagemaker.algorithm import describe, render
 from object2vec.training.metric_lines import METRIC_DEFINITIONS
 
+pytestmark = pytest.mark.own_way
+
 ROOT = Path(__file__).resolve().parent.parent
 TRAINING = describe()["TrainingSpecification"]
 INFERENCE = describe()["InferenceSpecification"]

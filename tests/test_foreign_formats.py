@@ -28,6 +28,8 @@ from object2vec.data.foreign_formats import LOOKED_AT_BYTES, recognise
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import parse
 
+pytestmark = pytest.mark.own_way
+
 PAIRS = [
     {"label": 1, "in0": [6, 17], "in1": [16]},
     {"label": 0, "in0": [1, 2], "in1": [3, 4, 5]},

@@ -100,7 +100,7 @@ def test_columns_alone_train_on_a_table(
     assert model.inputs.vocabularies["in0.0"].values == tuple(f"{user}{at}" for at in range(7))
     enc0, enc1 = model.hyperparameters.encoders
     assert (enc0.vocab_size, enc0.max_seq_len) == (8, 1)
-    assert (enc1.vocab_size, enc1.max_seq_len) == (18, 3)
+    assert (enc1.vocab_size, enc1.max_seq_len) == (18, 5)
     assert model.hyperparameters.is_regression
     # the lines of the contract, and one of what was found
     assert log.count("Creating data iterator for ml/input/data/") == 3
@@ -188,7 +188,7 @@ def test_inputs_json_of_the_auxiliary_channel_stays_in_the_model(
     assert by_ids.inputs is not None and inputs_bytes(by_ids.inputs) == auxiliary.read_bytes()
     enc0, enc1 = by_ids.hyperparameters.encoders
     assert (enc0.vocab_size, enc0.max_seq_len) == (8, 1)
-    assert (enc1.vocab_size, enc1.max_seq_len) == (18, 3)
+    assert (enc1.vocab_size, enc1.max_seq_len) == (18, 5)
     assert "num_classes" not in log.partition("Merging")[2].partition("Final")[0]
     # raw values in the channel become the same ids
     for content_type, content in ((CSV, csv(frame)), ("application/x-parquet", parquet(frame))):
@@ -242,7 +242,7 @@ def test_encoder_1_like_encoder_0_has_room_for_the_ids_of_both(
     given += ["-p", "enc0_network=bilstm", "-p", "output_layer=mean_squared_error"]
     assert main(["validate", *given]) == 0
     text = capsys.readouterr().out
-    assert text.count("bilstm, 1 layer, 18 tokens of width 300, at most 3 in a sequence") == 2
+    assert text.count("bilstm, 1 layer, 18 tokens of width 300, at most 5 in a sequence") == 2
     assert read_inputs(prepared / "auxiliary/inputs.json").vocab_size("in0") == 8
 
 
