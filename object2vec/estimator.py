@@ -4,38 +4,32 @@
 from __future__ import annotations
 
 import inspect
-import logging
-import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Optional, Union
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
-import numpy as np
-
-from object2vec.data.arrays import TokenLists
-from object2vec.data.dataset import read_pairs, token_lists, unlabelled_pairs
-from object2vec.data.record_checks import INPUTS
 from object2vec.errors import CustomerError
+from object2vec.estimator_answers import Answering
+from object2vec.estimator_data import TableRequest, training_data
 from object2vec.estimator_parameters import Parameterized
-from object2vec.evaluation.metrics import MetricAccumulator
 from object2vec.files import check_model_folder
-from object2vec.logs import LOGGER_NAME, watched
+from object2vec.logs import watched
 from object2vec.training.memory_estimate import estimate_memory
 from object2vec.training.training_log import JobStart
 
 if TYPE_CHECKING:
-    import pandas
-
+    from object2vec.estimator_answers import PathLike, Table
     from object2vec.inference.predictor import Predictor
+    from object2vec.prepare.columns import Columns
+    from object2vec.prepare.delimited import Layout
+    from object2vec.prepare.splits import Split
 
-    Records = Union[Iterable[Mapping[str, Any]], pandas.DataFrame]
-    PathLike = Union[str, os.PathLike[str]]
-    Data = Union[PathLike, Records]
+    KeptBack = Union[None, float, Table]
 
-_logger = logging.getLogger(LOGGER_NAME)
+_Self = TypeVar("_Self", bound="Object2Vec")
 
 
-class Object2Vec(Parameterized):
+class Object2Vec(Parameterized, Answering):
     """Learns embeddings of pairs of objects, each a list of token ids, from a label of the pair.
 
     The hyperparameters of the training job are parameters here, under the same names, but for those
@@ -44,10 +38,11 @@ class Object2Vec(Parameterized):
 
     Parameters
     ----------
-    enc0_max_seq_len, enc1_max_seq_len : int
-        Longest list in tokens, longer ones are cut; enc1: default enc0's.
-    enc0_vocab_size, enc1_vocab_size : int
-        Ids run from 0 to vocab_size - 1; enc1: default enc0's.
+    enc0_max_seq_len, enc1_max_seq_len : int, optional
+        Longest list in tokens, longer ones are cut; enc1: default enc0's. Of a table it follows
+        from the data, and only ids need it.
+    enc0_vocab_size, enc1_vocab_size : int, optional
+        Ids run from 0 to vocab_size - 1; enc1: default enc0's. As above of a table.
     enc0_network, enc1_network : str
         ``hcnn``, ``bilstm`` or ``pooled_embedding``; enc1 also ``enc0``, which replaces every
         enc1 value by enc0's.
@@ -114,8 +109,8 @@ class Object2Vec(Parameterized):
     def __init__(
         self,
         *,
-        enc0_max_seq_len: int,
-        enc0_vocab_size: int,
+        enc0_max_seq_len: Optional[int] = None,
+        enc0_vocab_size: Optional[int] = None,
         enc0_network: str = "hcnn",
         enc0_layers: Union[int, str] = "auto",
         enc0_cnn_filter_width: int = 3,
@@ -165,8 +160,17 @@ class Object2Vec(Parameterized):
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
-        """Every hyperparameter by its public name, resolved and typed, as `fit` takes it."""
-        return self._hyperparameters.to_dict()
+        """Every hyperparameter by its public name, resolved and typed, as `fit` takes it.
+
+        Sizes that will follow from a table are missing until it was fitted.
+        """
+        values = self._hyperparameters.to_dict()
+        unknown = {name.replace("enc0", side) for name in self._open for side in ("enc0", "enc1")}
+        return {
+            name: value
+            for name, value in values.items()
+            if name not in unknown or self._given.get(name) is not None
+        }
 
     def __repr__(self) -> str:
         enc0, enc1 = self._hyperparameters.encoders
@@ -176,13 +180,74 @@ class Object2Vec(Parameterized):
             f"{self._hyperparameters.enc_dim}, {self._hyperparameters.output_layer}, {state}>"
         )
 
+    @classmethod
+    def from_table(
+        cls: type[_Self],
+        source: Table,
+        *,
+        in0: Columns,
+        in1: Columns,
+        label: Optional[Union[str, int]] = None,
+        validation: KeptBack = None,
+        test: KeptBack = None,
+        label_kind: str = "auto",
+        split: Optional[Split] = None,
+        preset: Optional[str] = "auto",
+        layout: Optional[Layout] = None,
+        progress: Optional[bool] = None,
+        **hyperparameters: Any,
+    ) -> _Self:
+        """Train on a table of raw values: names, texts, tags and numbers.
+
+        Parameters
+        ----------
+        source : path, list of paths, pandas.DataFrame, table of Arrow, or list of dicts
+            CSV, TSV or another text with separators, JSON Lines or Parquet, the first ones gzipped
+            or not; a file, several, or a folder.
+        in0, in1, label, validation, test, label_kind, split, preset, layout, progress
+            As of `fit`.
+        **hyperparameters
+            As the class takes them. They win over those of the recipe, also where they equal a
+            default.
+
+        Returns
+        -------
+        Object2Vec
+            Fitted.
+
+        Raises
+        ------
+        CustomerError
+            One sentence about the first thing that is not right, with its file and line.
+
+        Examples
+        --------
+        >>> from object2vec import Object2Vec
+        >>> rows = [{"user": "Ann", "film": "Heat", "stars": 4},
+        ...         {"user": "Bob", "film": "Big", "stars": 2}]
+        >>> model = Object2Vec.from_table(rows, in0="user", in1="film", label="stars", epochs=1)
+        >>> model.embed(in1=["Big", "Heat"]).shape[0]
+        2
+        """
+        model = cls(**hyperparameters)
+        request = TableRequest(in0, in1, label, label_kind, split, preset, layout)
+        kept_back = {"validation": validation, "test": test}
+        return model._fit(source, kept_back, request, progress, named=hyperparameters)
+
     def fit(
         self,
-        train: Data,
-        validation: Optional[Data] = None,
-        test: Optional[Data] = None,
+        train: Table,
+        validation: KeptBack = None,
+        test: KeptBack = None,
         auxiliary: Optional[PathLike] = None,
         *,
+        in0: Optional[Columns] = None,
+        in1: Optional[Columns] = None,
+        label: Optional[Union[str, int]] = None,
+        label_kind: str = "auto",
+        split: Optional[Split] = None,
+        preset: Optional[str] = "auto",
+        layout: Optional[Layout] = None,
         progress: Optional[bool] = None,
     ) -> Object2Vec:
         """Train from scratch and keep the best epoch's model.
@@ -190,13 +255,37 @@ class Object2Vec(Parameterized):
         A second call starts anew: it goes on from nothing that an earlier one has learnt. After an
         error the earlier model stays.
 
+        With `in0` and `in1` the data are a table of raw values, and the sizes of the vocabularies,
+        the longest lists, `output_layer` and `num_classes` follow from it. Hyperparameters that
+        differ from their defaults win over those of the recipe.
+
         Parameters
         ----------
-        train, validation, test : path, iterable of mappings, or pandas.DataFrame
+        train : path, iterable of mappings, or pandas.DataFrame
             Pairs with ``in0``, ``in1`` and ``label``; a path is a JSON Lines file or a folder of
-            them. Validation decides when to stop and which epoch is best.
+            them. Or a table, see `from_table`.
+        validation, test : like train, optional
+            Validation decides when to stop and which epoch is best. Of a table also a share of its
+            rows, such as 0.1, to be kept back.
         auxiliary : path, optional
             Folder of the pretrained vectors and vocabulary files.
+        in0, in1 : str, int, dict, or a list of these, optional
+            The columns of each side, by name or position, or as a dict with ``name``, ``kind``
+            (``id``, ``text``, ``tags``, ``number``) and more, see
+            `object2vec.prepare.columns.ColumnChoice`.
+        label : str or int, optional
+            The label's column. Without, all rows are positive pairs: training draws negatives, and
+            as many stand in validation and test. There each in0 is joined with the in1 of a random
+            row of the same part, never to a pair that any part holds, always by the seed 0.
+        label_kind : str
+            ``number``, ``class``, or ``auto``: numbers where all labels are.
+        split : object2vec.prepare.splits.Split, optional
+            How rows are kept back: at random by default, always the same ones.
+        preset : str, optional
+            The recipe; ``auto`` takes the one that fits. None takes the defaults of all
+            hyperparameters that do not follow from the data.
+        layout : object2vec.prepare.delimited.Layout, optional
+            How files with separators are written, such as without a header.
         progress : bool, optional
             Show a progress bar on standard error; default: if that is a terminal.
 
@@ -212,38 +301,45 @@ class Object2Vec(Parameterized):
         PlatformError
             The training cannot fit into the memory.
         """
+        request = TableRequest(in0, in1, label, label_kind, split, preset, layout)
+        kept_back = {"validation": validation, "test": test}
+        return self._fit(train, kept_back, request, progress, auxiliary)
+
+    def _fit(
+        self: _Self,
+        train: Any,
+        kept_back: Mapping[str, Any],
+        request: TableRequest,
+        progress: Optional[bool],
+        auxiliary: Optional[PathLike] = None,
+        named: Collection[str] = (),
+    ) -> _Self:
         begun = time.time()
-        for line in self._lines:
-            _logger.log(line.level, "%s", line.text)
-        hyperparameters = self._hyperparameters
         if train is None:
             raise CustomerError(
                 "There is nothing to train on: give a file, dicts or a data frame as 'train'."
             )
-        estimate_memory(hyperparameters).check()
         start = JobStart(begun, time.time() - begun)
-        pairs = read_pairs(train, hyperparameters, "train")
-        others = [
-            None if data is None else read_pairs(data, hyperparameters, channel)
-            for channel, data in (("validation", validation), ("test", test))
-        ]
+        given = self._values(self._given, named)
+        data = training_data(request, given, train, kept_back)
+        hyperparameters, parts = data.hyperparameters, data.parts
         vectors = None
         if any(e.pretrained_embedding_file or e.vocab_file for e in hyperparameters.encoders):
             from object2vec.pretrained.auxiliary_channel import read_auxiliary
 
             vectors = read_auxiliary(auxiliary, hyperparameters)
-        known = [pairs, *(data for data in others if data is not None)]
-        estimate_memory(hyperparameters, known).check()
+        estimate_memory(hyperparameters, [part for part in parts if part is not None]).check()
         from object2vec.training.loop import train as run_training
 
         result = run_training(
             hyperparameters,
-            pairs,
-            *others,
+            *parts,
             auxiliary=vectors,
+            inputs=data.inputs,
             progress=watched() if progress is None else progress,
             start=start,
         )
+        self._hyperparameters, self._open = hyperparameters, ()
         self._predictor = result.predictor
         self._metrics = {
             "best_epoch": result.best_epoch,
@@ -252,71 +348,6 @@ class Object2Vec(Parameterized):
         }
         self.history = result.history
         return self
-
-    def predict(self, pairs: Records) -> np.ndarray:
-        """Score pairs.
-
-        Parameters
-        ----------
-        pairs : iterable of mappings or (in0, in1) tuples, or pandas.DataFrame
-            ``in0`` and ``in1`` are lists of token ids; a label is ignored.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32: probabilities ``(n, num_classes)``, or predicted numbers ``(n,)`` for
-            mean_squared_error.
-        """
-        predictor = self._fitted()
-        in0, in1 = (
-            self._token_lists(values, side) for side, values in enumerate(unlabelled_pairs(pairs))
-        )
-        return predictor.scores(in0, in1)
-
-    def embed(
-        self,
-        in0: Optional[Iterable[Sequence[int]]] = None,
-        in1: Optional[Iterable[Sequence[int]]] = None,
-    ) -> np.ndarray:
-        """Embed objects of one side.
-
-        Parameters
-        ----------
-        in0, in1 : iterable of sequences of int
-            Lists of token ids; exactly one of the two is given and chooses the encoder.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32 ``(n, enc_dim)``.
-        """
-        predictor = self._fitted()
-        if (in0 is None) == (in1 is None):
-            raise CustomerError("embed takes exactly one of in0 and in1.")
-        side = 0 if in0 is not None else 1
-        values = in0 if in0 is not None else in1
-        return predictor.embeddings(side, self._token_lists(values, side))
-
-    def evaluate(self, pairs: Data) -> dict[str, float]:
-        """Score labelled pairs against their labels.
-
-        Parameters
-        ----------
-        pairs : path, iterable of mappings, or pandas.DataFrame
-            As for `fit`.
-
-        Returns
-        -------
-        dict of str to float
-            ``cross_entropy``, ``accuracy`` and ``perplexity``, or ``mean_squared_error`` and
-            ``mean_absolute_error``; means over the pairs.
-        """
-        predictor = self._fitted()
-        data = read_pairs(pairs, predictor.hyperparameters, "evaluated")
-        accumulator = MetricAccumulator(predictor.hyperparameters.is_regression)
-        loss, score = predictor.loss_sums(data)
-        accumulator.update(loss, score, len(data))
-        return accumulator.values()
 
     def save(self, folder: PathLike) -> None:
         """Write the model directory, the same that a training job writes.
@@ -373,15 +404,6 @@ class Object2Vec(Parameterized):
         model._metrics = predictor.metrics
         model.history = list(predictor.metrics.get("history", []))
         return model
-
-    def _fitted(self) -> Predictor:
-        if self._predictor is None:
-            raise CustomerError("This Object2Vec is not fitted yet: call fit, or load a model.")
-        return self._predictor
-
-    def _token_lists(self, values: Any, side: int) -> TokenLists:
-        encoder = self._fitted().hyperparameters.encoders[side]
-        return token_lists(values, INPUTS[side], encoder.vocab_size, encoder.max_seq_len)
 
 
 Object2Vec._defaults = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import inspect
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -13,9 +13,11 @@ import numpy as np
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import Hyperparameters, parse
 from object2vec.hyperparameters.given import LogLine
+from object2vec.hyperparameters.table import BY_NAME
 from object2vec.hyperparameters.values import as_python, nearest
 from object2vec.text import quoted
 
+_SIZES = ("enc0_max_seq_len", "enc0_vocab_size")
 _Self = TypeVar("_Self", bound="Parameterized")
 
 
@@ -30,6 +32,7 @@ class Parameterized:
     _given: Mapping[str, Any]
     _hyperparameters: Hyperparameters
     _lines: Sequence[LogLine]
+    _open: Sequence[str] = ()  # older pickles have none
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters as they were given, as scikit-learn asks for them.
@@ -81,19 +84,32 @@ class Parameterized:
         return self
 
     def _take(self, given: Mapping[str, Any]) -> None:
-        values = {
+        values = self._values(given)
+        #: Sizes that follow from a table. Until then the smallest ones stand for them, so that all
+        #: other values are checked at once.
+        self._open = tuple(name for name in _SIZES if name not in values)
+        stand_ins = {
+            name: values.get(name.replace("enc0", "enc1"), BY_NAME[name].minimum)
+            for name in self._open
+        }
+        self._hyperparameters, self._lines = parse({**stand_ins, **values})
+        self._given = given
+
+    def _values(self, given: Mapping[str, Any], named: Collection[str] = ()) -> dict[str, Any]:
+        """Hyperparameters that differ from their defaults, or are among the `named` ones."""
+        return {
             "_seed" if name == "seed" else name: as_python(value)
             for name, value in given.items()
-            if value is not None and not self._is_default(name, value)
+            if value is not None and (name in named or not self._is_default(name, value))
         }
-        self._hyperparameters, self._lines = parse(values)
-        self._given = given
 
     def _is_default(self, name: str, value: Any) -> bool:
         # a default is not handed on: what is given counts when a rule replaces or ignores it
         default = self._defaults.get(name)
         # other types may compare element by element, or answer with something that is no bool
         is_plain = isinstance(value, (str, numbers.Number, np.generic))
+        if type(value) in (tuple, list) and all(isinstance(item, str) for item in value):
+            value, is_plain = tuple(value), True  # scikit-learn's clone copies tuples
         return value is default or (is_plain and bool(value == default))
 
     @classmethod

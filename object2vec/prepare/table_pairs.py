@@ -332,7 +332,7 @@ class TableEncoder:
         labels = encoded_labels(self.inputs.label, batch, kept)
         kept &= ~np.isnan(labels)
         self._count_rows(batch, kept)
-        sides = [self._side(read, side) for side in range(len(SIDES))]
+        sides = [self.side_lists(read, side) for side in range(len(SIDES))]
         if not kept.all():
             sides = [lists.take(kept) for lists in sides]
             labels, splits = labels[kept], splits[kept]
@@ -348,7 +348,8 @@ class TableEncoder:
             self.report.pairs[name] += int(np.count_nonzero(splits == number))
         return Block(PairDataset(in0, in1, labels, truncated), splits)
 
-    def _side(self, read: Read, side: int) -> TokenLists:
+    def side_lists(self, read: Read, side: int) -> TokenLists:
+        """The lists of a side (0 or 1) of all rows of a batch, not cut."""
         parts, repeats = [], []
         for encoder in self._encoders[side]:
             found = read.distinct(encoder.column.name)

@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a model is asked about: ids or raw values, in records, frames or tables, as token lists."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+
+import numpy as np
+
+from object2vec.data.arrays import PairDataset, TokenLists
+from object2vec.data.dataset import from_records, read_pairs, token_lists, unlabelled_pairs
+from object2vec.data.negative_sampling import with_negatives
+from object2vec.data.record_checks import FIELDS, plain
+from object2vec.errors import CustomerError
+from object2vec.hyperparameters.checked import Hyperparameters
+from object2vec.logs import LOGGER_NAME
+from object2vec.raw_values.encode_values import given_by_ids, nearest, object_lists
+from object2vec.raw_values.inputs import SIDES, Inputs
+from object2vec.text import counted, names, quoted, shown
+
+if TYPE_CHECKING:
+    from object2vec.prepare.delimited import Layout
+
+_logger = logging.getLogger(LOGGER_NAME)
+
+
+class Objects(NamedTuple):
+    """Token lists of a side, and which of them come from raw values, bool ``(n,)``."""
+
+    lists: TokenLists
+    are_raw: np.ndarray
+
+
+def asked_pairs(
+    inputs: Optional[Inputs], hyperparameters: Hyperparameters, pairs: Any
+) -> list[TokenLists]:
+    """The token lists of in0 and of in1 of pairs that are to be scored, one list for each pair.
+
+    Parameters
+    ----------
+    inputs : Inputs, optional
+        None for a model that takes ids alone.
+    hyperparameters : Hyperparameters
+        Of the model.
+    pairs : path-like, frame, table of Arrow, or iterable of mappings or tuples
+        See `Object2Vec.predict`.
+
+    Raises
+    ------
+    CustomerError
+        One sentence that names the first pair that is not right.
+    """
+    encoders = hyperparameters.encoders
+    if inputs is None:
+        return [
+            token_lists(values, side, encoder.vocab_size, encoder.max_seq_len)
+            for values, side, encoder in zip(unlabelled_pairs(pairs), SIDES, encoders)
+        ]
+    if _is_table(inputs, pairs):
+        found = _of_rows(inputs, pairs, SIDES)
+    else:
+        sides = unlabelled_pairs(_pairs(inputs, pairs))
+        found = [
+            _objects(inputs, hyperparameters, side, values) for side, values in zip(SIDES, sides)
+        ]
+    _tell_unseen(inputs, dict(zip(SIDES, found)))
+    return [objects.lists for objects in found]
+
+
+def asked_objects(
+    inputs: Optional[Inputs], hyperparameters: Hyperparameters, side: str, values: Any
+) -> TokenLists:
+    """The token lists of objects of one side; see `Object2Vec.embed`.
+
+    Raises
+    ------
+    CustomerError
+        One sentence that names the first object that is not right.
+    """
+    encoder = hyperparameters.encoders[SIDES.index(side)]
+    if inputs is None:
+        return token_lists(values, side, encoder.vocab_size, encoder.max_seq_len)
+    if columns_of(values) is not None:
+        (found,) = _of_rows(inputs, values, [side])
+    else:
+        if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+            raise CustomerError(
+                f"The objects of {side} must be a list, found {quoted(values)}: put one object "
+                "into a list of its own."
+            )
+        found = _objects(inputs, hyperparameters, side, list(values))
+    _tell_unseen(inputs, {side: found})
+    return found.lists
+
+
+def labelled_pairs(
+    inputs: Optional[Inputs],
+    hyperparameters: Hyperparameters,
+    data: Any,
+    channel: str,
+    layout: Optional[Layout] = None,
+) -> PairDataset:
+    """Pairs with their labels, cut to the model's lengths; those of a model without labels are 1.
+
+    Parameters
+    ----------
+    inputs : Inputs, optional
+        None for a model that takes ids alone.
+    hyperparameters : Hyperparameters
+        Of the model.
+    data : path-like, frame, table of Arrow, or iterable of mappings
+        See `Object2Vec.evaluate`.
+    channel : str
+        What the pairs are for, for errors.
+    layout : Layout, optional
+        How files with separators are written.
+
+    Raises
+    ------
+    CustomerError
+        One sentence that names the first pair that is not right.
+    """
+    if inputs is None:
+        return read_pairs(data, hyperparameters, channel)
+    if not is_path(data) and columns_of(data) is None and isinstance(data, Iterable):
+        data = list(data)
+    if _is_table(inputs, data) or _are_rows(data):
+        from object2vec.prepare.table_pairs import encode_table
+
+        pairs, _ = encode_table(inputs, data, layout=layout)
+        _check_classes(pairs, inputs, hyperparameters)
+        _tell_unseen(inputs, {s: _all_raw(x) for s, x in zip(SIDES, (pairs.in0, pairs.in1))})
+        return pairs
+    if is_path(data):
+        return read_pairs(data, hyperparameters, channel)
+    return from_records(_ids(inputs, hyperparameters, data), hyperparameters, channel=channel)
+
+
+def judged_pairs(
+    inputs: Optional[Inputs], hyperparameters: Hyperparameters, data: Any
+) -> PairDataset:
+    """As `labelled_pairs`; where all are positive for want of labels, negatives are drawn."""
+    pairs = labelled_pairs(inputs, hyperparameters, data, "evaluated")
+    rate = hyperparameters.negative_sampling_rate
+    if inputs is not None and inputs.label.kind == "none" and rate and np.all(pairs.labels):
+        return with_negatives(pairs, rate)
+    return pairs
+
+
+def is_path(data: Any) -> bool:
+    return isinstance(data, (str, os.PathLike))
+
+
+def columns_of(data: Any) -> Optional[list[str]]:
+    """The names of the columns of a frame or of a table of Arrow, None of all else."""
+    if hasattr(data, "columns") and hasattr(data, "iloc"):
+        return [str(name) for name in data.columns]
+    if hasattr(data, "to_batches") and hasattr(data, "column_names"):
+        return list(data.column_names)
+    if hasattr(data, "__arrow_c_stream__"):
+        return list(data.columns) if hasattr(data, "columns") else []
+    return None
+
+
+def _is_table(inputs: Inputs, data: Any) -> bool:
+    """Whether data are rows with the columns of the inputs, not pairs with in0 and in1."""
+    if is_path(data):
+        from object2vec.prepare.tables import open_table
+
+        known: Optional[list[str]] = open_table(data).names
+    elif isinstance(data, Sequence) and data and all(is_path(item) for item in data):
+        return True
+    else:
+        known = columns_of(data)
+    if known is None:
+        return False
+    wanted = [column.name for side in SIDES for column in inputs.side(side).columns]
+    return set(wanted) <= set(known) or not set(SIDES) <= set(known)
+
+
+def _are_rows(data: Any) -> bool:
+    return (
+        isinstance(data, list)
+        and bool(data)
+        and isinstance(data[0], Mapping)
+        and not set(SIDES) <= data[0].keys()
+    )
+
+
+def _of_rows(inputs: Inputs, source: Any, sides: Sequence[str]) -> list[Objects]:
+    from object2vec.prepare.table_rows import encode_rows
+
+    return [_all_raw(lists) for lists in encode_rows(inputs, source, sides)]
+
+
+def _all_raw(lists: TokenLists) -> Objects:
+    return Objects(lists, np.ones(len(lists), bool))
+
+
+def _objects(
+    inputs: Inputs, hyperparameters: Hyperparameters, side: str, values: list[Any]
+) -> Objects:
+    values = [plain(value) for value in values]
+    size = hyperparameters.encoders[SIDES.index(side)].vocab_size
+    lists = object_lists(inputs, side, values, size, "instance {}, counting from 0".format)
+    return Objects(lists, ~given_by_ids(inputs, side, values))
+
+
+def _pairs(inputs: Inputs, pairs: Any) -> Any:
+    """Pairs of which those that are given by columns are tuples of two objects."""
+    listed = isinstance(pairs, Iterable) and not isinstance(pairs, (str, bytes, Mapping))
+    return pairs if columns_of(pairs) is not None or not listed else list(_each(inputs, pairs))
+
+
+def _each(inputs: Inputs, pairs: Iterable[Any]) -> Iterator[Any]:
+    columns = [[column.name for column in inputs.side(side).columns] for side in SIDES]
+    for position, pair in enumerate(pairs):
+        if not isinstance(pair, Mapping) or set(SIDES) <= pair.keys():
+            yield pair
+            continue
+        sides = [{name: pair[name] for name in known if name in pair} for known in columns]
+        if not all(sides):
+            lacking = next(known for known, found in zip(columns, sides) if not found)
+            raise CustomerError(
+                f"Instance {position}, counting from 0, must hold in0 and in1 to be scored, or "
+                f"their columns {names(columns[0])} and {names(columns[1])}, but holds "
+                f"{names(pair)}{_nearest(lacking, pair)}; embed takes single inputs."
+            )
+        yield tuple(sides)
+
+
+def _nearest(lacking: Sequence[str], pair: Mapping[Any, Any]) -> str:
+    return next((found for name in lacking if (found := nearest(name, map(str, pair)))), "")
+
+
+def _ids(inputs: Inputs, hyperparameters: Hyperparameters, data: Any) -> Any:
+    """Records of raw values as records of ids and numbers; others as they are."""
+    if columns_of(data) is not None:
+        if not set(FIELDS) <= set(columns_of(data) or ()):
+            return data
+        columns = [data[name].tolist() for name in FIELDS]
+        data = [dict(zip(FIELDS, row)) for row in zip(*columns)]
+    if not isinstance(data, list):
+        return data
+    sound = [isinstance(row, Mapping) and set(SIDES) <= row.keys() for row in data]
+    if not all(sound):
+        return data
+    sides = {s: _objects(inputs, hyperparameters, s, [row[s] for row in data]) for s in SIDES}
+    _tell_unseen(inputs, sides)
+    classes = {name: place for place, name in enumerate(inputs.label.classes)}
+    none = inputs.label.kind == "none"
+    records = []
+    for position, row in enumerate(data):
+        record = {side: sides[side].lists[position].tolist() for side in SIDES}
+        if "label" in row:
+            label = row["label"]
+            record["label"] = classes.get(label, label) if isinstance(label, str) else label
+        elif none:
+            record["label"] = 1
+        records.append(record)
+    return records
+
+
+def _check_classes(pairs: PairDataset, inputs: Inputs, hyperparameters: Hyperparameters) -> None:
+    if hyperparameters.is_regression:
+        return
+    labels, most = pairs.labels, hyperparameters.num_classes
+    wrong = labels[(labels < 0) | (labels >= most) | (labels != np.floor(labels))]
+    if len(wrong):
+        raise CustomerError(
+            f"The label {shown(inputs.label.name)} must be an integer class from 0 to {most - 1} "
+            f"(num_classes={most}), found {shown(float(wrong[0]))}."
+        )
+
+
+def _tell_unseen(inputs: Inputs, sides: Mapping[str, Objects]) -> None:
+    """Say in one line how many objects hold values that training has not seen."""
+    told = []
+    for side, objects in sides.items():
+        raw = objects.lists if objects.are_raw.all() else objects.lists.take(objects.are_raw)
+        if unseen := inputs.lists_with_unseen(side, raw):
+            told.append(f"{unseen:,} of {counted(len(raw), 'object')} of {side}")
+    if told:
+        _logger.warning(
+            "Values that are missing or were not seen in training are in %s: the token of unknown "
+            "values stands for them.",
+            " and in ".join(told),
+        )

@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a table of raw values to a fitted model that answers raw values, in Python."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import pickle
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow
+import pytest
+from sklearn.base import clone
+
+from object2vec import Object2Vec
+from object2vec.data.negative_sampling import with_negatives
+from object2vec.errors import CustomerError
+from object2vec.prepare.splits import Split
+from object2vec.prepare.table_pairs import encode_table, table_pairs
+from object2vec.raw_values.encode_values import encode_side
+
+USERS, FILMS = 12, 20
+GENRES = ("Drama|War", "Crime", "Comedy|Crime", "War")
+SMALL: dict[str, Any] = {"enc_dim": 8, "epochs": 2, "mini_batch_size": 64, "seed": 3}
+COLUMNS: dict[str, Any] = {"in0": "user", "in1": ["film", "genres"]}
+
+
+def rows_of(count: int) -> list[dict[str, Any]]:
+    """Each user meets each film once before any twice; odd users like odd films."""
+    rows = []
+    for row in range(count):
+        user, film = row % USERS, (row // USERS * 7 + row) % FILMS
+        likes = user % 2 == film % 2
+        rows.append(
+            {"user": f"u{user}", "film": f"Film, {film}", "genres": GENRES[film % 4],
+             "stars": 4 + film % 2 if likes else 1 + film % 2, "liked": "yes" if likes else "no"}
+        )  # fmt: skip
+    return rows
+
+
+ROWS = rows_of(230)
+FRAME = pd.DataFrame(ROWS)
+
+
+def write_csv(path: Path, rows: list[dict[str, Any]]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def ids(model: Object2Vec, side: str, values: Any) -> list[list[int]]:
+    assert model.inputs is not None
+    lists = encode_side(model.inputs, side, values)
+    return [part.tolist() for part in np.split(lists.tokens, lists.offsets[1:-1])]
+
+
+@pytest.fixture(scope="module")
+def stars() -> Object2Vec:
+    return Object2Vec.from_table(ROWS, label="stars", validation=0.2, **COLUMNS, **SMALL)
+
+
+@pytest.fixture(scope="module")
+def liked() -> Object2Vec:
+    return Object2Vec.from_table(FRAME, label="liked", **COLUMNS, **SMALL)
+
+
+def test_sizes_and_settings_follow_from_the_table(stars: Object2Vec) -> None:
+    found = stars.hyperparameters
+    assert found["enc0_vocab_size"] == USERS + 1 and found["enc0_max_seq_len"] == 1
+    # unknown ones and missing ones of two columns, films, and four genres
+    assert found["enc1_vocab_size"] == 2 + FILMS + 2 + 4 and found["enc1_max_seq_len"] == 3
+    assert found["output_layer"] == "mean_squared_error"
+    assert found["enc0_network"] == "pooled_embedding"
+    assert {name: found["_seed" if name == "seed" else name] for name in SMALL} == SMALL
+    assert "validation_mean_squared_error" in stars.history[0]
+    assert stars.classes_ is None and stars.inputs is not None
+
+
+def test_every_kind_of_table_gives_the_same_model(stars: Object2Vec, tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "table.csv", ROWS)
+    expected = stars.predict(ROWS)
+    for source in (path, [str(path)], tmp_path, FRAME, pyarrow.Table.from_pandas(FRAME)):
+        model = Object2Vec.from_table(source, label="stars", validation=0.2, **COLUMNS, **SMALL)
+        np.testing.assert_array_equal(model.predict(ROWS), expected)
+    for asked in (path, tmp_path, pyarrow.Table.from_pandas(FRAME)):
+        np.testing.assert_array_equal(stars.predict(asked), expected)
+
+
+def test_raw_values_answer_bit_for_bit_as_their_ids(stars: Object2Vec) -> None:
+    pairs = list(zip(ids(stars, "in0", [row["user"] for row in ROWS]), ids(stars, "in1", [
+        {"film": row["film"], "genres": row["genres"]} for row in ROWS
+    ])))  # fmt: skip
+    expected = stars.predict(pairs)
+    assert len(set(expected.tolist())) > 100
+    objects = [(row["user"], {"film": row["film"], "genres": row["genres"]}) for row in ROWS]
+    fields = [{"in0": in0, "in1": in1} for in0, in1 in objects]
+    mixed = [(ROWS, objects, fields, pairs)[at % 4][at] for at in range(len(ROWS))]
+    for asked in (ROWS, iter(ROWS), FRAME, objects, fields, pd.DataFrame(fields), mixed):
+        np.testing.assert_array_equal(stars.predict(asked), expected)
+    films = ["Film, 1", {"film": "Film, 2"}, {"film": "Film, 3", "genres": ["War"]}]
+    np.testing.assert_array_equal(stars.embed(in1=films), stars.embed(in1=ids(stars, "in1", films)))
+    np.testing.assert_array_equal(
+        stars.embed(in1=[ids(stars, "in1", films[:1])[0], *films[1:]]), stars.embed(in1=films)
+    )
+    for values in (FRAME, pyarrow.Table.from_pandas(FRAME)):
+        np.testing.assert_array_equal(
+            stars.embed(in1=values), stars.embed(in1=[pair[1] for pair in pairs])
+        )
+
+
+def test_evaluate_takes_tables_records_and_ids(liked: Object2Vec, tmp_path: Path) -> None:
+    expected = liked.evaluate(ROWS)
+    scores = liked.predict(ROWS)
+    right = [liked.classes_[at] == row["liked"] for at, row in zip(scores.argmax(1), ROWS)]  # type: ignore[index]
+    assert expected["accuracy"] == pytest.approx(np.mean(right))
+    raw = [
+        {"in0": row["user"], "in1": {"film": row["film"], "genres": row["genres"]},
+         "label": row["liked"]}
+        for row in ROWS
+    ]  # fmt: skip
+    numbered = [
+        {"in0": in0, "in1": in1, "label": liked.classes_.index(row["liked"])}  # type: ignore[union-attr]
+        for row, in0, in1 in zip(
+            raw, ids(liked, "in0", FRAME.user), ids(liked, "in1", [row["in1"] for row in raw])
+        )
+        for row in [{"liked": row["label"]}]
+    ]
+    path = write_csv(tmp_path / "table.csv", ROWS)
+    for asked in (
+        FRAME,
+        path,
+        iter(ROWS),
+        raw,
+        numbered,
+        pd.DataFrame(raw),
+        raw[:9] + numbered[9:],
+    ):
+        assert liked.evaluate(asked) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_model_keeps_its_inputs(liked: Object2Vec, tmp_path: Path) -> None:
+    liked.save(tmp_path)
+    for other in (Object2Vec.load(tmp_path), pickle.loads(pickle.dumps(liked))):
+        assert other.inputs == liked.inputs and other.classes_ == ["no", "yes"]
+        np.testing.assert_array_equal(other.predict(FRAME), liked.predict(FRAME))
+
+
+def test_unseen_values_are_told_once(stars: Object2Vec, caplog: pytest.LogCaptureFixture) -> None:
+    asked = [("u1", "Film, 1"), ("new", "Film, 1"), ([0], [0]), ("also new", {"film": "no film"})]
+    with caplog.at_level(logging.WARNING, "object2vec"):
+        answers = stars.predict(asked)
+    (line,) = caplog.messages
+    assert "2 of 3 objects of in0 and in 1 of 3 objects of in1" in line
+    assert answers[1] == stars.predict([([0], ids(stars, "in1", ["Film, 1"])[0])])[0]
+    caplog.clear()
+    assert stars.embed(in0=["new", "newer"]).shape == (2, 8)
+    assert len(caplog.messages) == 1
+    caplog.clear()
+    stars.embed(in0=["u1", [0]])
+    assert not caplog.messages
+    unseen = [{**row, "user": "new"} for row in ROWS[:5]]
+    with pytest.raises(CustomerError, match=r"No value of .*user.* is known to in0"):
+        stars.evaluate(unseen)
+
+
+def test_an_unknown_object_is_embedded_by_its_features(stars: Object2Vec) -> None:
+    cold = stars.embed(in1=[{"film": "new", "genres": "War"}, {"genres": "War"}, {"film": "new"}])
+    assert not np.array_equal(cold[0], cold[2])
+    assert stars.inputs is not None
+    place = stars.inputs.first_ids("in1")[1] + stars.inputs.vocabularies["in1.1"].places["War"]  # type: ignore[union-attr]
+    np.testing.assert_array_equal(cold, stars.embed(in1=[[0, place], [1, place], [0, 23]]))
+
+
+def test_classes_have_their_names(liked: Object2Vec) -> None:
+    assert liked.classes_ == ["no", "yes"]
+    found = liked.predict(FRAME, output="pandas")
+    assert list(found) == [*FRAME, "probability_no", "probability_yes"]
+    pd.testing.assert_frame_equal(found[list(FRAME)], FRAME)
+    np.testing.assert_array_equal(found.iloc[:, -2:].to_numpy(), liked.predict(FRAME))
+    numbers = Object2Vec.from_table(
+        ROWS, in0="user", in1="film", label="stars", output_layer="softmax", **SMALL
+    )
+    assert numbers.classes_ == [0, 1, 2, 3, 4, 5] == list(range(numbers.predict(ROWS).shape[1]))
+
+
+def test_tables_give_tables(stars: Object2Vec, tmp_path: Path) -> None:
+    scores = stars.predict(ROWS)
+    shuffled = FRAME.iloc[::-1]
+    found = stars.predict(shuffled, output="pandas")
+    assert found.index.equals(shuffled.index) and "predicted" not in shuffled
+    np.testing.assert_array_equal(found["predicted"], scores[::-1])
+    path = write_csv(tmp_path / "table.csv", ROWS)
+    for asked in (path, ROWS, iter(ROWS), pyarrow.Table.from_pandas(FRAME)):
+        found = stars.predict(asked, output="pandas")
+        # a file with separators holds texts
+        texts = {"stars": FRAME.stars.astype(str) if asked is path else FRAME.stars}
+        pd.testing.assert_frame_equal(found, FRAME.assign(**texts, predicted=scores))
+    for asked in (path, ROWS, FRAME, pyarrow.Table.from_pandas(FRAME)):
+        table = stars.predict(asked, output="arrow")
+        assert table.column_names == [*FRAME, "predicted"]
+        np.testing.assert_array_equal(table["predicted"].to_numpy(), scores)
+    pairs = [("u1", {"film": "Film, 1"}), ([1], [3])]
+    for output in ("pandas", "arrow"):
+        found = stars.predict(pairs, output=output)
+        np.testing.assert_array_equal(found["predicted"], stars.predict(pairs))
+        with pytest.raises(CustomerError, match=r"has a column .predicted. already"):
+            stars.predict(stars.predict(ROWS, output=output), output=output)
+    with pytest.raises(CustomerError, match=r"numpy, pandas or arrow, found .frame."):
+        stars.predict(ROWS, output="frame")
+
+
+def test_embeddings_have_their_objects_as_index(stars: Object2Vec) -> None:
+    users = stars.embed(in0=["u3", "u1"], output="pandas")
+    assert users.index.tolist() == ["u3", "u1"] and users.index.name == "user"
+    assert list(users) == list(range(8))
+    np.testing.assert_array_equal(users.loc["u1"], stars.embed(in0=["u1"])[0])
+    objects = [{"film": "Film, 1", "genres": ["War"]}, {"film": "Film, 2", "genres": "Crime"}]
+    films = stars.embed(in1=objects, output="pandas")
+    assert films.index.names == ["film", "genres"]
+    assert films.index.tolist() == [("Film, 1", ("War",)), ("Film, 2", "Crime")]
+    np.testing.assert_array_equal(films, stars.embed(in1=objects))
+    assert stars.embed(in1=[[3, 4], [5]], output="pandas").index.tolist() == [(3, 4), (5,)]
+    assert stars.embed(in1=FRAME, output="pandas").index.names == ["film", "genres"]
+    table = stars.embed(in1=objects, output="arrow")
+    assert table.column_names == ["film", "genres", "embedding"]
+    np.testing.assert_array_equal(np.stack(table["embedding"].to_numpy()), films)
+
+
+def test_fit_takes_a_table_where_columns_are_named(stars: Object2Vec) -> None:
+    model = Object2Vec(**SMALL)
+    assert "enc0_vocab_size" not in model.hyperparameters
+    assert "enc1_max_seq_len" not in model.hyperparameters
+    copied = clone(model).fit(ROWS, 0.2, label="stars", **COLUMNS)
+    np.testing.assert_array_equal(copied.predict(ROWS), stars.predict(ROWS))
+    assert copied.hyperparameters == stars.hyperparameters
+    assert clone(copied).get_params() == model.get_params() == copied.get_params()
+    again = pickle.loads(pickle.dumps(clone(copied))).fit(FRAME, 0.2, label="stars", **COLUMNS)
+    np.testing.assert_array_equal(again.predict(ROWS), stars.predict(ROWS))
+    copied.set_params(epochs=1)
+    assert "enc0_vocab_size" not in copied.hyperparameters
+    np.testing.assert_array_equal(copied.predict(ROWS), stars.predict(ROWS))
+
+
+def test_a_table_is_fitted_to_others_too(stars: Object2Vec) -> None:
+    found = table_pairs(ROWS, label="stars", split=Split(validation=0.2), **COLUMNS)
+    model = Object2Vec(**SMALL).fit(ROWS[:200], FRAME[200:], ROWS[:50], label="stars", **COLUMNS)
+    assert model.inputs is not None
+    pairs, _ = encode_table(model.inputs, ROWS[200:])
+    errors = model.predict(ROWS[200:]) - pairs.labels
+    best = min(epoch["validation_mean_squared_error"] for epoch in model.history)
+    assert best == pytest.approx(np.mean(errors**2), rel=1e-5)
+    assert stars.inputs is not None
+    assert stars.inputs.vocabularies == found.inputs.vocabularies
+
+
+def test_ids_need_their_sizes() -> None:
+    pairs = [{"in0": [1], "in1": [1], "label": 1}]
+    with pytest.raises(CustomerError, match="needs enc0_max_seq_len, enc0_vocab_size; of a table"):
+        Object2Vec(**SMALL).fit(pairs)
+    with pytest.raises(CustomerError, match="needs enc0_vocab_size;"):
+        Object2Vec(enc0_max_seq_len=1).fit(pairs)
+    with pytest.raises(CustomerError, match=r"validation can be a share, 0\.1, of a table's rows"):
+        Object2Vec(enc0_max_seq_len=1, enc0_vocab_size=4).fit(pairs, 0.1)
+
+
+def test_what_is_given_wins() -> None:
+    given = {"enc_dim": 4096, "mlp_layers": 2, "enc1_max_seq_len": 2, "enc0_vocab_size": 99}
+    model = Object2Vec.from_table(ROWS, label="stars", **COLUMNS, **{**SMALL, **given, "epochs": 1})
+    assert given.items() <= model.hyperparameters.items()
+    assert model.inputs is not None and model.inputs.in1.max_length == 2
+    own = Object2Vec(**SMALL).fit(ROWS, label="stars", preset=None, **COLUMNS)
+    found = own.hyperparameters
+    assert (found["enc0_network"], found["learning_rate"], found["mlp_layers"]) == ("hcnn", 4e-4, 2)
+    assert found["enc1_vocab_size"] == found["enc0_vocab_size"] == 2 + FILMS + 2 + 4
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"enc0_vocab_size": 5}, "enc0_vocab_size is 5, but in0 has 13 ids: leave it out"),
+        ({"enc1_vocab_size": 5}, "enc1_vocab_size is 5, but in1 has 28 ids"),
+        ({"num_classes": 4, "output_layer": "softmax"}, "num_classes is 4, but .* needs 6"),
+        ({"label": "liked", "output_layer": "mean_squared_error"}, r"holds names \(no, yes\)"),
+        ({"label": "score", "output_layer": "softmax"}, "holds numbers that are no classes"),
+        ({"enc0_vocab_file": "words.json"}, "enc0_vocab_file .* numbered by it: leave them out"),
+        ({"preset": "no such"}, "preset must be"),
+        ({"split": "random"}, r"split must be a Split such as Split\('time', time='when'\)"),
+        ({"split": Split(), "validation": ROWS}, "The validation data are given, but the split"),
+        ({"validation": 1.5}, "between 0 and 1"),
+        ({"in0": "usr"}, "in0 names the column 'usr', .*nearest is 'user'"),
+        ({"in1": None}, "in0, label speak of a table, so in1 must name its columns too"),
+        ({"learning_rte": 1}, "learning_rte"),
+    ],
+    ids=["vocab 0", "vocab 1", "classes", "names", "numbers", "words", "preset", "split", "twice",
+         "share", "column", "one side", "hyperparameter"],
+)  # fmt: skip
+def test_a_contradiction_is_one_sentence(given: dict[str, Any], words: str) -> None:
+    rows = [{**row, "score": row["stars"] + 0.5} for row in ROWS]
+    with pytest.raises((CustomerError, TypeError), match=words) as caught:
+        Object2Vec.from_table(rows, **{"label": "stars", **COLUMNS, **SMALL, **given})
+    assert re.fullmatch(r"[^\n]+", str(caught.value))
+
+
+def positive(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row for row in rows if row["liked"] == "yes"]
+
+
+def test_without_labels_validation_gets_negatives(caplog: pytest.LogCaptureFixture) -> None:
+    split = {"validation": 0.2, "test": 0.2}
+    settings = {**SMALL, "epochs": 12, "learning_rate": 0.03}
+    model = Object2Vec.from_table(positive(ROWS), in0="user", in1="film", **split, **settings)
+    rate = model.hyperparameters["negative_sampling_rate"]
+    assert rate > 0 and model.classes_ == [0, 1]
+    parts = table_pairs(positive(ROWS), in0="user", in1="film", split=Split(**split)).pairs
+    judged = with_negatives(parts["validation"], rate, 0, [parts["train"], parts["test"]])
+    assert len(judged) == (1 + rate) * len(parts["validation"])
+    records = [
+        {"in0": judged.in0[at].tolist(), "in1": judged.in1[at].tolist(),
+         "label": int(judged.labels[at])}
+        for at in range(len(judged))
+    ]  # fmt: skip
+    best = min(epoch["validation_cross_entropy"] for epoch in model.history)
+    assert model.evaluate(records)["cross_entropy"] == pytest.approx(best, rel=1e-5)
+    # of the pairs alone another loss comes out: they are one class of the two
+    alone = [record for record in records if record["label"]]
+    assert abs(model.evaluate(alone)["cross_entropy"] - best) > 0.05
+    assert model.evaluate(positive(ROWS)) == model.evaluate(pd.DataFrame(positive(ROWS)))
+    assert model.evaluate(positive(ROWS))["accuracy"] > 0.5
+
+
+def test_raw_values_need_no_pyarrow(stars: Object2Vec, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = stars.predict(ROWS), stars.embed(in1=["Film, 1"])
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    np.testing.assert_array_equal(stars.predict(ROWS), expected[0])
+    np.testing.assert_array_equal(stars.embed(in1=["Film, 1"]), expected[1])
+    assert len(stars.predict(ROWS, output="pandas")) == len(ROWS)
+    for needs in (
+        lambda: stars.predict(FRAME),
+        lambda: stars.evaluate(ROWS),
+        lambda: stars.predict(ROWS, output="arrow"),
+        lambda: Object2Vec.from_table(ROWS, label="stars", **COLUMNS),
+    ):
+        with pytest.raises(CustomerError, match=r"pip install 'object2vec\[table\]'"):
+            needs()
