@@ -17,7 +17,7 @@ from object2vec.data.record_checks import FIELDS, plain
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.logs import LOGGER_NAME
-from object2vec.raw_values.encode_values import given_by_ids, nearest, object_lists
+from object2vec.raw_values.encode_values import nearest, object_lists
 from object2vec.raw_values.inputs import SIDES, Inputs
 from object2vec.text import counted, names, quoted, shown
 
@@ -206,7 +206,12 @@ def _objects(
     values = [plain(value) for value in values]
     size = hyperparameters.encoders[SIDES.index(side)].vocab_size
     lists = object_lists(inputs, side, values, size, "instance {}, counting from 0".format)
-    return Objects(lists, ~given_by_ids(inputs, side, values))
+    takes_tags = inputs.side(side).columns[0].kind == "tags"
+    are_raw = [
+        type(value) is not list or (takes_tags and not set(map(type, value)) <= {int})
+        for value in values
+    ]
+    return Objects(lists, np.array(are_raw, bool))
 
 
 def _pairs(inputs: Inputs, pairs: Any) -> Any:
@@ -281,8 +286,11 @@ def _tell_unseen(inputs: Inputs, sides: Mapping[str, Objects]) -> None:
     told = []
     for side, objects in sides.items():
         raw = objects.lists if objects.are_raw.all() else objects.lists.take(objects.are_raw)
-        if unseen := inputs.lists_with_unseen(side, raw):
-            told.append(f"{unseen:,} of {counted(len(raw), 'object')} of {side}")
+        are_unseen = np.isin(raw.tokens, np.array(inputs.first_ids(side), np.int32))
+        before = np.concatenate([[0], np.cumsum(are_unseen)])
+        count = int(np.count_nonzero(before[raw.offsets[1:]] > before[raw.offsets[:-1]]))
+        if count:
+            told.append(f"{count:,} of {counted(len(raw), 'object')} of {side}")
     if told:
         _logger.warning(
             "Values that are missing or were not seen in training are in %s: the token of unknown "

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
@@ -20,10 +21,11 @@ from object2vec.hyperparameters.table import BY_NAME
 from object2vec.hyperparameters.values import read_value
 from object2vec.logs import LOGGER_NAME
 from object2vec.prepare.splits import Split
+from object2vec.prepare.table_hyperparameters import cut_pairs, fitted_inputs, joined_settings
 from object2vec.prepare.table_pairs import table_pairs
 from object2vec.prepare.training_settings import training_settings
 from object2vec.raw_values.inputs import SIDES, Inputs
-from object2vec.text import names, quoted, shown
+from object2vec.text import named, names, quoted, shown
 from object2vec.training.memory_estimate import estimate_memory
 
 if TYPE_CHECKING:
@@ -34,7 +36,11 @@ _logger = logging.getLogger(LOGGER_NAME)
 
 #: Hyperparameters that follow from the data, recipe or not.
 _NEEDED = ("output_layer", "num_classes", "negative_sampling_rate", "tied_token_embedding_weight")
-_SIZES = ("max_seq_len", "vocab_size")
+_OF_WORDS = tuple(
+    f"enc{number}_{key}"
+    for number in range(len(SIDES))
+    for key in ("vocab_file", "pretrained_embedding_file")
+)
 
 
 @dataclass(frozen=True)
@@ -148,6 +154,11 @@ def _of_table(
     request: TableRequest, given: Mapping[str, Any], source: Any, kept_back: Mapping[str, Any]
 ) -> TrainingData:
     assert request.in0 is not None and request.in1 is not None
+    for name in _OF_WORDS:
+        if given.get(name):
+            raise CustomerError(
+                f"{name} numbers the words itself, but a table numbers its values: leave it out."
+            )
     split = _split(request.split, kept_back)
     tied = given.get("tied_token_embedding_weight", False)
     found = table_pairs(
@@ -160,23 +171,12 @@ def _of_table(
         split=split,
         layout=request.layout,
     )
-    sizes = found.inputs.sizes()
-    settings = {**_recipe(found.inputs, request.preset), **given}
-    if "num_classes" in sizes:
-        # the recipe may have been for numbers, and what was given for classes
-        settings.setdefault("num_classes", str(sizes["num_classes"]))
-    if settings.get("enc1_network", "enc0") == "enc0":
-        # encoder 1 takes the sizes of encoder 0, so these have to do for both
-        for key in _SIZES:
-            if f"enc0_{key}" not in given:
-                settings[f"enc0_{key}"] = max(sizes[f"enc{n}_{key}"] for n in range(len(SIDES)))
-            settings = {n: v for n, v in settings.items() if n != f"enc1_{key}" or n in given}
     for line in found.report.lines():
         _logger.info("%s", line)
-    hyperparameters = _parsed(settings)
-    _check(found.inputs, hyperparameters)
-    inputs = _as_long_as(found.inputs, hyperparameters)
-    parts = {name: _cut(pairs, hyperparameters) for name, pairs in found.pairs.items()}
+    settings = _recipe(found.inputs, request.preset)
+    hyperparameters = _parsed(joined_settings(found.inputs, settings, given))
+    inputs = fitted_inputs(found.inputs, hyperparameters, _title(source))
+    parts = {name: cut_pairs(pairs, hyperparameters) for name, pairs in found.pairs.items()}
     rate = hyperparameters.negative_sampling_rate
     for name, data in kept_back.items():
         if data is not None and not _is_share(data):
@@ -193,9 +193,12 @@ def _recipe(inputs: Inputs, preset: Optional[str]) -> dict[str, str]:
         raise CustomerError(f"preset must be auto or None, found {shown(preset)}.")
     settings = training_settings(inputs)
     if preset is None:
-        sizes = {f"enc{n}_{key}" for n in range(len(SIDES)) for key in _SIZES}
-        return {name: value for name, value in settings.items() if name in sizes | set(_NEEDED)}
+        return {name: settings[name] for name in _NEEDED if name in settings}
     return settings
+
+
+def _title(source: Any) -> str:
+    return named(source) if isinstance(source, (str, os.PathLike)) else "the table"
 
 
 def _is_share(data: Any) -> bool:
@@ -220,55 +223,3 @@ def _split(split: Optional[Split], kept_back: Mapping[str, Any]) -> Optional[Spl
                 f"{getattr(split, name)} for them too: give one of both, as in Split({name}=0)."
             )
     return replace(split, **shares)  # type: ignore[arg-type]
-
-
-def _check(inputs: Inputs, hyperparameters: Hyperparameters) -> None:
-    """Check that what was given fits what was found."""
-    for number, (side, encoder) in enumerate(zip(SIDES, hyperparameters.encoders)):
-        size = inputs.vocab_size(side)
-        if encoder.vocab_size < size:
-            raise CustomerError(
-                f"enc{number}_vocab_size is {encoder.vocab_size:,}, but {side} has {size:,} ids: "
-                f"leave it out, so that it follows from the table, or give the columns of {side} "
-                "a max_size."
-            )
-        if encoder.vocab_file or encoder.pretrained_embedding_file:
-            raise CustomerError(
-                f"enc{number}_vocab_file and enc{number}_pretrained_embedding_file number the "
-                "words themselves, but the values of a table are numbered by it: leave them out."
-            )
-    label, classes = inputs.label, inputs.sizes().get("num_classes")
-    if hyperparameters.is_regression:
-        if label.kind == "class":
-            raise CustomerError(
-                f"output_layer is mean_squared_error, but the label {shown(label.name)} holds "
-                f"names ({names(label.classes)}): take softmax."
-            )
-        return
-    if classes is None:
-        raise CustomerError(
-            f"output_layer is softmax, but the label {shown(label.name)} holds numbers that are no "
-            "classes: take mean_squared_error, or label_kind='class'."
-        )
-    if hyperparameters.num_classes < classes:
-        raise CustomerError(
-            f"num_classes is {hyperparameters.num_classes:,}, but the label {shown(label.name)} "
-            f"needs {classes:,}: leave it out, so that it follows from the table."
-        )
-
-
-def _as_long_as(inputs: Inputs, hyperparameters: Hyperparameters) -> Inputs:
-    """Inputs whose lists are as long as the network takes them, so that all are cut alike."""
-    in0, in1 = (
-        replace(inputs.side(side), max_length=encoder.max_seq_len)
-        for side, encoder in zip(SIDES, hyperparameters.encoders)
-    )
-    return replace(inputs, in0=in0, in1=in1)
-
-
-def _cut(pairs: PairDataset, hyperparameters: Hyperparameters) -> PairDataset:
-    limits = [encoder.max_seq_len for encoder in hyperparameters.encoders]
-    sides = (pairs.in0, pairs.in1)
-    cut = sum(int(np.count_nonzero(x.lengths > limit)) for x, limit in zip(sides, limits))
-    in0, in1 = (lists.truncate(limit) for lists, limit in zip(sides, limits))
-    return PairDataset(in0, in1, pairs.labels, max(cut, pairs.truncated))

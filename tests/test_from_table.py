@@ -284,12 +284,12 @@ def test_what_is_given_wins() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"enc0_vocab_size": 5}, "enc0_vocab_size is 5, but in0 has 13 ids: leave it out"),
+        ({"enc0_vocab_size": 5}, "enc0_vocab_size is 5, but in0 has 13 ids in the table"),
         ({"enc1_vocab_size": 5}, "enc1_vocab_size is 5, but in1 has 28 ids"),
         ({"num_classes": 4, "output_layer": "softmax"}, "num_classes is 4, but .* needs 6"),
         ({"label": "liked", "output_layer": "mean_squared_error"}, r"holds names \(no, yes\)"),
-        ({"label": "score", "output_layer": "softmax"}, "holds numbers that are no classes"),
-        ({"enc0_vocab_file": "words.json"}, "enc0_vocab_file .* numbered by it: leave them out"),
+        ({"label": "score", "output_layer": "softmax"}, "holds numbers that are none"),
+        ({"enc0_vocab_file": "words.json"}, "enc0_vocab_file numbers the words itself"),
         ({"preset": "no such"}, "preset must be"),
         ({"split": "random"}, r"split must be a Split such as Split\('time', time='when'\)"),
         ({"split": Split(), "validation": ROWS}, "The validation data are given, but the split"),

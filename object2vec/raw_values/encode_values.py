@@ -60,7 +60,8 @@ def object_lists(
     packed = pack_lists(values, vocab_size)
     if packed is not None:
         return packed
-    is_ids = given_by_ids(inputs, side, values)
+    takes_tags = inputs.side(side).columns[0].kind == "tags"
+    is_ids = np.array([_is_ids(value, takes_tags) for value in values], bool)
     places = [np.flatnonzero(is_ids), np.flatnonzero(~is_ids)]
     given, raw = ([values[place] for place in part] for part in places)
     parts = [
@@ -74,12 +75,8 @@ def object_lists(
     return together.take(np.argsort(np.concatenate(places)))
 
 
-def given_by_ids(inputs: Inputs, side: str, values: list[Any]) -> np.ndarray:
-    """Which of the objects `object_lists` takes for lists of ids, bool ``(n,)``."""
-    takes_tags = inputs.side(side).columns[0].kind == "tags"
-    return np.array(
-        [type(v) is list and (not takes_tags or set(map(type, v)) <= {int}) for v in values], bool
-    )
+def _is_ids(value: Any, takes_tags: bool) -> bool:
+    return type(value) is list and (not takes_tags or set(map(type, value)) <= {int})
 
 
 def encode_side(

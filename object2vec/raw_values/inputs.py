@@ -246,12 +246,5 @@ class Inputs:
 
     def unseen(self, side: str, lists: TokenLists) -> int:
         """How many tokens of encoded lists stand for values that the vocabularies do not know."""
-        return int(np.count_nonzero(self._are_unseen(side, lists)))
-
-    def lists_with_unseen(self, side: str, lists: TokenLists) -> int:
-        """How many lists hold such a token."""
-        before = np.concatenate([[0], np.cumsum(self._are_unseen(side, lists))])
-        return int(np.count_nonzero(before[lists.offsets[1:]] > before[lists.offsets[:-1]]))
-
-    def _are_unseen(self, side: str, lists: TokenLists) -> np.ndarray:
-        return np.isin(lists.tokens, np.array(self.first_ids(side), np.int32))
+        seen = np.isin(lists.tokens, np.array(self.first_ids(side), np.int32))
+        return int(np.count_nonzero(seen))
