@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from object2vec.prepare.delimited import Layout
 
 _logger = logging.getLogger(LOGGER_NAME)
+_instance = "instance {}, counting from 0".format
 
 
 class Objects(NamedTuple):
@@ -66,6 +67,8 @@ def asked_pairs(
         found = [
             _objects(inputs, hyperparameters, side, values) for side, values in zip(SIDES, sides)
         ]
+    for side, encoder, objects in zip(SIDES, encoders, found):
+        _check_exploded(inputs, side, objects, encoder.max_seq_len)
     _tell_unseen(inputs, dict(zip(SIDES, found)))
     return [objects.lists for objects in found]
 
@@ -92,6 +95,7 @@ def asked_objects(
                 "into a list of its own."
             )
         found = _objects(inputs, hyperparameters, side, list(values))
+    _check_exploded(inputs, side, found, encoder.max_seq_len)
     _tell_unseen(inputs, {side: found})
     return found.lists
 
@@ -130,7 +134,9 @@ def labelled_pairs(
     if _is_table(inputs, data) or _are_rows(data):
         from object2vec.prepare.table_pairs import encode_table
 
-        pairs, _ = encode_table(inputs, data, layout=layout)
+        pairs, report = encode_table(inputs, data, layout=layout)
+        if report.left_out:
+            _logger.warning("%s", report.lines()[1])
         _check_classes(pairs, inputs, hyperparameters)
         _tell_unseen(inputs, {s: _all_raw(x) for s, x in zip(SIDES, (pairs.in0, pairs.in1))})
         return pairs
@@ -205,7 +211,7 @@ def _objects(
 ) -> Objects:
     values = [plain(value) for value in values]
     size = hyperparameters.encoders[SIDES.index(side)].vocab_size
-    lists = object_lists(inputs, side, values, size, "instance {}, counting from 0".format)
+    lists = object_lists(inputs, side, values, size, _instance)
     takes_tags = inputs.side(side).columns[0].kind == "tags"
     are_raw = [
         type(value) is not list or (takes_tags and not set(map(type, value)) <= {int})
@@ -278,6 +284,18 @@ def _check_classes(pairs: PairDataset, inputs: Inputs, hyperparameters: Hyperpar
         raise CustomerError(
             f"The label {shown(inputs.label.name)} must be an integer class from 0 to {most - 1} "
             f"(num_classes={most}), found {shown(float(wrong[0]))}."
+        )
+
+
+def _check_exploded(inputs: Inputs, side: str, objects: Objects, longest: int) -> None:
+    """Refuse several tags where each was a pair of its own: all but the first would be cut off."""
+    column = inputs.side(side).columns[0]
+    wrong = np.flatnonzero(objects.are_raw & (objects.lists.lengths > longest))
+    if column.explode and len(wrong):
+        raise CustomerError(
+            f"{side} holds {objects.lists.lengths[wrong[0]]} of {quoted(column.name)} in one "
+            f"object, but the model was trained on each by itself: ask about one at a time "
+            f"({_instance(int(wrong[0]))})."
         )
 
 

@@ -271,8 +271,9 @@ def test_ids_need_their_sizes() -> None:
 
 
 def test_what_is_given_wins() -> None:
-    given = {"enc_dim": 4096, "mlp_layers": 2, "enc1_max_seq_len": 2, "enc0_vocab_size": 99}
-    model = Object2Vec.from_table(ROWS, label="stars", **COLUMNS, **{**SMALL, **given, "epochs": 1})
+    # the first two are defaults, which a recipe replaces
+    given = {"mini_batch_size": 32, "mlp_layers": 2, "enc1_max_seq_len": 2, "enc0_vocab_size": 99}
+    model = Object2Vec.from_table(ROWS, label="stars", **COLUMNS, **{**SMALL, **given})
     assert given.items() <= model.hyperparameters.items()
     assert model.inputs is not None and model.inputs.in1.max_length == 2
     own = Object2Vec(**SMALL).fit(ROWS, label="stars", preset=None, **COLUMNS)
@@ -349,3 +350,124 @@ def test_raw_values_need_no_pyarrow(stars: Object2Vec, monkeypatch: pytest.Monke
     ):
         with pytest.raises(CustomerError, match=r"pip install 'object2vec\[table\]'"):
             needs()
+
+
+def test_rows_that_lack_a_value(stars: Object2Vec, caplog: pytest.LogCaptureFixture) -> None:
+    """Each row is answered, and those without a value are not judged, which a line says."""
+    holes = FRAME.copy()
+    holes.loc[1, "user"] = None
+    holes.loc[2, "stars"] = np.nan
+    caplog.set_level(logging.WARNING, "object2vec")
+    scores = stars.predict(holes)
+    assert len(scores) == len(FRAME) and "1 of 230 objects of in0" in caplog.messages[-1]
+    assert scores[1] == stars.predict([{**ROWS[1], "user": "new"}])[0]
+    np.testing.assert_array_equal(np.delete(scores, 1), np.delete(stars.predict(ROWS), 1))
+    caplog.clear()
+    kept = FRAME.drop([1, 2])
+    assert stars.evaluate(holes) == stars.evaluate(kept)
+    (line,) = caplog.messages
+    assert line.startswith("Left out 2 rows without a value of in0, of in1 or of the label")
+
+
+def test_tags_that_were_pairs_are_asked_one_at_a_time() -> None:
+    genres = {"name": "genres", "explode": True}
+    model = Object2Vec.from_table(ROWS, in0="film", in1=genres, **SMALL)
+    assert model.embed(in1=["War", ["Crime"]]).shape == (2, 8)
+    for ask in (
+        lambda: model.embed(in1=["War", "Comedy|Crime"]),
+        lambda: model.predict([("Film, 1", "War"), ("Film, 1", ["Comedy", "Crime"])]),
+    ):
+        with pytest.raises(CustomerError, match=r"in1 holds 2 of 'genres' .* \(instance 1, count"):
+            ask()
+    with pytest.raises(CustomerError, match="in1 holds 2 of 'genres'"):
+        model.predict(ROWS)
+
+
+def test_what_is_no_pair_is_refused(stars: Object2Vec, tmp_path: Path) -> None:
+    for ask, words in (
+        (lambda: stars.predict([{"usr": "u1", "film": "Film, 1"}]),
+         r"Instance 0, .* columns user and film, genres, but holds usr, .* nearest is 'usr'"),
+        (lambda: stars.predict(FRAME.rename(columns={"film": "Films"})), "nearest is 'Films'"),
+        (lambda: stars.predict([("u1", {"filn": "Film, 1"})]), "in1 has no column 'filn'"),
+        (lambda: stars.predict({"in0": "u1", "in1": "Film, 1"}), "Pairs must be an iterable"),
+        (lambda: stars.predict(tmp_path / "none.csv"), "There is no table"),
+        (lambda: stars.embed(in1="Film, 1"), "The objects of in1 must be a list"),
+        (lambda: stars.embed(in1=[["Film, 1"]]), "in1 must hold integers only"),
+        (lambda: stars.evaluate(FRAME.drop(columns="stars")), "label names the column 'stars'"),
+        (lambda: stars.evaluate([{"in0": "u1", "in1": "Film, 1"}]), "label is missing"),
+        (lambda: stars.evaluate([]), "holds no pair"),
+    ):  # fmt: skip
+        with pytest.raises(CustomerError, match=words) as caught:
+            ask()
+        assert "\n" not in str(caught.value)
+
+
+def test_a_label_of_no_class_is_refused(liked: Object2Vec) -> None:
+    for rows in (
+        [{**ROWS[0], "liked": "perhaps"}],
+        [{"in0": "u1", "in1": "Film, 1", "label": "perhaps"}],
+        [{"in0": "u1", "in1": "Film, 1", "label": 2}],
+    ):
+        with pytest.raises(CustomerError, match="label"):
+            liked.evaluate(rows)
+    stars = Object2Vec.from_table(
+        ROWS, in0="user", in1="film", label="stars", output_layer="softmax", **SMALL
+    )
+    with pytest.raises(CustomerError, match=r"integer class from 0 to 5 .*, found 6"):
+        stars.evaluate([{**ROWS[0], "stars": 6}])
+
+
+def movies(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The ratings of MovieLens for training and for tests, with features of both sides."""
+    users = pd.read_csv(
+        folder / "u.user", sep="|", names=["user", "age", "sex", "work", "zip"], index_col=0
+    ).drop(columns="zip")
+    genres = pd.read_csv(folder / "u.genre", sep="|", names=["genre", "number"]).genre
+    films = pd.read_csv(folder / "u.item", sep="|", encoding="latin-1", header=None, index_col=0)
+    flags = films[list(range(5, 5 + len(genres)))].to_numpy(bool)
+    features = pd.DataFrame(
+        {"title": films[1], "genres": [list(genres[flag]) for flag in flags]}, index=films.index
+    )
+    base, test = (
+        pd.read_csv(folder / name, sep="\t", names=["user", "film", "stars", "time"])
+        .join(users, "user")
+        .join(features, "film")
+        for name in ("ua.base", "ua.test")
+    )
+    return base, test
+
+
+@pytest.mark.slow
+def test_ratings_of_movielens_with_features(data_dir: Path, tmp_path: Path) -> None:
+    base, test = movies(data_dir / "ml-100k")
+    model = Object2Vec.from_table(
+        base,
+        in0=[{"name": "user", "repeat": 3}, "age", "sex", "work"],
+        in1=[{"name": "film", "repeat": 3}, "genres"],
+        label="stars",
+        test=test,
+        epochs=3,
+        learning_rate=0.01,
+        seed=1,
+    )
+    found = model.evaluate(test)["mean_squared_error"]
+    truth = test.stars.to_numpy()
+    assert found < 0.95 * float(np.mean((truth - base.stars.mean()) ** 2))
+    scored = model.predict(test, output="pandas")
+    assert np.mean((scored.predicted - truth) ** 2) == pytest.approx(found, rel=1e-5)
+    model.save(tmp_path / "model")
+    loaded = Object2Vec.load(tmp_path / "model")
+    people = test[["user", "age", "sex", "work"]].to_dict("records")
+    films = test[["film", "genres"]].to_dict("records")
+    pairs = list(zip(ids(model, "in0", people), ids(model, "in1", films)))
+    test.to_parquet(tmp_path / "test.parquet")
+    for asked in (
+        pairs,
+        list(zip(people, films)),
+        tmp_path / "test.parquet",
+        test.to_dict("records"),
+    ):
+        np.testing.assert_array_equal(loaded.predict(asked), scored.predicted)
+    # someone new is not the same as everyone: age and work are known
+    new = [{"age": 20, "work": "student", "sex": "F"}, {"age": 55, "work": "retired", "sex": "M"}]
+    assert not np.array_equal(*loaded.embed(in0=new))
