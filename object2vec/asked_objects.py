@@ -17,7 +17,7 @@ from object2vec.data.record_checks import FIELDS, plain
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.logs import LOGGER_NAME
-from object2vec.raw_values.encode_values import nearest, object_lists
+from object2vec.raw_values.encode_values import Lookups, lookups_in, nearest, object_lists
 from object2vec.raw_values.inputs import SIDES, Inputs
 from object2vec.text import counted, names, quoted, shown
 
@@ -29,10 +29,10 @@ _instance = "instance {}, counting from 0".format
 
 
 class Objects(NamedTuple):
-    """Token lists of a side, and which of them come from raw values, bool ``(n,)``."""
+    """Token lists of a side, and how many values were looked up for them."""
 
     lists: TokenLists
-    are_raw: np.ndarray
+    lookups: Lookups
 
 
 def asked_pairs(
@@ -69,7 +69,7 @@ def asked_pairs(
         ]
     for side, encoder, objects in zip(SIDES, encoders, found):
         _check_exploded(inputs, side, objects, encoder.max_seq_len)
-    _tell_unseen(inputs, dict(zip(SIDES, found)))
+    _tell_unseen({side: objects.lookups for side, objects in zip(SIDES, found)})
     return [objects.lists for objects in found]
 
 
@@ -96,7 +96,7 @@ def asked_objects(
             )
         found = _objects(inputs, hyperparameters, side, list(values))
     _check_exploded(inputs, side, found, encoder.max_seq_len)
-    _tell_unseen(inputs, {side: found})
+    _tell_unseen({side: found.lookups})
     return found.lists
 
 
@@ -138,7 +138,8 @@ def labelled_pairs(
         if report.left_out:
             _logger.warning("%s", report.lines()[1])
         _check_classes(pairs, inputs, hyperparameters)
-        _tell_unseen(inputs, {s: _all_raw(x) for s, x in zip(SIDES, (pairs.in0, pairs.in1))})
+        sides = zip(SIDES, (pairs.in0, pairs.in1))
+        _tell_unseen({side: lookups_in(inputs, side, lists) for side, lists in sides})
         return pairs
     if is_path(data):
         return read_pairs(data, hyperparameters, channel)
@@ -197,27 +198,27 @@ def _are_rows(data: Any) -> bool:
 
 
 def _of_rows(inputs: Inputs, source: Any, sides: Sequence[str]) -> list[Objects]:
-    from object2vec.prepare.table_rows import encode_rows
+    from object2vec.prepare.row_lists import AskedTable, open_asked_table, row_lists
+    from object2vec.prepare.tables import column_name
 
-    return [_all_raw(lists) for lists in encode_rows(inputs, source, sides)]
-
-
-def _all_raw(lists: TokenLists) -> Objects:
-    return Objects(lists, np.ones(len(lists), bool))
+    table, held = open_asked_table(inputs, source)
+    for side in set(sides) - set(held):
+        column_name(table, inputs.side(side).columns[0].name, side)
+    blocks = list(row_lists(inputs, AskedTable(table, tuple(sides))))
+    nothing = TokenLists.of_each(np.zeros(0, np.int32))
+    found = []
+    for side in sides:
+        lists = TokenLists.concatenate([nothing, *(getattr(block, side) for block in blocks)])
+        found.append(Objects(lists, lookups_in(inputs, side, lists)))
+    return found
 
 
 def _objects(
     inputs: Inputs, hyperparameters: Hyperparameters, side: str, values: list[Any]
 ) -> Objects:
     values = [plain(value) for value in values]
-    size = hyperparameters.encoders[SIDES.index(side)].vocab_size
-    lists = object_lists(inputs, side, values, size, _instance)
-    takes_tags = inputs.side(side).columns[0].kind == "tags"
-    are_raw = [
-        type(value) is not list or (takes_tags and not set(map(type, value)) <= {int})
-        for value in values
-    ]
-    return Objects(lists, np.array(are_raw, bool))
+    size, lookups = hyperparameters.encoders[SIDES.index(side)].vocab_size, Lookups()
+    return Objects(object_lists(inputs, side, values, size, _instance, lookups), lookups)
 
 
 def _pairs(inputs: Inputs, pairs: Any) -> Any:
@@ -260,7 +261,7 @@ def _ids(inputs: Inputs, hyperparameters: Hyperparameters, data: Any) -> Any:
     if not all(sound):
         return data
     sides = {s: _objects(inputs, hyperparameters, s, [row[s] for row in data]) for s in SIDES}
-    _tell_unseen(inputs, sides)
+    _tell_unseen({side: objects.lookups for side, objects in sides.items()})
     classes = {name: place for place, name in enumerate(inputs.label.classes)}
     none = inputs.label.kind == "none"
     records = []
@@ -290,8 +291,8 @@ def _check_classes(pairs: PairDataset, inputs: Inputs, hyperparameters: Hyperpar
 def _check_exploded(inputs: Inputs, side: str, objects: Objects, longest: int) -> None:
     """Refuse several tags where each was a pair of its own: all but the first would be cut off."""
     column = inputs.side(side).columns[0]
-    wrong = np.flatnonzero(objects.are_raw & (objects.lists.lengths > longest))
-    if column.explode and len(wrong):
+    wrong = np.flatnonzero(objects.lists.lengths > longest)
+    if column.explode and objects.lookups.values and len(wrong):
         raise CustomerError(
             f"{side} holds {objects.lists.lengths[wrong[0]]} of {quoted(column.name)} in one "
             f"object, but the model was trained on each by itself: ask about one at a time "
@@ -299,19 +300,16 @@ def _check_exploded(inputs: Inputs, side: str, objects: Objects, longest: int) -
         )
 
 
-def _tell_unseen(inputs: Inputs, sides: Mapping[str, Objects]) -> None:
-    """Say in one line how many objects hold values that training has not seen."""
-    told = []
-    for side, objects in sides.items():
-        raw = objects.lists if objects.are_raw.all() else objects.lists.take(objects.are_raw)
-        are_unseen = np.isin(raw.tokens, np.array(inputs.first_ids(side), np.int32))
-        before = np.concatenate([[0], np.cumsum(are_unseen)])
-        count = int(np.count_nonzero(before[raw.offsets[1:]] > before[raw.offsets[:-1]]))
-        if count:
-            told.append(f"{count:,} of {counted(len(raw), 'object')} of {side}")
+def _tell_unseen(sides: Mapping[str, Lookups]) -> None:
+    """Say in one line how many values training has not seen."""
+    told = [
+        f"{lookups.unseen:,} of {counted(lookups.values, 'value')} of {side}"
+        for side, lookups in sides.items()
+        if lookups.unseen
+    ]
     if told:
         _logger.warning(
-            "Values that are missing or were not seen in training are in %s: the token of unknown "
-            "values stands for them.",
-            " and in ".join(told),
+            "Unknown to the model are %s, which are missing or were not seen in training: the "
+            "token of unknown values stands for them.",
+            " and ".join(told),
         )

@@ -5,31 +5,32 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Optional, Union
 
+from object2vec.backend.device_names import Device, contexts_of
 from object2vec.errors import CustomerError
 from object2vec.estimator_answers import Answering
-from object2vec.estimator_data import TableRequest, training_data
+from object2vec.estimator_data import TableRequest, id_data, table_data
+from object2vec.estimator_history import Trained
+from object2vec.estimator_options import FitOptions, RandomState
 from object2vec.estimator_parameters import Parameterized
+from object2vec.estimator_pipeline import PipelineStep, are_labels
+from object2vec.estimator_tables import Tabular
 from object2vec.files import check_model_folder
-from object2vec.logs import watched
 from object2vec.training.memory_estimate import estimate_memory
 from object2vec.training.training_log import JobStart
 
 if TYPE_CHECKING:
     from object2vec.estimator_answers import PathLike, Table
-    from object2vec.inference.predictor import Predictor
+    from object2vec.estimator_tables import KeptBack
     from object2vec.prepare.columns import Columns
     from object2vec.prepare.delimited import Layout
     from object2vec.prepare.splits import Split
-
-    KeptBack = Union[None, float, Table]
-
-_Self = TypeVar("_Self", bound="Object2Vec")
+    from object2vec.training.callbacks import Callback
 
 
-class Object2Vec(Parameterized, Answering):
+class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
     """Learns embeddings of pairs of objects, each a list of token ids, from a label of the pair.
 
     The hyperparameters of the training job are parameters here, under the same names, but for those
@@ -77,12 +78,26 @@ class Object2Vec(Parameterized, Answering):
     bucket_width : int
     negative_sampling_rate : int
     seed : int, optional
-        Makes a run on the CPU repeatable.
+        Makes a run on the CPU repeatable; drawn for each `fit` by default.
+    random_state : int, numpy.random.RandomState or numpy.random.Generator, optional
+        scikit-learn's name of the seed; a generator gives each `fit` one.
+    device : str or sequence of str, optional
+        Where `fit` computes: ``cpu``, ``gpu`` (the first one), ``gpu:1``, or a list of several of a
+        kind, which share each batch; the model then answers from the first. Default: all GPUs that
+        there are, else the CPU.
+    verbose : int, optional
+        1: `fit` prints what it trains, a line an epoch and why it ended to standard output, and
+        shows a progress bar where someone watches, in a terminal or a notebook. 0: neither.
+        Default: the bar alone. Python's logger ``object2vec`` gets the log in any case.
+    transform_side : str
+        ``in0`` or ``in1``: what `transform` embeds.
 
     Attributes
     ----------
     history : list of dict
-        The metrics of each epoch, in order; empty before `fit`.
+        The metrics of each epoch, in order; empty before `fit`. Its ``to_pandas()`` is a table.
+    refit_history : list of dict
+        The same of the second training of ``fit(…, refit=True)``; else empty.
 
     Raises
     ------
@@ -147,16 +162,18 @@ class Object2Vec(Parameterized, Answering):
         bucket_width: int = 0,
         negative_sampling_rate: int = 0,
         seed: Optional[int] = None,
+        random_state: Optional[RandomState] = None,
+        device: Optional[Device] = None,
+        verbose: Optional[int] = None,
+        transform_side: str = "in0",
     ) -> None:
         values = dict(locals())
         del values["self"]
         self._set(values)
 
-    def _set(self, given: dict[str, Any], predictor: Optional[Predictor] = None) -> None:
+    def _set(self, given: dict[str, Any]) -> None:
         self._take(given)
-        self._predictor = predictor
-        self._metrics: dict[str, Any] = {}
-        self.history: list[dict[str, Any]] = []
+        self._keep(None, {})
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
@@ -164,6 +181,8 @@ class Object2Vec(Parameterized, Answering):
 
         Sizes that will follow from a table are missing until it was fitted.
         """
+        if self._found is not None:
+            return self._found.to_dict()
         values = self._hyperparameters.to_dict()
         unknown = {name.replace("enc0", side) for name in self._open for side in ("enc0", "enc1")}
         return {
@@ -172,68 +191,6 @@ class Object2Vec(Parameterized, Answering):
             if name not in unknown or self._given.get(name) is not None
         }
 
-    def __repr__(self) -> str:
-        enc0, enc1 = self._hyperparameters.encoders
-        state = "fitted" if self._predictor is not None else "not fitted"
-        return (
-            f"<Object2Vec {enc0.network} x {enc1.network}, enc_dim "
-            f"{self._hyperparameters.enc_dim}, {self._hyperparameters.output_layer}, {state}>"
-        )
-
-    @classmethod
-    def from_table(
-        cls: type[_Self],
-        source: Table,
-        *,
-        in0: Columns,
-        in1: Columns,
-        label: Optional[Union[str, int]] = None,
-        validation: KeptBack = None,
-        test: KeptBack = None,
-        label_kind: str = "auto",
-        split: Optional[Split] = None,
-        preset: Optional[str] = "auto",
-        layout: Optional[Layout] = None,
-        progress: Optional[bool] = None,
-        **hyperparameters: Any,
-    ) -> _Self:
-        """Train on a table of raw values: names, texts, tags and numbers.
-
-        Parameters
-        ----------
-        source : path, list of paths, pandas.DataFrame, table of Arrow, or list of dicts
-            CSV, TSV or another text with separators, JSON Lines or Parquet, the first ones gzipped
-            or not; a file, several, or a folder.
-        in0, in1, label, validation, test, label_kind, split, preset, layout, progress
-            As of `fit`.
-        **hyperparameters
-            As the class takes them. They win over those of the recipe, also where they equal a
-            default.
-
-        Returns
-        -------
-        Object2Vec
-            Fitted.
-
-        Raises
-        ------
-        CustomerError
-            One sentence about the first thing that is not right, with its file and line.
-
-        Examples
-        --------
-        >>> from object2vec import Object2Vec
-        >>> rows = [{"user": "Ann", "film": "Heat", "stars": 4},
-        ...         {"user": "Bob", "film": "Big", "stars": 2}]
-        >>> model = Object2Vec.from_table(rows, in0="user", in1="film", label="stars", epochs=1)
-        >>> model.embed(in1=["Big", "Heat"]).shape[0]
-        2
-        """
-        model = cls(**hyperparameters)
-        request = TableRequest(in0, in1, label, label_kind, split, preset, layout)
-        kept_back = {"validation": validation, "test": test}
-        return model._fit(source, kept_back, request, progress, named=hyperparameters)
-
     def fit(
         self,
         train: Table,
@@ -241,6 +198,7 @@ class Object2Vec(Parameterized, Answering):
         test: KeptBack = None,
         auxiliary: Optional[PathLike] = None,
         *,
+        y: Any = None,
         in0: Optional[Columns] = None,
         in1: Optional[Columns] = None,
         label: Optional[Union[str, int]] = None,
@@ -248,6 +206,9 @@ class Object2Vec(Parameterized, Answering):
         split: Optional[Split] = None,
         preset: Optional[str] = "auto",
         layout: Optional[Layout] = None,
+        callbacks: Iterable[Callback] = (),
+        refit: bool = False,
+        verbose: Optional[int] = None,
         progress: Optional[bool] = None,
     ) -> Object2Vec:
         """Train from scratch and keep the best epoch's model.
@@ -269,25 +230,22 @@ class Object2Vec(Parameterized, Answering):
             rows, such as 0.1, to be kept back.
         auxiliary : path, optional
             Folder of the pretrained vectors and vocabulary files.
-        in0, in1 : str, int, dict, or a list of these, optional
-            The columns of each side, by name or position, or as a dict with ``name``, ``kind``
-            (``id``, ``text``, ``tags``, ``number``) and more, see
-            `object2vec.prepare.columns.ColumnChoice`.
-        label : str or int, optional
-            The label's column. Without, all rows are positive pairs: training draws negatives, and
-            as many stand in validation and test. There each in0 is joined with the in1 of a random
-            row of the same part, never to a pair that any part holds, always by the seed 0.
-        label_kind : str
-            ``number``, ``class``, or ``auto``: numbers where all labels are.
-        split : object2vec.prepare.splits.Split, optional
-            How rows are kept back: at random by default, always the same ones.
-        preset : str, optional
-            The recipe; ``auto`` takes the one that fits. None takes the defaults of all
-            hyperparameters that do not follow from the data.
-        layout : object2vec.prepare.delimited.Layout, optional
-            How files with separators are written, such as without a header.
+        y : sequence, optional
+            The labels of `train`, where its pairs (also ``(in0, in1)`` tuples) hold none. As
+            scikit-learn does, it may also be given as the second argument.
+        in0, in1, label, label_kind, split, preset, layout
+            What a table's columns are, and more; see `from_table`.
+        callbacks : iterable of Callback
+            Told of each epoch; any of them can end the training. The best epoch's model is kept.
+        refit : bool
+            Once validation has told the best epoch, train anew on train and validation pairs
+            together: for as many epochs, with the same seed, without callbacks and early stopping.
+            `history`, `best_epoch` and `best_loss` stay those of the first training, which
+            validation has judged; `refit_history` is that of the second.
+        verbose : int, optional
+            For this call in place of the parameter of the same name.
         progress : bool, optional
-            Show a progress bar on standard error; default: if that is a terminal.
+            Whether to show a progress bar on standard error, in place of what `verbose` says.
 
         Returns
         -------
@@ -297,56 +255,44 @@ class Object2Vec(Parameterized, Answering):
         Raises
         ------
         CustomerError
-            The data do not fit the hyperparameters, or the loss is no longer finite.
+            The data do not fit the hyperparameters, the loss is no longer finite, or there is no
+            such device.
         PlatformError
             The training cannot fit into the memory.
         """
-        request = TableRequest(in0, in1, label, label_kind, split, preset, layout)
-        kept_back = {"validation": validation, "test": test}
-        return self._fit(train, kept_back, request, progress, auxiliary)
-
-    def _fit(
-        self: _Self,
-        train: Any,
-        kept_back: Mapping[str, Any],
-        request: TableRequest,
-        progress: Optional[bool],
-        auxiliary: Optional[PathLike] = None,
-        named: Collection[str] = (),
-    ) -> _Self:
         begun = time.time()
+        if y is None and are_labels(validation):
+            y, validation = validation, None
+        table = TableRequest(in0, in1, label, label_kind, split, preset, layout)
+        options = FitOptions(self._given, self._hyperparameters, callbacks, verbose, progress)
         if train is None:
             raise CustomerError(
                 "There is nothing to train on: give a file, dicts or a data frame as 'train'."
             )
+        if refit:
+            by_split = getattr(split, "validation", None) or None
+            options.check_refit(by_split if validation is None else validation)
+        kept_back = {"validation": validation, "test": test}
         start = JobStart(begun, time.time() - begun)
-        given = self._values(self._given, named)
-        data = training_data(request, given, train, kept_back)
-        hyperparameters, parts = data.hyperparameters, data.parts
+        if table.is_asked():
+            given = self._values(self._given, self._named)
+            data = table_data(table, train, y, kept_back, given, options)
+        else:
+            data = id_data(train, y, kept_back, self._lines, self._open, options)
+        hyperparameters = options.hyperparameters
         vectors = None
         if any(e.pretrained_embedding_file or e.vocab_file for e in hyperparameters.encoders):
             from object2vec.pretrained.auxiliary_channel import read_auxiliary
 
             vectors = read_auxiliary(auxiliary, hyperparameters)
-        estimate_memory(hyperparameters, [part for part in parts if part is not None]).check()
-        from object2vec.training.loop import train as run_training
-
-        result = run_training(
-            hyperparameters,
-            *parts,
-            auxiliary=vectors,
-            inputs=data.inputs,
-            progress=watched() if progress is None else progress,
-            start=start,
-        )
-        self._hyperparameters, self._open = hyperparameters, ()
-        self._predictor = result.predictor
-        self._metrics = {
-            "best_epoch": result.best_epoch,
-            "best_loss": result.best_loss,
-            "history": result.history,
-        }
-        self.history = result.history
+        estimate_memory(options.sized, [part for part in data.parts if part is not None]).check()
+        only_refit: dict[str, Any] = {"validation_positives": data.validation_positives}
+        result = options.train(
+            *data.parts, auxiliary=vectors, start=start, refit=refit, inputs=data.inputs,
+            **(only_refit if refit else {}),
+        )  # fmt: skip
+        self._found = None if data.inputs is None else hyperparameters
+        self._keep(result.predictor, result.metrics())
         return self
 
     def save(self, folder: PathLike) -> None:
@@ -378,31 +324,34 @@ class Object2Vec(Parameterized, Answering):
         )
 
     @classmethod
-    def load(cls, folder: PathLike) -> Object2Vec:
+    def load(cls, folder: PathLike, device: Optional[str] = None) -> Object2Vec:
         """Load a model directory that `save` or a training job has written.
 
         Parameters
         ----------
         folder : path
             The directory, or a ``model.tar.gz`` of it as SageMaker makes them.
+        device : str, optional
+            Where the model answers, and a later `fit` computes, as for the class; for answers the
+            CPU by default.
 
         Raises
         ------
         CustomerError
-            There is no model, or a damaged one.
+            There is no model, or a damaged one, or no such device.
         PlatformError
             An archive cannot be unpacked for lack of room.
         """
         from object2vec.inference.predictor import Predictor
 
-        predictor = Predictor.load(folder)
+        contexts = contexts_of(device)
+        predictor = Predictor.load(folder, contexts[0] if contexts else None)
         predictor.warn_of_fallback()
         model = cls.__new__(cls)
         given = predictor.hyperparameters.to_dict()
         seed = given.pop("_seed", None)
-        model._set({**given, "seed": seed}, predictor)
-        model._metrics = predictor.metrics
-        model.history = list(predictor.metrics.get("history", []))
+        model._set({**given, "seed": seed, "device": device})
+        model._keep(predictor, predictor.metrics)
         return model
 
 

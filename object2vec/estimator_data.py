@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
@@ -16,16 +16,17 @@ from object2vec.data.arrays import PairDataset
 from object2vec.data.dataset import read_pairs
 from object2vec.data.negative_sampling import with_negatives
 from object2vec.errors import CustomerError
-from object2vec.hyperparameters.checked import Hyperparameters, parse
-from object2vec.hyperparameters.table import BY_NAME
-from object2vec.hyperparameters.values import read_value
+from object2vec.estimator_options import FitOptions
+from object2vec.estimator_pipeline import with_labels
+from object2vec.hyperparameters.checked import parse
+from object2vec.hyperparameters.given import LogLine
 from object2vec.logs import LOGGER_NAME
+from object2vec.prepare.recipes import AUTO, recipe
 from object2vec.prepare.splits import Split
 from object2vec.prepare.table_hyperparameters import cut_pairs, fitted_inputs, joined_settings
 from object2vec.prepare.table_pairs import table_pairs
-from object2vec.prepare.training_settings import training_settings
 from object2vec.raw_values.inputs import SIDES, Inputs
-from object2vec.text import named, names, quoted, shown
+from object2vec.text import named, names, quoted
 from object2vec.training.memory_estimate import estimate_memory
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class TableRequest:
     label: Optional[Union[str, int]] = None
     label_kind: str = "auto"
     split: Optional[Split] = None
-    preset: Optional[str] = "auto"
+    preset: Optional[str] = AUTO
     layout: Optional[Layout] = None
 
     def is_asked(self) -> bool:
@@ -83,34 +84,41 @@ class TrainingData(NamedTuple):
 
     Attributes
     ----------
-    hyperparameters : Hyperparameters
-        Those of the recipe and of the data, but for those that were given.
     parts : tuple of (PairDataset or None)
         For training, validation and test.
     inputs : Inputs, optional
         What the ids stand for; None where ids were given.
+    validation_positives : PairDataset, optional
+        The validation pairs without negatives, where these were drawn.
     """
 
-    hyperparameters: Hyperparameters
     parts: tuple[PairDataset, Optional[PairDataset], Optional[PairDataset]]
     inputs: Optional[Inputs] = None
+    validation_positives: Optional[PairDataset] = None
 
 
-def training_data(
-    request: TableRequest, given: Mapping[str, Any], source: Any, kept_back: Mapping[str, Any]
+def id_data(
+    train: Any,
+    y: Any,
+    kept_back: Mapping[str, Any],
+    lines: Sequence[LogLine],
+    missing: Sequence[str],
+    options: FitOptions,
 ) -> TrainingData:
-    """Read what `fit` is given.
+    """Read pairs of ids.
 
     Parameters
     ----------
-    request : TableRequest
-        The columns, or none.
-    given : mapping
-        Hyperparameters; they win over those of the recipe.
-    source : path-like, list of path-like, frame, table of Arrow, or iterable of dicts
-        See `dataset.read_pairs`, of a table `tables.open_table`.
+    train, y
+        See `Object2Vec.fit`.
     kept_back : mapping
-        ``validation`` and ``test``: each other data, a share of a table's rows, or None.
+        The data ``validation`` and ``test``, or None.
+    lines : sequence of LogLine
+        What the rules of hyperparameters have to say.
+    missing : sequence of str
+        Sizes that are not given.
+    options : FitOptions
+        With the hyperparameters.
 
     Raises
     ------
@@ -119,9 +127,6 @@ def training_data(
     PlatformError
         The training cannot fit into the memory.
     """
-    if request.is_asked():
-        return _of_table(request, given, source, kept_back)
-    missing = [name for name in ("enc0_max_seq_len", "enc0_vocab_size") if name not in given]
     if missing:
         raise CustomerError(
             f"To train on ids, Object2Vec needs {names(missing)}; of a table of raw values they "
@@ -133,68 +138,94 @@ def training_data(
                 f"{name} can be a share, {data}, of a table's rows only: give in0 and in1, its "
                 "columns, or other pairs."
             )
-    hyperparameters = _parsed(given)
-    estimate_memory(hyperparameters).check()
-    train = read_pairs(source, hyperparameters, "train")
+    _log(lines)
+    hyperparameters = options.hyperparameters
+    estimate_memory(options.sized).check()
+    pairs = read_pairs(train if y is None else with_labels(train, y), hyperparameters, "train")
     validation, test = (
         None if data is None else read_pairs(data, hyperparameters, name)
         for name, data in kept_back.items()
     )
-    return TrainingData(hyperparameters, (train, validation, test))
+    return TrainingData((pairs, validation, test))
 
 
-def _parsed(given: Mapping[str, Any]) -> Hyperparameters:
-    hyperparameters, lines = parse(given)
-    for line in lines:
-        _logger.log(line.level, "%s", line.text)
-    return hyperparameters
-
-
-def _of_table(
-    request: TableRequest, given: Mapping[str, Any], source: Any, kept_back: Mapping[str, Any]
+def table_data(
+    request: TableRequest,
+    source: Any,
+    y: Any,
+    kept_back: Mapping[str, Any],
+    given: Mapping[str, Any],
+    options: FitOptions,
 ) -> TrainingData:
+    """Read a table, and give the options the hyperparameters that follow from it.
+
+    Parameters
+    ----------
+    request : TableRequest
+        The columns.
+    source, y
+        See `Object2Vec.fit`.
+    kept_back : mapping
+        ``validation`` and ``test``: each other data, a share of the table's rows, or None.
+    given : mapping
+        Hyperparameters that win over those of the recipe.
+    options : FitOptions
+        With the hyperparameters before they are known.
+
+    Raises
+    ------
+    CustomerError
+        One sentence about the first thing that is not right.
+    """
     assert request.in0 is not None and request.in1 is not None
+    if y is not None:
+        raise CustomerError("y is for pairs without labels; of a table, label names the column.")
     for name in _OF_WORDS:
         if given.get(name):
             raise CustomerError(
                 f"{name} numbers the words itself, but a table numbers its values: leave it out."
             )
-    split = _split(request.split, kept_back)
-    tied = given.get("tied_token_embedding_weight", False)
+    preset = AUTO if request.preset is None else request.preset
     found = table_pairs(
         source,
         in0=request.in0,
         in1=request.in1,
         label=request.label,
         label_kind=request.label_kind,
-        tied=read_value(BY_NAME["tied_token_embedding_weight"], tied),
-        split=split,
+        tied=options.hyperparameters.tied_token_embedding_weight,
+        split=_split(request.split, kept_back),
         layout=request.layout,
+        preset=preset,
     )
     for line in found.report.lines():
-        _logger.info("%s", line)
-    settings = _recipe(found.inputs, request.preset)
-    hyperparameters = _parsed(joined_settings(found.inputs, settings, given))
+        options.say(line)
+    chosen = recipe(found.inputs, preset)
+    settings = chosen.settings
+    if request.preset is None:
+        settings = {name: settings[name] for name in _NEEDED if name in settings}
+    else:
+        options.say(chosen.why)
+    hyperparameters, lines = parse(joined_settings(found.inputs, settings, given))
+    _log(lines)
+    options.take(hyperparameters)
     inputs = fitted_inputs(found.inputs, hyperparameters, _title(source))
     parts = {name: cut_pairs(pairs, hyperparameters) for name, pairs in found.pairs.items()}
-    rate = hyperparameters.negative_sampling_rate
     for name, data in kept_back.items():
         if data is not None and not _is_share(data):
             parts[name] = labelled_pairs(inputs, hyperparameters, data, name, request.layout)
-        if name in parts and inputs.label.kind == "none" and rate and np.all(parts[name].labels):
+    validation = parts.get("validation")
+    rate = hyperparameters.negative_sampling_rate
+    for name in kept_back.keys() & parts.keys():
+        if inputs.label.kind == "none" and rate and np.all(parts[name].labels):
             others = [pairs for other, pairs in parts.items() if other != name]
             parts[name] = with_negatives(parts[name], rate, others=others)
     everything = parts["train"], parts.get("validation"), parts.get("test")
-    return TrainingData(hyperparameters, everything, inputs)
+    return TrainingData(everything, inputs, validation)
 
 
-def _recipe(inputs: Inputs, preset: Optional[str]) -> dict[str, str]:
-    if preset not in ("auto", None):
-        raise CustomerError(f"preset must be auto or None, found {shown(preset)}.")
-    settings = training_settings(inputs)
-    if preset is None:
-        return {name: settings[name] for name in _NEEDED if name in settings}
-    return settings
+def _log(lines: Sequence[LogLine]) -> None:
+    for line in lines:
+        _logger.log(line.level, "%s", line.text)
 
 
 def _title(source: Any) -> str:

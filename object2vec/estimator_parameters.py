@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import inspect
 import numbers
+import textwrap
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Optional, TypeVar
 
 import numpy as np
 
 from object2vec.errors import CustomerError
+from object2vec.estimator_options import OPTIONS, check_options, fixed_seed
 from object2vec.hyperparameters.checked import Hyperparameters, parse
 from object2vec.hyperparameters.given import LogLine
 from object2vec.hyperparameters.table import BY_NAME
@@ -18,6 +20,10 @@ from object2vec.hyperparameters.values import as_python, nearest
 from object2vec.text import quoted
 
 _SIZES = ("enc0_max_seq_len", "enc0_vocab_size")
+_WIDTH = 80
+_LONGEST_VALUE = 300
+_GLUE = "\0"
+
 _Self = TypeVar("_Self", bound="Parameterized")
 
 
@@ -32,7 +38,9 @@ class Parameterized:
     _given: Mapping[str, Any]
     _hyperparameters: Hyperparameters
     _lines: Sequence[LogLine]
-    _open: Sequence[str] = ()  # older pickles have none
+    #: Sizes that are to follow from a table, and all that did; pickles of 0.1 have neither.
+    _open: Sequence[str] = ()
+    _found: Optional[Hyperparameters] = None
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters as they were given, as scikit-learn asks for them.
@@ -84,33 +92,49 @@ class Parameterized:
         return self
 
     def _take(self, given: Mapping[str, Any]) -> None:
+        check_options(given)
         values = self._values(given)
-        #: Sizes that follow from a table. Until then the smallest ones stand for them, so that all
-        #: other values are checked at once.
         self._open = tuple(name for name in _SIZES if name not in values)
+        # the smallest ones stand for them, so that all other values are checked at once
         stand_ins = {
             name: values.get(name.replace("enc0", "enc1"), BY_NAME[name].minimum)
             for name in self._open
         }
         self._hyperparameters, self._lines = parse({**stand_ins, **values})
+        self._found = None
         self._given = given
 
     def _values(self, given: Mapping[str, Any], named: Collection[str] = ()) -> dict[str, Any]:
         """Hyperparameters that differ from their defaults, or are among the `named` ones."""
-        return {
-            "_seed" if name == "seed" else name: as_python(value)
+        # a default is not handed on: what is given counts when a rule replaces or ignores it
+        values = {
+            name: as_python(value)
             for name, value in given.items()
-            if value is not None and (name in named or not self._is_default(name, value))
+            if not (value is None or name in (*OPTIONS, "seed"))
+            and (name in named or not self._is_default(name, value))
         }
+        return {**values, "_seed": fixed_seed(given)}
 
     def _is_default(self, name: str, value: Any) -> bool:
-        # a default is not handed on: what is given counts when a rule replaces or ignores it
-        default = self._defaults.get(name)
-        # other types may compare element by element, or answer with something that is no bool
-        is_plain = isinstance(value, (str, numbers.Number, np.generic))
-        if type(value) in (tuple, list) and all(isinstance(item, str) for item in value):
-            value, is_plain = tuple(value), True  # scikit-learn's clone copies tuples
-        return value is default or (is_plain and bool(value == default))
+        return _equals(self._defaults.get(name), value)
+
+    def __repr__(self) -> str:
+        defaults, given = self._parameters(), self.get_params()
+        changed = [
+            f"{name}={_text(value)}"
+            for name, value in given.items()
+            if not (_equals(defaults[name], value) or _text(defaults[name]) == _text(value))
+        ]
+        start = f"{type(self).__name__}("
+        # as scikit-learn lays it out; no value is broken at its blanks
+        glued = [text.replace(" ", _GLUE) for text in changed]
+        lines = textwrap.wrap(
+            f"{', '.join(glued)})",
+            _WIDTH - len(start),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        return (start + f"\n{' ' * len(start)}".join(lines)).replace(_GLUE, " ")
 
     @classmethod
     def _parameters(cls) -> dict[str, Any]:
@@ -124,3 +148,15 @@ class Parameterized:
         }
         takes_more = inspect.Parameter.VAR_KEYWORD in kinds
         return {**cls._defaults, **named} if takes_more else named
+
+
+def _text(value: Any) -> str:
+    return quoted(list(value) if isinstance(value, tuple) else value, _LONGEST_VALUE)
+
+
+def _equals(default: Any, value: Any) -> bool:
+    # other types may compare element by element, or answer with something that is no bool
+    is_plain = isinstance(value, (str, numbers.Number, np.generic))
+    if type(value) in (tuple, list) and all(isinstance(item, str) for item in value):
+        value, is_plain = tuple(value), True  # scikit-learn's clone copies tuples
+    return value is default or (is_plain and bool(value == default))

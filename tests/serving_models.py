@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 
 from object2vec import Object2Vec
+from object2vec.inference.predictor import Predictor
+from object2vec.model.model_directory import save_model
+from object2vec.prepare.columns import ColumnChoice
+from object2vec.prepare.table_pairs import table_pairs
 
 VOCAB = 50
 MODELS: dict[str, dict[str, Any]] = {
@@ -45,6 +49,45 @@ def train(kind: str, folder: Path, **more: Any) -> Path:
         **{**common, **settings, "epochs": 4, "seed": 1, "learning_rate": 0.05, **more}
     )
     model.fit(pairs).save(folder)
+    return folder
+
+
+# A table of every kind of column: an id, a number; tags, an id, a text.
+RAW_TABLE = [
+    {
+        "user": f"u{i % 7}",
+        "age": 20 + i % 5 * 10,
+        "genres": ("Drama|War", "Comedy", "Crime|Drama", "Children's")[i % 4],
+        "film": 100 + i % 9,
+        "plot": ("A soccer game in the rain.", "Two men rob a bank", "Ein Märchen, 愛と死")[i % 3],
+        "liked": ("no", "yes")[i % 2 ^ i % 3 % 2],
+    }
+    for i in range(126)
+]
+
+
+def train_raw(folder: Path, names: Optional[str] = None, **more: Any) -> Path:
+    """Train a model on RAW_TABLE, which it takes raw values of, and save it into `folder`.
+
+    Its columns are renamed to `names`, a character each.
+    """
+    user, age, genres, film, plot, liked = names or RAW_TABLE[0]
+    found = table_pairs(
+        [dict(zip(names or row, row.values())) for row in RAW_TABLE],
+        in0=[user, ColumnChoice(age, "number", bins=[25, 35, 45])],
+        in1=[ColumnChoice(genres, "tags"), film, ColumnChoice(plot, "text")],
+        label=liked,
+    )
+    pairs = found.pairs["train"]
+    records = [
+        {"in0": pairs.in0[i].tolist(), "in1": pairs.in1[i].tolist(), "label": int(pairs.labels[i])}
+        for i in range(len(pairs))
+    ]
+    networks = {f"enc{side}_network": "pooled_embedding" for side in (0, 1)}
+    small = {"enc_dim": 8, "mlp_dim": 5, "epochs": 9, "seed": 1, "learning_rate": 0.05}
+    settings = {**networks, **found.inputs.sizes(), **small, **more}
+    Object2Vec(**settings).fit(records).save(folder)
+    save_model(folder, Predictor.load(folder).network, inputs=found.inputs)
     return folder
 
 

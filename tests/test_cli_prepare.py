@@ -95,7 +95,7 @@ def predicted(in0: TokenLists, in1: TokenLists) -> list[Any]:
 CASES: dict[str, tuple[list[str], dict[str, str], int]] = {
     "ratings": (
         ["--in0", "user,age", "--in1", "film", "--in1", "genres", "--label", "rating",
-         "--validation", "0.2", "--test", "0.1"],
+         "--validation", "0.2", "--test", "0.1", "--preset", "ratings"],
         {"output_layer": "mean_squared_error", "enc0_max_seq_len": "2", "enc1_max_seq_len": "3",
          "enc0_network": "pooled_embedding", "enc1_network": "pooled_embedding"},
         1,
@@ -135,6 +135,7 @@ def test_the_printed_command_trains(case: str, table: list[dict[str, Any]]) -> N
     arguments, wanted, scores = CASES[case]
     command, said = prepare("--input", "table.csv", *arguments)
     assert "Rows read: 200." in said
+    assert said.count("Recipe ") == 1
     settings = settings_of(command)
     assert {name: settings.get(name) for name in wanted} == wanted
     assert {"enc1_network", "enc1_vocab_size", "enc1_max_seq_len"} < {*settings}
@@ -247,6 +248,8 @@ MISTAKES: dict[str, tuple[Sequence[str], str]] = {
     "length": (["--max-length", "0"], "max_length must be an integer from 1 to 5000"),
     "encoding": (["--encoding", "utf-9"], "utf-9"),
     "empty split": (["--validation", "1e-9"], "falls to validation"),
+    "preset": (["--preset", "ratings"], "but in0 is id, in1 is id and there are no labels: take"),
+    "unknown preset": (["--preset", "rating"], "(the nearest is 'ratings')"),
     "tied": (["--tied", "--in1", "plot"], "Tied sides share vocabularies"),
 }
 

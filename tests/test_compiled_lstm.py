@@ -13,7 +13,7 @@ from object2vec.backend.mxnet_import import mx
 from object2vec.compiled.kernels import mean_of_rows
 from object2vec.compiled.lstm import BidirectionalLayer
 from object2vec.data.arrays import TokenLists
-from object2vec.data.batching import time_steps
+from object2vec.data.layouts import time_steps
 from object2vec.inference.predictor import Predictor
 from object2vec.model.encoder_inputs import embed
 from object2vec.model.network import Object2VecNetwork

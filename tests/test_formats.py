@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from object2vec.errors import CustomerError
-from object2vec.hyperparameters.checked import parse
 from object2vec.serving.answer_formats import Answer, format_answer
+from object2vec.serving.instances import InstanceFormat, Request, group_instances
 from object2vec.serving.media_types import (
     JSON,
     JSON_LINES,
@@ -23,24 +23,9 @@ from object2vec.serving.media_types import (
     choose_accept,
     parse_content_type,
 )
-from object2vec.serving.request_formats import (
-    Request,
-    group_instances,
-    parse_body,
-    parse_lines,
-    read_requests,
-)
+from object2vec.serving.request_formats import parse_body, parse_lines, read_requests
 
-MODEL, _ = parse(
-    {
-        "enc0_max_seq_len": 10,
-        "enc0_vocab_size": 100,
-        "enc1_max_seq_len": 10,
-        "enc1_vocab_size": 50,
-        "enc0_network": "pooled_embedding",
-        "enc1_network": "pooled_embedding",
-    }
-)
+MODEL = InstanceFormat((100, 50))
 
 
 def content(request: Request) -> list[dict[str, list[int]]]:

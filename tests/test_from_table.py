@@ -157,7 +157,7 @@ def test_unseen_values_are_told_once(stars: Object2Vec, caplog: pytest.LogCaptur
     with caplog.at_level(logging.WARNING, "object2vec"):
         answers = stars.predict(asked)
     (line,) = caplog.messages
-    assert "2 of 3 objects of in0 and in 1 of 3 objects of in1" in line
+    assert "2 of 3 values of in0 and 1 of 6 values of in1" in line
     assert answers[1] == stars.predict([([0], ids(stars, "in1", ["Film, 1"])[0])])[0]
     caplog.clear()
     assert stars.embed(in0=["new", "newer"]).shape == (2, 8)
@@ -359,7 +359,7 @@ def test_rows_that_lack_a_value(stars: Object2Vec, caplog: pytest.LogCaptureFixt
     holes.loc[2, "stars"] = np.nan
     caplog.set_level(logging.WARNING, "object2vec")
     scores = stars.predict(holes)
-    assert len(scores) == len(FRAME) and "1 of 230 objects of in0" in caplog.messages[-1]
+    assert len(scores) == len(FRAME) and "1 of 230 values of in0" in caplog.messages[-1]
     assert scores[1] == stars.predict([{**ROWS[1], "user": "new"}])[0]
     np.testing.assert_array_equal(np.delete(scores, 1), np.delete(stars.predict(ROWS), 1))
     caplog.clear()

@@ -39,8 +39,8 @@ def backward(network: Object2VecNetwork, pairs: PairDataset) -> None:
     objective.backward()
 
 
-def take_caught_up(way: Any, prepared: Any) -> None:
-    """What `TrainingWay.take` does on one device with rows that have caught up."""
+def step_of_caught_up(way: Any, prepared: Any) -> None:
+    """What `TrainingWay.step` does on one device with rows that have caught up."""
     (shard,) = prepared.shards
     with mx.autograd.record():
         vectors = way.look_up(shard.inputs)
@@ -135,7 +135,7 @@ def _trained_steps(
         way.catch_up(prepared)
         backward(network, pairs)
         gradients.append(dense_gradients(network))
-        take_caught_up(way, prepared)
+        step_of_caught_up(way, prepared)
     way.flush()
     return before, arrays(network), gradients, used
 
@@ -209,7 +209,7 @@ def test_row_sparse_moments_of_untouched_rows_stand_still(
     for ids in ([1, 2], [3]):
         lists = TokenLists.from_lists([ids])
         pairs = PairDataset(lists, lists, np.ones(1, np.float32))
-        way.take(way.prepare(batch_of(pairs)))
+        way.step(way.prepare(batch_of(pairs)))
         seen.append(arrays(network)["embed_0_weight"])
     np.testing.assert_array_equal(seen[0][[1, 2]], seen[1][[1, 2]])
     assert np.all(seen[0][3] != seen[1][3])

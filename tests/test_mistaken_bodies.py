@@ -13,12 +13,12 @@ from urllib.parse import quote
 import pytest
 
 from object2vec.errors import CustomerError
-from object2vec.hyperparameters.checked import parse
+from object2vec.serving.instances import InstanceFormat
 from object2vec.serving.media_types import JSON, JSON_LINES
 from object2vec.serving.mistaken_bodies import mistake, mistaken_string
 from object2vec.serving.request_formats import parse_body
 
-MODEL, _ = parse({"enc0_max_seq_len": 10, "enc0_vocab_size": 100})
+MODEL = InstanceFormat((100, 100))
 DOCUMENT = '{"instances": [{"in0": [1], "in1": [2]}]}'
 LINES = '{"in0": [1], "in1": [2]}\n{"in0": [3]}\n'
 AWS = "--cli-binary-format raw-in-base64-out, or --body fileb://FILE"

@@ -121,6 +121,13 @@ def test_numbers_with_missing_ones_are_the_same_ids(tmp_path: Path) -> None:
         assert set(found.inputs.vocabularies["in1.0"].values) == {str(2**60), "5"}  # type: ignore[union-attr]
 
 
+def test_integers_beyond_64_bits_are_values_of_their_own(tmp_path: Path) -> None:
+    users = [2 * 10**19, 2 * 10**19 + 1, -(2**70) - 1, 5]
+    (tmp_path / "a.jsonl").write_text("".join(f'{{"u": {u}, "f": "x"}}\n' for u in users))
+    found = table_pairs(tmp_path / "a.jsonl", in0="u", in1="f")
+    assert set(found.inputs.vocabularies["in0.0"].values) == set(map(str, users))  # type: ignore[union-attr]
+
+
 def test_quotes_that_mean_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text('a\tb\nx\t"Hello" he said\ny\t"open\n')
     found = table_pairs(tmp_path / "a.tsv", in0="a", in1="b", layout=Layout(quotes=False))

@@ -16,8 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from object2vec.errors import CustomerError
+from object2vec.raw_values import tokenizers
 from object2vec.raw_values.cell_values import canonical, canonical_all, number
-from object2vec.raw_values.tokenizers import AS_LIST, separator_of, tags, words
+from object2vec.raw_values.encode_values import encode_side
+from object2vec.raw_values.inputs import Column, Inputs, Label, Side, Vocabulary
+from object2vec.raw_values.tokenizers import AS_LIST, NORMAL_FORMS, separator_of, tags, words
 
 UUID = uuid.UUID("12345678123456781234567812345678")
 
@@ -111,3 +114,71 @@ def test_tags() -> None:
     assert separator_of(["['a']", "[]"]) == AS_LIST
     assert separator_of(["a|b", "a"]) == "|"
     assert separator_of(["a;b", "c;d", "e,f"]) == ";"
+
+
+@pytest.mark.parametrize("mark", ['"', "'"])
+def test_quotes_that_nothing_ends_cost_no_more_than_their_length(mark: str) -> None:
+    began = time.process_time()
+    assert len(tags(f"[{mark}" + f"\\{mark}" * 200_000, "[]")) == 200_000
+    # a search from each quote to the end would take minutes
+    assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[Schindler's List, Heat]", ["Schindler", "s List", "Heat"]),
+        (r"""["a\"b", 'c\'d', e"f, "g]""", ['a"b', "c'd", "e", "f,", "g"]),
+        ("['a, b', \"c]", ["a, b", "c"]),
+        ("[a, , ' ', b c ]", ["a", "b c"]),
+    ],
+)
+def test_lists_that_are_no_json(text: str, expected: list[str]) -> None:
+    assert tags(text, "[]") == expected
+
+
+def test_a_long_text_gives_the_words_of_its_parts(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signs = list("aB'’Σσςé\u0301İ愛あ\u3099\u1100\u1161\ufdfa_.1\n\xa0´가 ")
+    texts = []
+    for _ in range(300):
+        parts = ["".join(rng.choice(signs, rng.integers(5))) for _ in range(12)]
+        texts.append(" ".join(parts))
+    options = [{"form": form, "lower": lower} for form in NORMAL_FORMS for lower in (True, False)]
+    whole = [[words(text, **option) for option in options] for text in texts]
+    monkeypatch.setattr(tokenizers, "_PIECE", 5)
+    for text, expected in zip(texts, whole):
+        assert [words(text, **option) for option in options] == expected
+        assert words(text, most=3, **options[0]) == expected[0][:3]
+
+
+def test_of_a_text_of_megabytes_as_much_is_read_as_a_list_may_hold() -> None:
+    inputs = Inputs(
+        Side((Column("plot", "text", "in0.0"),), 5),
+        Side((Column("user", "id", "in1.0"),)),
+        Label("none"),
+        {"in0.0": Vocabulary(("é", "b")), "in1.0": Vocabulary(("u",))},
+    )
+    began = time.process_time()
+    lists = encode_side(inputs, "in0", ["é b " * 5_000_000, "é b"])
+    assert time.process_time() - began < 2
+    assert lists.lengths.tolist() == [5001, 2]
+    assert lists[0][:2].tolist() == lists[1].tolist() == [1, 2]
+
+
+def test_too_many_tags_are_refused_however_they_are_written() -> None:
+    inputs = Inputs(
+        Side((Column("a", "tags", "in0.0"),), 5),
+        Side((Column("b", "tags", "in1.0", separator="[]"),), 5),
+        Label("none"),
+        {"in0.0": Vocabulary(("x",)), "in1.0": Vocabulary(("x",))},
+    )
+    for side, name, value in (
+        ("in0", "a", ["x"] * 1_000_001),
+        ("in0", "a", "x|" * 1_000_001),
+        ("in1", "b", "[" + "x," * 1_000_001 + "x]"),
+    ):
+        match = rf"1,000,000 tags at most \({side}, column '{name}' of instance 0"
+        with pytest.raises(CustomerError, match=match):
+            encode_side(inputs, side, [value])

@@ -45,7 +45,7 @@ def test_python_examples_run(tmp_path: Path, monkeypatch: Any, rng: Any) -> None
         table.write("user,film,genres,rating\n")
         for user, film, stars in rng.integers(1, 6, (300, 3)).tolist():
             table.write(f'u{user},"Film, {film}",{"War|Crime" if film % 2 else "War"},{stars}\n')
-    *api, without_package = code_blocks("python")[1:]
+    *api, manners, without_package = code_blocks("python")[1:]
     names: dict[str, Any] = {}
     for block in api:
         exec(block, names)  # the README's own text
@@ -54,3 +54,6 @@ def test_python_examples_run(tmp_path: Path, monkeypatch: Any, rng: Any) -> None
     np.testing.assert_allclose(
         names["embedding"].asnumpy(), names["model"].embed(in1=[[50]]), atol=1e-6
     )
+    exec(manners, names)
+    model = names["model"]
+    assert model.best_epoch is not None and len(model.refit_history) == model.best_epoch + 1

@@ -3,13 +3,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import json
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import local
 from typing import Any
 
 import mms_server
@@ -17,7 +12,8 @@ import numpy as np
 import orjson
 import pytest
 import serving_models
-from mms_server import JSON, JSON_LINES, MmsServer
+from batch_client import BatchClient
+from mms_server import JSON, JSON_LINES
 
 from object2vec import Object2Vec
 from object2vec.serving.answer_formats import Answer, format_answer
@@ -108,49 +104,6 @@ def test_a_real_answer_of_longest_numbers_is_as_long_as_counted(
 
 
 # --- a client of a real server
-
-
-class BatchClient(contextlib.ExitStack):
-    """Cuts a file and sends it as SageMaker's batch transform does."""
-
-    def __init__(self, server: MmsServer) -> None:
-        super().__init__()
-        self.server = server
-        self.parameters = server.get("/execution-parameters").json()
-        self._threads = local()
-
-    def cut(self, lines: list[bytes]) -> Iterator[bytes]:
-        """The bodies of the requests."""
-        if self.parameters["BatchStrategy"] == SINGLE_RECORD:
-            yield from lines
-            return
-        limit = self.parameters["MaxPayloadInMB"] * MEBIBYTE
-        body = bytearray()
-        for line in lines:
-            if body and len(body) + len(line) > limit:
-                yield bytes(body)
-                body.clear()
-            body += line
-        yield bytes(body)
-
-    def ask(self, body: bytes) -> bytes:
-        """One request over the thread's own connection."""
-        if not hasattr(self._threads, "connection"):
-            self._threads.connection = http.client.HTTPConnection(
-                self.server.host, self.server.port, timeout=600
-            )
-            self.callback(self._threads.connection.close)
-        connection = self._threads.connection
-        connection.request("POST", "/invocations", body, {"Content-Type": JSON_LINES})
-        answer = connection.getresponse()
-        content = answer.read()
-        assert answer.status == 200, content[:1000]
-        return content
-
-    def transform(self, lines: list[bytes]) -> bytes:
-        """The joined answers."""
-        with ThreadPoolExecutor(self.parameters["MaxConcurrentTransforms"]) as pool:
-            return b"".join(pool.map(self.ask, self.cut(lines)))
 
 
 def wide_model(folder: Path, enc_dim: int, **more: Any) -> Path:

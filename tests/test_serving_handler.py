@@ -153,6 +153,7 @@ class Failing:
 
     def __init__(self, model: Predictor, error: Exception) -> None:
         self.hyperparameters = model.hyperparameters
+        self.inputs = model.inputs
         self._error = error
 
     def scores(self, *_arguments: Any) -> np.ndarray:

@@ -6,19 +6,37 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
 
 from object2vec.cli.parser import MODEL_HELP, add_command
-from object2vec.cli.streams import opened_input, opened_output
+from object2vec.cli.streams import opened_input, opened_output, say
+from object2vec.errors import CustomerError
 
+if TYPE_CHECKING:
+    from object2vec.raw_values.inputs import Inputs
+    from object2vec.serving.instances import Request
+
+# What may be said of a table, whose content decides.
+_TABLE_TYPES = (
+    *("text/csv", "text/tab-separated-values"),
+    *("application/x-parquet", "application/vnd.apache.parquet"),
+)
+_ROWS_AT_ONCE = 4096
 _EXAMPLES = """\
 An instance with in0 and in1 is answered by its scores, one with a single input by its embedding.
 JSON Lines are answered line by line as they come, whatever their number; other keys are ignored.
+A model that was trained on a table takes raw values, as the table holds them, beside lists of ids,
+and a table with its columns too (CSV, TSV, JSON Lines, Parquet; needs pyarrow): each row is
+answered by a line of JSON, by scores where both sides' columns are there.
 
 examples:
   echo '{"in0": [1], "in1": [50]}' | object2vec predict --model-dir model
+  echo '{"in0": "u17", "in1": {"film": "Heat"}}' | object2vec predict --model-dir from-table
   object2vec predict --model-dir model --input pairs.jsonl --output scores.jsonl
   object2vec predict --model-dir model --input request.json --content-type application/json
+  object2vec predict --model-dir from-table --input ratings.csv --output scores.jsonl
 
 """
 
@@ -32,9 +50,9 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--content-type",
         metavar="TYPE",
-        default="application/jsonlines",
-        help="of the input: application/jsonlines (default) or application/json, also with "
-        "'; infer_max_seqlens=50,60' to cut in0 and in1 at other lengths than in training",
+        help="of the input: application/jsonlines (default), application/json or, of a table, "
+        "text/csv, also with '; infer_max_seqlens=50,60' to cut in0 and in1 at other lengths than "
+        "in training; a file that is a table needs none",
     )
     parser.add_argument("--accept", metavar="TYPE", help="of the output; default: as the input")
     parser.set_defaults(run=_run)
@@ -45,11 +63,16 @@ def _run(options: argparse.Namespace) -> int:
     from object2vec.logs import logging_to
     from object2vec.model.model_archives import is_archive
     from object2vec.model.model_files import check_model
+    from object2vec.raw_values.encode_values import Lookups
     from object2vec.serving.answer_formats import format_answer, infer
+    from object2vec.serving.instances import InstanceFormat
     from object2vec.serving.media_types import JSON_LINES, choose_accept, parse_content_type
     from object2vec.serving.request_formats import parse_body, read_requests
+    from object2vec.serving.unseen_values import unseen_sentence
 
-    content_type = parse_content_type(options.content_type)
+    kind, _, parameters = (options.content_type or JSON_LINES).partition(";")
+    is_table = kind.strip().lower() in _TABLE_TYPES
+    content_type = parse_content_type(f"{JSON_LINES if is_table else kind};{parameters}")
     accept = choose_accept(options.accept, content_type)
     # Found in no time; the model's loader would need MXNet first. An archive is unpacked once.
     if not is_archive(options.model_dir):
@@ -61,16 +84,80 @@ def _run(options: argparse.Namespace) -> int:
 
         predictor = Predictor.load(options.model_dir)
         predictor.warn_of_fallback()
+        taken = InstanceFormat.of(predictor)
+        lookups = Lookups()
+        if is_table or (options.content_type is None and _is_table(options.input, taken.inputs)):
+            requests = _table_requests(options.input, taken.inputs, accept == JSON_LINES)
+        elif streaming:
+            requests = read_requests(source, taken)
+        else:
+            requests = iter([parse_body(source.read(), content_type.media_type, taken)])
         with opened_output(options.output) as target:
-            if streaming:
-                requests = read_requests(source, predictor.hyperparameters)
-            else:
-                body = source.read()
-                requests = iter(
-                    [parse_body(body, content_type.media_type, predictor.hyperparameters)]
-                )
             for request in requests:
                 answer = infer(request, predictor, content_type.max_seq_lens)
                 target.write(format_answer(answer, accept))
                 target.flush()
+                lookups.add(request.lookups)
+    if lookups.unseen:
+        say(unseen_sentence(lookups))
     return 0
+
+
+def _is_table(path: Optional[str], inputs: Optional[Inputs]) -> bool:
+    """Whether a file holds rows with columns of the model rather than instances."""
+    if path is None or inputs is None or not Path(path).is_file():
+        return False
+    import orjson
+
+    from object2vec.data.foreign_formats import LOOKED_AT_BYTES, recognise
+    from object2vec.files import open_input
+
+    with open_input(path) as stream:
+        head = stream.read(LOOKED_AT_BYTES)
+    found = recognise(head)
+    if found is not None:
+        return found.is_table
+    try:
+        row = orjson.loads(head.removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n", 1)[0])
+    except orjson.JSONDecodeError:
+        return False
+    columns = {column.name for side in (inputs.in0, inputs.in1) for column in side.columns}
+    return type(row) is dict and not row.keys() & {"in0", "in1"} and bool(row.keys() & columns)
+
+
+def _table_requests(
+    path: Optional[str], inputs: Optional[Inputs], as_lines: bool
+) -> Iterator[Request]:
+    """The rows of a table as requests of bounded size.
+
+    Raises
+    ------
+    CustomerError
+        It is none that this model can be asked about.
+    """
+    import numpy as np
+
+    from object2vec.prepare.row_lists import open_asked_table, row_lists
+    from object2vec.raw_values.encode_values import Lookups, lookups_in
+    from object2vec.raw_values.inputs import SIDES
+    from object2vec.serving.instances import Group, Request
+
+    if inputs is None:
+        raise CustomerError(
+            "This model was trained on ids and takes no table: it does not know what has which id."
+        )
+    if path is None:
+        raise CustomerError("A table must be a file: name it by --input.")
+    if not as_lines:
+        raise CustomerError("A table is answered in application/jsonlines only, a line for a row.")
+    for found in row_lists(inputs, open_asked_table(inputs, path)):
+        count = len(next(lists for lists in found if lists is not None))
+        for start in range(0, count, _ROWS_AT_ONCE):
+            rows = slice(start, min(start + _ROWS_AT_ONCE, count))
+            sides = [None if lists is None else lists.take(rows) for lists in found]
+            lookups = Lookups()
+            for name, lists in zip(SIDES, sides):
+                if lists is not None:
+                    lookups.add(lookups_in(inputs, name, lists))
+            positions = np.arange(rows.stop - rows.start)
+            yield Request(len(positions), (Group(positions, *sides),), lookups)

@@ -9,7 +9,7 @@ import csv
 import logging
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
@@ -71,6 +71,13 @@ def add(commands: Any) -> None:
         choices=("auto", "number", "class"),
         default="auto",
         help="number, or class: names of classes (default: numbers where all labels are)",
+    )
+    parser.add_argument(
+        "--preset",
+        metavar="NAME",
+        default="auto",
+        help="the recipe of the command that is printed: ratings, interactions, text_pair, "
+        "text_tags, documents, or auto, the one that fits (default: %(default)s)",
     )
     _add_columns(parser.add_argument_group("columns of in0 and in1"))
     _add_split(parser.add_argument_group("rows kept back"))
@@ -150,6 +157,7 @@ def _run(options: argparse.Namespace) -> int:
     split = _split(options, sides[0][0])
     from object2vec.logs import logging_to
     from object2vec.prepare.delimited import Layout
+    from object2vec.prepare.recipes import recipe
     from object2vec.prepare.write_channels import write_channels
     from object2vec.raw_values.inputs import MOST_TOKENS
 
@@ -172,8 +180,10 @@ def _run(options: argparse.Namespace) -> int:
                 header=not options.no_header,
             ),
             progress=progress,
+            preset=options.preset,
         )
-    for line in (*report.lines(), *_found(inputs)):
+    chosen = recipe(inputs, options.preset)
+    for line in (*report.lines(), *_found(inputs), chosen.why):
         say(line)
     folder = Path(options.output)
     channels = [name for name, pairs in report.pairs.items() if pairs]
@@ -184,7 +194,7 @@ def _run(options: argparse.Namespace) -> int:
             "alone is lowest for a model that calls every pair positive."
         )
     say(f"Written to {named(folder)}. To train on it:")
-    print(_training_command(folder, channels, inputs))
+    print(_training_command(folder, channels, chosen.settings))
     return 0
 
 
@@ -326,7 +336,7 @@ def _progress() -> Iterator[Optional[Callable[[str, int], None]]]:
 
 def _found(inputs: Inputs) -> Iterator[str]:
     """The sizes and kinds that were found, in sentences."""
-    from object2vec.prepare.training_settings import learns_numbers
+    from object2vec.prepare.recipes import learns_numbers
 
     for name, side in (("in0", inputs.in0), ("in1", inputs.in1)):
         kinds = ", ".join(f"{named(column.name)} ({column.kind})" for column in side.columns)
@@ -345,12 +355,10 @@ def _found(inputs: Inputs) -> Iterator[str]:
         yield f"label: {named(label.name)}, the classes 0 and 1."
 
 
-def _training_command(folder: Path, channels: Sequence[str], inputs: Inputs) -> str:
-    from object2vec.prepare.training_settings import training_settings
-
+def _training_command(folder: Path, channels: Sequence[str], settings: Mapping[str, str]) -> str:
     parts = [f"--{name} {shlex.quote(str(folder / name))}" for name in channels]
     parts.append("--model-dir model")
-    parts += [f"-p {name}={value}" for name, value in training_settings(inputs).items()]
+    parts += [f"-p {name}={value}" for name, value in settings.items()]
     lines = ["object2vec train"]
     for part in parts:
         if len(lines[-1]) + 1 + len(part) > _WIDTH:

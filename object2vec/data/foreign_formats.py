@@ -13,6 +13,7 @@ from typing import NamedTuple, Optional
 
 LOOKED_AT_BYTES = 1 << 16
 ON_ONE_LINE = "several JSON objects on one line"
+_TABLES = ("Parquet", "TSV", "CSV", "CSV with semicolons", "a table with bars")
 _ROWS_LOOKED_AT = 10
 # Blank lines; a tab may be an empty cell.
 _BLANK = re.compile(r"\A(\s*\n)? *")
@@ -31,6 +32,11 @@ class ForeignFormat(NamedTuple):
 
     name: str
     advice: str
+
+    @property
+    def is_table(self) -> bool:
+        """Whether it holds rows of columns, as tables that are trained on do."""
+        return self.name in _TABLES
 
 
 def recognise(head: bytes) -> Optional[ForeignFormat]:
@@ -66,7 +72,8 @@ def _length_of_object(text: str) -> int:
 
 def _spans_lines(text: str) -> bool:
     length = _length_of_object(text)
-    # One that is longer than what is looked at has no length, but most often an open first line.
+    # An object that is longer than what is looked at cannot be parsed; most often its first line is
+    # an opening brace alone.
     return "\n" in text[:length] if length else bool(re.match(r'\{[ \t\r]*\n\s*"', text))
 
 

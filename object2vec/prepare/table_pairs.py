@@ -16,6 +16,7 @@ from object2vec.prepare.columns import Columns, choices
 from object2vec.prepare.delimited import Layout
 from object2vec.prepare.find_inputs import Fit, Progress, Request
 from object2vec.prepare.labels import encoded_labels
+from object2vec.prepare.recipes import AUTO, check_preset
 from object2vec.prepare.splits import TRAIN, Split, Splitter
 from object2vec.prepare.table_batch import Batch, Read, Table, present
 from object2vec.prepare.tables import column_name, open_table
@@ -110,6 +111,7 @@ def table_pairs(
     split: Optional[Split] = None,
     layout: Optional[Layout] = None,
     progress: Progress = None,
+    preset: str = AUTO,
 ) -> TablePairs:
     """Make pairs in memory of a table.
 
@@ -134,6 +136,8 @@ def table_pairs(
         How files with separators are written.
     progress : callable, optional
         ``progress(pass_name, rows_done)``.
+    preset : str
+        See `recipes.recipe`; one that does not fit is refused before anything is encoded.
 
     Raises
     ------
@@ -142,7 +146,7 @@ def table_pairs(
     """
     request = make_request(
         source, in0=in0, in1=in1, label=label, label_kind=label_kind, tied=tied, split=split,
-        layout=layout, progress=progress,
+        layout=layout, progress=progress, preset=preset,
     )  # fmt: skip
     check_length(max_length)
     encoder = TableEncoder(Fit(request).inputs(), max_length)
@@ -231,8 +235,10 @@ def make_request(
     split: Optional[Split],
     layout: Optional[Layout],
     progress: Progress,
+    preset: str,
 ) -> Request:
     """Open a table and check what is asked of it; see `table_pairs`."""
+    check_preset(preset)
     table = open_table(source, layout)
     sides = choices(in0, "in0", table), choices(in1, "in1", table)
     splitter = None
@@ -248,7 +254,7 @@ def make_request(
             check_name(str(choice.name), side)
     if name is not None:
         check_name(name, "label")
-    return Request(table, sides, name, label_kind, tied, splitter, progress)
+    return Request(table, sides, name, label_kind, tied, splitter, progress, preset)
 
 
 def check_length(max_length: Any) -> None:

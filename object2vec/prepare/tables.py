@@ -21,6 +21,7 @@ from object2vec.prepare.arrow import arrow_module
 from object2vec.prepare.delimited import DelimitedFile, Layout
 from object2vec.prepare.table_batch import Batch, Table, column_of
 from object2vec.raw_values.encode_values import nearest
+from object2vec.raw_values.exact_json import may_hold_long_integer, parse_exactly
 from object2vec.text import named, names, quoted, shown
 
 ROWS_AT_ONCE = 1 << 18
@@ -267,16 +268,17 @@ class _JsonLines:
         with open_input(self._path) as stream:
             for number, block in enumerate(whole_lines(stream, self._path), 1):
                 lines, records = [], []
+                exactly = may_hold_long_integer(block)
                 for at, text in enumerate(block.split(b"\n"), line):
                     if text.strip():
                         lines.append(at)
-                        records.append(self._record(text, at))
+                        records.append(self._record(text, at, exactly))
                 yield lines, records
                 line += block.count(b"\n")
                 if number == most:
                     return
 
-    def _record(self, text: bytes, line: int) -> dict[str, Any]:
+    def _record(self, text: bytes, line: int, exactly: bool) -> dict[str, Any]:
         try:
             record = orjson.loads(text)
         except orjson.JSONDecodeError as error:
@@ -285,6 +287,12 @@ class _JsonLines:
                 f"Broken JSON at column {error.colno}, {reason}: each line must hold one row such "
                 f'as {{"user": "u17", "film": "Heat", "rating": 4}} ({self.title}, line {line}).'
             ) from None
+        if exactly:
+            try:
+                record = parse_exactly(text)
+            except CustomerError as error:
+                place = f"{self.title}, line {line}"
+                raise CustomerError(f"{error.message.rstrip('.')} ({place}).") from None
         if type(record) is not dict:
             raise CustomerError(
                 f"A row must be one JSON object, found {shown(record)} ({self.title}, line {line})."

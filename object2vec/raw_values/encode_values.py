@@ -7,6 +7,7 @@ import difflib
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Optional, Union
 
 import numpy as np
@@ -15,19 +16,65 @@ from object2vec.data.arrays import TokenLists
 from object2vec.data.record_checks import pack_checked_lists, pack_lists
 from object2vec.errors import CustomerError
 from object2vec.raw_values.cell_values import canonical, canonical_all, number
-from object2vec.raw_values.inputs import MISSING, SIDES, UNKNOWN, Bins, Column, Inputs, Vocabulary
-from object2vec.raw_values.tokenizers import tags, words
+from object2vec.raw_values.inputs import (
+    MISSING,
+    MOST_TOKENS,
+    SIDES,
+    UNKNOWN,
+    Bins,
+    Column,
+    Inputs,
+    Vocabulary,
+)
+from object2vec.raw_values.tokenizers import AS_LIST, tags, words
 from object2vec.text import names, quoted, shown
 
 _MOST_VALUES = 1_000_000  # of one list of tags
-
+_TOO_MANY_TAGS = f"A list may hold {_MOST_VALUES:,} tags at most."
+_ONLY_IDS = "; this model was trained on ids and takes nothing else"
 
 Where = Callable[[int], str]
 _instance: Where = "instance {}, counting from 0".format
 
 
+@dataclass
+class Lookups:
+    """Counts what was looked up in vocabularies.
+
+    Attributes
+    ----------
+    values : int
+        How many values, words and tags.
+    unseen : int
+        Those of them that had no id of their own.
+    """
+
+    values: int = 0
+    unseen: int = 0
+
+    def add(self, others: Lookups) -> None:
+        """Count the others, too."""
+        self.values += others.values
+        self.unseen += others.unseen
+
+
+def lookups_in(inputs: Inputs, side: str, lists: TokenLists) -> Lookups:
+    """Count the values that lists of a side were encoded from."""
+    firsts = np.array(inputs.first_ids(side), np.int32)
+    columns = np.searchsorted(firsts, lists.tokens, side="right") - 1
+    repeats = np.array([column.repeat for column in inputs.side(side).columns])
+    is_unseen = lists.tokens == firsts[columns]
+    counts = (np.bincount(part, minlength=len(firsts)) for part in (columns, columns[is_unseen]))
+    return Lookups(*(int(np.sum(count // repeats)) for count in counts))
+
+
 def object_lists(
-    inputs: Optional[Inputs], side: str, values: list[Any], vocab_size: int, where: Where
+    inputs: Optional[Inputs],
+    side: str,
+    values: list[Any],
+    vocab_size: int,
+    where: Where,
+    lookups: Optional[Lookups] = None,
 ) -> TokenLists:
     """The token lists of objects, some of which may be given by their ids and others by raw values.
 
@@ -44,6 +91,8 @@ def object_lists(
         Ids are below it.
     where : callable
         ``where(i)`` says in errors where object i stands.
+    lookups : Lookups, optional
+        Counts the raw values.
 
     Returns
     -------
@@ -56,7 +105,11 @@ def object_lists(
         For a value that is neither.
     """
     if inputs is None:
-        return pack_checked_lists(values, side, vocab_size, where)
+        try:
+            return pack_checked_lists(values, side, vocab_size, where)
+        except CustomerError as error:
+            hint = _ONLY_IDS if any(map(_looks_raw, values)) else ""
+            raise CustomerError(f"{error.message}{hint}") from None
     packed = pack_lists(values, vocab_size)
     if packed is not None:
         return packed
@@ -66,7 +119,7 @@ def object_lists(
     given, raw = ([values[place] for place in part] for part in places)
     parts = [
         pack_checked_lists(given, side, vocab_size, lambda i: where(int(places[0][i]))),
-        encode_side(inputs, side, raw, lambda i: where(int(places[1][i]))),
+        encode_side(inputs, side, raw, lambda i: where(int(places[1][i])), lookups),
     ]
     together = TokenLists.from_lengths(
         np.concatenate([part.tokens for part in parts]),
@@ -79,8 +132,16 @@ def _is_ids(value: Any, takes_tags: bool) -> bool:
     return type(value) is list and (not takes_tags or set(map(type, value)) <= {int})
 
 
+def _looks_raw(value: Any) -> bool:
+    return type(value) is not list or any(type(item) is str for item in value)
+
+
 def encode_side(
-    inputs: Inputs, side: str, values: Iterable[Any], where: Where = _instance
+    inputs: Inputs,
+    side: str,
+    values: Iterable[Any],
+    where: Where = _instance,
+    lookups: Optional[Lookups] = None,
 ) -> TokenLists:
     """Encode raw values of one side, as a table with the same values is encoded.
 
@@ -95,6 +156,8 @@ def encode_side(
         of the first column alone.
     where : callable
         ``where(i)`` says in errors where object i stands.
+    lookups : Lookups, optional
+        Counts the values.
 
     Returns
     -------
@@ -125,6 +188,9 @@ def encode_side(
         except CustomerError:
             _name_offender(encoder, rows, side, where)
             raise
+        if lookups is not None:
+            tokens = parts[-1].tokens
+            lookups.add(Lookups(len(tokens), int(np.count_nonzero(tokens == first))))
     return joined(parts, [column.repeat for column in columns])
 
 
@@ -208,7 +274,8 @@ class ColumnEncoder:
         flat: list[int] = []
         lengths = np.zeros(len(values), np.int64)
         for position, value in enumerate(values):
-            parts = parts_of(self.column, value)
+            # one more than a list can have, so that a cut is counted
+            parts = parts_of(self.column, value, MOST_TOKENS + 1)
             if parts is not None:
                 flat += [places.get(part, UNKNOWN) for part in parts]
                 lengths[position] = len(parts)
@@ -231,8 +298,17 @@ class ColumnEncoder:
         return np.array(found, np.int32) + np.int32(self.first)
 
 
-def parts_of(column: Column, value: Any) -> Optional[list[str]]:
+def parts_of(column: Column, value: Any, most: Optional[int] = None) -> Optional[list[str]]:
     """The tokens of a text or the tags of a bag, None where the value is missing.
+
+    Parameters
+    ----------
+    column : Column
+        Its kind and options.
+    value : object
+        A text, or for tags a list too.
+    most : int, optional
+        Only so many of the first tokens of a text.
 
     Raises
     ------
@@ -243,14 +319,16 @@ def parts_of(column: Column, value: Any) -> Optional[list[str]]:
         value = value.tolist()
     if column.kind == "tags" and isinstance(value, (list, tuple)):
         if len(value) > _MOST_VALUES:
-            raise CustomerError(f"A list may hold {_MOST_VALUES:,} tags at most.")
+            raise CustomerError(_TOO_MANY_TAGS)
         texts = [canonical(item) for item in value]
         return [tag for text in texts if text and (tag := text.strip())]
     text = canonical(value)
     if text is None:
         return None
     if column.kind == "text":
-        return words(text, lower=column.lower, form=column.form)
+        return words(text, lower=column.lower, form=column.form, most=most)
+    if text.count("," if column.separator == AS_LIST else column.separator) >= _MOST_VALUES:
+        raise CustomerError(_TOO_MANY_TAGS)
     return tags(text, column.separator)
 
 

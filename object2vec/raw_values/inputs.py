@@ -194,6 +194,12 @@ class Inputs:
         columns = self.side(side).columns
         return max(_FEWEST_IDS, sum(len(self.vocabularies[c.vocabulary]) for c in columns))
 
+    def index(self) -> None:
+        """Build now what the first look-up would: of millions of values that takes seconds."""
+        for vocabulary in self.vocabularies.values():
+            if isinstance(vocabulary, Vocabulary):
+                assert vocabulary.places is not None
+
     def sizes(self) -> dict[str, int]:
         """The hyperparameters that follow from the data.
 

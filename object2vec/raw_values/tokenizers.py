@@ -4,7 +4,8 @@ r"""Splits a text into words and a string of tags into tags.
 The tokenizer is called ``words-1``. A text is brought into Unicode's form NFKC (or NFC, or left as
 it is), lower-cased where asked, ``’`` becomes ``'``, and what `WORD` finds are its tokens: letters
 and digits of any script, with apostrophes inside; each Han and Kana sign is one by itself, because
-these scripts write no space. Punctuation separates and is dropped. A change of these rules gets
+these scripts write no space. Punctuation separates and is dropped; so does the end of more than
+65,536 characters in which no blank and no Han sign stands. A change of these rules gets
 a new name, so that a model goes on with those that it was trained by.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from typing import Optional
 
 import orjson
@@ -29,11 +31,17 @@ _ASCII_WORD = re.compile(r"[a-zA-Z0-9]+(?:'[a-zA-Z0-9]+)*")
 # number; no language writes more than a few.
 _MOST_MARKS = 100
 _MAYBE_MARKS = re.compile(rf"(?:[^\w\s\x00-\x7f]|[\uff9e\uff9f]){{{_MOST_MARKS + 1},}}")
-_IN_LIST = re.compile(r""""((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([^\s,\[\]"'][^,\[\]"']*)""")
+# Of a list as text: a quote, or a tag without quotes.
+_PART = re.compile(r"""["']|[^\s,\[\]"'][^,\[\]"']*""")
+_ENDS = {mark: re.compile(rf"\\.|{mark}", re.DOTALL) for mark in "\"'"}
+_PIECE = 1 << 15  # characters
+_CUT = re.compile(r"[\s\u4e00-\u9fff]")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
-def words(text: str, *, lower: bool = True, form: str = "NFKC") -> list[str]:
+def words(
+    text: str, *, lower: bool = True, form: str = "NFKC", most: Optional[int] = None
+) -> list[str]:
     """The tokens of a text, in order.
 
     Parameters
@@ -44,7 +52,29 @@ def words(text: str, *, lower: bool = True, form: str = "NFKC") -> list[str]:
         Whether to lower-case it.
     form : str
         One of `NORMAL_FORMS`.
+    most : int, optional
+        Only so many of the first ones: of a text of megabytes, little more is looked at.
     """
+    found: list[str] = []
+    for piece in _pieces(text):
+        found += _words(piece, lower, form)
+        if most is not None and len(found) >= most:
+            return found[:most]
+    return found
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """A long text in pieces that no word, normal form or letter case reaches across."""
+    start = 0
+    while len(text) - start > 2 * _PIECE:
+        cut = _CUT.search(text, start + _PIECE, start + 2 * _PIECE)
+        end = cut.start() if cut else start + 2 * _PIECE
+        yield text[start:end]
+        start = end
+    yield text[start:]
+
+
+def _words(text: str, lower: bool, form: str) -> list[str]:
     if text.isascii():
         # All normal forms leave it alone, and fewer classes of letters are found faster.
         return _ASCII_WORD.findall(text.lower() if lower else text)
@@ -88,13 +118,26 @@ def tags(text: str, separator: str) -> list[str]:
     found = _of_json(text)
     if found is not None:
         return found
-    found = []
-    for match in _IN_LIST.finditer(text):
-        tag = next(part for part in match.groups() if part is not None)
-        tag = (tag if match.lastindex == 3 else _ESCAPE.sub(r"\1", tag)).strip()
-        if tag:
-            found.append(tag)
-    return found
+    return list(_of_list(text))
+
+
+def _of_list(text: str) -> Iterator[str]:
+    """The tags of a list that is no JSON; a quote that nothing ends is passed over."""
+    endless: set[str] = set()
+    at = 0
+    while match := _PART.search(text, at):
+        at, tag = match.end(), match[0]
+        if tag in _ENDS:
+            if tag in endless:
+                continue
+            end = next((m.start() for m in _ENDS[tag].finditer(text, at) if m[0] == tag), None)
+            if end is None:
+                # No later one of the same kind ends either: each is the second part of an escape.
+                endless.add(tag)
+                continue
+            tag, at = _ESCAPE.sub(r"\1", text[at:end]), end + 1
+        if tag := tag.strip():
+            yield tag
 
 
 def _of_json(text: str) -> Optional[list[str]]:

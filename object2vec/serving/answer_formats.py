@@ -13,8 +13,8 @@ import orjson
 from object2vec.serving.media_types import JSON
 
 if TYPE_CHECKING:
+    from object2vec.serving.instances import Request
     from object2vec.serving.model import Model
-    from object2vec.serving.request_formats import Request
 
 _PIECE_ROWS = 256
 

@@ -28,6 +28,7 @@ class SplitModel:
 
     def __init__(self, scoring: Predictor, embedding: Predictor) -> None:
         self.hyperparameters = scoring.hyperparameters
+        self.inputs = scoring.inputs
         self.scores = scoring.scores
         self.embeddings = embedding.embeddings
         self.way = f"For scores: {scoring.way} For embeddings: {embedding.way}"

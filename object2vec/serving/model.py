@@ -9,6 +9,7 @@ import numpy as np
 
 from object2vec.data.arrays import TokenLists
 from object2vec.hyperparameters.checked import Hyperparameters
+from object2vec.raw_values.inputs import Inputs
 
 
 class Model(Protocol):
@@ -17,6 +18,10 @@ class Model(Protocol):
     @property
     def hyperparameters(self) -> Hyperparameters:
         """What the model was trained with."""
+
+    @property
+    def inputs(self) -> Optional[Inputs]:
+        """Which raw value has which id; None for a model that takes ids only."""
 
     @property
     def way(self) -> str:

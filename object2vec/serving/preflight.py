@@ -52,6 +52,8 @@ class Findings:
         How the model answers, and why, in a sentence.
     is_fallback : bool
         Whether that is slower than this machine could, for want of the compiled part.
+    takes_raw_values : bool
+        Whether it takes other values than lists of ids.
     """
 
     memory_bytes: int
@@ -62,6 +64,7 @@ class Findings:
     digest: str = ""
     way: str = ""
     is_fallback: bool = False
+    takes_raw_values: bool = False
 
 
 def check_model(model_dir: PathLike, preferred_mode: Optional[str], stop: StopRequest) -> Findings:
@@ -111,6 +114,8 @@ def _check(model_dir: str, preferred_mode: Optional[str]) -> Findings:
 
     manifest = model_manifest(model_dir)
     model = devices.load(model_dir, preferred_mode, expected_digest=manifest.digest)
+    if model.inputs is not None:
+        model.inputs.index()
     lists = TokenLists.from_lists([[0], [0, 0]])
     scores = model.scores(lists, lists).reshape(len(lists), -1)
     for side in (0, 1):
@@ -125,6 +130,7 @@ def _check(model_dir: str, preferred_mode: Optional[str]) -> Findings:
         digest=manifest.digest,
         way=model.way,
         is_fallback=model.is_fallback,
+        takes_raw_values=model.inputs is not None,
     )
 
 

@@ -14,6 +14,7 @@ import orjson
 from object2vec.errors import CustomerError, Object2VecError
 from object2vec.logs import LOGGER_NAME
 from object2vec.serving.answer_formats import answer_pieces, infer
+from object2vec.serving.instances import InstanceFormat, Request
 from object2vec.serving.media_types import (
     JSON,
     UnsupportedMediaTypeError,
@@ -22,12 +23,14 @@ from object2vec.serving.media_types import (
     untyped_body,
 )
 from object2vec.serving.model import Model
-from object2vec.serving.request_formats import Request, UnreadableBodyError, parse_body
+from object2vec.serving.request_formats import UnreadableBodyError, parse_body
 from object2vec.serving.settings import LARGEST_ANSWER_MB, MEBIBYTE, Settings
+from object2vec.serving.unseen_values import UnseenValues
 from object2vec.text import LONGEST_SENTENCE, bounded, quoted
 
 _logger = logging.getLogger(LOGGER_NAME)
 _FLOAT_BYTES = 4
+_unseen_values = UnseenValues()
 
 
 class AnswerTooLargeError(CustomerError):
@@ -102,7 +105,7 @@ def _reply(
     if body is None:
         raise CustomerError("The request has no body; it should hold the instances.")
     try:
-        request = parse_body(data, content_type.media_type, model.hyperparameters)
+        request = parse_body(data, content_type.media_type, InstanceFormat.of(model))
     except UnreadableBodyError as error:
         if typed:
             raise
@@ -110,6 +113,7 @@ def _reply(
             f"{error} The request has no Content-Type, so that this was read as "
             f"{content_type.media_type}."
         ) from None
+    _unseen_values.count(request.lookups)
     _check_size(_count_numbers(request, model) * _FLOAT_BYTES, settings)
     answer = infer(request, model, content_type.max_seq_lens)
     pieces, size = [], 0

@@ -4,19 +4,22 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, Optional, Union
 
-import numpy as np
 import orjson
 
-from object2vec.data.arrays import TokenLists
-from object2vec.data.record_checks import INPUTS, pack_checked_lists
+from object2vec.data.record_checks import INPUTS
 from object2vec.data.repeated_keys import may_repeat, repeated_key, repeated_sentence
 from object2vec.errors import CustomerError
-from object2vec.hyperparameters.checked import Hyperparameters
+from object2vec.serving.exact_values import exact_instances
+from object2vec.serving.instances import (
+    INSTANCE,
+    InstanceFormat,
+    Request,
+    group_instances,
+    join_requests,
+)
 from object2vec.serving.media_types import JSON_LINES, untyped_body
 from object2vec.serving.mistaken_bodies import IS_DOCUMENT, likeness, mistake, mistaken_string
 from object2vec.text import names, shown
@@ -30,33 +33,8 @@ class UnreadableBodyError(CustomerError):
     """The body, or a line of it, is not in the format that it was read in."""
 
 
-@dataclass(frozen=True, eq=False)
-class Group:
-    """The instances of a request that hold the same inputs.
-
-    Parameters
-    ----------
-    positions : numpy.ndarray
-        int64 ``(k,)``, where these instances stand in the request.
-    in0, in1 : TokenLists, optional
-        k lists each; None for an input that these instances lack.
-    """
-
-    positions: np.ndarray
-    in0: Optional[TokenLists]
-    in1: Optional[TokenLists]
-
-
-@dataclass(frozen=True, eq=False)
-class Request:
-    """`count` instances, sorted into groups by the inputs that they hold."""
-
-    count: int
-    groups: tuple[Group, ...]
-
-
 def parse_body(
-    body: Union[str, bytes, bytearray], media_type: str, hyperparameters: Hyperparameters
+    body: Union[str, bytes, bytearray], media_type: str, taken: InstanceFormat
 ) -> Request:
     """Parse a whole request body.
 
@@ -66,8 +44,8 @@ def parse_body(
         ``{"instances": [...]}`` for `JSON`, an instance a line for `JSON_LINES`.
     media_type : str
         `JSON` or `JSON_LINES`.
-    hyperparameters : Hyperparameters
-        Of the model; they hold the vocabulary sizes.
+    taken : InstanceFormat
+        Of the model.
 
     Raises
     ------
@@ -77,20 +55,18 @@ def parse_body(
     """
     data = body.encode("utf-8") if isinstance(body, str) else bytes(body)
     if media_type == JSON_LINES:
-        return _join([parse_lines(*chunk) for chunk in _line_chunks(data, hyperparameters)])
-    return _parse_json(data, hyperparameters)
+        return join_requests([parse_lines(*chunk) for chunk in _line_chunks(data, taken)])
+    return _parse_json(data, taken)
 
 
-def parse_lines(
-    lines: Sequence[bytes], hyperparameters: Hyperparameters, first_line: int = 1
-) -> Request:
+def parse_lines(lines: Sequence[bytes], taken: InstanceFormat, first_line: int = 1) -> Request:
     """Parse one JSON object a line; blank lines are skipped but counted.
 
     Parameters
     ----------
     lines : sequence of bytes
         Lines with or without their line ends.
-    hyperparameters : Hyperparameters
+    taken : InstanceFormat
         Of the model.
     first_line : int, default 1
         Number of the first line, for error texts.
@@ -120,14 +96,16 @@ def parse_lines(
         repeated = _repeated_input(instance, line)
         if repeated is not None:
             raise CustomerError(f"{repeated_sentence(repeated)} (line {number})")
+        if taken.inputs is not None:
+            (instance,) = exact_instances(line, [instance], _alone, 0, f"line {number}".format)
         instances.append(instance)
         numbers.append(number)
     return group_instances(
-        instances, hyperparameters, lambda i: f"line {numbers[i]}", f"; this {IS_DOCUMENT}"
+        instances, taken, lambda i: f"line {numbers[i]}", f"; this {IS_DOCUMENT}"
     )
 
 
-def read_requests(stream: BinaryIO, hyperparameters: Hyperparameters) -> Iterator[Request]:
+def read_requests(stream: BinaryIO, taken: InstanceFormat) -> Iterator[Request]:
     """Parse a stream of JSON Lines in chunks of bounded size, in order.
 
     Lines are handed on as they arrive, so that a slow writer is answered at once, and those before
@@ -137,7 +115,7 @@ def read_requests(stream: BinaryIO, hyperparameters: Hyperparameters) -> Iterato
     ----------
     stream : BinaryIO
         A buffered binary stream.
-    hyperparameters : Hyperparameters
+    taken : InstanceFormat
         Of the model.
     """
     first_line = 1
@@ -145,21 +123,21 @@ def read_requests(stream: BinaryIO, hyperparameters: Hyperparameters) -> Iterato
         for start in range(0, len(lines), _CHUNK_LINES):
             part = lines[start : start + _CHUNK_LINES]
             try:
-                request = parse_lines(part, hyperparameters, first_line)
+                request = parse_lines(part, taken, first_line)
             except CustomerError as error:
-                right = _right_lines(part, hyperparameters)
-                yield parse_lines(right, hyperparameters, first_line)
+                right = _right_lines(part, taken)
+                yield parse_lines(right, taken, first_line)
                 raise error
             first_line += len(part)
             if request.count:
                 yield request
 
 
-def _right_lines(lines: list[bytes], hyperparameters: Hyperparameters) -> list[bytes]:
+def _right_lines(lines: list[bytes], taken: InstanceFormat) -> list[bytes]:
     """The lines before the first wrong one."""
     for position, line in enumerate(lines):
         try:
-            parse_lines([line], hyperparameters)
+            parse_lines([line], taken)
         except CustomerError:
             return lines[:position]
     return lines
@@ -181,102 +159,20 @@ def _arriving_lines(stream: BinaryIO) -> Iterator[list[bytes]]:
         yield [bytes(begun)]
 
 
-def group_instances(
-    instances: Sequence[Any],
-    hyperparameters: Hyperparameters,
-    name: Callable[[int], str] = "instance {}, counting from 0".format,
-    of_document: str = "",
-) -> Request:
-    """Check instances and sort them into groups by the inputs that they hold.
-
-    Parameters
-    ----------
-    instances : sequence
-        Mappings with ``in0``, ``in1`` or both; other keys are ignored.
-    hyperparameters : Hyperparameters
-        Of the model.
-    name : callable
-        Names the instance at a position, for error texts.
-    of_document : str
-        What the error adds of an instance that holds instances itself.
-
-    Raises
-    ------
-    CustomerError
-        Names an instance that is not sound, the field and the reason.
-    """
-    positions: dict[tuple[bool, bool], list[int]] = {}
-    for position, instance in enumerate(instances):
-        if not isinstance(instance, Mapping):
-            found = mistaken_string(instance)
-            text = f"must be an object with in0, in1 or both, found {shown(instance)}"
-            raise CustomerError(f"An instance {found or text} ({name(position)})")
-        held = ("in0" in instance, "in1" in instance)
-        if held == (False, False):
-            hint = of_document if "instances" in instance else ""
-            raise CustomerError(
-                "An instance must hold in0 and in1 for scores, or one of them for its embedding, "
-                f"found {shown(list(instance))}{hint} ({name(position)})"
-            )
-        positions.setdefault(held, []).append(position)
-    groups = []
-    for held, members in positions.items():
-        lists: list[Optional[TokenLists]] = [None, None]
-        for side in (0, 1):
-            if held[side]:
-                field = INPUTS[side]
-                values = [instances[position][field] for position in members]
-                vocab_size = hyperparameters.encoders[side].vocab_size
-                where = partial(_name_of_member, name, members)
-                lists[side] = pack_checked_lists(values, field, vocab_size, where)
-        groups.append(Group(np.array(members, dtype=np.int64), lists[0], lists[1]))
-    return Request(len(instances), tuple(groups))
-
-
-def _name_of_member(name: Callable[[int], str], members: Sequence[int], index: int) -> str:
-    return name(members[index])
-
-
 def _line_chunks(
-    data: bytes, hyperparameters: Hyperparameters
-) -> Iterator[tuple[list[bytes], Hyperparameters, int]]:
+    data: bytes, taken: InstanceFormat
+) -> Iterator[tuple[list[bytes], InstanceFormat, int]]:
     """Cut a body into arguments for `parse_lines`: parsed values take far more room than ids."""
     start, first_line = 0, 1
     while start < len(data):
         end = data.find(b"\n", start + _CHUNK_BYTES)
         end = len(data) if end < 0 else end
         lines = data[start:end].split(b"\n")
-        yield lines, hyperparameters, first_line
+        yield lines, taken, first_line
         start, first_line = end + 1, first_line + len(lines)
 
 
-def _join(requests: Sequence[Request]) -> Request:
-    if len(requests) == 1:
-        return requests[0]
-    kinds: dict[tuple[bool, bool], list[Group]] = {}
-    count = 0
-    for request in requests:
-        for group in request.groups:
-            moved = Group(group.positions + count, group.in0, group.in1)
-            kinds.setdefault((group.in0 is None, group.in1 is None), []).append(moved)
-        count += request.count
-    groups = []
-    for members in kinds.values():
-        positions = np.concatenate([group.positions for group in members])
-        in0, in1 = (_join_lists([getattr(group, field) for group in members]) for field in INPUTS)
-        groups.append(Group(positions, in0, in1))
-    return Request(count, tuple(groups))
-
-
-def _join_lists(blocks: Sequence[Optional[TokenLists]]) -> Optional[TokenLists]:
-    lists = [block for block in blocks if block is not None]
-    if not lists:
-        return None
-    tokens = np.concatenate([block.tokens for block in lists])
-    return TokenLists.from_lengths(tokens, np.concatenate([block.lengths for block in lists]))
-
-
-def _parse_json(data: bytes, hyperparameters: Hyperparameters) -> Request:
+def _parse_json(data: bytes, taken: InstanceFormat) -> Request:
     wanted = 'application/json means {"instances": [{"in0": [...], "in1": [...]}, ...]}'
     data = data.removeprefix(codecs.BOM_UTF8)
     try:
@@ -298,7 +194,15 @@ def _parse_json(data: bytes, hyperparameters: Hyperparameters) -> Request:
     instances = document["instances"]
     if not isinstance(instances, list):
         raise CustomerError(f"instances must be a list, not {shown(instances)}: {wanted}.")
-    return group_instances(instances, hyperparameters)
+    if taken.inputs is not None:
+        instances = exact_instances(
+            data, instances, lambda parsed: parsed["instances"], len(document), INSTANCE
+        )
+    return group_instances(instances, taken, INSTANCE)
+
+
+def _alone(instance: Any) -> list[Any]:
+    return [instance]
 
 
 def _repeated_input(instance: Any, text: bytes) -> Optional[str]:

@@ -152,6 +152,7 @@ def _plan(model_dir: Path, host: str, settings: Settings, findings: Findings) ->
             settings.answer_bytes,
             findings.enc_dim,
             findings.scores,
+            raw_values=findings.takes_raw_values,
         ),
         findings.digest,
     )

@@ -54,6 +54,8 @@ class Object2VecService:
                 context.system_properties.get("gpu_id"),
                 expected_digest=os.environ.get(MODEL_DIGEST_VARIABLE),
             )
+            if self._model.inputs is not None:
+                self._model.inputs.index()
         except CustomerError as error:
             _logger.error("This worker cannot answer: %s", error)
             raise SystemExit(1) from error

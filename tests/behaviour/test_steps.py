@@ -96,7 +96,7 @@ def after(
         own.hybridize()
     steps = training_way(way, hyperparameters, own)
     for prepared in steps.prepared(batches):
-        steps.take(prepared)
+        steps.step(prepared)
     steps.flush()
     return arrays(own)
 

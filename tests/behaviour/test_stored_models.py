@@ -14,6 +14,7 @@ from small_jobs import random_lists
 
 from object2vec.inference.predictor import Predictor
 from object2vec.serving.answer_formats import format_answer, infer
+from object2vec.serving.instances import InstanceFormat
 from object2vec.serving.media_types import JSON
 from object2vec.serving.request_formats import parse_body
 
@@ -38,7 +39,7 @@ def test_answers_as_it_did(folder: Path, way: str) -> None:
     predictor = ways.loaded(way, folder)
     assert isinstance(predictor, Predictor)
     body = folder.with_suffix(".request.json").read_bytes()
-    request = parse_body(body, JSON, predictor.hyperparameters)
+    request = parse_body(body, JSON, InstanceFormat.of(predictor))
     answer = json.loads(format_answer(infer(request, predictor), JSON))
     before = json.loads(folder.with_suffix(".answer.json").read_bytes())
     assert [list(row) for row in answer["predictions"]] == [

@@ -17,7 +17,7 @@ from small_jobs import skip_without_compiled_part
 from object2vec.backend.mxnet_import import mx
 from object2vec.compiled.library import VARIABLE
 from object2vec.data.arrays import TokenLists
-from object2vec.data.batching import pad
+from object2vec.data.layouts import pad
 from object2vec.inference.compiled_inference import CompiledInference
 from object2vec.inference.operator_inference import OperatorInference
 from object2vec.inference.predictor import Predictor

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Encodes the rows of a table that a model is asked about, each row, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Optional
+
+from object2vec.data.arrays import TokenLists
+from object2vec.errors import CustomerError
+from object2vec.prepare.delimited import Layout
+from object2vec.prepare.table_batch import Read, Table
+from object2vec.prepare.table_pairs import TableEncoder
+from object2vec.prepare.tables import column_name, open_table
+from object2vec.raw_values.inputs import SIDES, Inputs
+from object2vec.text import names
+
+
+class AskedTable(NamedTuple):
+    """A table, and which sides of a model its columns are, one or both of `SIDES`."""
+
+    table: Table
+    sides: tuple[str, ...]
+
+
+class RowLists(NamedTuple):
+    """The token lists of some rows, None for a side that the table does not have; not cut."""
+
+    in0: Optional[TokenLists]
+    in1: Optional[TokenLists]
+
+
+def open_asked_table(inputs: Inputs, source: Any) -> AskedTable:
+    """Open a table that holds the columns of one side of a model, or of both.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        What training kept; where its columns are positions and no header names them so, there is
+        none.
+    source : path-like, list of path-like, frame, table of Arrow, or list of dicts
+        See `tables.open_table`.
+
+    Raises
+    ------
+    CustomerError
+        If there is no table, or a column is missing in it.
+    """
+    columns = {side: [column.name for column in inputs.side(side).columns] for side in SIDES}
+    every = [name for side in SIDES for name in columns[side]]
+    table = open_table(source)
+    if not set(every) & set(table.names) and all(name.isdecimal() for name in every):
+        table = open_table(source, Layout(header=False))
+    held = tuple(side for side in SIDES if set(columns[side]) & set(table.names))
+    if not held:
+        wanted = "; ".join(f"{side} has {names(columns[side])}" for side in SIDES)
+        raise CustomerError(
+            f"{table.title} has none of the model's columns: {wanted}; it has {names(table.names)}."
+        )
+    for side in held:
+        for name in columns[side]:
+            column_name(table, name, side)
+    return AskedTable(table, held)
+
+
+def row_lists(inputs: Inputs, asked: AskedTable) -> Iterator[RowLists]:
+    """Encode a table batch by batch.
+
+    Unlike `encode_table` no row is left out, so that each can be answered: a missing value has the
+    id of missing values, or else that of unknown ones. The tags of a row stay together.
+
+    Raises
+    ------
+    CustomerError
+        If a value is none of a cell, or a file cannot be read.
+    """
+    encoder = TableEncoder(inputs)
+    used = [column.name for side in asked.sides for column in inputs.side(side).columns]
+    for batch in asked.table.batches(list(dict.fromkeys(used))):
+        read = Read(batch)
+        yield RowLists(
+            *(
+                encoder.side_lists(read, number) if side in asked.sides else None
+                for number, side in enumerate(SIDES)
+            )
+        )

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""JSON whose integers have more than 64 bits, of which the fast parser makes other numbers."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Callable, Optional
+
+from object2vec.errors import CustomerError
+
+_LONG_INTEGER = re.compile(rb"[0-9]{19}")
+
+
+def may_hold_long_integer(text: bytes) -> bool:
+    """Whether the fast parser may make a float of an integer: it has 19 digits or more."""
+    return _LONG_INTEGER.search(text) is not None
+
+
+def parse_exactly(text: bytes, make_object: Optional[Callable[[Any], Any]] = None) -> Any:
+    """Parse what the fast parser has found sound, with integers as they are.
+
+    Parameters
+    ----------
+    text : bytes
+        Sound JSON in UTF-8.
+    make_object : callable, optional
+        Makes an object of its list of keys and values; a dict without.
+
+    Raises
+    ------
+    CustomerError
+        Its brackets are nested too deeply.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=make_object)
+    except RecursionError:
+        raise CustomerError("The brackets of the JSON are nested too deeply.") from None
