@@ -19,7 +19,7 @@ from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.logs import LOGGER_NAME
 from object2vec.raw_values.encode_values import Lookups, lookups_in, nearest, object_lists
 from object2vec.raw_values.inputs import SIDES, Inputs
-from object2vec.text import counted, names, quoted, shown
+from object2vec.text import counted, names, quoted
 
 if TYPE_CHECKING:
     from object2vec.prepare.delimited import Layout
@@ -134,10 +134,11 @@ def labelled_pairs(
     if _is_table(inputs, data) or _are_rows(data):
         from object2vec.prepare.table_pairs import encode_table
 
-        pairs, report = encode_table(inputs, data, layout=layout)
+        classes = None if hyperparameters.is_regression else hyperparameters.num_classes
+        layout = layout or _layout(inputs, data)
+        pairs, report = encode_table(inputs, data, num_classes=classes, layout=layout)
         if report.left_out:
             _logger.warning("%s", report.lines()[1])
-        _check_classes(pairs, inputs, hyperparameters)
         sides = zip(SIDES, (pairs.in0, pairs.in1))
         _tell_unseen({side: lookups_in(inputs, side, lists) for side, lists in sides})
         return pairs
@@ -186,6 +187,17 @@ def _is_table(inputs: Inputs, data: Any) -> bool:
         return False
     wanted = [column.name for side in SIDES for column in inputs.side(side).columns]
     return set(wanted) <= set(known) or not set(SIDES) <= set(known)
+
+
+def _layout(inputs: Inputs, data: Any) -> Optional[Layout]:
+    """How a table is written whose columns are positions, unless its header counts them so."""
+    columns = [column.name for side in SIDES for column in inputs.side(side).columns]
+    if not is_path(data) or not all(name.isdecimal() for name in columns):
+        return None
+    from object2vec.prepare.delimited import Layout
+    from object2vec.prepare.tables import open_table
+
+    return None if set(columns) & set(open_table(data).names) else Layout(header=False)
 
 
 def _are_rows(data: Any) -> bool:
@@ -274,18 +286,6 @@ def _ids(inputs: Inputs, hyperparameters: Hyperparameters, data: Any) -> Any:
             record["label"] = 1
         records.append(record)
     return records
-
-
-def _check_classes(pairs: PairDataset, inputs: Inputs, hyperparameters: Hyperparameters) -> None:
-    if hyperparameters.is_regression:
-        return
-    labels, most = pairs.labels, hyperparameters.num_classes
-    wrong = labels[(labels < 0) | (labels >= most) | (labels != np.floor(labels))]
-    if len(wrong):
-        raise CustomerError(
-            f"The label {shown(inputs.label.name)} must be an integer class from 0 to {most - 1} "
-            f"(num_classes={most}), found {shown(float(wrong[0]))}."
-        )
 
 
 def _check_exploded(inputs: Inputs, side: str, objects: Objects, longest: int) -> None:

@@ -14,15 +14,17 @@ import numpy as np
 from object2vec.asked_objects import labelled_pairs
 from object2vec.data.arrays import PairDataset
 from object2vec.data.dataset import read_pairs
-from object2vec.data.negative_sampling import with_negatives
+from object2vec.data.negative_sampling import with_judged_negatives
 from object2vec.errors import CustomerError
 from object2vec.estimator_options import FitOptions
 from object2vec.estimator_pipeline import with_labels
 from object2vec.hyperparameters.checked import parse
 from object2vec.hyperparameters.given import LogLine
 from object2vec.logs import LOGGER_NAME
+from object2vec.prepare.progress_bar import table_progress
 from object2vec.prepare.recipes import AUTO, recipe
 from object2vec.prepare.splits import Split
+from object2vec.prepare.table_choice import TableChoice
 from object2vec.prepare.table_hyperparameters import cut_pairs, fitted_inputs, joined_settings
 from object2vec.prepare.table_pairs import table_pairs
 from object2vec.raw_values.inputs import SIDES, Inputs
@@ -186,8 +188,7 @@ def table_data(
                 f"{name} numbers the words itself, but a table numbers its values: leave it out."
             )
     preset = AUTO if request.preset is None else request.preset
-    found = table_pairs(
-        source,
+    choice = TableChoice(
         in0=request.in0,
         in1=request.in1,
         label=request.label,
@@ -197,6 +198,8 @@ def table_data(
         layout=request.layout,
         preset=preset,
     )
+    with table_progress(options.shows_progress) as progress:
+        found = table_pairs(source, progress=progress, **vars(choice))
     for line in found.report.lines():
         options.say(line)
     chosen = recipe(found.inputs, preset)
@@ -214,11 +217,8 @@ def table_data(
         if data is not None and not _is_share(data):
             parts[name] = labelled_pairs(inputs, hyperparameters, data, name, request.layout)
     validation = parts.get("validation")
-    rate = hyperparameters.negative_sampling_rate
-    for name in kept_back.keys() & parts.keys():
-        if inputs.label.kind == "none" and rate and np.all(parts[name].labels):
-            others = [pairs for other, pairs in parts.items() if other != name]
-            parts[name] = with_negatives(parts[name], rate, others=others)
+    if inputs.label.kind == "none":
+        parts = with_judged_negatives(parts, hyperparameters.negative_sampling_rate)
     everything = parts["train"], parts.get("validation"), parts.get("test")
     return TrainingData(everything, inputs, validation)
 

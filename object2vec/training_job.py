@@ -118,7 +118,9 @@ def _train(
     begun = time.time()
     with stop.interrupting():
         job = read_job()
-        inputs = read_inputs(job, begun)
+        inputs = read_inputs(job, begun, progress=progress)
+    for line in inputs.told:
+        readable.say(line)
     # An exception may be lost in the middle of an import, so that a signal only is remembered.
     from object2vec.training.loop import train
 
@@ -130,6 +132,7 @@ def _train(
         inputs.datasets.get("validation"),
         inputs.datasets.get("test"),
         auxiliary=inputs.auxiliary,
+        inputs=inputs.raw,
         model_dir=job.model_dir,
         host=job.host,
         stop=stop,

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.own_way
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "object2vec"
 NOTHING, ALL = "nothing", "all"

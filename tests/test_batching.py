@@ -13,6 +13,8 @@ from object2vec.data.arrays import PairDataset, TokenLists
 from object2vec.data.batching import Batch, TrainingBatches, bucket_widths
 from object2vec.data.layouts import widest
 
+pytestmark = pytest.mark.own_way
+
 Key = tuple[tuple[int, ...], tuple[int, ...], float]
 
 

@@ -27,8 +27,10 @@ from object2vec.compiled import library
 from object2vec.data.arrays import PairDataset, TokenLists
 from object2vec.data.batching import Batch
 from object2vec.errors import CustomerError
+from object2vec.hyperparameters.checked import parse
 from object2vec.inference.operator_inference import OperatorInference
 from object2vec.inference.predictor import Predictor
+from object2vec.model.model_directory import save_model
 from object2vec.training.choose_way import choose_way, is_compiled_expected
 from object2vec.training.loop import train
 from object2vec.training.metric_lines import METRIC_DEFINITIONS
@@ -211,7 +213,7 @@ def test_a_wrong_variable_ends_a_command_with_one_sentence(
     command: str, tmp_path: Path, rng: np.random.Generator
 ) -> None:
     write_job(tmp_path, rng)
-    assert run({**os.environ, library.VARIABLE: "0"}, *TRAIN, cwd=tmp_path).returncode == 0
+    save_model(tmp_path / "model", random_network(parse(JOB)[0], rng))
     arguments = TRAIN if command == "train" else ("predict", "--model-dir", "model")
     done = run({**os.environ, library.VARIABLE: "off"}, *arguments, cwd=tmp_path, text=PAIR)
     assert done.returncode == CustomerError.exit_code

@@ -15,6 +15,8 @@ from object2vec.compiled import library
 from object2vec.compiled.library import CONSTANTS, FUNCTIONS, STRUCTURES, Library
 from object2vec.errors import PlatformError
 
+pytestmark = pytest.mark.own_way
+
 SOURCES = Path(library.__file__).parent / "src"
 HEADER = (SOURCES / "interface.h").read_text(encoding="utf-8")
 TABLE = (SOURCES / "interface.c").read_text(encoding="utf-8")

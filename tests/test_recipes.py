@@ -91,6 +91,25 @@ def test_settings_are_sound_and_fit_the_inputs(case: str) -> None:
     assert bool(parsed.negative_sampling_rate) == (inputs.label.kind == "none")
 
 
+def test_ratings_repeat_an_id_that_has_features() -> None:
+    columns = {"in0": "user", "in1": ["film", "genres", "seen"], "label": "stars"}
+    made = table_pairs(TABLE, **columns)
+    assert [column.repeat for column in made.inputs.in0.columns] == [1]
+    assert [column.repeat for column in made.inputs.in1.columns] == [3, 1, 1]
+    assert recipe(made.inputs).settings["enc1_max_seq_len"] == "6"
+    first = made.pairs["train"].in1[0].tolist()
+    assert len(first) == 6 and len({*first[:3]}) == 1
+
+    def repeats(film: Any, **changed: Any) -> list[int]:
+        inputs = table_pairs(TABLE, **{**columns, "in1": [film, "genres"], **changed}).inputs
+        return [column.repeat for column in inputs.in1.columns]
+
+    assert repeats({"name": "film", "repeat": 1}) == [1, 1]
+    assert repeats({"name": "film", "repeat": 5}) == [5, 1]
+    assert repeats("plot") == [1, 1]
+    assert repeats("film", in0="plot") == [1, 1]
+
+
 def test_tied_sides_share_a_token_table() -> None:
     settings = recipe(found("judged texts", tied=True)).settings
     assert parse(settings)[0].tied_token_embedding_weight

@@ -66,6 +66,8 @@ def test_known_values() -> None:
     # as container/README.md tells
     assert parameters(1, 164).strategy == MULTI_RECORD
     assert parameters(1, 165).strategy == SINGLE_RECORD
+    assert parameters(1, 149, raw_values=True).strategy == MULTI_RECORD
+    assert parameters(1, 150, raw_values=True).strategy == SINGLE_RECORD
     assert parameters(200, 4) == ExecutionParameters(MULTI_RECORD, 1, 100)
     assert parameters(2, 4096, 30) == ExecutionParameters(SINGLE_RECORD, 9, 2)
     assert parameters(2, 4096, answer_bytes=1 << 20) == ExecutionParameters(SINGLE_RECORD, 1, 2)

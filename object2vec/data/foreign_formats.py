@@ -13,6 +13,11 @@ from typing import NamedTuple, Optional
 
 LOOKED_AT_BYTES = 1 << 16
 ON_ONE_LINE = "several JSON objects on one line"
+#: What to do with a table in the place of pairs.
+TABLE_ADVICE = (
+    "name its columns by --in0, --in1 and --label, in a job by _in0, _in1 and _label, or write "
+    "each row as one JSON object a line"
+)
 _TABLES = ("Parquet", "TSV", "CSV", "CSV with semicolons", "a table with bars")
 _ROWS_LOOKED_AT = 10
 # Blank lines; a tab may be an empty cell.

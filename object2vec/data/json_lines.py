@@ -16,7 +16,7 @@ from typing import BinaryIO
 import orjson
 
 from object2vec.data.arrays import PairDataset
-from object2vec.data.foreign_formats import recognise
+from object2vec.data.foreign_formats import TABLE_ADVICE, ForeignFormat, recognise
 from object2vec.data.record_checks import EXAMPLE, FIELDS, Rules, check_record, pack, pack_checked
 from object2vec.data.repeated_keys import may_repeat, repeated_key, repeated_sentence
 from object2vec.errors import CustomerError
@@ -75,7 +75,7 @@ def whole_lines(stream: BinaryIO, path: Path) -> Iterator[bytes]:
                 found = recognise(b"".join(pending[:2]))
                 raise CustomerError(
                     f"{named(path)} holds a line of more than {LONGEST_LINE >> 20} MiB"
-                    f"{f', which looks like {found.name}: {found.advice}' if found else ''}; "
+                    f"{f', which looks like {found.name}: {_advice(found)}' if found else ''}; "
                     f"each line must hold one pair such as {EXAMPLE}"
                 )
             continue
@@ -180,9 +180,13 @@ def _refuse_foreign(head: bytes, where: str) -> None:
     found = recognise(head)
     if found is not None:
         raise CustomerError(
-            f"This looks like {found.name}, not JSON Lines: {found.advice}; each line must hold "
+            f"This looks like {found.name}, not JSON Lines: {_advice(found)}; each line must hold "
             f"one pair such as {EXAMPLE} ({where})"
         )
+
+
+def _advice(found: ForeignFormat) -> str:
+    return TABLE_ADVICE if found.is_table else found.advice
 
 
 def _place(source: str, number: int) -> str:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -167,3 +167,22 @@ def with_negatives(
     drawn = NegativeSampler(pairs, rate, others).draw(np.random.default_rng(seed))
     in0, in1 = pairs.in0.take(drawn.in0), pairs.in1.take(drawn.in1)
     return PairDataset(in0, in1, drawn.labels, pairs.truncated)
+
+
+def with_judged_negatives(parts: Mapping[str, PairDataset], rate: int) -> dict[str, PairDataset]:
+    """Add negatives to what training is judged by, where all of its pairs are positive.
+
+    Parameters
+    ----------
+    parts : mapping of str to PairDataset
+        ``train``, which stays as it is, and others, such as ``validation`` and ``test``. No
+        positive pair of any of them is a negative; the seed is always 0.
+    rate : int
+        As in training; 0 for none.
+    """
+    found = dict(parts)
+    for name in found.keys() - {"train"} if rate else ():
+        if np.all(parts[name].labels):
+            others = [pairs for other, pairs in parts.items() if other != name]
+            found[name] = with_negatives(parts[name], rate, others=others)
+    return found

@@ -13,7 +13,7 @@ from object2vec.errors import CustomerError
 from object2vec.prepare import count_values
 from object2vec.prepare.columns import ColumnChoice, decided
 from object2vec.prepare.labels import LabelFinder
-from object2vec.prepare.recipes import AUTO, check_fit
+from object2vec.prepare.recipes import AUTO, advised
 from object2vec.prepare.splits import TRAIN, Splitter
 from object2vec.prepare.table_batch import Batch, Read, Table, is_list, present
 from object2vec.raw_values.cell_values import canonical
@@ -134,8 +134,8 @@ class Fit:
             _fit(vocabularies, [column.vocabulary for column in columns])
             sides.append(Side(tuple(columns)))
         inputs = Inputs(sides[0], sides[1], label, vocabularies, self._request.tied)
-        check_fit(inputs, self._request.preset)
-        return inputs
+        given = [[choice.repeat is not None for choice in side] for side in self._sides]
+        return advised(inputs, self._request.preset, given)
 
     def _decide(self) -> list[list[ColumnChoice]]:
         batch = next((batch for batch, _ in self._request.batches("look") if batch.rows), None)
@@ -220,7 +220,7 @@ def _counter(choice: ColumnChoice) -> Counter:
 
 
 def _column(choice: ColumnChoice, vocabulary: str) -> Column:
-    column = Column(str(choice.name), choice.kind, vocabulary, choice.repeat)
+    column = Column(str(choice.name), choice.kind, vocabulary, choice.repeat or 1)
     if choice.kind == "text":
         return replace(column, lower=choice.lower, form=choice.form)
     if choice.kind == "tags":

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from object2vec.errors import CustomerError
 from object2vec.raw_values.encode_values import nearest
@@ -59,6 +60,8 @@ _NEEDS = {
     "documents": "a text on each side, and no labels",
 }
 _NEGATIVES = 3
+# How often the first column of a side stands in its lists where it is an id with others behind it.
+_REPEATS = {"ratings": 3}
 
 
 def recipe(inputs: Inputs, preset: str = AUTO) -> Recipe:
@@ -105,6 +108,38 @@ def check_fit(inputs: Inputs, preset: str) -> str:
             f"The preset {preset} needs {_NEEDS[preset]}, but {_found(inputs)}: take {fitting}."
         )
     return fitting
+
+
+def advised(inputs: Inputs, preset: str, given: Sequence[Sequence[bool]]) -> Inputs:
+    """What a recipe asks of the columns: how often an id stands beside further columns.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        As they were found.
+    preset : str
+        As for `recipe`.
+    given : sequence of sequence of bool
+        For each column of in0 and of in1, whether its repeat was given and so stays.
+
+    Raises
+    ------
+    CustomerError
+        As `recipe`.
+    """
+    name = check_fit(inputs, preset)
+    times = _REPEATS.get(name, 1)
+    sides = []
+    for side, fixed in zip((inputs.in0, inputs.in1), given):
+        beside = len(side.columns) > 1
+        columns = (
+            replace(column, repeat=times)
+            if beside and column.kind == "id" and place == 0 and not fixed[place]
+            else column
+            for place, column in enumerate(side.columns)
+        )
+        sides.append(replace(side, columns=tuple(columns)))
+    return replace(inputs, in0=sides[0], in1=sides[1])
 
 
 def is_text(inputs: Inputs, side: str) -> bool:

@@ -24,13 +24,13 @@ from object2vec.prepare.find_inputs import Fit, Progress
 from object2vec.prepare.recipes import AUTO
 from object2vec.prepare.splits import Split
 from object2vec.prepare.table_pairs import (
-    Report,
     TableEncoder,
     asked_splits,
     check_length,
     check_splits,
     make_request,
 )
+from object2vec.prepare.table_report import Report
 from object2vec.raw_values.inputs import MOST_TOKENS, Inputs
 from object2vec.raw_values.inputs_file import FILE, inputs_bytes
 from object2vec.text import named, names

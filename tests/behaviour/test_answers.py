@@ -24,6 +24,8 @@ from object2vec.inference.predictor import Predictor
 from object2vec.model.model_directory import save_model
 from object2vec.model.network import Object2VecNetwork
 
+pytestmark = pytest.mark.own_way
+
 
 def label(given: dict[str, Any]) -> str:
     return "-".join(

@@ -37,6 +37,7 @@ _PLACES = (
     "model.json", "sub/file", "n" * 5000, "nul\x00", "\ud800",
 )  # fmt: skip
 _BODY = b'{"instances": [{"in0": [1, 2], "in1": [3]}, {"in0": [4]}, {"in1": [5, 6]}]}'
+_RAW_BODY = b'{"instances": [{"in0": {"user": "u1", "age": 20}, "in1": {"genres": ["War"]}}]}'
 # A link to a place, a named pipe or a folder in a file's stead.
 Entry = Union[bytes, dict[str, str]]
 Files = dict[str, Entry]
@@ -81,6 +82,9 @@ class ModelDirectoryTarget(Target):
         check_reply(reply, model)
         if reply.status != 200:
             return False
+        raw = reply_to(model, _RAW_BODY, {}, self._settings)
+        if raw.status != 500 or b"finite" not in raw.body:
+            check_reply(raw, model)
         try:
             _ask_last_tokens(model)
         except UnsoundModelError:
@@ -120,7 +124,8 @@ def _mutate(files: Files, rng: random.Random, odd: Callable[[], JsonValue]) -> N
         if isinstance(entry, bytes):
             _replace(files, name, _mutate_parameters(entry, rng), rng)
     elif how < 0.7:
-        name = next((name for name in names if name.startswith("hyperparameters")), "")
+        starts = ("inputs", "hyperparameters")[how < 0.65 or rng.random() < 0.3]
+        name = next((name for name in names if name.startswith(starts)), "")
         _mutate_json_file(files, name, rng, odd)
     elif how < 0.8:
         _mutate_json_file(files, rng.choice(names), rng, odd)

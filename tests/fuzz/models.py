@@ -13,6 +13,9 @@ from object2vec.backend.mxnet_import import mx
 from object2vec.model.model_directory import save_model
 from object2vec.pretrained.vocabularies import as_vocab
 
+from .raw_values import INPUTS
+
+RAW = "raw"
 _SETTINGS: dict[str, dict[str, Any]] = {
     "hcnn": {"enc1_network": "pooled_embedding", "enc1_vocab_size": VOCAB + 10, "num_classes": 3},
     "bilstm": {"enc0_network": "bilstm", "output_layer": "mean_squared_error"},
@@ -21,6 +24,8 @@ _SETTINGS: dict[str, dict[str, Any]] = {
         "tied_token_embedding_weight": True,
         "token_embedding_storage_type": "row_sparse",
     },
+    # It takes raw values besides.
+    RAW: {"enc0_network": "pooled_embedding", "num_classes": 2},
 }
 MODELS = tuple(_SETTINGS)
 
@@ -32,5 +37,10 @@ def save(kind: str, folder: Path) -> Path:
         network = random_network(settings(**_SETTINGS[kind]), np.random.default_rng(1))
         vocabulary = as_vocab({f"word{token}": token for token in range(VOCAB)})
         tied = network.hyperparameters.tied_token_embedding_weight
-        save_model(folder, network, vocabularies=(vocabulary, vocabulary) if tied else (None, None))
+        save_model(
+            folder,
+            network,
+            vocabularies=(vocabulary, vocabulary) if tied else (None, None),
+            inputs=INPUTS if kind == RAW else None,
+        )
     return folder

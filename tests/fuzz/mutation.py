@@ -198,7 +198,7 @@ def _other_name(name: str, rng: random.Random) -> str:
 def repeat_key(text: bytes, rng: random.Random) -> bytes:
     """Give an object of a JSON text one of its keys twice."""
     objects = [position for position, byte in enumerate(text) if byte == ord("{")]
-    keys = [b'"in0"', b'"in1"', b'"label"', b'"instances"', b'"a"']
+    keys = [b'"in0"', b'"in1"', b'"label"', b'"instances"', b'"a"', b'"user"', b'"genres"']
     if not objects:
         return text
     place = rng.choice(objects) + 1

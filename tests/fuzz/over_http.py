@@ -31,7 +31,7 @@ _ANSWER_SECONDS = 30.0
 _BROKEN_SECONDS = 1.0
 # The one refusal of a request as it is written that HTTP counts among the server's errors.
 _UNKNOWN_VERSION = 505
-_PROBE = b'{"instances": [{"in0": [1, 2], "in1": [3]}, {"in0": [4]}]}'
+_PROBE = b'{"instances": [{"in0": [1, 2], "in1": {"genres": "War"}}, {"in0": "u1"}, {"in0": [4]}]}'
 _JSON = {"Content-Type": "application/json"}
 _METHODS = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE", "PATCH", "CONNECT", "FOO", "post")
 _PATHS = (
@@ -72,7 +72,7 @@ class HttpTarget(Target):
     isolated = False
 
     def prepare(self, folder: Path) -> None:
-        self._model_dir = models.save("hcnn", folder / "model")
+        self._model_dir = models.save(models.RAW, folder / "model")
         model = Predictor.load(self._model_dir)
         self._expected = json.loads(reply_to(model, _PROBE, _JSON, Settings()).body)
         self._log = folder / "log"
@@ -170,7 +170,7 @@ def _connection(bodies: Bodies, rng: random.Random) -> dict[str, Any]:
     """What to send: pieces, and what is known of the answers."""
     how = rng.random()
     if how < 0.45:
-        headers, body = bodies.request()
+        headers, body = bodies.request(raw=rng.random() < 0.6)
         headers = {name: value for name, value in headers.items() if is_sound_header(name, value)}
         return _sound([request_bytes("POST", "/invocations", headers, body)], ["POST"])
     if how < 0.55:

@@ -17,6 +17,7 @@ from .mutation import (
     mutate_json,
     repeat_key,
 )
+from .raw_values import raw_value
 from .target import JsonValue
 
 _TYPES = (
@@ -53,12 +54,12 @@ class Bodies:
         self._odd = hypothesis_values(any_json(), rng)
         self._text = hypothesis_values(any_text(), rng)
 
-    def request(self) -> tuple[dict[str, str], bytes]:
-        """Headers and a body; about half of them are right."""
+    def request(self, *, raw: bool = False) -> tuple[dict[str, str], bytes]:
+        """Headers and a body, with raw values in it or without; about half of them are right."""
         headers = self._headers()
-        return headers, self.body("lines" in headers.get("Content-Type", ""))
+        return headers, self.body("lines" in headers.get("Content-Type", ""), raw=raw)
 
-    def instances(self) -> list[JsonValue]:
+    def instances(self, *, raw: bool) -> list[JsonValue]:
         """Sound instances of the three kinds, in any mixture."""
         rng = self._rng
         kinds = rng.choice((("in0",), ("in1",), ("in0", "in1"), ("in0", "in1"), None))
@@ -66,16 +67,18 @@ class Bodies:
         longest = rng.choice((1, 4, 15, 15, 60))
         return [
             {
-                name: [rng.randrange(VOCAB) for _ in range(rng.randint(1, longest))]
+                name: raw_value(name, rng)
+                if raw and rng.random() < 0.6
+                else [rng.randrange(VOCAB) for _ in range(rng.randint(1, longest))]
                 for name in kinds or rng.choice((("in0",), ("in1",), ("in0", "in1")))
             }
             for _ in range(number)
         ]
 
-    def body(self, lines: bool) -> bytes:
+    def body(self, lines: bool, *, raw: bool = False) -> bytes:
         """A body of JSON Lines, or of JSON."""
         rng = self._rng
-        instances: Any = self.instances()
+        instances: Any = self.instances(raw=raw)
         kind = rng.random()
         if 0.5 < kind < 0.8 and instances:
             place = rng.randrange(len(instances))
@@ -143,5 +146,12 @@ class Bodies:
                 b'{"instances": ' + b'{"a":' * number + b"1" + b"}" * number + b"}",
                 b'{"in0": [1], "in1": [' + b"9" * number + b"]}",
                 b'{"in0": [' + b"1,\\" * number,
+                b'{"in1": "' + rng.choice((b"Drama|", b"a ", "é ".encode(), b"x")) * number + b'"}',
+                b'{"in1": [' + b'"Drama",' * number + b'"War"]}',
+                b'{"in1": {"plot": "e' + "\u0301".encode() * number + b'"}}',
+                b'{"in1": {"in0": "[\\"' + rb"\\\"" * number + b'"}}',
+                b'{"in0": {"' + b"k" * number + b'": 1}}',
+                b'{"in0": {"user": ' + b"[" * min(number, 900) + b"]" * min(number, 900) + b"}}",
+                b'{"in0": {' + b'"user": 1,' * number + b'"age": 2}}',
             )
         )

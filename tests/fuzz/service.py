@@ -42,9 +42,12 @@ class ServiceTarget(Target):
     def inputs(self, rng: random.Random) -> Iterator[bytes]:
         bodies = Bodies(rng)
         while True:
-            headers, body = bodies.request()
+            model = rng.choice((*models.MODELS, models.RAW, models.RAW))
+            # to a model of ids now and then, too
+            raw = rng.random() < (0.9 if model == models.RAW else 0.1)
+            headers, body = bodies.request(raw=raw)
             request = {
-                "model": rng.choice(models.MODELS),
+                "model": model,
                 "headers": headers,
                 "body": body.decode("latin-1"),
             }

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from .hyperparameters import HyperparameterTarget
+from .inputs_files import InputsFileTarget
 from .json_lines import JsonLinesTarget
 from .model_archives import ModelArchiveTarget
 from .model_directories import ModelDirectoryTarget
@@ -17,6 +18,7 @@ TARGETS: dict[str, type[Target]] = {
     for target in (
         HyperparameterTarget,
         JsonLinesTarget,
+        InputsFileTarget,
         VectorFileTarget,
         ServiceTarget,
         ModelDirectoryTarget,
