@@ -19,7 +19,7 @@ ARGS ?=
 
 C_FILES := $(wildcard object2vec/compiled/src/*.[ch] tests/sanitized/*.c)
 BIN := $(VENV)/bin
-PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 STAMP := $(VENV)/.installed
 VERSION_OF := -c 'import sys; print(sys.version_info[:2])' 2>&1
 

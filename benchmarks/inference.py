@@ -23,6 +23,7 @@ import numpy as np
 from benchmarks.turns import Measured, Process, serve_turns, summary, take_turns
 from benchmarks.workloads import SEED, Workload, find
 from object2vec.backend import own_process
+from object2vec.compiled.library import VARIABLE as COMPILED_VARIABLE
 from object2vec.data.arrays import PairDataset
 from object2vec.hyperparameters.checked import Hyperparameters
 
@@ -31,6 +32,8 @@ MANY = 1_000
 # requests of one pair for each request of many
 _SMALL_FOR_A_LARGE = 10
 _TOLERANCE = 1e-4
+_OPERATORS = "operators"  # ours, without the compiled part
+_OURS = ("ours", _OPERATORS)
 _Times = dict[str, list[list[float]]]
 
 
@@ -65,7 +68,7 @@ def _model(name: str) -> tuple[Workload, Hyperparameters]:
 
 
 def _measure(name: str, options: argparse.Namespace) -> list[dict[str, Any]]:
-    variants = ["ours"]
+    variants = [*_OURS]
     if find_spec("torch") is not None:
         from benchmarks.torch_inference import variants as of_peer
 
@@ -78,7 +81,10 @@ def _measure(name: str, options: argparse.Namespace) -> list[dict[str, Any]]:
             variant: partial(
                 Process,
                 [*shared, "--contestant", variant],
-                {"OMP_NUM_THREADS": str(options.threads)},
+                {
+                    "OMP_NUM_THREADS": str(options.threads),
+                    **({COMPILED_VARIABLE: "0"} if variant == _OPERATORS else {}),
+                },
             )
             for variant in variants
         }
@@ -95,7 +101,7 @@ def _lines(
     for kind in next(iter(times.values())):
         pairs = int(kind.split()[0])
         rates = {variant: pairs / _middle(times[variant][kind]) for variant in times}
-        peers = [rate for variant, rate in rates.items() if variant != "ours"]
+        peers = [rate for variant, rate in rates.items() if variant not in _OURS]
         for variant, rate in rates.items():
             seconds = times[variant][kind]
             of_turns = [pairs / float(np.median(turn)) for turn in seconds]
@@ -158,7 +164,7 @@ def _contend(options: argparse.Namespace) -> None:
     variant, folder = options.contestant, options.folder
     weights = folder / "weights.npz"
     predictor: Any
-    if variant == "ours":
+    if variant in _OURS:
         predictor = _ours(settings, weights)
     else:
         from benchmarks import torch_inference

@@ -48,7 +48,7 @@ class Contestant:
         losses = []
         way = self._run._way
         for batch in way.prepared(self._turn.epoch()):
-            sums = way.take(batch)
+            sums = way.step(batch)
             losses.append(float(sums[0].asnumpy()[0]) / batch.count)
         return losses
 

@@ -64,6 +64,7 @@ def _commands(folder: Path) -> dict[str, tuple[list[str], Optional[str]]]:
         "epochs": 1,
     }
     train = [*command, "train", "--train", str(rows), "--model-dir", str(folder / "model")]
+    train += ["--log", "sagemaker"]  # tells of the first batches
     for name, value in hyperparameters.items():
         train += ["-p", f"{name}={value}"]
     return {

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from benchmarks.torch_networks import Loss, encoder_of, fill
 from object2vec.data.arrays import TokenLists
-from object2vec.data.batching import pad, widest
+from object2vec.data.layouts import pad, widest
 from object2vec.hyperparameters.checked import Hyperparameters
 
 _RUN = 128  # lists that are padded to one length

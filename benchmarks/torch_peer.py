@@ -18,7 +18,7 @@ from torch.nn import functional
 from benchmarks.torch_networks import Loss, encoder_of, fill
 from benchmarks.workloads import Turn
 from object2vec.data.arrays import TokenLists
-from object2vec.data.batching import mean_weights, pad
+from object2vec.data.layouts import mean_weights, pad
 from object2vec.data.prefetch import prefetch
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.training.deferred_adam import DeferredRows

@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 import numpy as np
 
+from object2vec.backend.device_names import Device, contexts_of
 from object2vec.data.arrays import TokenLists
 from object2vec.data.dataset import read_pairs, token_lists, unlabelled_pairs
 from object2vec.data.record_checks import INPUTS
 from object2vec.errors import CustomerError
+from object2vec.estimator_history import Trained
+from object2vec.estimator_options import FitOptions, RandomState
 from object2vec.estimator_parameters import Parameterized
+from object2vec.estimator_pipeline import PipelineStep, are_labels, with_labels
 from object2vec.evaluation.metrics import MetricAccumulator
 from object2vec.files import check_model_folder
-from object2vec.logs import LOGGER_NAME, watched
+from object2vec.logs import LOGGER_NAME
 from object2vec.training.memory_estimate import estimate_memory
 from object2vec.training.training_log import JobStart
 
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     import pandas
 
     from object2vec.inference.predictor import Predictor
+    from object2vec.training.callbacks import Callback
 
     Records = Union[Iterable[Mapping[str, Any]], pandas.DataFrame]
     PathLike = Union[str, os.PathLike[str]]
@@ -35,7 +40,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(LOGGER_NAME)
 
 
-class Object2Vec(Parameterized):
+class Object2Vec(PipelineStep, Trained, Parameterized):
     """Learns embeddings of pairs of objects, each a list of token ids, from a label of the pair.
 
     The hyperparameters of the training job are parameters here, under the same names, but for those
@@ -82,12 +87,26 @@ class Object2Vec(Parameterized):
     bucket_width : int
     negative_sampling_rate : int
     seed : int, optional
-        Makes a run on the CPU repeatable.
+        Makes a run on the CPU repeatable; drawn for each `fit` by default.
+    random_state : int, numpy.random.RandomState or numpy.random.Generator, optional
+        scikit-learn's name of the seed; a generator gives each `fit` one.
+    device : str or sequence of str, optional
+        Where `fit` computes: ``cpu``, ``gpu`` (the first one), ``gpu:1``, or a list of several of a
+        kind, which share each batch; the model then answers from the first. Default: all GPUs that
+        there are, else the CPU.
+    verbose : int, optional
+        1: `fit` prints what it trains, a line an epoch and why it ended to standard output, and
+        shows a progress bar where someone watches, in a terminal or a notebook. 0: neither.
+        Default: the bar alone. Python's logger ``object2vec`` gets the log in any case.
+    transform_side : str
+        ``in0`` or ``in1``: what `transform` embeds.
 
     Attributes
     ----------
     history : list of dict
-        The metrics of each epoch, in order; empty before `fit`.
+        The metrics of each epoch, in order; empty before `fit`. Its ``to_pandas()`` is a table.
+    refit_history : list of dict
+        The same of the second training of ``fit(…, refit=True)``; else empty.
 
     Raises
     ------
@@ -152,29 +171,23 @@ class Object2Vec(Parameterized):
         bucket_width: int = 0,
         negative_sampling_rate: int = 0,
         seed: Optional[int] = None,
+        random_state: Optional[RandomState] = None,
+        device: Optional[Device] = None,
+        verbose: Optional[int] = None,
+        transform_side: str = "in0",
     ) -> None:
         values = dict(locals())
         del values["self"]
         self._set(values)
 
-    def _set(self, given: dict[str, Any], predictor: Optional[Predictor] = None) -> None:
+    def _set(self, given: dict[str, Any]) -> None:
         self._take(given)
-        self._predictor = predictor
-        self._metrics: dict[str, Any] = {}
-        self.history: list[dict[str, Any]] = []
+        self._keep(None, {})
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
         """Every hyperparameter by its public name, resolved and typed, as `fit` takes it."""
         return self._hyperparameters.to_dict()
-
-    def __repr__(self) -> str:
-        enc0, enc1 = self._hyperparameters.encoders
-        state = "fitted" if self._predictor is not None else "not fitted"
-        return (
-            f"<Object2Vec {enc0.network} x {enc1.network}, enc_dim "
-            f"{self._hyperparameters.enc_dim}, {self._hyperparameters.output_layer}, {state}>"
-        )
 
     def fit(
         self,
@@ -183,6 +196,10 @@ class Object2Vec(Parameterized):
         test: Optional[Data] = None,
         auxiliary: Optional[PathLike] = None,
         *,
+        y: Any = None,
+        callbacks: Iterable[Callback] = (),
+        refit: bool = False,
+        verbose: Optional[int] = None,
         progress: Optional[bool] = None,
     ) -> Object2Vec:
         """Train from scratch and keep the best epoch's model.
@@ -197,8 +214,20 @@ class Object2Vec(Parameterized):
             them. Validation decides when to stop and which epoch is best.
         auxiliary : path, optional
             Folder of the pretrained vectors and vocabulary files.
+        y : sequence, optional
+            The labels of `train`, where its pairs (also ``(in0, in1)`` tuples) hold none. As
+            scikit-learn does, it may also be given as the second argument.
+        callbacks : iterable of Callback
+            Told of each epoch; any of them can end the training. The best epoch's model is kept.
+        refit : bool
+            Once validation has told the best epoch, train anew on train and validation pairs
+            together: for as many epochs, with the same seed, without callbacks and early stopping.
+            `history`, `best_epoch` and `best_loss` stay those of the first training, which
+            validation has judged; `refit_history` is that of the second.
+        verbose : int, optional
+            For this call in place of the parameter of the same name.
         progress : bool, optional
-            Show a progress bar on standard error; default: if that is a terminal.
+            Whether to show a progress bar on standard error, in place of what `verbose` says.
 
         Returns
         -------
@@ -208,21 +237,27 @@ class Object2Vec(Parameterized):
         Raises
         ------
         CustomerError
-            The data do not fit the hyperparameters, or the loss is no longer finite.
+            The data do not fit the hyperparameters, the loss is no longer finite, or there is no
+            such device.
         PlatformError
             The training cannot fit into the memory.
         """
         begun = time.time()
         for line in self._lines:
             _logger.log(line.level, "%s", line.text)
-        hyperparameters = self._hyperparameters
+        if y is None and are_labels(validation):
+            y, validation = validation, None
+        options = FitOptions(self._given, self._hyperparameters, callbacks, verbose, progress)
         if train is None:
             raise CustomerError(
                 "There is nothing to train on: give a file, dicts or a data frame as 'train'."
             )
-        estimate_memory(hyperparameters).check()
+        if refit:
+            options.check_refit(validation)
+        hyperparameters = options.hyperparameters
+        estimate_memory(options.sized).check()
         start = JobStart(begun, time.time() - begun)
-        pairs = read_pairs(train, hyperparameters, "train")
+        pairs = read_pairs(train if y is None else with_labels(train, y), hyperparameters, "train")
         others = [
             None if data is None else read_pairs(data, hyperparameters, channel)
             for channel, data in (("validation", validation), ("test", test))
@@ -233,24 +268,9 @@ class Object2Vec(Parameterized):
 
             vectors = read_auxiliary(auxiliary, hyperparameters)
         known = [pairs, *(data for data in others if data is not None)]
-        estimate_memory(hyperparameters, known).check()
-        from object2vec.training.loop import train as run_training
-
-        result = run_training(
-            hyperparameters,
-            pairs,
-            *others,
-            auxiliary=vectors,
-            progress=watched() if progress is None else progress,
-            start=start,
-        )
-        self._predictor = result.predictor
-        self._metrics = {
-            "best_epoch": result.best_epoch,
-            "best_loss": result.best_loss,
-            "history": result.history,
-        }
-        self.history = result.history
+        estimate_memory(options.sized, known).check()
+        result = options.train(pairs, *others, auxiliary=vectors, start=start, refit=refit)
+        self._keep(result.predictor, result.metrics())
         return self
 
     def predict(self, pairs: Records) -> np.ndarray:
@@ -347,31 +367,34 @@ class Object2Vec(Parameterized):
         )
 
     @classmethod
-    def load(cls, folder: PathLike) -> Object2Vec:
+    def load(cls, folder: PathLike, device: Optional[str] = None) -> Object2Vec:
         """Load a model directory that `save` or a training job has written.
 
         Parameters
         ----------
         folder : path
             The directory, or a ``model.tar.gz`` of it as SageMaker makes them.
+        device : str, optional
+            Where the model answers, and a later `fit` computes, as for the class; for answers the
+            CPU by default.
 
         Raises
         ------
         CustomerError
-            There is no model, or a damaged one.
+            There is no model, or a damaged one, or no such device.
         PlatformError
             An archive cannot be unpacked for lack of room.
         """
         from object2vec.inference.predictor import Predictor
 
-        predictor = Predictor.load(folder)
+        contexts = contexts_of(device)
+        predictor = Predictor.load(folder, contexts[0] if contexts else None)
         predictor.warn_of_fallback()
         model = cls.__new__(cls)
         given = predictor.hyperparameters.to_dict()
         seed = given.pop("_seed", None)
-        model._set({**given, "seed": seed}, predictor)
-        model._metrics = predictor.metrics
-        model.history = list(predictor.metrics.get("history", []))
+        model._set({**given, "seed": seed, "device": device})
+        model._keep(predictor, predictor.metrics)
         return model
 
     def _fitted(self) -> Predictor:

@@ -5,16 +5,22 @@ from __future__ import annotations
 
 import inspect
 import numbers
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from object2vec.errors import CustomerError
+from object2vec.estimator_options import OPTIONS, check_options, fixed_seed
 from object2vec.hyperparameters.checked import Hyperparameters, parse
 from object2vec.hyperparameters.given import LogLine
 from object2vec.hyperparameters.values import as_python, nearest
 from object2vec.text import quoted
+
+_WIDTH = 80
+_LONGEST_VALUE = 300
+_GLUE = "\0"
 
 _Self = TypeVar("_Self", bound="Parameterized")
 
@@ -81,20 +87,36 @@ class Parameterized:
         return self
 
     def _take(self, given: Mapping[str, Any]) -> None:
+        check_options(given)
+        # a default is not handed on: what is given counts when a rule replaces or ignores it
         values = {
-            "_seed" if name == "seed" else name: as_python(value)
+            name: as_python(value)
             for name, value in given.items()
-            if value is not None and not self._is_default(name, value)
+            if not (value is None or name in (*OPTIONS, "seed") or self._is_default(name, value))
         }
-        self._hyperparameters, self._lines = parse(values)
+        self._hyperparameters, self._lines = parse({**values, "_seed": fixed_seed(given)})
         self._given = given
 
     def _is_default(self, name: str, value: Any) -> bool:
-        # a default is not handed on: what is given counts when a rule replaces or ignores it
-        default = self._defaults.get(name)
-        # other types may compare element by element, or answer with something that is no bool
-        is_plain = isinstance(value, (str, numbers.Number, np.generic))
-        return value is default or (is_plain and bool(value == default))
+        return _equals(self._defaults.get(name), value)
+
+    def __repr__(self) -> str:
+        defaults, given = self._parameters(), self.get_params()
+        changed = [
+            f"{name}={_text(value)}"
+            for name, value in given.items()
+            if not (_equals(defaults[name], value) or _text(defaults[name]) == _text(value))
+        ]
+        start = f"{type(self).__name__}("
+        # as scikit-learn lays it out; no value is broken at its blanks
+        glued = [text.replace(" ", _GLUE) for text in changed]
+        lines = textwrap.wrap(
+            f"{', '.join(glued)})",
+            _WIDTH - len(start),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        return (start + f"\n{' ' * len(start)}".join(lines)).replace(_GLUE, " ")
 
     @classmethod
     def _parameters(cls) -> dict[str, Any]:
@@ -108,3 +130,13 @@ class Parameterized:
         }
         takes_more = inspect.Parameter.VAR_KEYWORD in kinds
         return {**cls._defaults, **named} if takes_more else named
+
+
+def _text(value: Any) -> str:
+    return quoted(list(value) if isinstance(value, tuple) else value, _LONGEST_VALUE)
+
+
+def _equals(default: Any, value: Any) -> bool:
+    # other types may compare element by element, or answer with something that is no bool
+    is_plain = isinstance(value, (str, numbers.Number, np.generic))
+    return value is default or (is_plain and bool(value == default))

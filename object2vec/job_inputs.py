@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
@@ -21,8 +21,10 @@ from object2vec.errors import CustomerError
 from object2vec.files import check_model_folder
 from object2vec.hyperparameters.checked import Hyperparameters, parse
 from object2vec.hyperparameters.table import HYPERPARAMETERS
+from object2vec.job_tables import JobTables, job_tables
 from object2vec.logs import LOGGER_NAME
 from object2vec.model.manifest import refuse_original_model
+from object2vec.prepare.progress_bar import table_progress
 from object2vec.sagemaker.environment import Channel, Environment, meant_channel
 from object2vec.text import counted, names
 from object2vec.training.memory_estimate import Estimate, estimate_memory
@@ -30,7 +32,10 @@ from object2vec.training.training_log import JobStart
 from object2vec.version import __version__
 
 if TYPE_CHECKING:
+    from object2vec.prepare.find_inputs import Progress
+    from object2vec.prepare.table_choice import TableChoice
     from object2vec.pretrained.auxiliary_channel import Auxiliary
+    from object2vec.raw_values.inputs import Inputs as RawInputs
 
 DATA_CHANNELS = ("train", "validation", "test")
 AUXILIARY_CHANNEL = "auxiliary"
@@ -59,6 +64,8 @@ class Job:
         Channels that mean nothing to this algorithm.
     input_dir : Path, optional
         Where the channels lie, to look into the ignored ones.
+    tables : TableChoice, optional
+        How the channels become pairs, where they hold tables.
     """
 
     configuration: Mapping[str, Any]
@@ -70,6 +77,7 @@ class Job:
     hosts: tuple[str, ...] = ("algo-1",)
     ignored_channels: tuple[str, ...] = ()
     input_dir: Optional[Path] = None
+    tables: Optional[TableChoice] = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,8 @@ class Inputs:
     """All that a job has read and checked: nothing of it needs a network yet.
 
     ``start`` says when it began, and how long its configuration took; ``memory`` is what the
-    training needs.
+    training needs; ``raw`` is what the ids stand for, where that is known; ``told`` is what was
+    found in tables, in sentences.
     """
 
     hyperparameters: Hyperparameters
@@ -85,6 +94,8 @@ class Inputs:
     auxiliary: Optional[Auxiliary]
     start: JobStart
     memory: Estimate
+    raw: Optional[RawInputs] = None
+    told: tuple[str, ...] = ()
 
 
 def job_from_environment(environment: Environment) -> Job:
@@ -107,8 +118,10 @@ def job_from_environment(environment: Environment) -> Job:
     )
 
 
-def read_inputs(job: Job, begun: Optional[float] = None) -> Inputs:
+def read_inputs(job: Job, begun: Optional[float] = None, *, progress: bool = False) -> Inputs:
     """Read and check everything, the cheapest first; MXNet is not needed for it.
+
+    Hyperparameters that follow from a table are known once the channel train is read.
 
     Parameters
     ----------
@@ -116,6 +129,8 @@ def read_inputs(job: Job, begun: Optional[float] = None) -> Inputs:
         What is read.
     begun : float, optional
         When the job began, in seconds since 1970; now by default.
+    progress : bool, default False
+        Show on standard error how far a table is read.
 
     Raises
     ------
@@ -125,31 +140,43 @@ def read_inputs(job: Job, begun: Optional[float] = None) -> Inputs:
         The training cannot fit into the memory.
     """
     begun = begun or time.time()
-    hyperparameters = _read_hyperparameters(job)
+    _log_given(job)
+    tables = job_tables(job.configuration, job.channels, job.tables)
+    if tables is not None and tables.inputs is None:
+        tables.check_given()
+    else:
+        hyperparameters = _settle(job.configuration, tables)
     _check_machines(job)
-    _check_channels(job)
-    _check_tuning_objective(job, hyperparameters)
+    _check_channels(job, tables is not None)
     if job.model_dir is not None:
         check_model_folder(job.model_dir, job.model_dir_option)
-    # before hours are spent on data for which there is no room
-    estimate_memory(hyperparameters).check()
-    start = JobStart(begun, time.time() - begun)
-    datasets = {
-        name: _read_dataset(name, job.channels[name], hyperparameters)
-        for name in DATA_CHANNELS
-        if name in job.channels
-    }
+    with table_progress(progress and tables is not None) as shown:
+        if tables is not None and tables.inputs is None:
+            _logger.info("Creating data iterator for %s", job.channels["train"].path)
+            tables.find(shown)
+            hyperparameters = _settle(job.configuration, tables)
+        _check_tuning_objective(job, hyperparameters)
+        # before hours are spent on data for which there is no room
+        estimate_memory(hyperparameters).check()
+        start = JobStart(begun, time.time() - begun)
+        datasets = {
+            name: _read_dataset(name, job, hyperparameters, tables, shown)
+            for name in _names_of_datasets(job, tables)
+        }
     # the auxiliary channel may need MXNet
     own_process.tune()
     auxiliary = _read_auxiliary(job, hyperparameters)
     memory = estimate_memory(hyperparameters, list(datasets.values()))
     memory.check()
-    return Inputs(hyperparameters, datasets, auxiliary, start, memory)
+    if tables is None:
+        return Inputs(hyperparameters, datasets, auxiliary, start, memory)
+    told = tuple(tables.told)
+    return Inputs(hyperparameters, datasets, auxiliary, start, memory, tables.inputs, told)
 
 
 def summary(inputs: Inputs) -> str:
     """What was read, in a few lines for people."""
-    lines = []
+    lines = list(inputs.told)
     for side, encoder in enumerate(inputs.hyperparameters.encoders):
         pooled = encoder.network == "pooled_embedding"
         layers = "" if pooled else f", {counted(encoder.layers, 'layer')}"
@@ -175,15 +202,20 @@ def _labels(hyperparameters: Hyperparameters, data: PairDataset) -> str:
     return "labels " + ", ".join(f"{label}: {count:,}" for label, count in enumerate(counts))
 
 
-def _read_hyperparameters(job: Job) -> Hyperparameters:
+def _log_given(job: Job) -> None:
     _logger.info("object2vec %s, Python %s", __version__, platform.python_version())
     defaults = {entry.name: entry.default for entry in HYPERPARAMETERS if not entry.required}
     _logger.info("Reading default configuration: %s", defaults)
     _logger.info("Merging with provided configuration from %s: %s", job.source, job.configuration)
-    hyperparameters, lines = parse(job.configuration)
+
+
+def _settle(given: Mapping[str, Any], tables: Optional[JobTables]) -> Hyperparameters:
+    hyperparameters, lines = parse(given if tables is None else tables.configuration())
     for line in lines:
         _logger.log(line.level, "%s", line.text)
     _logger.info("Final configuration: %s", hyperparameters.to_dict())
+    if tables is not None:
+        tables.settle(hyperparameters)
     return hyperparameters
 
 
@@ -195,7 +227,7 @@ def _check_machines(job: Job) -> None:
         )
 
 
-def _check_channels(job: Job) -> None:
+def _check_channels(job: Job, takes_tables: bool) -> None:
     meant = {}
     for name in job.ignored_channels:
         if job.input_dir is not None:
@@ -222,7 +254,7 @@ def _check_channels(job: Job) -> None:
     # All channels before the first is read: a wrong type of the last shall not cost an hour.
     for name in DATA_CHANNELS:
         if name in job.channels:
-            check_content_type(job.channels[name].content_type, name)
+            check_content_type(job.channels[name].content_type, name, takes_tables=takes_tables)
             channel_files(job.channels[name].path, name)
 
 
@@ -237,11 +269,31 @@ def _check_tuning_objective(job: Job, hyperparameters: Hyperparameters) -> None:
         )  # fmt: skip
 
 
-def _read_dataset(name: str, channel: Channel, hyperparameters: Hyperparameters) -> PairDataset:
-    _logger.info("Creating data iterator for %s", channel.path)
-    dataset = read_channel(
-        channel.path, hyperparameters, content_type=channel.content_type, channel=name
-    )
+def _names_of_datasets(job: Job, tables: Optional[JobTables]) -> Iterator[str]:
+    for name in DATA_CHANNELS if tables is None else tables.splits:
+        if tables is not None and tables.leaves_out(name):
+            _logger.warning(
+                "Leaving out the pairs for validation: all are positive, and their loss alone is "
+                "lowest for a model that calls every pair positive."
+            )
+        elif tables is not None or name in job.channels:
+            yield name
+
+
+def _read_dataset(
+    name: str,
+    job: Job,
+    hyperparameters: Hyperparameters,
+    tables: Optional[JobTables],
+    progress: Progress,
+) -> PairDataset:
+    dataset = None
+    if tables is None or not tables.has_read(name):
+        _logger.info("Creating data iterator for %s", job.channels[name].path)
+    if tables is not None:
+        dataset = tables.read(name, hyperparameters, progress)
+    if dataset is None:
+        dataset = read_channel(job.channels[name].path, hyperparameters, channel=name)
     if dataset.truncated:
         _logger.info("One or more sequences have been truncated because they exceeded max_seq_len")
     _logger.info("Source words: %d", len(dataset.in0.tokens))

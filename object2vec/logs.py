@@ -31,10 +31,10 @@ class LineFormatter(logging.Formatter):
     from outside can neither begin a new line nor make one endless.
     """
 
+    layout = "[%(asctime)s %(levelname)s %(thread)d] %(message)s"
+
     def __init__(self) -> None:
-        super().__init__(
-            "[%(asctime)s %(levelname)s %(thread)d] %(message)s", datefmt="%m/%d/%Y %H:%M:%S"
-        )
+        super().__init__(self.layout, datefmt="%m/%d/%Y %H:%M:%S")
 
     def format(self, record: logging.LogRecord) -> str:
         text = _message(record)
@@ -49,6 +49,12 @@ class LineFormatter(logging.Formatter):
         lines = super().formatException(ei).split("\n")
         text = "\n".join(bounded(line, _LONGEST_TRACEBACK_LINE) for line in lines)
         return bounded(text, _LONGEST_TRACEBACK, keep="\n")
+
+
+class ShortFormatter(LineFormatter):
+    """``WARNING: text``, for people."""
+
+    layout = "%(levelname)s: %(message)s"
 
 
 def _message(record: logging.LogRecord) -> str:
@@ -77,13 +83,33 @@ class _ProgressAwareHandler(logging.StreamHandler):
             super().emit(record)
 
 
+def write_line(line: str) -> None:
+    """Write a line to standard output, above a progress bar where there is one."""
+    tqdm = sys.modules.get("tqdm")
+    if tqdm is None or sys.stdout is None:
+        print(line, flush=True)
+    else:
+        tqdm.tqdm.write(line, file=sys.stdout)
+        sys.stdout.flush()
+
+
 def watched() -> bool:
-    """Whether standard error is a terminal; there is none where the shell closed it."""
-    return sys.stderr is not None and sys.stderr.isatty()
+    """Whether someone sees a progress bar: standard error is a terminal, or this is a notebook.
+
+    There is no standard error where the shell closed it.
+    """
+    # as tqdm.auto finds it out
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    is_notebook = "IPKernelApp" in getattr(shell, "config", ())
+    return is_notebook or (sys.stderr is not None and sys.stderr.isatty())
 
 
 @contextmanager
-def logging_to(stream: Optional[TextIO] = None, level: int = logging.INFO) -> Iterator[None]:
+def logging_to(
+    stream: Optional[TextIO] = None,
+    level: int = logging.INFO,
+    formatter: Optional[logging.Formatter] = None,
+) -> Iterator[None]:
     """Write the package's log to `stream` for the length of a ``with`` block.
 
     Parameters
@@ -92,9 +118,11 @@ def logging_to(stream: Optional[TextIO] = None, level: int = logging.INFO) -> It
         Default: standard output, where SageMaker collects it.
     level : int, default logging.INFO
         Lines below this level are dropped.
+    formatter : logging.Formatter, optional
+        Default: `LineFormatter`.
     """
     handler = _ProgressAwareHandler(sys.stdout if stream is None else stream)
-    handler.setFormatter(LineFormatter())
+    handler.setFormatter(formatter or LineFormatter())
     with handling(handler, level):
         yield
 

@@ -21,6 +21,7 @@ from object2vec.errors import (
 from object2vec.job_inputs import Job, read_inputs
 from object2vec.logs import LOGGER_NAME
 from object2vec.stop_request import StoppedBeforeTraining, StopRequest
+from object2vec.training.readable_log import ReadableLog
 
 _MEMORY_SIGNS = ("out of memory", "bad_alloc", "failed to allocate")
 _logger = logging.getLogger(LOGGER_NAME)
@@ -32,6 +33,7 @@ def run(
     *,
     progress: bool = False,
     stop: Optional[StopRequest] = None,
+    readable: Optional[ReadableLog] = None,
 ) -> int:
     """Run a training job to its end, whatever that is.
 
@@ -45,6 +47,8 @@ def run(
         Show a progress bar on standard error.
     stop : StopRequest, optional
         One that listens already; by default signals are taken until this returns.
+    readable : ReadableLog, optional
+        Is told what people want to know, besides the log.
 
     Returns
     -------
@@ -55,19 +59,22 @@ def run(
         # A crash in native code then leaves a Python traceback in the log.
         _enable_faulthandler()
     stop = stop or StopRequest()
+    readable = readable or ReadableLog(lambda line: None)
     # To the end: a signal that comes while the end is told changes nothing of it.
     with stop.listening():
         try:
-            return _train(read_job, stop, progress)
+            return _train(read_job, stop, progress, readable)
         except StoppedBeforeTraining:
-            return _stopped_before_training(stop)
+            return _stopped_before_training(stop, readable)
         except KeyboardInterrupt:
-            _logger.info("Stopped by a second Ctrl-C: what was saved last stays as it is.")
+            _tell(readable, "Stopped by a second Ctrl-C: what was saved last stays as it is.")
             return EXIT_INTERRUPTED
+        except BrokenPipeError:
+            raise  # whoever reads the lines went away
         except Exception as error:
             if stop() and not stop.trains:
                 # What the signal interrupted has made an error of it, as Python's enum does.
-                return _stopped_before_training(stop)
+                return _stopped_before_training(stop, readable)
             known = explained(error)
             code = exit_code_of(known)
             if code == AlgorithmError.exit_code:
@@ -76,8 +83,8 @@ def run(
             return code
 
 
-def _stopped_before_training(stop: StopRequest) -> int:
-    _logger.info("Stopped by %s before the training began: nothing was saved.", _name(stop))
+def _stopped_before_training(stop: StopRequest, readable: ReadableLog) -> int:
+    _tell(readable, f"Stopped by {_name(stop)} before the training began: nothing was saved.")
     return _exit_code(stop)
 
 
@@ -105,11 +112,15 @@ def exit_code_of(error: Exception) -> int:
     return error.exit_code if isinstance(error, Object2VecError) else AlgorithmError.exit_code
 
 
-def _train(read_job: Callable[[], Job], stop: StopRequest, progress: bool) -> int:
+def _train(
+    read_job: Callable[[], Job], stop: StopRequest, progress: bool, readable: ReadableLog
+) -> int:
     begun = time.time()
     with stop.interrupting():
         job = read_job()
-        inputs = read_inputs(job, begun)
+        inputs = read_inputs(job, begun, progress=progress)
+    for line in inputs.told:
+        readable.say(line)
     # An exception may be lost in the middle of an import, so that a signal only is remembered.
     from object2vec.training.loop import train
 
@@ -121,20 +132,27 @@ def _train(read_job: Callable[[], Job], stop: StopRequest, progress: bool) -> in
         inputs.datasets.get("validation"),
         inputs.datasets.get("test"),
         auxiliary=inputs.auxiliary,
+        inputs=inputs.raw,
         model_dir=job.model_dir,
         host=job.host,
         stop=stop,
         progress=progress,
         start=inputs.start,
+        readable=readable,
     )
     if result.interrupted:
-        _logger.info("Stopped by %s; the model is saved in %s.", _name(stop), job.model_dir)
+        _tell(readable, f"Stopped by {_name(stop)}; the model is saved in {job.model_dir}.")
         return _exit_code(stop)
+    saved = f"The model of epoch {result.best_epoch}, the best one, is saved in {job.model_dir}."
+    readable.say(saved)
     if job.model_dir_option:  # the contract's log ends as the original's does
-        _logger.info(
-            "The model of epoch %d, the best one, is saved in %s.", result.best_epoch, job.model_dir
-        )
+        _logger.info("%s", saved)
     return 0
+
+
+def _tell(readable: ReadableLog, sentence: str) -> None:
+    _logger.info("%s", sentence)
+    readable.say(sentence)
 
 
 def _native(error: Exception, *signs: str) -> bool:

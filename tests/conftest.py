@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import collections
 import importlib
 import os
 import random
@@ -20,10 +21,8 @@ from cpu_isas import ISAS, computing_with
 SEED_VARIABLE = "OBJECT2VEC_TEST_SEED"
 DATA_VARIABLE = "OBJECT2VEC_DATA"
 COMPILED_VARIABLE = "OBJECT2VEC_COMPILED"
-OF_COMPILED_PART = {
-    *("test_compiled_convolutions", "test_compiled_inference", "test_compiled_kernels"),
-    *("test_compiled_library", "test_compiled_lstm", "test_engine_memory"),
-}
+# No value that the variable may have: who asks for it ends with an error.
+UNCHOSEN = "chosen by nobody"
 
 # How long an example takes says more of the machine than of the code.
 hypothesis.settings.register_profile(
@@ -49,13 +48,36 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"seed: {SEED_VARIABLE}={config.stash[_RUN_SEED]}"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what tests the compiled part alone where it is switched off."""
-    if os.environ.get(COMPILED_VARIABLE) != "0":
-        return
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what the compiled part's absence cannot change; put files that may take long first.
+
+    A long file that is the last one leaves all processes but one without work.
+    """
+    if os.environ.get(COMPILED_VARIABLE) == "0":
+        config.hook.pytest_deselected(items=[item for item in items if _is_of_own_way(item)])
+        items[:] = [item for item in items if not _is_of_own_way(item)]
+    seconds: collections.Counter[Path] = collections.Counter()
     for item in items:
-        if item.path.stem in OF_COMPILED_PART:
-            item.add_marker(pytest.mark.skip(f"the compiled part is off: {COMPILED_VARIABLE}=0"))
+        limit = item.get_closest_marker("timeout")
+        is_slow = item.get_closest_marker("slow") is not None
+        seconds[item.path] += limit.args[0] if limit else (30 if is_slow else 1)
+    items.sort(key=lambda item: -seconds[item.path])
+
+
+def _is_of_own_way(item: pytest.Item) -> bool:
+    """Whether the file of a test is marked; a single test's fixtures may be those of others."""
+    file = item.getparent(pytest.Module)
+    return file is not None and any(mark.name == "own_way" for mark in file.own_markers)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Hold that the mark `own_way` is true, for whoever relied on the variable fails."""
+    with pytest.MonkeyPatch.context() as patched:
+        if _is_of_own_way(item):
+            patched.setenv(COMPILED_VARIABLE, UNCHOSEN)
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+from collections.abc import Iterator
 from typing import Any, Optional
 
 import numpy as np
 import pytest
 
 from object2vec.backend.mxnet_import import mx
-from object2vec.compiled.library import why_unusable
+from object2vec.compiled.library import VARIABLE, why_unusable
 from object2vec.data.arrays import PairDataset, TokenLists
 from object2vec.data.batching import Batch
 from object2vec.hyperparameters.checked import Hyperparameters, parse
@@ -112,12 +115,24 @@ def random_network(
     return network
 
 
+@contextlib.contextmanager
+def chosen(way: str) -> Iterator[None]:
+    """The environment in which a user has chosen ``compiled``, skipped where it cannot be, or
+    ``operators``."""
+    if way == "compiled" and os.environ.get(VARIABLE) == "0":
+        skip_without_compiled_part()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv(VARIABLE, {"compiled": "1", "operators": "0"}[way])
+        if way == "compiled":
+            skip_without_compiled_part()
+        yield
+
+
 def training_way(name: str, hyperparameters: Hyperparameters, network: Object2VecNetwork) -> Any:
     """``compiled``, skipped where it cannot be, or ``operators``, on the CPU."""
-    if name == "compiled":
-        skip_without_compiled_part()
-    choice = Choice(is_compiled=name == "compiled", line="")
-    return build_way(choice, hyperparameters, network, [mx.cpu(0)])
+    with chosen(name):
+        choice = Choice(is_compiled=name == "compiled", line="")
+        return build_way(choice, hyperparameters, network, [mx.cpu(0)])
 
 
 def skip_without_compiled_part() -> None:

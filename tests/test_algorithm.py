@@ -14,9 +14,12 @@ from typing import Any
 import pytest
 from service_rules import broken_rules, with_image
 
+from object2vec.data.dataset import check_content_type
 from object2vec.hyperparameters.table import HYPERPARAMETERS
 from object2vec.sagemaker.algorithm import describe, render
 from object2vec.training.metric_lines import METRIC_DEFINITIONS
+
+pytestmark = pytest.mark.own_way
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAINING = describe()["TrainingSpecification"]
@@ -42,8 +45,12 @@ def test_describing_imports_nothing_heavy() -> None:
 
 def test_every_hyperparameter_is_described() -> None:
     assert list(SPECS) == [item.name for item in HYPERPARAMETERS]
-    required = [name for name, spec in SPECS.items() if spec["IsRequired"]]
-    assert required == ["enc0_max_seq_len", "enc0_vocab_size"]
+    # what the original requires follows from tables: without these the job refuses its absence
+    assert not any(spec["IsRequired"] for spec in SPECS.values())
+    told = [
+        name for name, spec in SPECS.items() if "Required but for tables" in spec["Description"]
+    ]
+    assert told == ["enc0_max_seq_len", "enc0_vocab_size"]
     tunable = {name for name, spec in SPECS.items() if spec["IsTunable"]}
     assert tunable == {
         "enc_dim", "mlp_layers", "mlp_dim", "mlp_activation", "dropout", "optimizer",
@@ -129,9 +136,9 @@ def test_limits_of_the_service() -> None:
             values = limits.get("Values") or [limits["MinValue"], limits["MaxValue"]]
             assert 1 <= len(values) <= 30
             assert all(isinstance(value, str) and len(value) <= 256 for value in values)
-            if "Values" in limits:
+            if "Values" in limits and "DefaultValue" in spec:
                 assert spec["DefaultValue"] in values
-            else:
+            elif "Values" not in limits:
                 assert float(values[0]) < float(values[1])
     assert len(TRAINING["MetricDefinitions"]) <= 40
     for metric in TRAINING["MetricDefinitions"]:
@@ -180,7 +187,10 @@ def test_channels() -> None:
     assert list(channels) == ["train", "validation", "test", "auxiliary"]
     assert [name for name, channel in channels.items() if channel["IsRequired"]] == ["train"]
     for name in ("train", "validation", "test"):
-        assert "application/jsonlines" in channels[name]["SupportedContentTypes"]
+        types = channels[name]["SupportedContentTypes"]
+        assert {"application/jsonlines", "text/csv", "application/x-parquet"} < {*types}
+        for content_type in types:
+            check_content_type(content_type, name, takes_tables=True)
 
 
 def test_objectives_are_metrics_with_their_direction() -> None:

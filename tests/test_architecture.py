@@ -7,9 +7,12 @@ import ast
 import re
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+
+pytestmark = pytest.mark.own_way
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "object2vec"
@@ -128,6 +131,18 @@ def test_there_is_no_way_back(room: str) -> None:
     below = allowed(room) - set(BESIDE[room])
     back = {name for name in below & set(ROOMS) if room in allowed(name)}
     assert not back
+
+
+def test_no_modules_import_each_other() -> None:
+    """Neither in a circle of several, nor inside a function, nor for types alone."""
+    graph = {}
+    for name in modules():
+        module = f"object2vec.{name[: -len('.py')].replace('/', '.')}".replace(".__init__", "")
+        graph[module] = imported((PACKAGE / name).read_text(encoding="utf-8")) - {module}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" <- ".join(error.args[1]))
 
 
 def test_every_row_is_a_room() -> None:

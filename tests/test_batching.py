@@ -7,22 +7,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from small_jobs import random_lists, random_pairs
+from small_jobs import random_pairs
 
 from object2vec.data.arrays import PairDataset, TokenLists
-from object2vec.data.batching import (
-    POSITIONS_STEP,
-    Batch,
-    TrainingBatches,
-    bucket_widths,
-    length_sorted_chunks,
-    mean_weights,
-    pack,
-    pad,
-    reversed_positions,
-    time_steps,
-    widest,
-)
+from object2vec.data.batching import Batch, TrainingBatches, bucket_widths
+from object2vec.data.layouts import widest
+
+pytestmark = pytest.mark.own_way
 
 Key = tuple[tuple[int, ...], tuple[int, ...], float]
 
@@ -153,126 +144,3 @@ def test_split_over_devices(parts: int, rng: np.random.Generator) -> None:
     sizes = [len(part) for part in split]
     assert max(sizes) - min(sizes) <= 1
     assert {part.widths for part in split} == {(9, 9)}
-
-
-def test_pad(rng: np.random.Generator) -> None:
-    lists = random_lists(rng, 30, longest=6)
-    padded = pad(lists, 8)
-    assert padded.shape == (30, 8)
-    assert padded.dtype == np.int32
-    for row, ids in zip(padded, lists):
-        assert row[: len(ids)].tolist() == ids.tolist()
-    assert set(padded.ravel()) <= set(lists.tokens)
-
-
-@pytest.mark.parametrize("rows", [0, 1, 3])
-def test_pad_where_nothing_is(rows: int) -> None:
-    assert pad(TokenLists.from_lists([[]] * rows), 2).tolist() == [[0, 0]] * rows
-
-
-def test_pad_touches_no_foreign_row() -> None:
-    lists = TokenLists.from_lists([[], [7], [9, 8], []])
-    assert set(pad(lists, 3).ravel()) == {7, 8, 9}
-
-
-def test_take_by_slices(rng: np.random.Generator) -> None:
-    lists = random_lists(rng, 9, longest=5)
-    assert lists.take(slice(None)) is lists
-    expected = lists.take(np.array([2, 4, 6]))
-    taken = lists.take(slice(2, 8, 2))
-    assert np.array_equal(taken.tokens, expected.tokens)
-    assert np.array_equal(taken.offsets, expected.offsets)
-
-
-def test_mean_weights(rng: np.random.Generator) -> None:
-    lists = random_lists(rng, 40, longest=8, vocab=5)
-    weights = mean_weights(lists)
-    assert weights.dtype == np.float32
-    expected = [1 / len(ids) for ids in lists for _ in ids]
-    np.testing.assert_allclose(weights, expected, rtol=1e-6)
-
-
-def test_length_sorted_chunks(rng: np.random.Generator) -> None:
-    lengths = rng.integers(0, 50, size=200)
-    chunks = list(length_sorted_chunks(lengths, 10, 3, max_cells=4000))
-    assert sorted(np.concatenate(chunks).tolist()) == list(range(200))
-    assert len(chunks) > 1
-    for chunk in chunks:
-        longest = max(1, int(lengths[chunk].max()))
-        assert len(chunk) == 1 or len(chunk) * (longest * 10 + 3) <= 4000
-    for chunk, following in zip(chunks, chunks[1:]):
-        assert lengths[chunk].min() >= lengths[following].max()
-
-
-def test_length_sorted_chunks_of_rows_beyond_memory() -> None:
-    assert [chunk.tolist() for chunk in length_sorted_chunks(np.array([9, 5]), 100, 1, 10)] == [
-        [0],
-        [1],
-    ]
-    assert list(length_sorted_chunks(np.zeros(0, np.int64), 1, 1)) == []
-
-
-def test_one_run_of_all_rows_needs_no_order() -> None:
-    assert list(length_sorted_chunks(np.array([5, 9]), 10, 1, 182)) == [slice(None)]
-    assert len(list(length_sorted_chunks(np.array([5, 9]), 10, 1, 181))) == 2
-    assert list(length_sorted_chunks(np.zeros(3, np.int64), 1, 1)) == [slice(None)]
-
-
-@pytest.mark.parametrize("width", [1, 2, 3, 4, 9])
-def test_pack(width: int, rng: np.random.Generator) -> None:
-    """Windows and positions read back give every list with its surroundings."""
-    lists = random_lists(rng, 9, longest=13)
-    packed = pack(lists, width)
-    assert packed.count == lists.tokens.size < len(packed.tokens)
-    assert set(packed.tokens.tolist()) == set(lists.tokens.tolist())
-    ids = np.append(packed.tokens[: packed.count], -1)
-    before = (width - 1) // 2
-    for row, (expected, positions) in enumerate(zip(lists, packed.positions.T)):
-        np.testing.assert_array_equal(ids[positions[: len(expected)]], expected)
-        assert (positions[len(expected) :] == packed.count).all()
-        around = np.pad(expected, (before, width), constant_values=-1)
-        for time in range(len(expected)):
-            window = packed.windows[lists.offsets[row] + time]
-            np.testing.assert_array_equal(ids[window], around[time : time + width])
-    assert (packed.windows[packed.count :] == packed.count).all()
-    assert len(packed.positions) % POSITIONS_STEP == 0
-
-
-def test_pack_has_few_shapes() -> None:
-    rows = set()
-    for count in range(5_000):
-        packed = pack(TokenLists.from_lists([[1] * count]), 3)
-        assert count < len(packed.tokens) <= max(count + 8, count * 1.07 + 1)
-        rows.add(len(packed.tokens))
-    assert len(rows) < 128
-
-
-def test_turned_places(rng: np.random.Generator) -> None:
-    lists = random_lists(rng, 9, longest=6)
-    tokens = pad(lists, 8).T
-    reversed_ids = tokens.reshape(-1)[reversed_positions(lists.lengths, 8)]
-    for before, after, ids in zip(tokens.T, reversed_ids.T, lists):
-        np.testing.assert_array_equal(after[: len(ids)], ids[::-1])
-        np.testing.assert_array_equal(after[len(ids) :], before[len(ids) :])
-
-
-def test_time_steps(rng: np.random.Generator) -> None:
-    lists = random_lists(rng, 30, longest=6)
-    steps = time_steps(lists)
-    assert sorted(steps.order) == list(range(30))
-    found: list[list[int]] = [[] for _ in lists]
-    reversed_: list[list[int]] = [[] for _ in lists]
-    row = 0
-    for count in steps.counts:
-        for number in steps.order[:count]:
-            found[number].append(steps.tokens[row])
-            reversed_[number].append(steps.tokens[steps.reversed[row]])
-            row += 1
-    assert row == len(steps.tokens) == len(steps.reversed)
-    assert found == [ids.tolist() for ids in lists]
-    assert reversed_ == [ids[::-1].tolist() for ids in lists]
-
-
-def test_time_steps_of_empty_lists() -> None:
-    steps = time_steps(TokenLists.from_lists([[], []]))
-    assert (len(steps.order), len(steps.counts), len(steps.tokens)) == (2, 0, 0)

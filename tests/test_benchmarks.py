@@ -122,8 +122,8 @@ def test_peers_answer_the_same(name: str) -> None:
     # the benchmark compares the answers and ends with an error where they differ
     lines = run("inference", "--workload", name, "--rounds", "1", "--requests", "10", "--json")
     for line in lines:
-        assert (line["ratio_to_best_peer"] <= 1) or line["variant"] == "ours"
-    assert len({line["variant"] for line in lines}) == 4
+        assert (line["ratio_to_best_peer"] <= 1) or line["variant"] in ("ours", "operators")
+    assert len({line["variant"] for line in lines}) == 5
 
 
 @pytest.mark.slow
@@ -144,6 +144,19 @@ def test_serving_measures_every_contestant() -> None:
     text = output("serving", "--rounds", "1", "--requests", "8", "--port", port)
     assert "overhead of the model server" in text
     assert text.count("model server ") >= 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["ratings", "ratings-ids", "interactions", "text_pair", "text_tags", "documents"]
+)
+@pytest.mark.usefixtures("data_dir")
+def test_recipes_are_judged_on_validation_and_test(name: str) -> None:
+    small = ("--set", "epochs=1", "enc_dim=8", "mlp_dim=4")
+    options = ("--seeds", "1", "--rows", "60", "--test", "--json", *small)
+    (line,) = run("recipes", name, *options)
+    assert (line["task"], line["seed"], line["epochs"]) == (name, 1, 1)
+    assert line["validation"] >= 0 and line["test"] >= 0
 
 
 @needs_gensim

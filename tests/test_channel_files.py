@@ -15,6 +15,8 @@ from object2vec.data.dataset import read_channel
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import parse
 
+pytestmark = pytest.mark.own_way
+
 SOUND = b'{"label": 1, "in0": [6, 17], "in1": [16]}\n'
 SOFTMAX = parse({"enc0_max_seq_len": 3, "enc0_vocab_size": 20})[0]
 

@@ -27,8 +27,10 @@ from object2vec.compiled import library
 from object2vec.data.arrays import PairDataset, TokenLists
 from object2vec.data.batching import Batch
 from object2vec.errors import CustomerError
+from object2vec.hyperparameters.checked import parse
 from object2vec.inference.operator_inference import OperatorInference
 from object2vec.inference.predictor import Predictor
+from object2vec.model.model_directory import save_model
 from object2vec.training.choose_way import choose_way, is_compiled_expected
 from object2vec.training.loop import train
 from object2vec.training.metric_lines import METRIC_DEFINITIONS
@@ -191,7 +193,7 @@ def test_without_the_extension_operators_train_and_answer(
     log = done.stdout + done.stderr
     assert done.returncode == 0, log
     told = [line for line in log.splitlines() if "compiled part" in line]
-    assert len(told) == 1 and " WARNING " in told[0], log
+    assert len(told) == 1 and told[0].startswith("WARNING: "), log
     assert "Training computes by MXNet's operators: the compiled part cannot be used" in told[0]
     command = ("predict", "--model-dir", "model")
     answer = run(without_extension, *command, cwd=tmp_path, text=PAIR)
@@ -211,7 +213,7 @@ def test_a_wrong_variable_ends_a_command_with_one_sentence(
     command: str, tmp_path: Path, rng: np.random.Generator
 ) -> None:
     write_job(tmp_path, rng)
-    assert run({**os.environ, library.VARIABLE: "0"}, *TRAIN, cwd=tmp_path).returncode == 0
+    save_model(tmp_path / "model", random_network(parse(JOB)[0], rng))
     arguments = TRAIN if command == "train" else ("predict", "--model-dir", "model")
     done = run({**os.environ, library.VARIABLE: "off"}, *arguments, cwd=tmp_path, text=PAIR)
     assert done.returncode == CustomerError.exit_code
@@ -259,7 +261,7 @@ def test_a_released_way_holds_no_moments(name: str, rng: np.random.Generator) ->
     way = training_way(name, job, network)
     pairs = random_pairs(rng, 8)
     batch = Batch(pairs.in0, pairs.in1, pairs.labels, (12, 12))
-    way.take(way.prepare(batch))
+    way.step(way.prepare(batch))
     way.flush()
     assert held() > before
     moved = arrays(network)
@@ -269,7 +271,7 @@ def test_a_released_way_holds_no_moments(name: str, rng: np.random.Generator) ->
     for parameter, value in arrays(network).items():
         np.testing.assert_array_equal(value, moved[parameter])
     again = training_way(name, job, network)
-    again.take(again.prepare(batch))
+    again.step(again.prepare(batch))
     again.flush()
     assert np.any(arrays(network)["embed_0_weight"] != moved["embed_0_weight"])
 
@@ -309,11 +311,11 @@ def test_what_is_behind_catches_up_at_a_flush(name: str, rng: np.random.Generato
         Batch(pairs.in0, pairs.in1, pairs.labels, (3, 3))
         for pairs in (lists_of(tokens) for tokens in (range(0, 8), range(8, 16)))
     )
-    way.take(way.prepare(first))
+    way.step(way.prepare(first))
     mx.nd.waitall()
     seen = arrays(network)["embed_0_weight"]
     for _ in range(5):
-        way.take(way.prepare(later))
+        way.step(way.prepare(later))
     mx.nd.waitall()
     np.testing.assert_array_equal(arrays(network)["embed_0_weight"][:8], seen[:8])
     way.flush()
@@ -326,3 +328,19 @@ def test_what_is_behind_catches_up_at_a_flush(name: str, rng: np.random.Generato
 def lists_of(tokens: range) -> PairDataset:
     lists = TokenLists.from_lists([[token] for token in tokens])
     return PairDataset(lists, lists, np.ones(len(lists), np.float32))
+
+
+@pytest.mark.usefixtures("usable")
+@pytest.mark.parametrize("share", [0.0, 0.0001, 0.5, 0.999])
+def test_a_library_that_is_cut_off(
+    share: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To load it would be the end of the process, by SIGBUS."""
+    content = Path(library._extension_file()).read_bytes()
+    path = tmp_path / "_kernels.abi3.so"
+    path.write_bytes(content[: int(len(content) * share)])
+    monkeypatch.setattr(library, "_extension_file", lambda: str(path))
+    monkeypatch.setattr(library, "_loaded", library._loaded.__wrapped__)
+    assert library.why_unusable() == "its file is cut off: install object2vec again"
+    path.write_bytes(content)
+    assert library.why_unusable() is None

@@ -12,7 +12,7 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,70 +24,61 @@ from shell_examples import ROOT, blocks, examples
 from object2vec import Object2Vec
 from object2vec.cli import main
 from object2vec.data.arrays import TokenLists
+from object2vec.inference.predictor import Predictor
 from object2vec.prepare.delimited import Layout
 from object2vec.prepare.splits import Split
 from object2vec.prepare.write_channels import write_channels
 from object2vec.raw_values.encode_values import encode_side
 from object2vec.raw_values.inputs_file import read_inputs
-from tests.commands import one_sentence, process
+from tests.commands import here, one_sentence, process, write_table
 
-WORDS = ("a cat sat on the mat", "two dogs ran far away home", "the sun is very hot today")
-
-
-def rows_of(count: int) -> list[dict[str, Any]]:
-    return [
-        {
-            "user": f"u{row % 7}", "age": row % 50 + 0.5, "film": f"Film, {row % 11}",
-            "genres": ("Drama|War", "Crime")[row % 2], "rating": row % 5 + 1, "time": row,
-            "plot": WORDS[row % 3], "liked": ("no", "yes")[row % 2], "seen": row % 2,
-        }
-        for row in range(count)
-    ]  # fmt: skip
+# `process` or, sooner, `here`
+Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
 @pytest.fixture
 def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """The rows of table.jsonl and table.csv in the current folder."""
     monkeypatch.chdir(tmp_path)
-    rows = rows_of(200)
-    Path("table.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    lines = [",".join(rows[0])]
-    lines += [",".join(f'"{value}"' for value in row.values()) for row in rows]
-    Path("table.csv").write_text("\n".join(lines) + "\n")
-    return rows
+    return write_table()
 
 
-def prepare(*arguments: str) -> tuple[str, str]:
+def prepare(*arguments: str, run: Run = here) -> tuple[str, str]:
     """Run it, and give the command that it prints, and what it says."""
-    done = process("prepare", *arguments, "--output", "channels")
+    done = run("prepare", *arguments, "--output", "channels")
     said = done.stderr.decode()
     assert done.returncode == 0, said
     return done.stdout.decode(), said
 
 
-def settings_of(command: str) -> dict[str, str]:
-    words = shlex.split(command)
-    return dict(words[at + 1].split("=", 1) for at, word in enumerate(words) if word == "-p")
-
-
-def run_printed(command: str, *more: str) -> str:
+def run_printed(command: str, *more: str, run: Run = here) -> str:
     """Type the command into a shell as it was printed."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["sh", "-e", "-c", " ".join([command.rstrip("\n"), *more])],
-        env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=300, check=False,
+    typed = " ".join([command.rstrip("\n"), *more])
+    if run is process:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        done = in_shell(typed, PATH=path)
+    else:
+        words = in_shell(f'object2vec() {{ printf "%s\\0" "$@"; }}\n{typed}').stdout
+        done = here(*words.decode().split("\0")[:-1])
+    log = done.stdout.decode()
+    assert done.returncode == 0, log + done.stderr.decode()
+    assert "is replaced by" not in log and "were cut" not in log, log
+    return log
+
+
+def in_shell(script: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        ["sh", "-e", "-c", script],
+        env={**os.environ, **variables}, capture_output=True, timeout=300, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "is replaced by" not in done.stdout and "were cut" not in done.stdout, done.stdout
-    return done.stdout
 
 
-def predicted(in0: TokenLists, in1: TokenLists) -> list[Any]:
+def predicted(in0: TokenLists, in1: TokenLists, run: Run = here) -> list[Any]:
     """What `object2vec predict` answers to pairs of ids."""
     lines = [
         json.dumps({"in0": in0[row].tolist(), "in1": in1[row].tolist()}) for row in range(len(in0))
     ]
-    done = process("predict", "--model-dir", "model", input=("\n".join(lines) + "\n").encode())
+    done = run("predict", "--model-dir", "model", input=("\n".join(lines) + "\n").encode())
     assert done.returncode == 0, done.stderr
     return [json.loads(line)["scores"] for line in done.stdout.splitlines()]
 
@@ -95,8 +86,8 @@ def predicted(in0: TokenLists, in1: TokenLists) -> list[Any]:
 CASES: dict[str, tuple[list[str], dict[str, str], int]] = {
     "ratings": (
         ["--in0", "user,age", "--in1", "film", "--in1", "genres", "--label", "rating",
-         "--validation", "0.2", "--test", "0.1"],
-        {"output_layer": "mean_squared_error", "enc0_max_seq_len": "2", "enc1_max_seq_len": "3",
+         "--validation", "0.2", "--test", "0.1", "--preset", "ratings"],
+        {"output_layer": "mean_squared_error", "enc0_max_seq_len": "4", "enc1_max_seq_len": "5",
          "enc0_network": "pooled_embedding", "enc1_network": "pooled_embedding"},
         1,
     ),
@@ -123,7 +114,7 @@ CASES: dict[str, tuple[list[str], dict[str, str], int]] = {
     ),
     "tied texts": (
         ["--in0", "plot", "--in1", "film", "--kind", "film=text", "--label", "seen", "--tied"],
-        {"tied_token_embedding_weight": "true", "enc0_vocab_size": "30", "enc1_vocab_size": "30"},
+        {"tied_token_embedding_weight": "True", "enc0_vocab_size": "30", "enc1_vocab_size": "30"},
         2,
     ),
 }  # fmt: skip
@@ -133,14 +124,19 @@ CASES: dict[str, tuple[list[str], dict[str, str], int]] = {
 @pytest.mark.timeout(400)
 def test_the_printed_command_trains(case: str, table: list[dict[str, Any]]) -> None:
     arguments, wanted, scores = CASES[case]
-    command, said = prepare("--input", "table.csv", *arguments)
+    run = process if case == "ratings" else here
+    command, said = prepare("--input", "table.csv", *arguments, run=run)
     assert "Rows read: 200." in said
-    settings = settings_of(command)
-    assert {name: settings.get(name) for name in wanted} == wanted
-    assert {"enc1_network", "enc1_vocab_size", "enc1_max_seq_len"} < {*settings}
+    assert said.count("Recipe ") == 1
+    # what follows from inputs.json and the recipe is left to them
+    assert "-p" not in shlex.split(command)
     # so that the defaults' widths and epochs do not take minutes
-    run_printed(command, "-p", "epochs=1", "-p", "enc_dim=16", "-p", "mlp_dim=8")
+    run_printed(command, "-p", "epochs=1", "-p", "enc_dim=16", "-p", "mlp_dim=8", run=run)
     inputs = read_inputs("channels/auxiliary/inputs.json")
+    trained = Predictor.load("model")
+    settings = trained.hyperparameters.to_dict()
+    assert {name: str(settings[name]) for name in wanted} == wanted
+    assert trained.inputs == inputs
     sides = [
         encode_side(
             inputs, name,
@@ -151,7 +147,7 @@ def test_the_printed_command_trains(case: str, table: list[dict[str, Any]]) -> N
     if case == "positive pairs":
         assert "--validation" not in command and "all are positive" in said
         sides[0] = sides[0].take(np.zeros(len(sides[1]), np.int64))
-    answers = predicted(*sides)
+    answers = predicted(*sides, run=run)
     assert [len(answer) for answer in answers] == [scores] * len(sides[0])
     pairs = [(sides[0][row].tolist(), sides[1][row].tolist()) for row in range(len(sides[0]))]
     expected = Object2Vec.load("model").predict(pairs)
@@ -163,13 +159,14 @@ def test_movielens(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     base, test = (data_dir.resolve() / "ml-100k" / name for name in ("ua.base", "ua.test"))
     monkeypatch.chdir(tmp_path)
     columns = ["--no-header", "--in0", "0", "--in1", "1", "--label", "2"]
-    command, said = prepare("--input", str(base), *columns, "--validation", "0.1", "--seed", "3")
+    options = [*columns, "--validation", "0.1", "--seed", "3"]
+    command, said = prepare("--input", str(base), *options, run=process)
     assert "Rows read: 90,570." in said
-    run_printed(command, "-p", "_seed=1")
+    run_printed(command, "-p", "_seed=1", run=process)
     rows = np.loadtxt(test, np.int64)[:, :3]
     inputs = read_inputs("channels/auxiliary/inputs.json")
     lists = [encode_side(inputs, f"in{side}", rows[:, side].tolist()) for side in (0, 1)]
-    error = np.mean((np.array(predicted(*lists))[:, 0] - rows[:, 2]) ** 2)
+    error = np.mean((np.array(predicted(*lists, run=process))[:, 0] - rows[:, 2]) ** 2)
     # each person's mean is 1.09 off
     assert error < 0.95
 
@@ -247,6 +244,8 @@ MISTAKES: dict[str, tuple[Sequence[str], str]] = {
     "length": (["--max-length", "0"], "max_length must be an integer from 1 to 5000"),
     "encoding": (["--encoding", "utf-9"], "utf-9"),
     "empty split": (["--validation", "1e-9"], "falls to validation"),
+    "preset": (["--preset", "ratings"], "but in0 is id, in1 is id and there are no labels: take"),
+    "unknown preset": (["--preset", "rating"], "(the nearest is 'ratings')"),
     "tied": (["--tied", "--in1", "plot"], "Tied sides share vocabularies"),
 }
 
@@ -423,5 +422,5 @@ def test_the_readme_finds_the_ids_of_values() -> None:
     exec(code, names)  # the README's own text
     ids = names["films"][0].tolist()
     first_genre = names["inputs"].first_ids("in1")[1]
-    # an unknown film of two known genres
-    assert ids[0] == 0 and len(ids) == 3 and min(ids[1:]) > first_genre
+    # an unknown film, thrice as the recipe for ratings asks, of two known genres
+    assert ids[:3] == [0, 0, 0] and len(ids) == 5 and min(ids[3:]) > first_genre

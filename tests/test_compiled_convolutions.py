@@ -14,7 +14,7 @@ from object2vec.backend.mxnet_import import mx
 from object2vec.data.arrays import TokenLists
 from object2vec.inference.compiled_inference import Convolutions
 
-pytestmark = pytest.mark.usefixtures("isa")
+pytestmark = [pytest.mark.own_way, pytest.mark.usefixtures("isa")]
 
 VOCAB = 50
 

@@ -16,7 +16,7 @@ from object2vec.inference import compiled_inference
 from object2vec.inference.compiled_inference import CompiledInference
 from object2vec.model.network import Object2VecNetwork
 
-pytestmark = pytest.mark.usefixtures("isa")
+pytestmark = [pytest.mark.own_way, pytest.mark.usefixtures("isa")]
 
 CPU = mx.cpu(0)
 # none; within one reading of the weights, just that, more; weights in panels, several chunks

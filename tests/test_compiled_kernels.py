@@ -16,6 +16,8 @@ from object2vec.data.arrays import TokenLists
 from object2vec.data.batching import Batch
 from object2vec.training.deferred_adam import catch_up
 
+pytestmark = pytest.mark.own_way
+
 CONSTANTS = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8}
 # less than a vector, about a thread's share, several shares
 SHAPES = [(1,), (7,), (3, 5), (16_385,), (130, 301)]

@@ -15,6 +15,8 @@ from object2vec.compiled import library
 from object2vec.compiled.library import CONSTANTS, FUNCTIONS, STRUCTURES, Library
 from object2vec.errors import PlatformError
 
+pytestmark = pytest.mark.own_way
+
 SOURCES = Path(library.__file__).parent / "src"
 HEADER = (SOURCES / "interface.h").read_text(encoding="utf-8")
 TABLE = (SOURCES / "interface.c").read_text(encoding="utf-8")
@@ -54,8 +56,8 @@ CHANGES = {
         "its LstmDirection.hidden_size begins at byte 0 and has 4 bytes, and should",
     ),
     "longer": (
-        "MOST_GRADIENTS 2",
-        "MOST_GRADIENTS 3",
+        "MAX_GRADIENTS 2",
+        "MAX_GRADIENTS 3",
         "its Table.gradients begins at byte 24 and has 24 bytes",
     ),
 }
@@ -81,8 +83,8 @@ def test_a_library_without_a_table_is_told(tmp_path: Path) -> None:
 def test_a_number_too_few_or_too_many_is_told(tmp_path: Path) -> None:
     with pytest.raises(PlatformError, match="it knows no UNITS; build"):
         compiled(tmp_path, table=TABLE.replace("CONSTANT(UNITS),", ""))
-    with pytest.raises(PlatformError, match="it has MOST_GRADIENTS, which is unknown here; build"):
-        more = TABLE.replace("CONSTANT(UNITS),", "CONSTANT(UNITS), CONSTANT(MOST_GRADIENTS),")
+    with pytest.raises(PlatformError, match="it has MAX_GRADIENTS, which is unknown here; build"):
+        more = TABLE.replace("CONSTANT(UNITS),", "CONSTANT(UNITS), CONSTANT(MAX_GRADIENTS),")
         (tmp_path / "more").mkdir()
         compiled(tmp_path / "more", table=more)
 

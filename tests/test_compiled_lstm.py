@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_jobs import VOCAB, random_lists, random_network, settings
+from small_jobs import VOCAB, chosen, random_lists, random_network, settings
 
 from object2vec.backend.mxnet_import import mx
 from object2vec.compiled.kernels import mean_of_rows
 from object2vec.compiled.lstm import BidirectionalLayer
 from object2vec.data.arrays import TokenLists
-from object2vec.data.batching import time_steps
+from object2vec.data.layouts import time_steps
 from object2vec.inference.predictor import Predictor
 from object2vec.model.encoder_inputs import embed
 from object2vec.model.network import Object2VecNetwork
 from object2vec.training.compiled_way import StepRows, prepare_input
 
-pytestmark = pytest.mark.usefixtures("isa")
+pytestmark = [pytest.mark.own_way, pytest.mark.usefixtures("isa")]
 
 CPU = mx.cpu(0)
 # inputs and both hidden sizes: within a panel of 64 or a vector of 16, just that, and more
@@ -210,7 +210,9 @@ def test_embeddings_are_those_of_the_operators_and_of_inference(
     found = encoded(network, lists, np.ones((60, enc_dim)))["answer"]
     by_operators = embed(network, 0, lists, CPU).asnumpy()
     np.testing.assert_allclose(found, by_operators, rtol=0, atol=5e-6)
-    np.testing.assert_allclose(Predictor(network).embeddings(0, lists), found, rtol=0, atol=1e-6)
+    with chosen("compiled"):
+        inferred = Predictor(network).embeddings(0, lists)
+    np.testing.assert_allclose(inferred, found, rtol=0, atol=1e-6)
 
 
 def test_a_list_knows_nothing_of_the_others(rng: np.random.Generator) -> None:
@@ -231,5 +233,6 @@ def test_dropout_between_layers(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(found["answer"][0], found["answer"][1])
     assert not np.any(found["vectors"])
     assert np.any(found["source_1_forward_h2h_weight"])
-    apart = Predictor(network).embeddings(0, lists)
+    with chosen("compiled"):
+        apart = Predictor(network).embeddings(0, lists)
     assert np.all(apart[0] != apart[1])

@@ -22,6 +22,8 @@ from object2vec.data.dataset import from_records, read_channel, token_lists
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters import checked as hp
 
+pytestmark = pytest.mark.own_way
+
 SOUND = b'{"label": 1, "in0": [6, 17], "in1": [16]}\n'
 
 

@@ -9,6 +9,8 @@ import pytest
 from object2vec.backend.mxnet_import import mx
 from object2vec.training.deferred_adam import DeferredRows, catch_up
 
+pytestmark = pytest.mark.own_way
+
 BETA1, BETA2, EPSILON, RATE = 0.9, 0.999, 1e-8, 0.01
 ROWS, WIDTH = 40, 6
 

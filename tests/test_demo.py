@@ -165,7 +165,7 @@ def test_the_demo_beats_its_baselines_and_its_commands_work(
         answers.append(done.stdout)
     (score,) = json.loads(answers[0])["scores"]
     assert 0 < score < 6
-    assert len(json.loads(answers[1])["embeddings"]) == report.SETTINGS["enc_dim"]
+    assert len(json.loads(answers[1])["embeddings"]) == 64
     assert float(answers[2].strip("[]\n ").split()[0]) == pytest.approx(score, abs=1e-4)
 
 
@@ -187,7 +187,6 @@ def test_the_command_runs_the_demo_in_a_folder_of_choice(
 ) -> None:
     offline(monkeypatch)
     monkeypatch.setattr(source, "generate", lambda: SMALL)
-    monkeypatch.setitem(report.SETTINGS, "epochs", 1)
     assert main(["demo", "--model-dir", str(tmp_path / "model")]) == 0
     assert (tmp_path / "model/model.json").is_file()
     assert "GENERATED" in capsys.readouterr().out

@@ -11,6 +11,8 @@ import pytest
 from object2vec.backend.device_arrays import csr_to_device, to_device
 from object2vec.backend.mxnet_import import mx
 
+pytestmark = pytest.mark.own_way
+
 CPU = mx.cpu(0)
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from object2vec.training.early_stopping import EarlyStopping
 
+pytestmark = pytest.mark.own_way
+
 # patience, losses, number of epochs until the stop (None: it goes on), number of the best epoch
 REPLAYS = [
     (2, ".221 .194 .177 .187 .193 .207", 6, 3),

@@ -28,6 +28,8 @@ from object2vec.compiled.library import (
 )
 from object2vec.errors import AlgorithmError
 
+pytestmark = pytest.mark.own_way
+
 PACKAGE = Path(kernels.__file__).parent
 _P = ctypes.c_void_p
 _SHARED = 1000  # what is added to the handle of an array that is held

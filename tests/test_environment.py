@@ -13,6 +13,8 @@ import pytest
 from object2vec.errors import CustomerError, PlatformError
 from object2vec.sagemaker.environment import CHANNELS, Environment, meant_channel
 
+pytestmark = pytest.mark.own_way
+
 
 def configure(base: Path, name: str, content: Any) -> None:
     folder = base / "input" / "config"

@@ -13,6 +13,8 @@ from object2vec.errors import (
     failure_text,
 )
 
+pytestmark = pytest.mark.own_way
+
 
 @pytest.mark.parametrize(
     ("family", "text", "exit_code", "http_status"),

@@ -16,6 +16,7 @@ import object2vec
 from object2vec import Object2Vec
 from object2vec.cli import main
 from object2vec.errors import CustomerError
+from object2vec.estimator_options import OPTIONS
 from object2vec.hyperparameters.checked import parse
 from object2vec.hyperparameters.table import HYPERPARAMETERS
 
@@ -50,6 +51,8 @@ def model() -> Object2Vec:
 def test_the_signature_is_the_declaration() -> None:
     parameters = dict(inspect.signature(Object2Vec).parameters)
     assert parameters.pop("seed").default is None
+    for name in OPTIONS:
+        assert parameters.pop(name).kind is inspect.Parameter.KEYWORD_ONLY
     declared = {h.name: h for h in HYPERPARAMETERS if not h.hidden}
     assert set(parameters) == set(declared)
     for name, parameter in parameters.items():
@@ -85,10 +88,8 @@ def test_all_bad_hyperparameters_are_named_at_once() -> None:
 
 
 def test_fit_returns_itself_and_learns(model: Object2Vec) -> None:
-    assert "not fitted" in repr(Object2Vec(**SMALL))
-    assert repr(model) == (
-        "<Object2Vec pooled_embedding x pooled_embedding, enc_dim 8, softmax, fitted>"
-    )
+    untrained = Object2Vec(**SMALL)
+    assert untrained.fit(pairs(30)) is untrained
     metrics = model.evaluate(pairs(200, 2))
     assert set(metrics) == {"perplexity", "cross_entropy", "accuracy"}
     assert metrics["accuracy"] > 0.95
@@ -257,7 +258,7 @@ def test_scikit_learn_clones_estimators(model: Object2Vec) -> None:
     given = {**SMALL, "enc_dim": np.int64(16), "comparator_list": ["hadamard", "concat"]}
     for estimator in (Object2Vec(**given), model, Narrow(enc_dim=16, stars=4)):
         twin = base.clone(estimator)
-        assert type(twin) is type(estimator) and "not fitted" in repr(twin)
+        assert type(twin) is type(estimator) and twin.best_epoch is None
         assert twin.get_params() == estimator.get_params()
         assert twin.hyperparameters == estimator.hyperparameters
     assert base.clone(Narrow(stars=4)).stars == 4

@@ -28,6 +28,8 @@ from object2vec.files import (
     rejoined,
 )
 
+pytestmark = pytest.mark.own_way
+
 
 def test_a_written_file_holds_the_bytes_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
     target = tmp_path / "model.json"

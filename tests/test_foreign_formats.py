@@ -28,6 +28,8 @@ from object2vec.data.foreign_formats import LOOKED_AT_BYTES, recognise
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import parse
 
+pytestmark = pytest.mark.own_way
+
 PAIRS = [
     {"label": 1, "in0": [6, 17], "in1": [16]},
     {"label": 0, "in0": [1, 2], "in1": [3, 4, 5]},
@@ -81,17 +83,17 @@ def database() -> bytes:
 
 
 FORMATS: list[tuple[str, bytes, str]] = [
-    ("CSV", table(","), "write each row as one JSON object a line"),
-    ("CSV", table(",", header=False), "write each row"),
-    ("CSV", b"label,in0,in1\r\n1,6 17,16 21\r\n", "write each row"),
-    ("CSV", b"1,2,3", "write each row"),
-    ("CSV", b"1,6,17,16\n0,1,2\n", "write each row"),
-    ("CSV", b"\n \n1,2,3\n4,5,6\n", "write each row"),
-    ("CSV with semicolons", table(";"), "write each row"),
-    ("TSV", table("\t"), "write each row"),
-    ("TSV", b"\n\tlabel\tin0\tin1\n0\t1\t[6, 17]\t[16]\n", "write each row"),
-    ("TSV", b"1\t6, 17\t16, 21\n0\t1\t2\n", "write each row"),
-    ("a table with bars", b"1|6 17|16\n", "write each row"),
+    ("CSV", table(","), "name its columns"),
+    ("CSV", table(",", header=False), "name its columns"),
+    ("CSV", b"label,in0,in1\r\n1,6 17,16 21\r\n", "name its columns"),
+    ("CSV", b"1,2,3", "name its columns"),
+    ("CSV", b"1,6,17,16\n0,1,2\n", "name its columns"),
+    ("CSV", b"\n \n1,2,3\n4,5,6\n", "name its columns"),
+    ("CSV with semicolons", table(";"), "name its columns"),
+    ("TSV", table("\t"), "name its columns"),
+    ("TSV", b"\n\tlabel\tin0\tin1\n0\t1\t[6, 17]\t[16]\n", "name its columns"),
+    ("TSV", b"1\t6, 17\t16, 21\n0\t1\t2\n", "name its columns"),
+    ("a table with bars", b"1|6 17|16\n", "name its columns"),
     ("LIBSVM", b"1 6:1 17:1\n0 2:0.5\n", "write each row"),
     ("a file for fastText", b"__label__1 a word, and another\n", "write each row"),
     ("a JSON array of objects", json.dumps(PAIRS).encode(), "write one object a line"),
@@ -106,7 +108,7 @@ FORMATS: list[tuple[str, bytes, str]] = [
     ("dicts as Python prints them", str(PAIRS).encode(), "json.dumps"),
     ("XML or HTML", b'<?xml version="1.0"?>\n<pairs/>\n', "write each row"),
     ("XML or HTML", b"<!DOCTYPE html>\n", "write each row"),
-    ("Parquet", b"PAR1\x15\x04\x15\x10", "pandas"),
+    ("Parquet", b"PAR1\x15\x04\x15\x10", "name its columns"),
     ("ORC", b"ORC\x0a\x0b", "pandas"),
     ("Avro", b"Obj\x01\x04\x14avro.codec", "pandas"),
     ("Arrow or Feather", b"ARROW1\0\0", "pandas"),

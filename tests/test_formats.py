@@ -25,6 +25,8 @@ from object2vec.serving.media_types import (
 )
 from object2vec.serving.request_formats import parse_body, parse_lines, read_requests
 
+pytestmark = pytest.mark.own_way
+
 MODEL = InstanceFormat((100, 50))
 
 

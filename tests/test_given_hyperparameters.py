@@ -16,7 +16,13 @@ from object2vec import Object2Vec
 from object2vec.cli import main
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import parse
-from object2vec.hyperparameters.table import BY_NAME, HYPERPARAMETERS, Hyperparameter
+from object2vec.hyperparameters.given import GivenHyperparameters
+from object2vec.hyperparameters.table import (
+    BY_NAME,
+    HYPERPARAMETERS,
+    Hyperparameter,
+    value_text,
+)
 
 REQUIRED = {"enc0_max_seq_len": 10, "enc0_vocab_size": 100, "enc1_network": "bilstm"}
 # A value of each kind that is not the default.
@@ -28,6 +34,8 @@ VALUES: dict[str, Any] = {
     "file_name": "words-1.json",
     "comparators": ["concat", "hadamard"],
     "metric_name": "validation:accuracy",
+    "columns": ["film, long", "genres"],
+    "column": "rating",
 }
 
 
@@ -46,10 +54,13 @@ def test_every_hyperparameter_is_read_from_json(item: Hyperparameter) -> None:
     value = value_of(item)
     expected = parse({**REQUIRED, item.name: value})[0]
     once = json.dumps(value)  # as the SDK's frameworks send it: "0.05", "true", "\"adam\""
-    text = ", ".join(value) if item.kind == "comparators" else str(value)
+    text = value_text(value)
+    read = GivenHyperparameters({item.name: value}).values[item.name]
+    assert read is not None
     for raw in (once, f" {once}\n", json.dumps(text), np.str_(once), np.array(once)):
         values, lines = parse({**REQUIRED, item.name: raw})
         assert values == expected, raw
+        assert GivenHyperparameters({item.name: raw}).values[item.name] == read
         told = [line.text for line in lines if "JSON" in line.text]
         unquoted = str(raw).strip() == once and once[0] not in '"['
         assert told == ([] if unquoted else [f"Unpacked from JSON: {item.name}."])

@@ -12,6 +12,7 @@ from small_jobs import (
     VOCAB,
     arrays,
     batch_of,
+    chosen,
     random_network,
     random_pairs,
     settings,
@@ -24,6 +25,8 @@ from object2vec.data.arrays import PairDataset, TokenLists
 from object2vec.model.encoder_inputs import PairInputs
 from object2vec.model.network import Object2VecNetwork
 from object2vec.training.loop import train
+
+pytestmark = pytest.mark.own_way
 
 CPU = mx.cpu(0)
 RATES = {"adam": 0.01, "adagrad": 0.05, "sgd": 0.1, "rmsprop": 0.005, "adadelta": 0.5}
@@ -39,8 +42,8 @@ def backward(network: Object2VecNetwork, pairs: PairDataset) -> None:
     objective.backward()
 
 
-def take_caught_up(way: Any, prepared: Any) -> None:
-    """What `TrainingWay.take` does on one device with rows that have caught up."""
+def step_of_caught_up(way: Any, prepared: Any) -> None:
+    """What `TrainingWay.step` does on one device with rows that have caught up."""
     (shard,) = prepared.shards
     with mx.autograd.record():
         vectors = way.look_up(shard.inputs)
@@ -135,7 +138,7 @@ def _trained_steps(
         way.catch_up(prepared)
         backward(network, pairs)
         gradients.append(dense_gradients(network))
-        take_caught_up(way, prepared)
+        step_of_caught_up(way, prepared)
     way.flush()
     return before, arrays(network), gradients, used
 
@@ -209,7 +212,7 @@ def test_row_sparse_moments_of_untouched_rows_stand_still(
     for ids in ([1, 2], [3]):
         lists = TokenLists.from_lists([ids])
         pairs = PairDataset(lists, lists, np.ones(1, np.float32))
-        way.take(way.prepare(batch_of(pairs)))
+        way.step(way.prepare(batch_of(pairs)))
         seen.append(arrays(network)["embed_0_weight"])
     np.testing.assert_array_equal(seen[0][[1, 2]], seen[1][[1, 2]])
     assert np.all(seen[0][3] != seen[1][3])
@@ -223,12 +226,14 @@ def test_training_divides_by_the_pairs_of_the_batch(devices: int, rng: np.random
     )
     pairs = random_pairs(rng, 7)
     contexts = [mx.cpu(number) for number in range(devices)]
-    start = arrays(train(hyperparameters, pairs, stop=lambda: True).predictor.network)
+    with chosen("operators"):
+        start = arrays(train(hyperparameters, pairs, stop=lambda: True).predictor.network)
     network = random_network(hyperparameters, rng)
     for name, parameter in network.params.items():
         parameter.set_data(mx.nd.array(start[name]))
     backward(network, pairs)
-    after = arrays(train(hyperparameters, pairs, contexts=contexts).predictor.network)
+    with chosen("operators"):
+        after = arrays(train(hyperparameters, pairs, contexts=contexts).predictor.network)
     for name, gradient in dense_gradients(network).items():
         expected = start[name] - 0.5 * gradient / len(pairs)
         np.testing.assert_allclose(after[name], expected, rtol=1e-5, atol=1e-6, err_msg=name)

@@ -26,6 +26,8 @@ from object2vec.hyperparameters.table import (
     markdown_table,
 )
 
+pytestmark = pytest.mark.own_way
+
 PUBLISHED = json.loads(
     (Path(__file__).parent / "data" / "published_hyperparameters.json").read_text()
 )

@@ -23,6 +23,8 @@ from object2vec.training.metric_lines import (
     throughput_metric_line,
 )
 
+pytestmark = pytest.mark.own_way
+
 REGEX = {definition.name: definition.regex for definition in METRIC_DEFINITIONS}
 
 # Lines of training logs that the original printed.

@@ -10,6 +10,8 @@ import pytest
 
 from object2vec.evaluation.metrics import MetricAccumulator
 
+pytestmark = pytest.mark.own_way
+
 
 def test_accumulator_of_classes_weighs_records_not_batches() -> None:
     accumulator = MetricAccumulator(is_regression=False)

@@ -18,6 +18,8 @@ from object2vec.serving.media_types import JSON, JSON_LINES
 from object2vec.serving.mistaken_bodies import mistake, mistaken_string
 from object2vec.serving.request_formats import parse_body
 
+pytestmark = pytest.mark.own_way
+
 MODEL = InstanceFormat((100, 100))
 DOCUMENT = '{"instances": [{"in0": [1], "in1": [2]}]}'
 LINES = '{"in0": [1], "in1": [2]}\n{"in0": [3]}\n'

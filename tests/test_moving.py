@@ -124,6 +124,7 @@ def train_on_ratings(
     pairs = folder / "ratings.jsonl"
     pairs.write_text("".join(json.dumps(pair) + "\n" for pair in RATINGS))
     command = ["train", "--train", pairs, "--validation", pairs, "--model-dir", folder / "model"]
+    command += ["--log", "sagemaker"]
     code = main(list(map(str, [*command, "--hyperparameters", folder / "given.json"])))
     out = capsys.readouterr()
     assert code == 0, out.err

@@ -13,6 +13,8 @@ from small_jobs import arrays, random_network, random_pairs, settings
 from object2vec.backend.mxnet_import import mx
 from object2vec.model.network import Object2VecNetwork
 
+pytestmark = pytest.mark.own_way
+
 COMPARATORS = [
     ",".join(order)
     for number in (1, 2, 3)

@@ -59,6 +59,25 @@ def test_nothing_is_set_once_mxnet_is_imported() -> None:
     assert run_python(program) == "- - - - -"
 
 
+OPTIONAL = """
+import sys
+from object2vec.backend import own_process
+if {0}:
+    own_process.tune()
+from object2vec.backend.mxnet_import import mx
+there = [name in sys.modules for name in ("scipy", "sklearn")]
+import scipy.stats, sklearn.base
+print(*there, mx.nd.ones(2).sum().asscalar(), scipy.stats.norm.cdf(0), sklearn.base.clone([]))
+"""
+
+
+@pytest.mark.parametrize("is_ours", [True, False], ids=["ours", "a host's"])
+def test_only_a_hosts_mxnet_gets_scipy_and_sklearn(is_ours: bool) -> None:
+    """They double the time of its import; who asks for them later has them."""
+    there = f"{not is_ours} {not is_ours}"
+    assert run_python(OPTIONAL.format(is_ours)) == f"{there} 2.0 0.5 []"
+
+
 PAIRS = '{"in0": [1, 2], "in1": [3], "label": 1}\n{"in0": [2], "in1": [0], "label": 0}\n'
 SMALL = (
     "enc0_max_seq_len=3", "enc0_vocab_size=5", "enc_dim=8", "epochs=1",

@@ -19,6 +19,8 @@ import pytest
 import object2vec
 from object2vec import errors
 
+pytestmark = pytest.mark.own_way
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "object2vec"
 IMPORT_ROOM = PACKAGE / "backend" / "mxnet_import.py"

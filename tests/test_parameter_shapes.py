@@ -16,6 +16,8 @@ from object2vec.model.network import Object2VecNetwork
 from object2vec.model.parameter_files import file_size
 from object2vec.model.parameter_shapes import parameter_shapes
 
+pytestmark = pytest.mark.own_way
+
 PAIRS = list(itertools.product(("hcnn", "bilstm", "pooled_embedding"), repeat=2))
 OTHERS: list[dict[str, Any]] = [
     {},

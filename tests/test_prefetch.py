@@ -11,6 +11,8 @@ import pytest
 
 from object2vec.data.prefetch import prefetch
 
+pytestmark = pytest.mark.own_way
+
 
 def threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "prefetch"]

@@ -31,6 +31,8 @@ from object2vec.raw_values.inputs import Bins, Inputs, Vocabulary
 from object2vec.raw_values.inputs_file import inputs_bytes, parse_inputs, read_inputs
 from object2vec.raw_values.tokenizers import words
 
+pytestmark = pytest.mark.own_way
+
 NO_HEADER = Layout(header=False)
 PEOPLE = pd.DataFrame(
     {

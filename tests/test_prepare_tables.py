@@ -29,6 +29,8 @@ from object2vec.prepare.splits import Split
 from object2vec.prepare.table_pairs import TablePairs, table_pairs
 from object2vec.raw_values.inputs_file import inputs_bytes, parse_inputs
 
+pytestmark = pytest.mark.own_way
+
 ROWS = [
     {"user": 'a "q"', "film": "Heat, 1995", "tags": ["x", "y"], "rating": 4.5},
     {"user": "17", "film": "Zoë\nTwo", "tags": [], "rating": 3},

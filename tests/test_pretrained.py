@@ -24,6 +24,8 @@ from object2vec.pretrained.auxiliary_channel import TokenVectors, read_auxiliary
 from object2vec.pretrained.vector_files import VectorTable, read_vectors
 from object2vec.pretrained.vocabularies import as_vocab, read_vocabulary
 
+pytestmark = pytest.mark.own_way
+
 VECTORS = {"the": [0.5, -1.0, 2e-3], "cat": [1.0, 2.0, 3.0], "été": [4.0, 5.0, 6.0]}
 VOCAB = {"the": 3, "cat": 0, "été": 5, "unseen": 1}
 TEXT = "".join(f"{word} {' '.join(map(str, vector))}\n" for word, vector in VECTORS.items())

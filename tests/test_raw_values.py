@@ -22,6 +22,8 @@ from object2vec.raw_values.encode_values import encode_side
 from object2vec.raw_values.inputs import Column, Inputs, Label, Side, Vocabulary
 from object2vec.raw_values.tokenizers import AS_LIST, NORMAL_FORMS, separator_of, tags, words
 
+pytestmark = pytest.mark.own_way
+
 UUID = uuid.UUID("12345678123456781234567812345678")
 
 

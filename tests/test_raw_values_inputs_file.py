@@ -15,6 +15,8 @@ from object2vec.errors import CustomerError
 from object2vec.raw_values.inputs import Bins, Column, Inputs, Label, Side, Vocabulary
 from object2vec.raw_values.inputs_file import inputs_bytes, parse_inputs, read_inputs, write_inputs
 
+pytestmark = pytest.mark.own_way
+
 
 def sound() -> Inputs:
     user = Side(

@@ -41,7 +41,7 @@ def test_python_examples_run(tmp_path: Path, monkeypatch: Any, rng: Any) -> None
     monkeypatch.chdir(tmp_path)
     for name in ("train", "validation", "test"):
         write_ratings(tmp_path / f"{name}.jsonl", rng)
-    api, without_package = code_blocks("python")[1:]
+    api, manners, without_package = code_blocks("python")[1:]
     names: dict[str, Any] = {}
     exec(api, names)  # the README's own text
     assert isinstance(names["model"], Object2Vec)
@@ -49,3 +49,6 @@ def test_python_examples_run(tmp_path: Path, monkeypatch: Any, rng: Any) -> None
     np.testing.assert_allclose(
         names["embedding"].asnumpy(), names["model"].embed(in1=[[50]]), atol=1e-6
     )
+    exec(manners, names)
+    model = names["model"]
+    assert model.best_epoch is not None and len(model.refit_history) == model.best_epoch + 1

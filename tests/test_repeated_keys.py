@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from object2vec.data.repeated_keys import may_repeat, repeated_key
 
+pytestmark = pytest.mark.own_way
+
 KEYS = ("in0", "in1", "label")
 
 

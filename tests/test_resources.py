@@ -11,6 +11,8 @@ import pytest
 
 from object2vec import resources
 
+pytestmark = pytest.mark.own_way
+
 GROUP = "memory/memory"
 MACHINE = {"meminfo": "MemTotal: 90 kB\nMemAvailable: 80 kB\nSwapFree: 5 kB\nHugePages_Free: 7"}
 

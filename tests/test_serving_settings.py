@@ -12,6 +12,8 @@ import pytest
 from object2vec.errors import CustomerError
 from object2vec.serving.settings import LARGEST_ANSWER_MB, MEBIBYTE, Settings
 
+pytestmark = pytest.mark.own_way
+
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 SERVING = README.partition("\n## Serving\n")[2].partition("\n## ")[0]
 

@@ -30,6 +30,8 @@ from object2vec.text import (
     whole_number,
 )
 
+pytestmark = pytest.mark.own_way
+
 # A line break, an escape code, a line of Unicode, a turn of direction, half a character.
 HOSTILE = "a\nb\r\x1b[2J\u2028\u202e\ud800\x85\x00"
 HOSTILE_ESCAPED = r"a\nb\r\x1b[2J\u2028\u202e\ud800\x85\x00"

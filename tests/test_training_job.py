@@ -434,8 +434,11 @@ def test_a_job_of_named_files_ends_with_the_place_of_its_model(
     given = [f"-p{name}={value}" for name, value in SETTINGS.items()]
     assert main(["train", "--train", str(data), "--model-dir", str(model), *given]) == 0
     best = json.loads(next(model.glob("metrics*")).read_text())["best_epoch"]
-    last = capsys.readouterr().out.splitlines()[-1]
-    assert last.endswith(f"] The model of epoch {best}, the best one, is saved in {model}.")
+    saved = f"The model of epoch {best}, the best one, is saved in {model}."
+    assert capsys.readouterr().out.splitlines()[-1] == saved
+    direct = ["train", "--train", str(data), "--model-dir", str(model), "--log", "sagemaker"]
+    assert main([*direct, *given]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith(f"] {saved}")
     assert main(["train", "--base", str(tmp_path)]) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("#metrics {")
 

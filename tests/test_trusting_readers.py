@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.own_way
+
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("object2vec", "container", "examples")
 # By their last name, whatever they are called upon.

@@ -21,6 +21,7 @@ from object2vec.cli import main
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import parse
 from object2vec.hyperparameters.table import BY_NAME
+from object2vec.hyperparameters.values import column_names
 from object2vec.sagemaker.algorithm import metric_definitions
 from object2vec.sagemaker.tuning_job import describe
 
@@ -327,6 +328,15 @@ def test_the_command_says_what_is_missing(capsys: pytest.CaptureFixture[str]) ->
     job = json.loads(printed.out)
     assert job["TrainingJobDefinition"]["StaticHyperParameters"] == {"enc0_vocab_size": "9"}
     assert printed.err == "StaticHyperParameters lacks enc0_max_seq_len, which each job needs.\n"
+
+
+def test_sizes_follow_from_a_table() -> None:
+    columns = {"_in0": "user", "_in1": '["film, long", "genres"]', "_label": "rating"}
+    job, notes = describe({**columns, "output_layer": "mean_squared_error"}, ["enc_dim"])
+    assert notes == []
+    static = job["TrainingJobDefinition"]["StaticHyperParameters"]
+    assert static["_in1"] == '"film, long", genres'
+    assert column_names(static["_in1"]) == ["film, long", "genres"]
 
 
 def test_the_command_reads_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

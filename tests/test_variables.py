@@ -8,6 +8,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.own_way
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

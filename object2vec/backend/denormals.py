@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lets threads take numbers below 1e-38, with which the processor is slow, for 0."""
+"""Lets threads treat numbers below 1e-38 (denormals), which slow the processor down, as 0."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def _set(libm: Any, environment: Any, with_openmp: bool) -> None:
     libm.fesetenv(environment)
     if not with_openmp:
         return
-    # a build of MXNet with another OpenMP does without
+    # a build of MXNet with another OpenMP keeps denormals
     with contextlib.suppress(OSError):
         function = ctypes.cast(libm.fesetenv, ctypes.c_void_p)
-        # what a parallel block compiles to: each thread of the team calls the function
+        # what a parallel region compiles to: each thread of the team calls the function
         ctypes.CDLL("libgomp.so.1").GOMP_parallel(function, environment, 0, 0)

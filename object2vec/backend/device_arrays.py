@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Brings NumPy arrays to a device without a turn in MXNet's engine.
+"""Brings NumPy arrays to a device without waiting for MXNet's engine.
 
-MXNet's own ways of making a sparse array wait for everything that the engine has yet to do: a
-thread that prepares a batch would stand still for the two batches before. Reading an array from
-memory, in the format of MXNet's files, happens at once.
+MXNet's own functions that make a sparse array wait until the engine has done all that is queued: a
+thread that prepares a batch would wait for the two batches before it. Reading an array from memory,
+in the format of MXNet's files, happens at once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _DENSE, _CSR = 0, 2  # storage types
 _CPU = (1, 0)  # device type and number
 _TYPES = {np.dtype(np.float32): 0, np.dtype(np.int32): 4, np.dtype(np.int64): 6}
 _HOST = mx.cpu(0)
-# Up to so many bytes a copy takes less time than sharing the memory.
+# Up to this many bytes, copying takes less time than sharing the memory.
 _SMALL = 1 << 16
 
 

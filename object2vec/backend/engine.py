@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MXNet's engine on the CPU: threads for what is to be done, safe where several threads call it."""
+"""MXNet's engine on the CPU: how many threads it uses, and calls and forks from several threads."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from object2vec.backend.mxnet_types import Context
 from object2vec.backend.openmp import gomp, threads_in_caller, threads_of_caller
 from object2vec.errors import CustomerError
 
-# An operator of few operations is done before a second thread has woken up. Measured in floating
-# point operations of a step.
+# With fewer floating point operations in a step, its operators are done before a second thread has
+# woken up.
 _SMALL_STEP = 6e8
 _SMALL_REQUEST = 3e7  # the same of a request
 _OMP_PAUSE_HARD = 2  # from omp.h
@@ -82,7 +82,7 @@ class _OneAtATime:
 one_at_a_time = _OneAtATime()
 
 
-def check_devices(contexts: list[Any]) -> None:
+def check_devices(contexts: list[Context]) -> None:
     """Refuse a GPU in a process that was forked after its parent had computed.
 
     Raises
@@ -127,7 +127,8 @@ def tuned_for(operations: float, contexts: list[Context]) -> Iterator[None]:
         See `check_devices`.
     """
     check_devices(contexts)
-    # what comes before, the first values of all parameters above all, is not to be kept
+    # first finish what is queued, mainly the first values of all parameters: their memory is not to
+    # be kept
     mx.nd.waitall()
     kept, threads = own_process.kept_memory(), _threads_of_steps(operations, contexts)
     with kept, _flushed_in_engine(), threads:
@@ -136,8 +137,8 @@ def tuned_for(operations: float, contexts: list[Context]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _flushed_in_engine() -> Iterator[None]:
-    # the moments of dense adam with weight decay fade to numbers that more than double its time; a
-    # fork makes MXNet start its threads anew, and they then lack the mode of the first ones
+    # the moments of dense adam with weight decay become denormals, which more than double its time.
+    # After a fork MXNet starts new threads, without this mode.
     mode = flushed(with_openmp=True)
     _run_in_engine(mode.__enter__)
     try:
@@ -147,7 +148,7 @@ def _flushed_in_engine() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _threads_of_steps(operations: float, contexts: list[Any]) -> Iterator[None]:
+def _threads_of_steps(operations: float, contexts: list[Context]) -> Iterator[None]:
     if contexts != [mx.cpu(0)] or gomp() is None or not _has_one_worker():
         yield
         return
@@ -188,7 +189,7 @@ def _has_one_worker() -> bool:
 
 def _threads_in_engine(count: int) -> int:
     """Set how many threads an operator has; returns what was set before."""
-    # OpenMP keeps the number for each thread, so the one that runs operators has to set it
+    # OpenMP keeps the number per thread, so the thread that runs operators has to set it
     library, before = gomp(), []
 
     def change() -> None:
@@ -200,7 +201,7 @@ def _threads_in_engine(count: int) -> int:
 
 
 def _run_in_engine(call: Callable[[], Any]) -> None:
-    """Call it in the thread that works for cpu(0), behind all operators that wait there."""
+    """Call it in the engine's thread for cpu(0), after all operators that are queued there."""
     function = _FUNCTION(lambda _context, _argument: call())
     cpu = engine_context(mx.cpu(0))
     arguments = (None, None, ctypes.byref(cpu), None, 0, None, 0, None, 0, b"object2vec")
@@ -210,7 +211,7 @@ def _run_in_engine(call: Callable[[], Any]) -> None:
 
 
 def raise_failures() -> None:
-    """Raise the error of an operator that a fork has waited for, in the place of who asked for it.
+    """Raise the error of an operator that failed while a fork waited for it.
 
     Raises
     ------
@@ -229,10 +230,10 @@ def _drain() -> None:
         mx.nd.waitall()
     except mx.MXNetError as error:
         _failures.append(error)  # MXNet tells of it once
-    # the engine's thread frees what an operator held only after that has counted as done
+    # an operator counts as done before the engine's thread has freed what it held
     _run_in_engine(lambda: None)
     functions = mx.autograd.Function._registry.ref_holder
     end = time.monotonic() + _LONGEST_DRAIN
-    # so do the threads of functions in Python, some of which a graph may keep for longer
+    # likewise functions in Python, which have threads of their own; a graph may keep some longer
     while functions and time.monotonic() < end:
         time.sleep(0.001)

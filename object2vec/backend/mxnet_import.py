@@ -17,6 +17,7 @@ from typing import Any
 import numpy
 
 from object2vec.backend.openmp import check_for_mxnet, gomp, threads_in_caller
+from object2vec.backend.own_process import optional_imports_hidden
 from object2vec.errors import CustomerError, PlatformError
 from object2vec.text import quoted
 
@@ -41,7 +42,7 @@ def _import_mxnet() -> Any:
     _check_variables(os.environ)
     try:
         # Its deprecation warnings tell a user nothing, and would end python -W error.
-        with _numpy_bool(), _kept_threads(), warnings.catch_warnings():
+        with _numpy_bool(), _kept_threads(), optional_imports_hidden(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import mxnet
     except Exception as error:

@@ -25,12 +25,15 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -3, -4, -8
 _KEPT = 1 << 30  # bytes of freed memory, while training runs
 # Afterwards what glibc adjusts itself to at most; it no longer does so once it has been told.
 _MMAP_MAX, _MMAP_THRESHOLD, _TRIM_THRESHOLD = 65_536, 32 << 20, 64 << 20
+# MXNet imports these where they are installed, and does without them for all that is used here.
+_OPTIONAL = ("scipy", "scipy.stats", "sklearn")
 
 
-class _Malloc:
-    """The C library's allocator, once it may be told anything."""
+class _Ours:
+    """What holds once `tune` was called: the process is ours, malloc may be told anything."""
 
-    library: Any = None
+    is_tuned = False
+    malloc: Any = None
 
 
 def tune() -> None:
@@ -46,6 +49,7 @@ def tune() -> None:
     """
     if "mxnet" in sys.modules:
         return
+    _Ours.is_tuned = True
     cpu_info = cpu_text()
     core = openblas_core(cpu_info)
     if core is not None:
@@ -62,10 +66,25 @@ def tune() -> None:
     # oneDNN keeps a primitive for every shape that it meets, without limit (4000 shapes: 1.6 GB).
     os.environ.setdefault("MXNET_MKLDNN_CACHE_NUM", "256")
     with contextlib.suppress(OSError):  # not glibc
-        _Malloc.library = ctypes.CDLL("libc.so.6")
+        _Ours.malloc = ctypes.CDLL("libc.so.6")
         # the other arenas give freed memory back to the kernel whatever `kept_memory` says
         if "MALLOC_ARENA_MAX" not in os.environ:
-            _Malloc.library.mallopt(_M_ARENA_MAX, 1)
+            _Ours.malloc.mallopt(_M_ARENA_MAX, 1)
+
+
+@contextlib.contextmanager
+def optional_imports_hidden() -> Iterator[None]:
+    """In a process that `tune` was called in, hide SciPy and scikit-learn from MXNet's import.
+
+    They double its time, in processor seconds too. Afterwards whoever wants them imports them.
+    """
+    hidden = [name for name in _OPTIONAL if _Ours.is_tuned and name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 @contextlib.contextmanager
@@ -75,7 +94,7 @@ def kept_memory() -> Iterator[None]:
     Else it goes back to the kernel between two steps of a training, which then has to clear it
     again: a tenth of the CPU's time with bilstm.
     """
-    library = _Malloc.library
+    library = _Ours.malloc
     if library is None:
         yield
         return

@@ -13,6 +13,13 @@ from object2vec.cli.hyperparameter_options import (
     configuration,
     hyperparameter_options,
 )
+from object2vec.cli.table_options import (
+    add_column_options,
+    add_further_options,
+    names_columns,
+    share_of,
+    table_choice,
+)
 from object2vec.errors import CustomerError
 
 if TYPE_CHECKING:
@@ -33,13 +40,20 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     direct = parser.add_argument_group("files named directly")
     for name in _DATA_OPTIONS[:3]:
         direct.add_argument(
-            f"--{name}", metavar="PATH", help=f"{name} data: a JSON Lines file or a folder of them"
+            f"--{name}",
+            metavar="PATH" if name == "train" else "PATH|SHARE",
+            help=f"{name} data: a file, JSON Lines of ids or with --in0 and --in1 a table, or a "
+            f"folder of them{'' if name == 'train' else '; of a table also a share, as 0.1'}",
         )
     direct.add_argument(
-        "--auxiliary", metavar="DIR", help="folder of pretrained vectors and vocabulary files"
+        "--auxiliary",
+        metavar="DIR",
+        help="folder of pretrained vectors, vocabulary files, and inputs.json of prepare",
     )
     direct.add_argument("--model-dir", metavar="DIR", help="where the model is written")
     add_hyperparameter_options(direct)
+    add_column_options(parser.add_argument_group("a table"), required=False)
+    add_further_options(parser)
 
 
 def names_files(options: argparse.Namespace) -> bool:
@@ -57,6 +71,8 @@ def base_folder(options: argparse.Namespace) -> Path:
     """
     given = [f"--{name}" for name in _DATA_OPTIONS[1:] if getattr(options, name) is not None]
     given += ["--model-dir"] if options.model_dir is not None else []
+    given += ["--in0", "--in1"] if names_columns(options) else []
+    given += ["--preset"] if options.preset is not None else []
     given += hyperparameter_options(options)
     if given:
         raise CustomerError(f"{', '.join(given)} can only be used together with --train.")
@@ -85,8 +101,16 @@ def job_of_files(options: argparse.Namespace) -> Job:
     if options.base is not None:
         raise CustomerError("--base and --train exclude each other.")
     paths = {name: getattr(options, name) for name in _DATA_OPTIONS}
+    tables = None
+    if names_columns(options):
+        shares = {name: share_of(paths[name]) for name in ("validation", "test")}
+        tables = table_choice(options, shares["validation"], shares["test"])
+        paths.update(dict.fromkeys(name for name, share in shares.items() if share))
+    given = configuration(options)
+    if options.preset is not None and tables is None:
+        given["_preset"] = options.preset
     return Job(
-        configuration=configuration(options),
+        configuration=given,
         source=options.hyperparameters or "the command line",
         channels={
             name: Channel(path=Path(path), content_type=None)
@@ -95,4 +119,5 @@ def job_of_files(options: argparse.Namespace) -> Job:
         },
         model_dir=None if options.model_dir is None else Path(options.model_dir),
         model_dir_option="--model-dir",
+        tables=tables,
     )

@@ -6,13 +6,17 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Optional
 
 from object2vec.cli.job_options import add_job_options, base_folder, job_of_files, names_files
 from object2vec.cli.parser import add_command
 from object2vec.cli.streams import say
 from object2vec.errors import CustomerError
-from object2vec.logs import watched
+from object2vec.logs import LOGGER_NAME, ShortFormatter, logging_to, watched
+
+if TYPE_CHECKING:
+    from object2vec.training.readable_log import ReadableLog
 
 _EXAMPLES = """\
 With --train the files are named directly; without it the job follows SageMaker's contract under
@@ -21,6 +25,10 @@ With --train the files are named directly; without it the job follows SageMaker'
 A data file holds one pair a line: {"label": 1, "in0": [6, 17], "in1": [16, 21]}
 A file of hyperparameters is an object: {"enc0_max_seq_len": 50, "enc0_vocab_size": 40000}
 Training starts anew each time; its first epoch's model replaces an older one in the folder.
+
+The log on standard output: with --train a line when training begins, a line an epoch and one when
+it ended; under the contract the lines that SageMaker's console and tuning jobs read. --log takes
+the other one; --quiet leaves only errors.
 
 examples:
   object2vec train --train train.jsonl --validation validation.jsonl --model-dir model \\
@@ -35,21 +43,34 @@ def add(commands: Any) -> None:
     parser = add_command(commands, "train", "train a model", _EXAMPLES)
     parser.lists_hyperparameters = True
     add_job_options(parser)
+    log = parser.add_mutually_exclusive_group()
+    log.add_argument(
+        "--log",
+        choices=("plain", "sagemaker"),
+        help="how the log is written (default: plain with --train, else sagemaker)",
+    )
+    log.add_argument("--quiet", action="store_true", help="no log and no progress bar: errors only")
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
     from object2vec.job_inputs import job_from_environment
-    from object2vec.logs import LOGGER_NAME, logging_to
     from object2vec.sagemaker.environment import Environment
     from object2vec.training_job import run
 
-    progress = watched()
-    with logging_to(sys.stdout):
+    logged, readable = _log(options)
+    progress = watched() and not options.quiet
+    with logged:
         if names_files(options):
             if options.model_dir is None:
                 raise CustomerError("--model-dir is missing: it says where the model is written.")
-            return run(lambda: job_of_files(options), say, progress=progress, stop=options.stop)
+            return run(
+                lambda: job_of_files(options),
+                say,
+                progress=progress,
+                stop=options.stop,
+                readable=readable,
+            )
         environment = Environment(base_folder(options))
         environment.clear_failure()
 
@@ -63,4 +84,18 @@ def _run(options: argparse.Namespace) -> int:
             report,
             progress=progress,
             stop=options.stop,
+            readable=readable,
         )
+
+
+def _log(
+    options: argparse.Namespace,
+) -> tuple[AbstractContextManager[None], Optional[ReadableLog]]:
+    """What writes the log to standard output, and what is told for people."""
+    from object2vec.training.readable_log import ReadableLog
+
+    if options.quiet:
+        return logging_to(sys.stdout, logging.ERROR), None
+    if (options.log or ("plain" if names_files(options) else "sagemaker")) == "plain":
+        return logging_to(sys.stdout, logging.WARNING, ShortFormatter()), ReadableLog()
+    return logging_to(sys.stdout), None

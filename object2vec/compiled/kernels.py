@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Operations of our own for MXNet's engine on the CPU, in C (`kernels.c` and its neighbours).
+"""Adam and means of rows, written in C, as operations for MXNet's engine on the CPU (`kernels.c`).
 
-MXNet's own adam_update works through one element at a time and is one operator for each parameter;
-its product of a sparse matrix with a table takes five times as long as reading the rows, and the
-gradient of that as long again. These use the CPU's vector instructions and are held up by memory
-alone.
+MXNet's own adam_update computes one element at a time and is queued once for each parameter; its
+product of a sparse matrix with a table takes five times as long as reading the rows, and the
+gradient of that product as long again. The operations here use the CPU's vector instructions, and
+memory alone limits their speed.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from object2vec.backend.engine import engine_context, raise_failures
 from object2vec.backend.mxnet_import import mx
+from object2vec.backend.mxnet_types import NDArray
 from object2vec.compiled.library import AdamConstants, Api, Arrays, Parameter, Table, load
 from object2vec.data.arrays import TokenLists
 from object2vec.errors import AlgorithmError
@@ -38,12 +38,12 @@ _API = (
 _loaded = load()
 constants, library = _loaded.constants, _loaded.loaded
 _refused = ctypes.c_int.in_dll(library, "object2vec_refused")
-# What the functions of the library call, as they take it.
+# The first argument of most functions of the library: what they call of MXNet.
 API = ctypes.byref(
     Api(
         *(
-            ctypes.cast(getattr(mx.base._LIB, name), kind)
-            for name, (_, kind) in zip(_API, Api._fields_)
+            ctypes.cast(getattr(mx.base._LIB, name), type_)
+            for name, (_, type_) in zip(_API, Api._fields_)
         )
     )
 )
@@ -51,18 +51,18 @@ API = ctypes.byref(
 
 @dataclass(frozen=True, eq=False)
 class UsedRows:
-    """The rows of a token table that a batch uses, each with the vectors that it is part of.
+    """The rows of a token table that a batch uses, each with the vectors in whose mean it is.
 
     Attributes
     ----------
     rows : numpy.ndarray
         int32, shape ``(k,)``, sorted, none twice.
     starts : numpy.ndarray
-        int32, shape ``(k + 1,)``: row ``i`` is part of ``vectors[starts[i]:starts[i + 1]]``.
+        int32, shape ``(k + 1,)``: row ``i`` is in the mean of ``vectors[starts[i]:starts[i + 1]]``.
     vectors : numpy.ndarray
-        int32: the indices of the vectors, those of all inputs one behind the other.
+        int32: the indices of the vectors, those of all inputs one after the other.
     mean_weights : numpy.ndarray
-        float32, one for each vector: 1 / length of its list, the weight of its rows in it.
+        float32, one for each vector: 1 / length of its list, the weight of each row in the mean.
     """
 
     rows: np.ndarray
@@ -72,7 +72,12 @@ class UsedRows:
 
 
 def used_rows(inputs: Sequence[TokenLists]) -> UsedRows:
-    """Find the rows that the inputs of a table use, whose vectors are `mean_of_rows`.
+    """Find the rows of a table that some inputs use; `mean_of_rows` gives their vectors.
+
+    Parameters
+    ----------
+    inputs : sequence of TokenLists
+        Those of in0, of in1, or both, that share the table.
 
     Raises
     ------
@@ -92,7 +97,7 @@ def used_rows(inputs: Sequence[TokenLists]) -> UsedRows:
 
 @dataclass(frozen=True, eq=False)
 class AdamState:
-    """A parameter that adam moves, float32 arrays of a CPU context.
+    """A parameter and its moments, which adam updates: float32 arrays of a CPU context.
 
     Attributes
     ----------
@@ -102,18 +107,18 @@ class AdamState:
         Its weight decay.
     """
 
-    weight: Any
-    mean: Any
-    variance: Any
+    weight: NDArray
+    mean: NDArray
+    variance: NDArray
     decay: float
 
     def handles(self) -> Arrays:
-        """Its arrays, as the C functions take them."""
+        """The structure of its arrays that the C functions take."""
         return Arrays(self.weight.handle, self.mean.handle, self.variance.handle)
 
 
 class AdamStep:
-    """A step with all parameters of one CPU context, in place.
+    """A step of adam that updates all parameters of one CPU context in place.
 
     ``g = rescale * gradient + decay * weight``, ``mean = beta1 * mean + (1 - beta1) * g``,
     ``variance = beta2 * variance + (1 - beta2) * g**2``, ``weight -= rate * mean /
@@ -126,30 +131,30 @@ class AdamStep:
     gradients : sequence of NDArray
         Float32, of the parameters' shapes.
     tables : sequence of AdamState
-        Token tables. Their gradient is had from those of the vectors that were looked up, and a
-        step moves the rows in use alone.
+        Token tables. Their gradients are computed from those of the vectors that were looked up,
+        and a step updates only the rows in use.
     """
 
     def __init__(
         self,
         parameters: Sequence[AdamState],
-        gradients: Sequence[Any],
+        gradients: Sequence[NDArray],
         tables: Sequence[AdamState] = (),
     ) -> None:
-        # the handles are worth nothing without the arrays
+        # kept alive, because their handles are used as long as this lives
         self._parameters, self._gradients, self._tables = parameters, gradients, tables
         self._context = engine_context((*parameters, *tables)[0].weight.context)
         self._parameter_list = (Parameter * len(parameters))(
             *(
-                Parameter(moved.handles(), gradient.handle, moved.weight.size, moved.decay)
-                for moved, gradient in zip(parameters, gradients)
+                Parameter(state.handles(), gradient.handle, state.weight.size, state.decay)
+                for state, gradient in zip(parameters, gradients)
             )
         )
 
     def __call__(
         self,
         used: Sequence[UsedRows] = (),
-        vector_gradients: Sequence[Sequence[Any]] = (),
+        vector_gradients: Sequence[Sequence[NDArray]] = (),
         *,
         rate: float,
         beta1: float,
@@ -167,14 +172,14 @@ class AdamStep:
             For each table the gradients of the vectors that were looked up, float32
             ``(…, width)``, one for each input in the order of `used_rows`, at most two.
         rate : float
-            The learning rate with the step's bias correction.
+            The learning rate with the bias correction of this step.
         beta1, beta2, epsilon : float
             Adam's constants.
         rescale : float
             Factor of every gradient.
         """
         if not len(self._tables) == len(used) == len(vector_gradients):
-            raise ValueError(f"{len(self._tables)} tables, but {len(used)} are told of")
+            raise ValueError(f"{len(self._tables)} tables, but the rows in use of {len(used)}")
         tables = (Table * len(used))(*map(self._table, self._tables, used, vector_gradients))
         check(
             library.object2vec_adam_step(
@@ -189,9 +194,9 @@ class AdamStep:
         )
 
     @staticmethod
-    def _table(moved: AdamState, used: UsedRows, gradients: Sequence[Any]) -> Table:
-        width = moved.weight.shape[1]
-        handles = (_HANDLE * Table.MOST_GRADIENTS)(*(gradient.handle for gradient in gradients))
+    def _table(state: AdamState, used: UsedRows, gradients: Sequence[NDArray]) -> Table:
+        width = state.weight.shape[1]
+        handles = (_HANDLE * Table.MAX_GRADIENTS)(*(gradient.handle for gradient in gradients))
         sizes = [gradient.size // width for gradient in gradients]
         if sum(sizes) != len(used.mean_weights):
             raise ValueError(
@@ -199,11 +204,11 @@ class AdamStep:
             )
         lists = (used.rows, used.starts, used.vectors, used.mean_weights)
         return Table(
-            moved.handles(),
+            state.handles(),
             handles,
-            (ctypes.c_int64 * Table.MOST_GRADIENTS)(*sizes),
+            (ctypes.c_int64 * Table.MAX_GRADIENTS)(*sizes),
             width,
-            moved.decay,
+            state.decay,
             len(used.rows),
             len(used.vectors),
             *(array.ctypes.data for array in lists),
@@ -211,9 +216,14 @@ class AdamStep:
 
 
 def catch_up(
-    weight: Any, mean: Any, variance: Any, rows: np.ndarray, factors: np.ndarray, epsilon: float
+    weight: NDArray,
+    mean: NDArray,
+    variance: NDArray,
+    rows: np.ndarray,
+    factors: np.ndarray,
+    epsilon: float,
 ) -> None:
-    """What `deferred_adam.catch_up` does, for arrays of a CPU context."""
+    """Queue what `deferred_adam.catch_up` does, for arrays of a CPU context."""
     rows = np.ascontiguousarray(rows, np.int32)
     factors = np.ascontiguousarray(factors, np.float32)
     check(
@@ -230,8 +240,8 @@ def catch_up(
     )
 
 
-def mean_of_rows(table: Any, lists: TokenLists) -> Any:
-    """The mean of a token table's rows over each list.
+def mean_of_rows(table: NDArray, lists: TokenLists) -> NDArray:
+    """Queue the mean of a token table's rows over each list.
 
     Parameters
     ----------
@@ -243,7 +253,7 @@ def mean_of_rows(table: Any, lists: TokenLists) -> Any:
     Returns
     -------
     NDArray
-        float32 ``(n, width)``; zeros where a list is empty. No gradient can be had of it.
+        float32 ``(n, width)``; zeros where a list is empty. Autograd does not record it.
     """
     context, width = table.context, table.shape[1]
     output = mx.nd.empty((len(lists), width), ctx=context)
@@ -263,8 +273,8 @@ def mean_of_rows(table: Any, lists: TokenLists) -> Any:
     return output
 
 
-def address_of(array: Any) -> Any:
-    """The address of an array's elements, once they are there; see `wait_for` in kernels.h.
+def address_of(array: NDArray) -> ctypes.c_void_p:
+    """Wait until an array is computed, and give the address of its elements; see kernels.h.
 
     Parameters
     ----------
@@ -282,12 +292,12 @@ def address_of(array: Any) -> Any:
 
 
 def offsets_and_tokens(lists: TokenLists) -> tuple[np.ndarray, np.ndarray]:
-    """Offsets and tokens, as the functions of `library` take them."""
+    """Offsets and tokens of lists, contiguous, as the functions of `library` take them."""
     return np.ascontiguousarray(lists.offsets), np.ascontiguousarray(lists.tokens)
 
 
 def check(code: int) -> None:
-    """Raise the error that a function of `library` returns, or that one before it was found in."""
+    """Raise the error that a function of `library` returned, or that of an earlier operation."""
     if code == constants["NO_MEMORY"]:
         raise MemoryError("no memory left for an operation of the engine")
     mx.base.check_call(code)
@@ -295,7 +305,7 @@ def check(code: int) -> None:
 
 
 def check_queued() -> None:
-    """Raise an error if an operation that was queued could not be done.
+    """Raise an error if a queued operation failed or did nothing.
 
     Raises
     ------

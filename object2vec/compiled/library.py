@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The door to the compiled part: whether it can be used here, and its interface in C.
 
-It imports no MXNet. `interface.h` says the same of the interface; what the library tells of itself
-is compared with it.
+It imports no MXNet. `interface.h` declares the interface a second time; when the library is loaded,
+the table that it brings along is compared with what is declared here.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import importlib
 import importlib.util
 import os
 import platform
+import struct
 import sys
 from ctypes import POINTER, c_float, c_int, c_int64, c_void_p
 from typing import Any, Optional, Union
@@ -24,7 +25,9 @@ from object2vec.text import named, quoted
 VARIABLE = "OBJECT2VEC_COMPILED"  # 0 forces MXNet's operators
 _EXTENSION = "object2vec.compiled._kernels"
 _MACHINE = "x86_64"
-# What it cannot do without, as the kernel names it.
+# Of a 64-bit ELF file: where its section headers begin, how long each is, and how many there are.
+_ELF_HEADER = struct.Struct("<40xQ10xHH2x")
+# The instructions that it needs, as Linux and as people name them.
 _INSTRUCTIONS = {"avx2": "AVX2", "fma": "FMA"}
 
 ARRAY_CALL = ctypes.CFUNCTYPE(c_int, c_void_p)
@@ -37,8 +40,8 @@ PUSH_CALL = ctypes.CFUNCTYPE(
 )  # fmt: skip
 
 
-def _fields(kind: Any, names: str) -> tuple[tuple[str, Any], ...]:
-    return tuple((name, kind) for name in names.split())
+def _fields(type_: Any, names: str) -> tuple[tuple[str, Any], ...]:
+    return tuple((name, type_) for name in names.split())
 
 
 class Api(ctypes.Structure):
@@ -73,13 +76,13 @@ class Parameter(ctypes.Structure):
 
 
 class Table(ctypes.Structure):
-    """A token table, of which a step moves some rows."""
+    """A token table, of which a step updates some rows."""
 
-    MOST_GRADIENTS = 2
+    MAX_GRADIENTS = 2
     _fields_ = (
         ("arrays", Arrays),
-        ("gradients", c_void_p * MOST_GRADIENTS),
-        ("sizes", c_int64 * MOST_GRADIENTS),
+        ("gradients", c_void_p * MAX_GRADIENTS),
+        ("sizes", c_int64 * MAX_GRADIENTS),
         ("width", c_int64),
         ("decay", c_float),
         *_fields(c_int64, "count positions"),
@@ -145,7 +148,7 @@ CONSTANTS = (
     *("NO_MEMORY", "PANEL", "UNITS", "NO_ISA", "AVX2", "AVX512"),
     *("HADAMARD", "CONCAT", "ABS_DIFF", "LINEAR", "RELU", "TANH"),
 )
-# What each function returns, and what it takes.
+# The type that each function returns, and those of its arguments.
 FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "isa_of_cpu": (c_int, ()),
     "adam_step": (
@@ -207,9 +210,10 @@ def is_switched_off() -> bool:
 
 
 def why_unfit() -> Optional[str]:
-    """What is seen, before anything is loaded, of why the compiled part cannot be used.
+    """Why the compiled part cannot be used, as far as that is known before it is loaded.
 
-    Loading it starts OpenMP, which has to find the environment as MXNet's import leaves it.
+    Loading it starts OpenMP, which reads the environment; MXNet's import changes that, so it has to
+    come first.
 
     Raises
     ------
@@ -223,7 +227,7 @@ def why_unfit() -> Optional[str]:
     missing = _missing_instructions()
     if missing:
         return f"this CPU has no {' and no '.join(missing)}"
-    if importlib.util.find_spec(_EXTENSION) is None:
+    if not _extension_file():
         return (
             "it is not there: install object2vec where there is a C compiler, or run "
             "`python setup.py build_ext --inplace`"
@@ -234,7 +238,7 @@ def why_unfit() -> Optional[str]:
 def why_unusable() -> Optional[str]:
     """Why the compiled part cannot be used here, for a sentence; None where it can.
 
-    It is loaded for that, so MXNet must have been imported.
+    To find out, it is loaded, so MXNet must have been imported before.
 
     Raises
     ------
@@ -254,7 +258,8 @@ def why_operators() -> Optional[tuple[str, bool]]:
     Returns
     -------
     tuple of str and bool, or None
-        The reason for a log line; whether it is for want of the compiled part, not the user's wish.
+        The reason, for a log line; whether it is a fault of this installation or machine, and not
+        the user's wish.
 
     Raises
     ------
@@ -270,14 +275,14 @@ def why_operators() -> Optional[tuple[str, bool]]:
 
 
 def load() -> Library:
-    """The compiled part; who calls it has asked `why_unusable`, or lets the user know.
+    """The compiled part; the caller has asked `why_unusable`, or passes the error on to the user.
 
     Raises
     ------
     PlatformError
         It cannot be used.
     """
-    # what is switched off can be loaded: its tests do so
+    # also where it is switched off, as some tests do
     loaded = _loaded()
     if isinstance(loaded, str):
         raise PlatformError(f"The compiled part of object2vec cannot be used: {loaded}.")
@@ -288,6 +293,8 @@ def load() -> Library:
 def _loaded() -> Union[Library, str]:
     """The compiled part, or why it cannot be loaded."""
     try:
+        if _is_cut_off(_extension_file()):
+            return "its file is cut off: install object2vec again"
         found = Library(str(importlib.import_module(_EXTENSION).__file__))
         if found.loaded.object2vec_isa_of_cpu() == found.constants["NO_ISA"]:
             return "it has functions for no instruction set of this CPU"
@@ -296,6 +303,23 @@ def _loaded() -> Union[Library, str]:
         return f"it cannot be loaded ({' '.join(str(error).split())})"
     except PlatformError as error:
         return str(error).rstrip(".")
+
+
+def _extension_file() -> str:
+    spec = importlib.util.find_spec(_EXTENSION)
+    return (spec.origin or "") if spec is not None else ""
+
+
+def _is_cut_off(path: str) -> bool:
+    """Whether a library ends before its section headers, the last of an ELF file: the loader maps
+    what is missing too, and the process dies of it."""
+    with open(path, "rb") as stream:
+        header = stream.read(_ELF_HEADER.size)
+        size = stream.seek(0, os.SEEK_END)
+    if len(header) < _ELF_HEADER.size:
+        return True
+    start, entry, count = _ELF_HEADER.unpack(header)
+    return bool(size < start + entry * count)
 
 
 def _missing_instructions() -> list[str]:
@@ -319,12 +343,12 @@ class Library:
     constants : dict of str to int
         Those of `CONSTANTS`.
     loaded : ctypes.CDLL
-        Its functions, with the types that they take and return.
+        Its functions, with the types of their arguments and results.
 
     Raises
     ------
     PlatformError
-        It belongs to other Python code than this.
+        It was built for another version of this Python code.
     """
 
     def __init__(self, path: str) -> None:
@@ -352,11 +376,11 @@ def _entries(library: Any) -> dict[str, tuple[int, int]]:
     """The library's own table: for each structure and field its offset and size in bytes, for each
     constant its value and 0."""
     try:
-        place = c_void_p.in_dll(library, "object2vec_interface")
+        table = c_void_p.in_dll(library, "object2vec_interface")
     except ValueError:
         return {}
     found: dict[str, tuple[int, int]] = {}
-    entries = ctypes.cast(ctypes.addressof(place), POINTER(_Entry))
+    entries = ctypes.cast(ctypes.addressof(table), POINTER(_Entry))
     while entries[len(found)].name is not None:
         entry = entries[len(found)]
         found[entry.name.decode()] = entry.value, entry.size
@@ -364,28 +388,28 @@ def _entries(library: Any) -> dict[str, tuple[int, int]]:
 
 
 def _expected() -> dict[str, tuple[int, int]]:
-    """The same of the structures here."""
+    """The same for the structures that are declared here."""
     found: dict[str, tuple[int, int]] = {}
     for name, structure in STRUCTURES.items():
         found[name] = 0, ctypes.sizeof(structure)
         for field, *_ in structure._fields_:
-            place = getattr(structure, field)
-            found[f"{name}.{field}"] = place.offset, place.size
+            descriptor = getattr(structure, field)
+            found[f"{name}.{field}"] = descriptor.offset, descriptor.size
     return found
 
 
 def _difference(
-    expected: dict[str, tuple[int, int]], told: dict[str, tuple[int, int]]
+    expected: dict[str, tuple[int, int]], found: dict[str, tuple[int, int]]
 ) -> Optional[str]:
-    """The first one; None where there is none."""
-    if not told:
+    """The first difference, for a sentence; None where there is none."""
+    if not found:
         return "it tells nothing of its interface"
     for name in (*expected, *CONSTANTS):
-        if name not in told:
+        if name not in found:
             return f"it knows no {name}"
-    # a field says more than its structure
-    for name in sorted(told, key=lambda name: "." not in name):
-        start, size = told[name]
+    # fields first, as a sentence about a field says more than one about its structure
+    for name in sorted(found, key=lambda name: "." not in name):
+        start, size = found[name]
         if name not in expected and name not in CONSTANTS:
             return f"it has {named(name)}, which is unknown here"
         if name in expected and expected[name] != (start, size):
@@ -397,7 +421,7 @@ def _difference(
 
 
 def main() -> int:
-    """What a build ends with that must have the compiled part; returns the exit code."""
+    """Check that the compiled part can be loaded, for builds that must have it; the exit code."""
     try:
         load()
     except PlatformError as error:

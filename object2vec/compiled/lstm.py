@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A bidirectional LSTM on the CPU, without padding (`lstm.c`).
 
-MXNet's LSTM takes a list's padding for tokens, a quarter of all time steps in buckets of 8, and
-brings all weights into another order at each call.
+MXNet's LSTM also computes the padding, a quarter of all time steps in buckets of 8, and rearranges
+all weights at each call.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from object2vec.backend.mxnet_import import mx
+from object2vec.backend.mxnet_types import NDArray
 from object2vec.compiled.kernels import address_of, check, constants, library
 from object2vec.compiled.library import LstmDirection, LstmLayer
-from object2vec.data.batching import TimeSteps
+from object2vec.data.layouts import TimeSteps
 
 _UNITS, _PANEL = constants["UNITS"], constants["PANEL"]
 
@@ -27,16 +28,17 @@ class BidirectionalLayer(mx.autograd.Function):
     It is called with the weights ``(4 * hidden_size, inputs)`` and
     ``(4 * hidden_size, hidden_size)`` and both biases ``(4 * hidden_size,)`` of either direction,
     and with the token vectors or the output of the layer below, ``(rows, inputs)``; there may be
-    more rows than tokens. They come last, because MXNet looks no further than the first array that
-    needs no gradient. Where a list's maximum comes twice, the first row has the gradient.
+    more rows than tokens. These come last, because MXNet takes the gradients only of the arrays
+    before the first one that needs none. Where a list's maximum occurs twice, the first row gets
+    the gradient.
 
     Parameters
     ----------
     steps : TimeSteps
         The lists.
     is_maximum : bool
-        Whether the output is the maximum over each list, ``(n, enc_dim)``, zeros for an empty one,
-        or holds all rows, ``(rows, enc_dim)``.
+        True for the maximum over each list, ``(n, enc_dim)``, zeros for an empty one; False for
+        the outputs of all rows, ``(rows, enc_dim)``.
     """
 
     def __init__(self, steps: TimeSteps, is_maximum: bool) -> None:
@@ -44,7 +46,7 @@ class BidirectionalLayer(mx.autograd.Function):
         self._steps = steps
         self._is_maximum = is_maximum
 
-    def forward(self, *arrays: Any) -> Any:
+    def forward(self, *arrays: NDArray) -> NDArray:
         """Compute the output; see the class."""
         *weights, x = self._arrays = arrays
         steps, rows = self._steps, len(self._steps.reversed)
@@ -57,30 +59,30 @@ class BidirectionalLayer(mx.autograd.Function):
             output[rows:] = 0
         return output
 
-    def backward(self, d_output: Any) -> Sequence[Any]:
-        """The gradients of all that `forward` takes."""
+    def backward(self, d_output: NDArray) -> Sequence[NDArray]:
+        """The gradients of all arguments of `forward`."""
         *weights, x = self._arrays
         layer = self._layer
         dx = mx.nd.empty(x.shape, ctx=x.context)
         layer.dx, layer.d_output = address_of(dx), address_of(d_output)
-        gradients: list[Any] = []
-        for position, direction in enumerate(layer.directions):
+        gradients: list[NDArray] = []
+        for number, direction in enumerate(layer.directions):
             i2h, h2h, bias = (
                 mx.nd.empty(weight.shape, ctx=x.context)
-                for weight in weights[4 * position : 4 * position + 3]
+                for weight in weights[4 * number : 4 * number + 3]
             )
             direction.d_i2h, direction.d_h2h = address_of(i2h), address_of(h2h)
             direction.d_bias = address_of(bias)
             gradients += [i2h, h2h, bias, bias]
         check(library.object2vec_lstm_backward(ctypes.byref(layer)))
         dx[len(self._steps.reversed) :] = 0
-        # MXNet's callbacks hold this object until the garbage collector finds them
+        # freed here, as MXNet's callbacks keep this object until the garbage collector finds it
         del self._arrays, self._kept, self._layer
         return [*gradients, dx]
 
 
 def run_layer(
-    steps: TimeSteps, weights: Sequence[Any], x: np.ndarray, is_maximum: bool
+    steps: TimeSteps, weights: Sequence[NDArray], x: np.ndarray, is_maximum: bool
 ) -> np.ndarray:
     """The output of `BidirectionalLayer`, without gradient.
 
@@ -89,7 +91,7 @@ def run_layer(
     steps, is_maximum
         As for `BidirectionalLayer`.
     weights : sequence of NDArray
-        In the same order.
+        In the order in which `BidirectionalLayer` takes them.
     x : numpy.ndarray
         float32 ``(rows, inputs)``, no more rows than tokens.
     """
@@ -99,15 +101,26 @@ def run_layer(
     return output
 
 
-def enc_dim_of(weights: Sequence[Any]) -> int:
+def enc_dim_of(weights: Sequence[NDArray]) -> int:
     """The output width of a layer with these weights, as `BidirectionalLayer` takes them."""
     return (weights[0].shape[0] + weights[4].shape[0]) // 4
 
 
 def _forward(
-    steps: TimeSteps, weights: Sequence[Any], inputs: int, x: Any, is_maximum: bool, output: Any
+    steps: TimeSteps,
+    weights: Sequence[NDArray],
+    inputs: int,
+    x: Any,
+    is_maximum: bool,
+    output: Any,
 ) -> tuple[LstmLayer, list[dict[str, np.ndarray]]]:
-    """Compute the output; returns what the gradients need."""
+    """Compute the output; returns the layer, and the arrays that it points to.
+
+    Parameters
+    ----------
+    x, output
+        Addresses, as integers or `ctypes.c_void_p`.
+    """
     rows, lists = len(steps.reversed), len(steps.order)
     layer = LstmLayer(
         lists=lists,
@@ -122,8 +135,8 @@ def _forward(
         output=output,
     )
     all_kept = []
-    for position, direction in enumerate(layer.directions):
-        own = weights[4 * position : 4 * position + 4]
+    for number, direction in enumerate(layer.directions):
+        own = weights[4 * number : 4 * number + 4]
         direction.hidden_size = own[0].shape[0] // 4
         panels = -(-direction.hidden_size // _UNITS)
         kept = {

@@ -60,7 +60,7 @@ class TokenLists:
 
     @classmethod
     def concatenate(cls, parts: Sequence[TokenLists]) -> TokenLists:
-        """Join lists one behind the other."""
+        """Join lists one after the other."""
         lengths = np.concatenate([part.lengths for part in parts])
         return cls.from_lengths(np.concatenate([part.tokens for part in parts]), lengths)
 
@@ -104,7 +104,7 @@ class TokenLists:
             if index == slice(None):
                 return self
             index = np.arange(len(self))[index]
-        # the cost grows with the index alone: a batch of a large set is taken a million times
+        # takes time for the index alone, not for all lists: each batch of a large set calls it
         rows = np.flatnonzero(index) if index.dtype == bool else index
         starts = self.offsets[rows]
         return self._gather(starts, self.offsets[rows + 1] - starts)
@@ -153,7 +153,7 @@ class PairDataset:
 
     @classmethod
     def concatenate(cls, blocks: Iterable[PairDataset]) -> PairDataset:
-        """Join datasets; blocks that come from a generator are freed field by field."""
+        """Join datasets; blocks from a generator are freed field by field."""
         tokens: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
         lengths: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
         labels: list[np.ndarray] = []
@@ -172,7 +172,7 @@ class PairDataset:
 
 
 def _join(parts: list[np.ndarray], dtype: type) -> np.ndarray:
-    """Concatenate the arrays and empty the list, so that only one field exists twice."""
+    """Concatenate arrays and empty their list, so that one field at a time takes memory twice."""
     joined = np.concatenate(parts) if parts else np.zeros(0, dtype)
     parts.clear()
     return joined

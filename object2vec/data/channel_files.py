@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds the files of a channel, and says what else lies there."""
+"""Finds the files of a channel, and says what else is there."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ChannelFiles(NamedTuple):
     empty : list of str
         Names of files without a byte.
     passed_over : list of str
-        Names that begin with ``_`` or ``.``; of such a folder its own only.
+        Names that begin with ``_`` or ``.``; of such a folder only its own name.
     """
 
     files: list[Path]
@@ -105,7 +105,7 @@ def log_passed_over(found: ChannelFiles, channel: str) -> None:
 
 
 def without_pair(path: PathLike, found: ChannelFiles) -> str:
-    """What a channel holds that has no pair, to follow its name in a sentence."""
+    """What a channel without pairs holds, to follow its name in a sentence."""
     if not os.path.isdir(path):
         return "holds blank lines only" if found.files else "is empty"
     parts = []

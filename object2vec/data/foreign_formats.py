@@ -13,6 +13,11 @@ from typing import NamedTuple, Optional
 
 LOOKED_AT_BYTES = 1 << 16
 ON_ONE_LINE = "several JSON objects on one line"
+#: What to do with a table in the place of pairs.
+TABLE_ADVICE = (
+    "name its columns by --in0, --in1 and --label, in a job by _in0, _in1 and _label, or write "
+    "each row as one JSON object a line"
+)
 _TABLES = ("Parquet", "TSV", "CSV", "CSV with semicolons", "a table with bars")
 _ROWS_LOOKED_AT = 10
 # Blank lines; a tab may be an empty cell.
@@ -72,7 +77,8 @@ def _length_of_object(text: str) -> int:
 
 def _spans_lines(text: str) -> bool:
     length = _length_of_object(text)
-    # One that is longer than what is looked at has no length, but most often an open first line.
+    # An object that is longer than what is looked at cannot be parsed; most often its first line is
+    # an opening brace alone.
     return "\n" in text[:length] if length else bool(re.match(r'\{[ \t\r]*\n\s*"', text))
 
 

@@ -16,17 +16,17 @@ from typing import BinaryIO
 import orjson
 
 from object2vec.data.arrays import PairDataset
-from object2vec.data.foreign_formats import recognise
+from object2vec.data.foreign_formats import TABLE_ADVICE, ForeignFormat, recognise
 from object2vec.data.record_checks import EXAMPLE, FIELDS, Rules, check_record, pack, pack_checked
 from object2vec.data.repeated_keys import may_repeat, repeated_key, repeated_sentence
 from object2vec.errors import CustomerError
 from object2vec.files import READING_ERRORS, open_input, unreadable
 from object2vec.text import named
 
-# The objects that one block makes stay in the processor's cache; larger blocks are slower.
+# So many bytes that the objects made of a block stay in the processor's cache; more are slower.
 BLOCK_BYTES = 1 << 17
 LONGEST_LINE = 1 << 28
-# Stands between the lines of a block; a number that no file can foresee.
+# A number that is put between the lines of a block; random, so that no file can hold it on purpose.
 _SEPARATOR = 1 << 60 | secrets.randbits(60)
 _JOINT = b",%d," % _SEPARATOR
 _ONCE = dict.fromkeys(FIELDS, 1)
@@ -75,7 +75,7 @@ def whole_lines(stream: BinaryIO, path: Path) -> Iterator[bytes]:
                 found = recognise(b"".join(pending[:2]))
                 raise CustomerError(
                     f"{named(path)} holds a line of more than {LONGEST_LINE >> 20} MiB"
-                    f"{f', which looks like {found.name}: {found.advice}' if found else ''}; "
+                    f"{f', which looks like {found.name}: {_advice(found)}' if found else ''}; "
                     f"each line must hold one pair such as {EXAMPLE}"
                 )
             continue
@@ -114,8 +114,8 @@ def parse_block(block: bytes, first_line: int, source: str, rules: Rules) -> Pai
 def _parse_at_once(block: bytes, rules: Rules) -> PairDataset | None:
     """All lines as one JSON list, or None if one of them is irregular.
 
-    A number between each two lines shows that none of them ran into the next; as many quotes as
-    the three keys need show that no key stands there twice.
+    A number between each two lines, found in its place afterwards, shows that no line ran into the
+    next. As many quotes as three keys a line need show that no line holds a key twice.
     """
     body = block.strip()
     if not body:
@@ -129,13 +129,13 @@ def _parse_at_once(block: bytes, rules: Rules) -> PairDataset | None:
         return None
     if body.count(b'"') != 2 * len(FIELDS) * lines and _repeats(body, lines):
         return None
-    # A single letter is found much faster than a word, and rules out most blocks.
+    # Looking for a letter is much faster than for a word, and most blocks lack the letter.
     may_hold_booleans = (b"u" in body and b"true" in body) or (b"f" in body and b"false" in body)
     return pack(values[::2], rules, may_hold_booleans=may_hold_booleans)
 
 
 def _repeats(body: bytes, lines: int) -> bool:
-    """Whether one of some lines holds a key twice; most blocks are done with at once."""
+    """Whether a line holds a key twice; for most blocks the first check decides."""
     if not may_repeat(body, dict.fromkeys(FIELDS, lines)):
         return False
     return any(_repeated(line) for line in body.split(b"\n"))
@@ -155,7 +155,7 @@ def _parse_line_by_line(block: bytes, first_line: int, source: str, rules: Rules
         if not text:
             continue
         where = partial(_place, source, number)
-        # What begins with an object a line is no file of another kind.
+        # A file whose first line is an object is no file of another format.
         if first_line == 1 and not records and not _is_object(text):
             _refuse_foreign(block, where())
         record = _decode(text, where())
@@ -180,9 +180,13 @@ def _refuse_foreign(head: bytes, where: str) -> None:
     found = recognise(head)
     if found is not None:
         raise CustomerError(
-            f"This looks like {found.name}, not JSON Lines: {found.advice}; each line must hold "
+            f"This looks like {found.name}, not JSON Lines: {_advice(found)}; each line must hold "
             f"one pair such as {EXAMPLE} ({where})"
         )
+
+
+def _advice(found: ForeignFormat) -> str:
+    return TABLE_ADVICE if found.is_table else found.advice
 
 
 def _place(source: str, number: int) -> str:
@@ -208,7 +212,7 @@ def _decode(text: bytes, where: str) -> object:
 
 @contextlib.contextmanager
 def _collector_paused() -> Iterator[None]:
-    """Spare the garbage collector the thousands of containers that live for a moment."""
+    """Pause the garbage collector, which would search thousands of short-lived lists each time."""
     enabled = gc.isenabled()
     gc.disable()
     try:

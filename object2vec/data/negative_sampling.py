@@ -13,7 +13,7 @@ from object2vec.logs import LOGGER_NAME
 
 _logger = logging.getLogger(LOGGER_NAME)
 
-_DRAWS = 16  # how often a negative that hits a given positive pair is drawn again
+_DRAWS = 16  # draws at most for a negative, until it is no given positive pair
 
 
 def fingerprints(lists: TokenLists) -> np.ndarray:
@@ -43,7 +43,7 @@ def fingerprints(lists: TokenLists) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Joined:
-    """Pairs by the rows of a dataset that they join.
+    """Pairs as rows of a dataset.
 
     Attributes
     ----------
@@ -90,8 +90,8 @@ class NegativeSampler:
         Returns
         -------
         Joined
-            The given pairs, then the negatives. Where every draw for a negative was a given
-            positive pair, that negative is missing and a log line counts it.
+            The given pairs, then the negatives. A negative is left out, and counted in a log line,
+            if each of its draws was a given positive pair.
         """
         rows = len(self._dataset)
         in0 = self._in0
@@ -126,5 +126,5 @@ class NegativeSampler:
         if not self._positives.size:
             return np.zeros(len(in0), bool)
         pairs = self._join(in0, in1)
-        place = np.searchsorted(self._positives, pairs)
-        return self._positives[np.minimum(place, len(self._positives) - 1)] == pairs
+        position = np.searchsorted(self._positives, pairs)
+        return self._positives[np.minimum(position, len(self._positives) - 1)] == pairs

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prepares the next batches in a thread while the current one is at work."""
+"""Prepares the next batches in a thread while the current one is computed."""
 
 from __future__ import annotations
 

@@ -85,9 +85,10 @@ def pack(
     records : sequence
         Mappings with plain Python lists and numbers.
     rules : Rules
-        Ids are checked before the lists are cut, so that a file is sound or not whatever the cut.
+        Ids are checked before the lists are cut, so that the cut does not decide whether a file is
+        sound.
     may_hold_booleans : bool
-        False spares the look for booleans, which pass for integers everywhere else.
+        False where there are none, which saves time: booleans would pass for integers elsewhere.
     """
     try:
         columns = [[record[name] for record in records] for name in INPUTS]
@@ -120,7 +121,7 @@ def pack_lists(
     if may_hold_booleans and not set(map(type, flat)) <= {int}:
         return None
     try:
-        # Unlike NumPy, struct refuses floats and strings instead of converting them; it is faster.
+        # Unlike NumPy, struct refuses floats and strings instead of converting them, and is faster.
         tokens = np.frombuffer(struct.pack(f"{len(flat)}i", *flat), dtype=np.int32)
     except struct.error:
         return None
@@ -141,7 +142,7 @@ def pack_checked_lists(
     """
     lists = pack_lists(values, vocab_size)
     if lists is None:
-        # The search for the culprit is slow, and rarely needed.
+        # The search for the wrong list is slow, and rarely needed.
         for position, value in enumerate(values):
             check_list(value, name, vocab_size, partial(where, position))
         raise AlgorithmError("lists that pass each check alone cannot be packed together")
@@ -163,7 +164,7 @@ def _pack_labels(labels: list[Any], num_classes: Optional[int]) -> Optional[np.n
 
 
 def check_record(record: Any, rules: Rules, where: Callable[[], str]) -> None:
-    """Raise a CustomerError if `record` breaks a rule; slow, for the search of an offender.
+    """Raise a CustomerError if `record` breaks a rule; slow, for the search of the wrong record.
 
     Raises
     ------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds keys that stand twice in one JSON object, of which parsers keep the last silently."""
+"""Finds keys that stand twice in one JSON object: parsers silently keep the last value."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Optional
 import orjson
 
 _ESCAPE = re.compile(rb"\\.", re.DOTALL)
-# Letters and digits can be written in one other way only.
+# The only other way to write letters and digits.
 _ESCAPED_LETTER = re.compile(rb"\\u00[3-7]")
-# Of a text without escapes: a string, whether it is a key, or an end of an object.
+# In a text without escapes: a string, whether a colon makes it a key, or a brace.
 _TOKEN = re.compile(rb'("[^"]*")\s*(:?)|[{}]')
 
 
@@ -32,7 +32,7 @@ def may_repeat(text: bytes, expected: Mapping[str, int]) -> bool:
 
 
 def repeated_key(text: bytes, keys: Collection[str]) -> Optional[tuple[str, int]]:
-    """The first of some keys that stands for the second time in one object, wherever that lies.
+    """The first of some keys that stands twice in one object, nested or not.
 
     Parameters
     ----------

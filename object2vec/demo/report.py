@@ -17,29 +17,11 @@ import numpy as np
 
 from object2vec.demo.ratings import Ratings
 from object2vec.estimator import Object2Vec
-from object2vec.logs import handling
+from object2vec.logs import handling, write_line
+from object2vec.prepare.recipes import recipe
+from object2vec.raw_values.inputs import Column, Inputs, Label, Side, Vocabulary
 from object2vec.training.metric_lines import METRIC_DEFINITIONS
 
-# Smaller than the published rating job, and with a weight decay: that job is at its best after an
-# epoch or two, when its vectors know which films are good, but not yet which are alike.
-SETTINGS: dict[str, Any] = {
-    "enc0_network": "pooled_embedding",
-    "enc1_network": "pooled_embedding",
-    "enc0_max_seq_len": 1,
-    "enc1_max_seq_len": 1,
-    "enc_dim": 64,
-    "comparator_list": "hadamard",
-    "mlp_layers": 0,
-    "output_layer": "mean_squared_error",
-    "token_embedding_storage_type": "row_sparse",
-    "optimizer": "adam",
-    "learning_rate": 0.003,
-    "weight_decay": 0.0003,
-    "mini_batch_size": 256,
-    "epochs": 20,
-    "early_stopping_patience": 3,
-    "early_stopping_tolerance": 0.01,
-}
 SEED = 1
 NEIGHBOURS = 5
 _MIN_RATINGS = 50
@@ -58,16 +40,27 @@ def show(
     model_dir : Path
         Where the model is written.
     **settings
-        Hyperparameters that differ from `SETTINGS`.
+        Hyperparameters that differ from those of the recipe.
     """
     _say("object2vec demo: from ratings to films that are alike", "")
     ratings = load(_say)
-    _describe(ratings)
+    settings = {**recipe(ratings_inputs(ratings), "ratings").settings, "seed": SEED, **settings}
+    _describe(ratings, settings)
     model = _fit(ratings, settings)
     model.save(model_dir)
     _compare(model, ratings)
     _show_neighbours(model, ratings)
     _show_next(ratings, model_dir)
+
+
+def ratings_inputs(ratings: Ratings) -> Inputs:
+    """People and films as a table would have them: each one's number is its id."""
+    counts = {"person": ratings.people, "film": max(ratings.titles)}
+    person, film = (Side((Column(name, "id", name),)) for name in counts)
+    vocabularies = {
+        name: Vocabulary(tuple(map(str, range(1, count + 1)))) for name, count in counts.items()
+    }
+    return Inputs(person, film, Label("number", "stars"), vocabularies)
 
 
 def baseline_errors(ratings: Ratings) -> dict[str, float]:
@@ -111,7 +104,7 @@ def nearest(vectors: np.ndarray, row: int, count: int) -> list[tuple[int, float]
     return [(other, float(cosines[other])) for other in order[:count]]
 
 
-def _describe(ratings: Ratings) -> None:
+def _describe(ratings: Ratings, settings: dict[str, Any]) -> None:
     _say(
         f"Data      {ratings.origin}",
         f"          {len(ratings.train):,} ratings of 1 to 5 stars to learn from, "
@@ -123,7 +116,7 @@ def _describe(ratings: Ratings) -> None:
     _say(
         f'Pairs     {{"in0": [{person}], "in1": [{film}], "label": {stars}}} says: person '
         f"{person} gave film {film} {stars} stars",
-        f"Model     a vector of {SETTINGS['enc_dim']} numbers for each person and each film; the "
+        f"Model     a vector of {settings['enc_dim']} numbers for each person and each film; the "
         "products of their",
         "          numbers, weighted, are the predicted rating",
         "",
@@ -131,8 +124,7 @@ def _describe(ratings: Ratings) -> None:
 
 
 def _fit(ratings: Ratings, settings: dict[str, Any]) -> Object2Vec:
-    sizes = {"enc0_vocab_size": ratings.people + 1, "enc1_vocab_size": max(ratings.titles) + 2}
-    model = Object2Vec(**{**SETTINGS, **sizes, "seed": SEED, **settings})
+    model = Object2Vec(**settings)
     begun = time.monotonic()
     _say("Training", f"{_INDENT}epoch   MSE in training   MSE on the ratings kept back")
     with handling(_EpochTable()):
@@ -254,10 +246,4 @@ def _pairs(table: np.ndarray) -> list[dict[str, Any]]:
 
 def _say(*lines: str) -> None:
     for line in lines:
-        # Clears a progress bar that stands on the screen, and is a plain print without one.
-        tqdm = sys.modules.get("tqdm")
-        if tqdm is None:
-            print(line, flush=True)
-        else:
-            tqdm.tqdm.write(line, file=sys.stdout)
-            sys.stdout.flush()
+        write_line(line)

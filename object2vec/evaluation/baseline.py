@@ -12,7 +12,7 @@ from object2vec.hyperparameters.checked import Hyperparameters
 
 @dataclass(frozen=True, eq=False)
 class Baseline:
-    """Always the mean label, or always the classes' shares.
+    """Always the mean label, or always the classes' frequencies.
 
     Attributes
     ----------
@@ -47,16 +47,16 @@ def baseline_of(
     if hyperparameters.is_regression:
         count = len(values) + negatives
         mean = values.sum() / count
-        # around the mean, as the difference of two large numbers may be anything
+        # around the mean, for the mean of squares minus the squared mean would cancel digits out
         variance = float((np.square(values - mean).sum() + negatives * mean**2) / count)
         return Baseline(np.array([mean], np.float32), variance, "always predicting the mean label")
     counts = np.bincount(values.astype(np.int64), minlength=hyperparameters.num_classes)
     counts[0] += negatives
-    shares = counts[counts > 0] / counts.sum()
-    # one more of each class, so that an absent one starts unlikely and not impossible
+    frequencies = counts[counts > 0] / counts.sum()
+    # one more of each class, so that an absent class starts as unlikely, not as impossible
     smoothed = (counts + 1) / (counts.sum() + len(counts))
     return Baseline(
         np.log(smoothed).astype(np.float32),
-        float(-np.sum(shares * np.log(shares))),
+        float(-np.sum(frequencies * np.log(frequencies))),
         "always predicting the classes' shares",
     )

@@ -67,7 +67,7 @@ class MetricAccumulator:
 
 
 def _exp(value: float) -> float:
-    """exp, infinite where Python's would raise."""
+    """exp; infinite where Python's own raises an error."""
     try:
         return math.exp(value)
     except OverflowError:

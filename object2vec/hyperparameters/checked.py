@@ -10,7 +10,7 @@ from typing import Any, Optional, Union
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.given import LogLine
 from object2vec.hyperparameters.rules import ENCODER_KEYS, RuledHyperparameters
-from object2vec.hyperparameters.table import BY_NAME
+from object2vec.hyperparameters.table import BY_NAME, TABLE_NAMES
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Hyperparameters:
             ``_seed`` where none is set.
         """
         result: dict[str, Any] = {}
-        for name in BY_NAME:
+        for name in (name for name in BY_NAME if name not in TABLE_NAMES):
             if name.startswith(("enc0_", "enc1_")):
                 value = getattr(getattr(self, name[:4]), name[5:])
             else:
@@ -147,6 +147,6 @@ def _result(values: Mapping[str, Any]) -> Hyperparameters:
     rest = {
         name.lstrip("_"): value
         for name, value in values.items()
-        if not name.startswith(("enc0_", "enc1_"))
+        if not name.startswith(("enc0_", "enc1_")) and name not in TABLE_NAMES
     }
     return Hyperparameters(encoders[0], encoders[1], **rest)

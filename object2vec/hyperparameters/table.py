@@ -30,6 +30,11 @@ METRIC_NAMES = (*QUALITY_METRIC_NAMES, "train:progress", "train:throughput")
 IGNORED_NAMES = ("feature_dim",)
 IGNORED_PREFIX = "sagemaker_"
 
+#: Names that say what the columns of a job's tables are; a network knows nothing of them.
+TABLE_NAMES = ("_in0", "_in1", "_label", "_label_kind", "_preset")
+LABEL_KINDS = (AUTO, "number", "class")
+PRESETS = (AUTO, "ratings", "interactions", "text_pair", "text_tags", "documents")
+
 
 @dataclass(frozen=True)
 class TuningRange:
@@ -51,7 +56,7 @@ class Hyperparameter:
         Public name; hidden ones begin with an underscore.
     kind : str
         'integer', 'continuous', 'categorical', 'boolean', 'auto_integer' (the word auto or an
-        integer), 'file_name', 'comparators' or 'metric_name'.
+        integer), 'file_name', 'comparators', 'metric_name', 'columns' or 'column'.
     description : str
         One or two sentences.
     default : Any
@@ -104,6 +109,8 @@ class Hyperparameter:
             "file_name": "file name of letters, digits, '.', '_' and '-'",
             "comparators": f"ordered choice of {', '.join(COMPARATORS)}, separated by commas",
             "metric_name": "name of a metric",
+            "columns": "names of columns, separated by commas",
+            "column": "name of a column",
         }
         return texts[self.kind]
 
@@ -135,10 +142,18 @@ def number_text(number: float) -> str:
 def value_text(value: Any) -> str:
     """A typed value as the string that SageMaker would send."""
     if isinstance(value, (list, tuple)):
-        return ", ".join(str(item) for item in value)
+        return ", ".join(_in_list(str(item)) for item in value)
     if isinstance(value, float):
         return number_text(value)
     return str(value)
+
+
+def _in_list(text: str) -> str:
+    """A name between commas, in quotes where it holds one."""
+    if "," in text or text.startswith(('"', " ")):
+        text = text.replace('"', '""')
+        return f'"{text}"'
+    return text
 
 
 def _encoder(side: int) -> tuple[Hyperparameter, ...]:
@@ -319,6 +334,28 @@ _GENERAL = (
         "Seed of all random numbers; with the same seed and number of threads a CPU run repeats "
         "exactly.",
         default_text="drawn and logged", minimum=0, maximum=INT32_MAX,
+    ),
+    Hyperparameter(
+        "_in0", "columns",
+        "Columns of in0, where the channels hold tables of raw values (CSV, TSV, JSON Lines, "
+        "Parquet) instead of ids; sizes and further settings then follow from the data.",
+        default_text="none: ids",
+    ),
+    Hyperparameter("_in1", "columns", "Columns of in1.", default_text="none: ids"),
+    Hyperparameter(
+        "_label", "column", "Column of the label; without it each row is a positive pair.",
+        default_text="none",
+    ),
+    Hyperparameter(
+        "_label_kind", "categorical",
+        "Whether labels are numbers or names of classes; auto takes numbers where all are.",
+        default_text=AUTO, choices=LABEL_KINDS,
+    ),
+    Hyperparameter(
+        "_preset", "categorical",
+        "Recipe whose settings a job on a table takes, or one with an inputs.json in its auxiliary "
+        "channel, but for those that are given; auto is the one that fits columns and labels.",
+        default_text=f"{AUTO} on a table", choices=PRESETS,
     ),
 )  # fmt: skip
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import csv
 import difflib
 import json
 import math
@@ -24,8 +25,8 @@ def without_json(item: Hyperparameter, raw: Any) -> tuple[Any, bool]:
     """A value, and whether it came as JSON in a string, as some of SageMaker's estimators send it.
 
     One JSON string is unwrapped, ``'"hcnn"'``; a list of JSON or of Python's ``str`` serves
-    comparators, and ``null``, but for the name of a file, is no value. What JSON writes without
-    quotes is read as it is anyway.
+    comparators, one of JSON columns, and ``null``, but for the name of a file, is no value. What
+    JSON writes without quotes is read as it is anyway.
 
     Raises
     ------
@@ -46,10 +47,10 @@ def without_json(item: Hyperparameter, raw: Any) -> tuple[Any, bool]:
 
 def _decoded(item: Hyperparameter, text: str) -> Optional[Union[str, list[Any]]]:
     """The string or the list that a text is in JSON, or None."""
-    is_list = item.kind == "comparators" and text.startswith("[")
+    is_list = item.kind in ("comparators", "columns") and text.startswith("[")
     if not (is_list or text.startswith('"')):
         return None
-    if is_list:
+    if is_list and item.kind == "comparators":
         # No comparator has an apostrophe in its name.
         text = text.replace("'", '"')
     try:
@@ -103,6 +104,8 @@ def read_value(item: Hyperparameter, raw: Any) -> Any:
         raise ValueError(f"should be True or False, {given}")
     if item.kind == "comparators":
         return _comparators(raw, given)
+    if item.kind == "columns":
+        return _columns(raw, given)
     if not isinstance(raw, str):
         raise ValueError(f"should be a string, {given}")
     if item.kind == "file_name":
@@ -111,6 +114,10 @@ def read_value(item: Hyperparameter, raw: Any) -> Any:
                 "should be the name of a file in the auxiliary channel, made of at most 255 "
                 f"letters, digits, '.', '_' and '-' and without a folder, {given}"
             )
+        return raw
+    if item.kind == "column":
+        if not raw:
+            raise ValueError(f"should be the name of a column, {given}")
         return raw
     if item.kind == "metric_name":
         if raw and raw not in METRIC_NAMES:
@@ -168,6 +175,37 @@ def _comparators(raw: Any, given: str) -> tuple[str, ...]:
             f"should name at least one of {', '.join(COMPARATORS)}, each once, {given}"
         )
     return names
+
+
+def _columns(raw: Any, given: str) -> tuple[str, ...]:
+    try:
+        found = column_names(raw) if isinstance(raw, str) else raw
+    except ValueError:
+        found = []
+    if not found or not isinstance(found, (list, tuple)) or not all(map(_is_text, found)):
+        raise ValueError(f"should be names of columns, separated by commas, {given}")
+    return tuple(found)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def column_names(text: str) -> list[str]:
+    """The names in a text such as ``film,genres``; one that holds a comma stands in quotes.
+
+    Raises
+    ------
+    ValueError
+        If it holds an open quote, several lines, or an empty name.
+    """
+    try:
+        rows = list(csv.reader([text], skipinitialspace=True, strict=True))
+    except csv.Error as error:
+        raise ValueError(str(error)) from None
+    if len(rows) != 1 or not rows[0] or not all(rows[0]):
+        raise ValueError("an empty name")
+    return rows[0]
 
 
 def nearest(word: Any, names: Iterable[str]) -> str:

@@ -3,35 +3,41 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Union
 
+from object2vec.backend.mxnet_types import Context
 from object2vec.compiled.library import is_switched_off, why_operators
 from object2vec.inference.operator_inference import OperatorInference
 from object2vec.model.network import Object2VecNetwork
 
+if TYPE_CHECKING:
+    from object2vec.inference.compiled_inference import CompiledInference
 
-def choose_inference(network: Object2VecNetwork, context: Any) -> tuple[Any, str, bool]:
-    """Build what answers: the compiled part on a CPU that it can be used on, else operators.
+
+def choose_inference(
+    network: Object2VecNetwork, context: Context
+) -> tuple[Union[OperatorInference, CompiledInference], str, bool]:
+    """Build what answers: the compiled part on a CPU where it can be used, else operators.
 
     Parameters
     ----------
     network : Object2VecNetwork
-        Initialized on ``context``, and not once more from here on.
+        Initialized on ``context``; it must not be initialized again.
     context : mxnet.Context
         The device.
 
     Returns
     -------
     tuple
-        An `OperatorInference` or a `CompiledInference`; a sentence that says which and why; whether
-        the user can have a faster one.
+        What answers; a sentence that says which it is, and why; whether operators answer because
+        the compiled part cannot be used, against the user's wish.
 
     Raises
     ------
     CustomerError
         OBJECT2VEC_COMPILED holds something else than 0 or 1.
     """
-    is_switched_off()  # a wrong value is told on every device
+    is_switched_off()  # refuses a wrong value, on every device
     if context.device_type == "cpu":
         found = why_operators()
         if found is None:

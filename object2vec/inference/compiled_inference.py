@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Embeddings and scores on a CPU by the compiled part alone, in the thread that asks.
+"""Embeddings and scores on a CPU by the compiled part alone, in the caller's thread.
 
-A request of one pair takes less time than handing it to MXNet's operators and fetching the outputs.
+For a request of one pair, queueing MXNet's operators and waiting for them would take longer than
+computing it.
 """
 
 from __future__ import annotations
 
 import ctypes
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
 
@@ -16,12 +17,14 @@ from object2vec.compiled.kernels import API, check, constants, library, offsets_
 from object2vec.compiled.library import Dense, Scorer
 from object2vec.compiled.lstm import enc_dim_of, run_layer
 from object2vec.data.arrays import TokenLists
-from object2vec.data.batching import compute_in_chunks, length_sorted_chunks, time_steps
+from object2vec.data.chunks import compute_in_chunks, length_sorted_chunks
+from object2vec.data.layouts import time_steps
 from object2vec.model.encoders import BiLSTM, HierarchicalCNN
 from object2vec.model.network import Object2VecNetwork
 
 _HANDLE = ctypes.c_void_p
-# Numbers that an LSTM holds at a time: they stay in the cache, and the kernel clears no new memory.
+# Elements that an LSTM holds at a time: few enough to stay in the cache, and for malloc to reuse
+# memory, which the operating system would have to clear first.
 _LSTM_CHUNK = 1 << 23
 
 
@@ -31,7 +34,7 @@ class CompiledInference:
     Parameters
     ----------
     network : Object2VecNetwork
-        Initialized on ``context``, and not once more from here on.
+        Initialized on ``context``; it must not be initialized again.
     context : mxnet.Context
         A CPU.
     """
@@ -43,7 +46,7 @@ class CompiledInference:
         self._scorer = self._describe()
 
     def elements_per_token(self, side: int) -> int:
-        """See `OperatorInference`; here encoders see to their memory themselves."""
+        """See `OperatorInference`; here the encoders limit their memory themselves."""
         return 1
 
     def embed(self, side: int, lists: TokenLists) -> np.ndarray:
@@ -89,7 +92,8 @@ class CompiledInference:
 class MeanOfRows:
     """What pooled_embedding does: the mean of a token table's rows over each list.
 
-    Called with ``n`` `TokenLists` it returns float32 ``(n, width)``, as the other encoders here do.
+    Called with ``n`` token lists it returns float32 ``(n, width)``; the other encoders here do the
+    like.
 
     Parameters
     ----------
@@ -106,7 +110,7 @@ class MeanOfRows:
 
 
 class Convolutions:
-    """What `encoders.HierarchicalCNN` does, looking up included.
+    """What `encoders.HierarchicalCNN` does, and the lookup before it.
 
     Parameters
     ----------
@@ -133,7 +137,7 @@ class Convolutions:
 
 
 class LSTM:
-    """What `encoders.BiLSTM` does, looking up included.
+    """What `encoders.BiLSTM` does, and the lookup before it.
 
     Parameters
     ----------
@@ -147,7 +151,7 @@ class LSTM:
         self._lookup = MeanOfRows(table)
         self._layers = layers
         self._enc_dim = enc_dim_of(layers[0])
-        # a token's vector or what the layer below made of it, and gates, cells and outputs
+        # of a token: a layer's input, and gates, cells and outputs of both directions
         self._elements = max(table.shape[1], self._enc_dim) + 6 * self._enc_dim
 
     def __call__(self, lists: TokenLists) -> np.ndarray:
@@ -163,7 +167,9 @@ class LSTM:
         return x
 
 
-def _encoder(network: Object2VecNetwork, side: int, context: Context) -> Any:
+def _encoder(
+    network: Object2VecNetwork, side: int, context: Context
+) -> Union[MeanOfRows, Convolutions, LSTM]:
     table, encoder = network.table(side).data(context), network.encoders[side]
     if isinstance(encoder, HierarchicalCNN):
         return Convolutions(table, encoder.layers(context))

@@ -27,7 +27,7 @@ class OperatorInference:
         self._network, self._context = network, context
 
     def elements_per_token(self, side: int) -> int:
-        """Numbers that the encoder of in0 (0) or in1 (1) holds for a token at a time."""
+        """Elements that the encoder of in0 (0) or in1 (1) holds for a token at a time."""
         settings = self._network.hyperparameters
         encoder = settings.encoders[side]
         if encoder.network == "pooled_embedding":
@@ -35,7 +35,7 @@ class OperatorInference:
         if encoder.network == "bilstm":
             # the widest layer, held twice, with its four gates
             return 6 * max(encoder.token_embedding_dim, settings.enc_dim)
-        # the tokens under a filter, all layers, those layers joined, and once more in order of time
+        # the tokens under a filter, the layers' outputs, these joined, and these once more by time
         channels = max(encoder.token_embedding_dim, -(-settings.enc_dim // encoder.layers))
         return encoder.cnn_filter_width * channels + 3 * settings.enc_dim
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Optional, Union
 
 import numpy as np
@@ -16,11 +16,10 @@ from object2vec.backend.kvstore import count_gpus
 from object2vec.backend.mxnet_import import mx
 from object2vec.backend.mxnet_types import Context
 from object2vec.data.arrays import PairDataset, Rows, TokenLists
-from object2vec.data.batching import compute_in_chunks, length_sorted_chunks
+from object2vec.data.chunks import compute_in_chunks, length_sorted_chunks
 from object2vec.errors import UnsoundModelError
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.inference.choose_inference import choose_inference
-from object2vec.inference.pickled_models import restored
 from object2vec.logs import LOGGER_NAME
 from object2vec.model import model_directory
 from object2vec.model.costs import Costs
@@ -29,7 +28,7 @@ from object2vec.raw_values.inputs import Inputs
 
 _logger = logging.getLogger(LOGGER_NAME)
 
-# What a pickle holds as files.
+# Attributes that a pickle does not hold: its files stand for them.
 _OWN = (
     *("network", "vocabularies", "metrics", "complete", "inputs", "way", "is_fallback"),
     *("_context", "_inference", "_costs"),
@@ -39,7 +38,7 @@ _OWN = (
 class Predictor:
     """Computes scores and embeddings with one copy of a network.
 
-    Several threads may ask; they are answered one after the other.
+    Several threads may call it; they are answered one after the other.
 
     Parameters
     ----------
@@ -61,11 +60,13 @@ class Predictor:
     way : str
         A sentence that says how it computes, and why.
     is_fallback : bool
-        Whether that is slower than this machine could, for want of the compiled part.
+        Whether operators answer because the compiled part cannot be used, so that it is slower than
+        need be.
 
     Notes
     -----
-    It can be pickled and deep-copied, also while other threads ask it: see `pickled_models`.
+    It can be pickled and deep-copied, also while other threads ask it. A pickle holds the files of
+    its model directory and is read back as strictly as a directory is.
     """
 
     def __init__(
@@ -119,9 +120,23 @@ class Predictor:
 
     @classmethod
     def unpacked(cls, files: Mapping[str, bytes], device: tuple[str, int]) -> Predictor:
-        """What a pickle holds as a Predictor again; see `pickled_models.restored`."""
-        kind, number = device
-        gpus = count_gpus() if kind == "gpu" else 0
+        """Make a Predictor of what a pickle holds; pickles name this method.
+
+        Parameters
+        ----------
+        files : mapping of str to bytes
+            From `model_directory.pack_model`.
+        device : tuple of str and int
+            Type and number of the device that the model was on. A model of a GPU comes to the GPU
+            of this number, or to another one, and to the CPU where there is none.
+
+        Raises
+        ------
+        CustomerError
+            If the files are no sound model.
+        """
+        device_type, number = device
+        gpus = count_gpus() if device_type == "gpu" else 0
         context = mx.gpu(number % gpus) if gpus else mx.cpu(0)
         predictor = cls.__new__(cls)
         predictor._take(model_directory.unpack_model(files, context), context)
@@ -136,9 +151,8 @@ class Predictor:
             inputs=self.inputs,
         )
         device = self._context.device_type, self._context.device_id
-        kind = None if type(self) is Predictor else type(self)
         others = {name: value for name, value in vars(self).items() if name not in _OWN}
-        return restored, (files, device, kind), others or None
+        return type(self).unpacked, (files, device), others or None
 
     def _take(self, loaded: model_directory.LoadedModel, context: Context) -> None:
         loaded.network.hybridize()
@@ -153,7 +167,7 @@ class Predictor:
         return self.network.hyperparameters
 
     def warn_of_fallback(self) -> None:
-        """Tell the log where this is slower than the machine could, and why."""
+        """Log a warning if this is slower than it need be, and why."""
         if self.is_fallback:
             _logger.warning("%s", self.way)
 
@@ -188,7 +202,7 @@ class Predictor:
             with self._answering({side: part}):
                 return self._inference.embed(side, part)
 
-        chunks = length_sorted_chunks(lists.lengths, *self._cells(side))
+        chunks = length_sorted_chunks(lists.lengths, *self._elements(side))
         shape = (len(lists), self.hyperparameters.enc_dim)
         return _finite(compute_in_chunks(chunks, shape, embed), f"embeddings of in{side}")
 
@@ -238,7 +252,7 @@ class Predictor:
         pairs : PairDataset
             Labelled pairs.
         scored : callable
-            Is told of each batch how many pairs it had.
+            Called with the number of pairs of each batch.
 
         Returns
         -------
@@ -248,7 +262,7 @@ class Predictor:
         sums = np.zeros(2)
         for rows in self._pair_chunks(pairs.in0, pairs.in1):
             outputs = self._score(pairs.in0.take(rows), pairs.in1.take(rows), as_logits=True)
-            with np.errstate(invalid="ignore"):  # a loss without a number is told of as such
+            with np.errstate(invalid="ignore"):  # the caller reports a loss of NaN
                 sums += self._sums(outputs.astype(np.float64), pairs.labels[rows])
             scored(len(outputs))
         return sums
@@ -278,17 +292,19 @@ class Predictor:
     def _cut(self, side: int, lists: TokenLists, limit: Optional[int]) -> TokenLists:
         return lists.truncate(limit or self.hyperparameters.encoders[side].max_seq_len)
 
-    def _pair_chunks(self, in0: TokenLists, in1: TokenLists) -> Any:
-        cells = [sum(values) for values in zip(self._cells(0), self._cells(1))]
-        return length_sorted_chunks(np.maximum(in0.lengths, in1.lengths), cells[0], cells[1])
+    def _pair_chunks(self, in0: TokenLists, in1: TokenLists) -> Iterator[Rows]:
+        elements = [sum(values) for values in zip(self._elements(0), self._elements(1))]
+        return length_sorted_chunks(np.maximum(in0.lengths, in1.lengths), elements[0], elements[1])
 
-    def _cells(self, side: int) -> tuple[int, int]:
+    def _elements(self, side: int) -> tuple[int, int]:
         settings = self.hyperparameters
         return self._inference.elements_per_token(side), 4 * settings.enc_dim + settings.mlp_dim
 
 
 def _finite(values: np.ndarray, what: str) -> np.ndarray:
-    """What the model answers, unless JSON could not say it; ids were checked, so weights are left.
+    """Return what the model answers, if it is finite.
+
+    JSON has no NaN and no infinity. As ids were checked before, only the weights can be the cause.
 
     Raises
     ------

@@ -8,7 +8,7 @@ import math
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.model.parameter_shapes import parameter_shapes
 
-# Reading a number of a table takes as long as so many operations.
+# Reading an element of a table takes as long as this many operations.
 _OF_A_READ = 20.0
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Optional
 
 import numpy as np
 
 from object2vec.backend.device_arrays import csr_to_device, to_device
 from object2vec.backend.mxnet_import import mx
+from object2vec.backend.mxnet_types import Block, Context, NDArray, Parameter
 from object2vec.data.arrays import TokenLists
-from object2vec.data.batching import (
+from object2vec.data.layouts import (
     TIME_STEP,
     PackedLists,
     mean_weights,
@@ -39,7 +40,7 @@ class EncoderInput(abc.ABC):
     ids: np.ndarray
 
     @abc.abstractmethod
-    def look_up(self, table: Any, context: Any) -> Any:
+    def look_up(self, table: Parameter, context: Context) -> NDArray:
         """Token vectors, as `encode` takes them.
 
         Parameters
@@ -50,7 +51,7 @@ class EncoderInput(abc.ABC):
             The device.
         """
 
-    def encode(self, encoder: Any, vectors: Any) -> Any:
+    def encode(self, encoder: Block, vectors: NDArray) -> NDArray:
         """Embeddings ``(n, enc_dim)`` of the token vectors; here for pooled_embedding."""
         return encoder(vectors, None)
 
@@ -62,12 +63,12 @@ class MeanWeights(EncoderInput):
     Attributes
     ----------
     parts : tuple of CSRNDArray
-        float32 ``(n, vocab_size)`` together, in as many parts as MXNet's largest array asks for.
+        float32, together ``(n, vocab_size)``; several where one would exceed MXNet's largest array.
     """
 
-    parts: tuple[Any, ...]
+    parts: tuple[NDArray, ...]
 
-    def look_up(self, table: Any, context: Any) -> Any:
+    def look_up(self, table: Parameter, context: Context) -> NDArray:
         means = [mx.nd.dot(weights, table.data(context)) for weights in self.parts]
         return means[0] if len(means) == 1 else mx.nd.concat(*means, dim=0)  # (n, enc_dim)
 
@@ -82,14 +83,14 @@ class SingleTokens(EncoderInput):
         int32 ``(n,)``.
     """
 
-    tokens: Any
+    tokens: NDArray
 
-    def look_up(self, table: Any, context: Any) -> Any:
+    def look_up(self, table: Parameter, context: Context) -> NDArray:
         return _rows(table, self.tokens, context)  # (n, enc_dim)
 
 
 class Packing:
-    """What hcnn takes besides the token vectors, ``(rows, width)``; see `batching.PackedLists`.
+    """What hcnn takes besides the token vectors ``(rows, width)``; see `layouts.PackedLists`.
 
     Parameters
     ----------
@@ -99,20 +100,20 @@ class Packing:
         The device.
     """
 
-    def __init__(self, packed: PackedLists, context: Any) -> None:
+    def __init__(self, packed: PackedLists, context: Context) -> None:
         counts = np.array([packed.count], np.float32)
         self._arrays = [
             to_device(array, context) for array in (counts, packed.windows, packed.positions)
         ]
 
-    def encode(self, encoder: Any, vectors: Any) -> Any:
+    def encode(self, encoder: Block, vectors: NDArray) -> NDArray:
         """Embeddings ``(n, enc_dim)`` of the token vectors."""
         return encoder(vectors, *self._arrays)
 
 
 @dataclass(frozen=True)
 class PackedTokens(EncoderInput):
-    """For hcnn: all lists behind one another.
+    """For hcnn: the tokens of all lists, one list after the other.
 
     Attributes
     ----------
@@ -122,42 +123,42 @@ class PackedTokens(EncoderInput):
         Where each list lies in them.
     """
 
-    tokens: Any
+    tokens: NDArray
     packing: Packing
 
-    def look_up(self, table: Any, context: Any) -> Any:
+    def look_up(self, table: Parameter, context: Context) -> NDArray:
         return _rows(table, self.tokens, context)  # (rows, width)
 
-    def encode(self, encoder: Any, vectors: Any) -> Any:
+    def encode(self, encoder: Block, vectors: NDArray) -> NDArray:
         return self.packing.encode(encoder, vectors)
 
 
 @dataclass(frozen=True)
 class PaddedTokens(EncoderInput):
-    """For bilstm: padded lists, time step after time step.
+    """For bilstm: padded lists, time step by time step.
 
     Attributes
     ----------
     tokens : NDArray
-        int32 ``(length, n)``; the length is a multiple of `batching.TIME_STEP`.
+        int32 ``(length, n)``; the length is a multiple of `layouts.TIME_STEP`.
     lengths : NDArray
         float32 ``(n,)``.
     reversal : NDArray
-        See `batching.reversed_positions`.
+        See `layouts.reversed_positions`.
     """
 
-    tokens: Any
-    lengths: Any
-    reversal: Any
+    tokens: NDArray
+    lengths: NDArray
+    reversal: NDArray
 
-    def look_up(self, table: Any, context: Any) -> Any:
+    def look_up(self, table: Parameter, context: Context) -> NDArray:
         return _rows(table, self.tokens, context)  # (length, n, width)
 
-    def encode(self, encoder: Any, vectors: Any) -> Any:
+    def encode(self, encoder: Block, vectors: NDArray) -> NDArray:
         return encoder(vectors, self.lengths, self.reversal)
 
 
-def _rows(table: Any, tokens: Any, context: Any) -> Any:
+def _rows(table: Parameter, tokens: NDArray, context: Context) -> NDArray:
     rows, width = table.shape
     return mx.nd.Embedding(
         tokens,
@@ -169,7 +170,7 @@ def _rows(table: Any, tokens: Any, context: Any) -> Any:
 
 
 def prepare_input(
-    encoder: EncoderHyperparameters, lists: TokenLists, width: Optional[int], context: Any
+    encoder: EncoderHyperparameters, lists: TokenLists, width: Optional[int], context: Context
 ) -> EncoderInput:
     """Bring one input of a batch to a device.
 
@@ -181,7 +182,7 @@ def prepare_input(
         ``n`` lists, n at least 1.
     width : int, optional
         Padded length for bilstm, the longest list's where None is given; rounded up to a multiple
-        of `batching.TIME_STEP`.
+        of `layouts.TIME_STEP`.
     context : mxnet.Context
         The device.
     """
@@ -206,7 +207,7 @@ def prepare_input(
     return MeanWeights(lists.tokens, weights)
 
 
-def _mean_weights(lists: TokenLists, vocab_size: int, context: Any) -> Any:
+def _mean_weights(lists: TokenLists, vocab_size: int, context: Context) -> NDArray:
     shape = len(lists), vocab_size
     return csr_to_device(mean_weights(lists), lists.tokens, lists.offsets, shape, context)
 
@@ -231,11 +232,11 @@ class PairInputs:
         network: Object2VecNetwork,
         sides: tuple[TokenLists, TokenLists],
         widths: tuple[Optional[int], Optional[int]],
-        context: Any,
+        context: Context,
     ) -> None:
         self._network, self._context = network, context
         encoders = network.hyperparameters.encoders
-        # the gradients of two lookups of one table would have to be added up
+        # one lookup for both inputs, as the gradients of two lookups would have to be added up
         self._is_one_lookup = _is_one_lookup(network, len(sides[0]))
         if self._is_one_lookup:
             sides, encoders = (TokenLists.concatenate(sides),), encoders[:1]  # type: ignore[assignment]
@@ -249,14 +250,14 @@ class PairInputs:
         """The ids of each lookup; see `EncoderInput`."""
         return [given.ids for given in self._inputs]
 
-    def look_up(self) -> list[Any]:
+    def look_up(self) -> list[NDArray]:
         """Token vectors of each lookup."""
         return [
             given.look_up(self._network.table(side), self._context)
             for side, given in enumerate(self._inputs)
         ]
 
-    def encode(self, vectors: list[Any]) -> list[Any]:
+    def encode(self, vectors: list[NDArray]) -> list[NDArray]:
         """Embeddings of in0 and of in1, ``(n, enc_dim)`` each, of the token vectors."""
         inputs = self._inputs
         if self._is_one_lookup:
@@ -267,7 +268,7 @@ class PairInputs:
             for given, encoder, each in zip(inputs, self._network.encoders, vectors)
         ]
 
-    def embed(self) -> list[Any]:
+    def embed(self) -> list[NDArray]:
         """Embeddings of in0 and of in1, ``(n, enc_dim)`` each."""
         return self.encode(self.look_up())
 
@@ -282,9 +283,9 @@ def embed(
     network: Object2VecNetwork,
     side: int,
     lists: TokenLists,
-    context: Any,
+    context: Context,
     width: Optional[int] = None,
-) -> Any:
+) -> NDArray:
     """Embeddings ``(n, enc_dim)`` of lists of in0 (0) or in1 (1).
 
     Parameters

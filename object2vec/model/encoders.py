@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The encoders: what turns a list's token vectors into the one vector that people keep."""
+"""The encoders: they turn a list's token vectors into one vector, its embedding."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Optional
 
 from object2vec.backend.mxnet_import import mx
-from object2vec.data.batching import POSITIONS_STEP, TIME_STEP
+from object2vec.backend.mxnet_types import Context, NDArray, Parameter, Tensor
+from object2vec.data.layouts import POSITIONS_STEP, TIME_STEP
 from object2vec.hyperparameters.checked import EncoderHyperparameters
 
-_FORGET_GATE = 1  # place of the forget gate in MXNet's order: in, forget, cell, out
+_FORGET_GATE = 1  # its position in MXNet's order of gates: in, forget, cell, out
 
 
-def dropout(F: Any, x: Any, rate: float) -> Any:
+def dropout(F: Any, x: Tensor, rate: float) -> Tensor:
     """Drop elements in training and scale the rest by 1 / (1 - rate); do nothing otherwise.
 
     MXNet's own gives NaN at rate 1, where this gives zeros.
@@ -21,15 +23,16 @@ def dropout(F: Any, x: Any, rate: float) -> Any:
         return x
     if rate < 1:
         return F.Dropout(x, p=rate)
-    # 1 in inference, but 0 or 2 in training
+    # all ones in inference, zeros and twos in training
     probe = F.Dropout(F.ones_like(x), p=0.5)
     return x * (probe == 1)
 
 
-def maximum(F: Any, x: Any, parts: int) -> Any:
+def maximum(F: Any, x: Tensor, parts: int) -> Tensor:
     """The maximum over the first axis, whose length is a multiple of ``parts``, a power of two.
 
-    F.max is slow in both directions, and the more parts, the less is left to it.
+    F.max is slow, in the backward pass too. So the parts are compared elementwise first, and F.max
+    takes the maximum of what is left: the more parts, the less.
     """
     if parts == 1:
         return F.max(x, axis=0)
@@ -42,8 +45,8 @@ def maximum(F: Any, x: Any, parts: int) -> Any:
 class Encoder(mx.gluon.HybridBlock):
     """Maps token vectors, shape ``(batch, length, width)``, to vectors ``(batch, enc_dim)``.
 
-    ``lengths``, shape ``(batch,)``, says how many of a list's token vectors are real; what stands
-    behind them has no influence. An empty list becomes the zero vector.
+    ``lengths``, shape ``(batch,)``, says how many of a list's token vectors are real; the padding
+    after them has no influence. An empty list becomes the zero vector.
 
     Parameters
     ----------
@@ -54,7 +57,9 @@ class Encoder(mx.gluon.HybridBlock):
     def __init__(self, prefix: str) -> None:
         super().__init__(prefix=prefix)
 
-    def hybrid_forward(self, F: Any, vectors: Any, lengths: Any, **parameters: Any) -> Any:
+    def hybrid_forward(
+        self, F: Any, vectors: Tensor, lengths: Tensor, **parameters: Tensor
+    ) -> Tensor:
         """Encode; see the class."""
         raise NotImplementedError
 
@@ -62,19 +67,19 @@ class Encoder(mx.gluon.HybridBlock):
 class PooledEmbedding(Encoder):
     """The mean over the real token vectors, then dropout.
 
-    The mean is linear in the token table and taken where the table is looked up, so this block gets
-    the means, ``(batch, enc_dim)``, and no lengths.
+    The mean is linear in the token table, so it is computed where tokens are looked up: this block
+    gets the means, ``(batch, enc_dim)``, and no lengths.
     """
 
     def __init__(self, prefix: str, rate: float) -> None:
         super().__init__(prefix)
         self._rate = rate
 
-    def forward(self, vectors: Any, lengths: Any) -> Any:
+    def forward(self, vectors: Tensor, lengths: Tensor) -> Tensor:
         """Encode; see the class."""
         return super().forward(vectors) if self._rate else vectors
 
-    def hybrid_forward(self, F: Any, vectors: Any) -> Any:  # type: ignore[override]
+    def hybrid_forward(self, F: Any, vectors: Tensor) -> Tensor:  # type: ignore[override]
         """Encode; see the class."""
         return dropout(F, vectors, self._rate)
 
@@ -91,12 +96,12 @@ class HierarchicalCNN(Encoder):
         Start of the parameters' names: ``{prefix}{layer}_weight`` has the shape
         ``(filters, channels, filter_width)``, ``{prefix}{layer}_bias`` ``(filters,)``.
     enc_dim : int
-        Width of the output; divided among the layers, the first ones get one more where it
-        does not divide.
+        Width of the output. It is divided among the layers; where that leaves a remainder, the
+        first layers get one more.
     layers : int
         Number of convolutions.
     filter_width : int
-        Tokens under a filter; an even one reaches one token further to the right.
+        Tokens under a filter; one of even width reaches one token further to the right.
     token_dim : int
         Width of a token vector.
     rate : float
@@ -110,7 +115,7 @@ class HierarchicalCNN(Encoder):
         self._rate = rate
         self._filter_width = filter_width
         self._filters = [enc_dim // layers + (k < enc_dim % layers) for k in range(layers)]
-        self._layers: list[tuple[Any, Any]] = []
+        self._layers: list[tuple[Parameter, Parameter]] = []
         channels = token_dim
         for layer, filters in enumerate(self._filters):
             weight = self.params.get(
@@ -125,16 +130,16 @@ class HierarchicalCNN(Encoder):
     def hybrid_forward(
         self,
         F: Any,
-        vectors: Any,
-        lengths: Any,
-        windows: Any = None,
-        positions: Any = None,
-        **parameters: Any,
-    ) -> Any:
+        vectors: Tensor,
+        lengths: Tensor,
+        windows: Optional[Tensor] = None,
+        positions: Optional[Tensor] = None,
+        **parameters: Tensor,
+    ) -> Tensor:
         """Encode; see the class.
 
-        ``windows`` and ``positions`` of `batching.pack` ask for the packed form: ``vectors`` then
-        is ``(rows, token_dim)``, ``lengths`` the number of real rows, ``(1,)``.
+        ``windows`` and ``positions`` of `layouts.pack` ask for the packed form: ``vectors`` then
+        is ``(rows, token_dim)``, and ``lengths`` the number of real rows, ``(1,)``.
         """
         if windows is None:
             return self._encode_padded(F, vectors, lengths, parameters)
@@ -142,12 +147,19 @@ class HierarchicalCNN(Encoder):
         # (time, batch, enc_dim), then (batch, enc_dim)
         return maximum(F, F.take(rows, positions), POSITIONS_STEP)
 
-    def layers(self, context: Any) -> list[tuple[Any, Any]]:
+    def layers(self, context: Context) -> list[tuple[NDArray, NDArray]]:
         """Weight and bias of each layer on a device."""
         return [(weight.data(context), bias.data(context)) for weight, bias in self._layers]
 
-    def _convolve(self, F: Any, vectors: Any, count: Any, windows: Any, parameters: Any) -> Any:
-        """What the maximum is taken of: all layers, side by side, ``(rows, enc_dim)``."""
+    def _convolve(
+        self,
+        F: Any,
+        vectors: Tensor,
+        count: Tensor,
+        windows: Tensor,
+        parameters: Mapping[str, Tensor],
+    ) -> Tensor:
+        """The outputs of all layers, side by side, ``(rows, enc_dim)``."""
         x = self._rows(F, vectors, count)
         rows = []
         for layer, filters in enumerate(self._filters):
@@ -166,13 +178,15 @@ class HierarchicalCNN(Encoder):
         return F.concat(*rows, dim=1) if len(rows) > 1 else rows[0]
 
     @staticmethod
-    def _rows(F: Any, x: Any, count: Any) -> Any:
-        """Set the rows behind the real ones to zero."""
+    def _rows(F: Any, x: Tensor, count: Tensor) -> Tensor:
+        """Set the rows after the real ones to zero."""
         # (rows, 1, channels), as of one list, then (rows, channels)
         masked = F.SequenceMask(F.expand_dims(x, axis=1), count, use_sequence_length=True)
         return F.reshape(masked, shape=(-3, 0))
 
-    def _encode_padded(self, F: Any, vectors: Any, lengths: Any, parameters: Any) -> Any:
+    def _encode_padded(
+        self, F: Any, vectors: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor]
+    ) -> Tensor:
         width = self._filter_width
         # (batch, length, token_dim), then (batch, token_dim, length)
         x = F.SequenceMask(vectors, lengths, use_sequence_length=True, axis=1)
@@ -197,7 +211,7 @@ class HierarchicalCNN(Encoder):
         return F.concat(*maxima, dim=1) if len(maxima) > 1 else maxima[0]
 
     @staticmethod
-    def _masked(F: Any, x: Any, lengths: Any, filters: int) -> Any:
+    def _masked(F: Any, x: Tensor, lengths: Tensor, filters: int) -> Tensor:
         # (batch * filters, length)
         rows = F.reshape(x, shape=(-3, 0))
         rows = F.SequenceMask(
@@ -219,8 +233,8 @@ class BiLSTM(Encoder):
         the shapes ``(4 * hidden_size, inputs)``, ``(4 * hidden_size, hidden_size)`` and
         ``(4 * hidden_size,)``; gates in the order in, forget, cell, out.
     enc_dim : int
-        Width of the output, half of it from each direction; the forward half is one wider where it
-        is odd.
+        Width of the output, half of it from each direction; where it is odd, the forward direction
+        has one more.
     layers : int
         Number of layers.
     token_dim : int
@@ -252,11 +266,16 @@ class BiLSTM(Encoder):
                     setattr(self, f"b_{name}", bias)
 
     def hybrid_forward(
-        self, F: Any, vectors: Any, lengths: Any, reversal: Any = None, **parameters: Any
-    ) -> Any:
+        self,
+        F: Any,
+        vectors: Tensor,
+        lengths: Tensor,
+        reversal: Optional[Tensor] = None,
+        **parameters: Tensor,
+    ) -> Tensor:
         """Encode; see the class.
 
-        With ``reversal``, the output of `batching.reversed_positions`, ``vectors`` is
+        With ``reversal``, the output of `layouts.reversed_positions`, ``vectors`` is
         ``(length, batch, token_dim)`` and the length a multiple of `TIME_STEP`.
         """
         # (length, batch, token_dim)
@@ -266,11 +285,11 @@ class BiLSTM(Encoder):
             x = self._join(F, forward, self._reverse(F, backward, lengths, reversal))
             x = dropout(F, x, self._rate)
             forward, backward = self._run_both(F, x, lengths, reversal, layer, parameters)
-        # the order of the last layer's outputs does not matter to their maximum
+        # the backward outputs stay reversed, as their order does not matter to the maximum
         maxima = [self._maximum(F, x, lengths, reversal is not None) for x in (forward, backward)]
         return F.concat(*maxima, dim=1)
 
-    def layers(self, context: Any) -> list[list[Any]]:
+    def layers(self, context: Context) -> list[list[NDArray]]:
         """The weights of each layer on a device, as `compiled.lstm` takes them."""
         return [
             [
@@ -283,40 +302,53 @@ class BiLSTM(Encoder):
         ]
 
     def _run_both(
-        self, F: Any, x: Any, lengths: Any, reversal: Any, layer: int, parameters: Any
-    ) -> tuple[Any, Any]:
-        """Outputs of both directions, those of the backward one from the list's end on."""
+        self,
+        F: Any,
+        x: Tensor,
+        lengths: Tensor,
+        reversal: Optional[Tensor],
+        layer: int,
+        parameters: Mapping[str, Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        """Outputs of both directions; those of the backward one are in reversed order."""
         forward = self._run(F, x, lengths, layer, "forward", parameters)
         x = self._reverse(F, x, lengths, reversal)
         return forward, self._run(F, x, lengths, layer, "backward", parameters)
 
     @staticmethod
-    def _reverse(F: Any, x: Any, lengths: Any, reversal: Any) -> Any:
+    def _reverse(F: Any, x: Tensor, lengths: Tensor, reversal: Optional[Tensor]) -> Tensor:
         if reversal is None:
             return F.SequenceReverse(x, lengths, use_sequence_length=True)
-        # a gather is a quarter of the time of SequenceReverse
+        # a gather takes a quarter of the time of SequenceReverse
         return F.take(F.reshape(x, shape=(-3, 0)), reversal)
 
     @staticmethod
-    def _join(F: Any, forward: Any, backward: Any) -> Any:
+    def _join(F: Any, forward: Tensor, backward: Tensor) -> Tensor:
         # MXNet is slow to join arrays of three axes: (length * batch, enc_dim)
         rows = F.concat(*(F.reshape(x, shape=(-3, 0)) for x in (forward, backward)), dim=1)
         # (length, batch, enc_dim)
         return F.reshape_like(rows, forward, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2)
 
     @staticmethod
-    def _maximum(F: Any, x: Any, lengths: Any, in_steps: bool) -> Any:
-        # an LSTM's outputs lie inside (-1, 1), so that -1 never is the maximum of a real list:
+    def _maximum(F: Any, x: Tensor, lengths: Tensor, in_steps: bool) -> Tensor:
+        # padding becomes -1, below all outputs of an LSTM, which lie in (-1, 1):
         # (length, batch, hidden_size), then (batch, hidden_size)
         x = F.SequenceMask(x, lengths, use_sequence_length=True, value=-1.0)
         x = maximum(F, x, TIME_STEP if in_steps else 1)
-        # an empty list has no maximum: zero; (1, batch, hidden_size), then (batch, hidden_size)
+        # the maximum of an empty list is set to zero:
+        # (1, batch, hidden_size), then (batch, hidden_size)
         x = F.SequenceMask(F.expand_dims(x, axis=0), lengths, use_sequence_length=True)
         return F.reshape(x, shape=(-3, 0))
 
     def _run(
-        self, F: Any, x: Any, lengths: Any, layer: int, direction: str, parameters: Any
-    ) -> Any:
+        self,
+        F: Any,
+        x: Tensor,
+        lengths: Tensor,
+        layer: int,
+        direction: str,
+        parameters: Mapping[str, Tensor],
+    ) -> Tensor:
         hidden_size = self._hidden_sizes[direction]
         # MXNet is slow to join arrays of one axis: (rows, 4 * hidden_size), weights before biases
         packed = [
@@ -325,7 +357,7 @@ class BiLSTM(Encoder):
             for part in ("i2h", "h2h")
         ]
         weights = F.reshape(F.concat(*packed, dim=0), shape=(-1,))
-        # of the lengths and not of x, to which a gradient of zeros would be added:
+        # zeros like the lengths, for zeros like x would add a gradient of zeros to that of x:
         # (1, batch, hidden_size)
         start = F.tile(F.reshape(F.zeros_like(lengths), shape=(1, -1, 1)), reps=(1, 1, hidden_size))
         # (length, batch, hidden_size)
@@ -335,7 +367,7 @@ class BiLSTM(Encoder):
 class _ForgetGateOne(mx.init.Initializer):
     """Zeros, but ones for the forget gate (Jozefowicz et al. 2015)."""
 
-    def _init_weight(self, name: str, array: Any) -> None:
+    def _init_weight(self, name: str, array: NDArray) -> None:
         gates = array.shape[0] // 4
         array[:] = 0.0
         array[_FORGET_GATE * gates : (_FORGET_GATE + 1) * gates] = 1.0

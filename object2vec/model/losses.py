@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What training descends, and the sums that it reports of the same pairs."""
+"""The loss that training minimizes, and the sums that it reports for the same pairs."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from object2vec.backend.mxnet_import import mx
+from object2vec.backend.mxnet_types import Tensor
 from object2vec.model.scorer import Scorer
 
 
 class Loss(mx.gluon.HybridBlock):
-    """Two vectors and the labels to the sum to descend and the sums to report.
+    """Two embeddings and the labels to the sum to minimize and the sums to report.
 
     The first output, ``(1,)``, is the sum over the pairs of the cross-entropy, or of half the
     squared error: its gradients at the output are softmax - onehot and prediction - label, those of
@@ -30,7 +31,9 @@ class Loss(mx.gluon.HybridBlock):
         self._is_regression = is_regression
         self.scorer = scorer
 
-    def hybrid_forward(self, F: Any, vector0: Any, vector1: Any, labels: Any) -> Any:
+    def hybrid_forward(
+        self, F: Any, vector0: Tensor, vector1: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Compute both sums; see the class."""
         output = self.scorer(vector0, vector1)
         if self._is_regression:

@@ -20,6 +20,7 @@ import numpy as np
 
 from object2vec.backend.engine import one_at_a_time
 from object2vec.backend.mxnet_import import mx
+from object2vec.backend.mxnet_types import Context, NDArray
 from object2vec.errors import CustomerError
 from object2vec.files import PathLike, atomic_write, locked_folder
 from object2vec.hyperparameters.checked import Hyperparameters
@@ -174,11 +175,11 @@ class _Folder(_Target):
     """A folder: each file comes there whole."""
 
     def add(self, stem: str, ending: str, write: _Write, digest_of: _DigestOf) -> str:
-        # a name of its own, for file systems without locks
+        # a random name, for file systems without locks, where two writers may come here at once
         part = self.place / f".{stem}.{secrets.token_hex(6)}.part"
         with atomic_write(part) as stream:
             write(stream)
-        # what could not be loaded is not to replace what can
+        # checked before it gets its name: a file that cannot be loaded must not replace a sound one
         with part.open("rb") as reader:
             digest = digest_of(reader)
         name = self._list(stem, ending, part.stat().st_size, digest)
@@ -219,8 +220,8 @@ def _write_model(
     def add_text(stem: str, text: str) -> str:
         return target.add(stem, "json", lambda stream: stream.write(text.encode()), _sha256)
 
-    # a block that is traced is in a state of its own, which two threads would share; and one model
-    # is to give the same bytes each time, so that nodes are not to count on from model to model
+    # one at a time, as tracing changes a block's state, which threads share; with its own name
+    # manager, so that the nodes' numbers start anew and one model gives the same bytes each time
     with one_at_a_time, mx.name.NameManager():
         symbols = {
             "scores": (scoring_symbol(network), [*INPUT_NAMES[0], *INPUT_NAMES[1]]),
@@ -274,12 +275,12 @@ def _add_parameters(target: _Target, network: Object2VecNetwork) -> str:
     return target.add("parameters", "params", write, digest_of)
 
 
-def _blocks(array: Any) -> Iterator[np.ndarray]:
-    """An array's numbers in blocks, so that no second copy of a table exists."""
+def _blocks(array: NDArray) -> Iterator[np.ndarray]:
+    """An array's elements in blocks, so that no second copy of a table exists."""
     for begin in range(0, array.size, BLOCK):
         with one_at_a_time:
-            numbers = array.reshape((-1,))[begin : begin + BLOCK].asnumpy()
-        yield numbers
+            elements = array.reshape((-1,))[begin : begin + BLOCK].asnumpy()
+        yield elements
 
 
 def _sha256(stream: Stream) -> str:
@@ -290,7 +291,7 @@ def _sha256(stream: Stream) -> str:
 
 
 def load_model(
-    folder: PathLike, context: Optional[Any] = None, expected_digest: Optional[str] = None
+    folder: PathLike, context: Optional[Context] = None, expected_digest: Optional[str] = None
 ) -> LoadedModel:
     """Read a model directory; whatever happens to it later, the model stays what it is.
 
@@ -313,7 +314,7 @@ def load_model(
     return read_model(folder, lambda files: _loaded(files, context), expected_digest)
 
 
-def unpack_model(files: Mapping[str, bytes], context: Optional[Any] = None) -> LoadedModel:
+def unpack_model(files: Mapping[str, bytes], context: Optional[Context] = None) -> LoadedModel:
     """Read what `pack_model` gave, as strictly as a model directory.
 
     Raises
@@ -324,7 +325,7 @@ def unpack_model(files: Mapping[str, bytes], context: Optional[Any] = None) -> L
     return read_packed(files, lambda opened: _loaded(opened, context))
 
 
-def _loaded(files: ModelFiles, context: Optional[Any]) -> LoadedModel:
+def _loaded(files: ModelFiles, context: Optional[Context]) -> LoadedModel:
     hyperparameters = files.hyperparameters()
     # before the network takes memory for what the hyperparameters say
     parameters = files.parameters(parameter_shapes(hyperparameters))
@@ -369,7 +370,7 @@ def restore_parameters(
         If the folder holds no sound model, that of another network, or another than the expected.
     """
 
-    def read(files: ModelFiles) -> dict[str, Any]:
+    def read(files: ModelFiles) -> dict[str, NDArray]:
         parameters = files.parameters(parameter_shapes(network.hyperparameters))
         with one_at_a_time:
             arrays = {name: mx.nd.zeros(value.shape) for name, value in network.params.items()}
@@ -382,12 +383,12 @@ def restore_parameters(
             network.params[name].set_data(array)
 
 
-def _fill(arrays: Mapping[str, Any], parameters: ParameterFile, manifest: Manifest) -> None:
-    """Copy a file's numbers block by block, so that no second copy of a table exists."""
-    for name, begin, numbers in parameters.blocks(manifest.files[manifest.parameters].sha256):
+def _fill(arrays: Mapping[str, NDArray], parameters: ParameterFile, manifest: Manifest) -> None:
+    """Copy a file's elements block by block, so that no second copy of a table exists."""
+    for name, begin, elements in parameters.blocks(manifest.files[manifest.parameters].sha256):
         with one_at_a_time:
-            part = arrays[name].reshape((-1,))[begin : begin + len(numbers)]
-            part[:] = numbers  # waits until it is copied
+            part = arrays[name].reshape((-1,))[begin : begin + len(elements)]
+            part[:] = elements  # waits until it is copied
 
 
 def _vocabulary(text: Optional[str], folder: Path) -> Any:

@@ -100,13 +100,13 @@ class ModelFiles:
         return inputs
 
     def parameters(self, shapes: Shapes) -> ParameterFile:
-        """The parameters, whose numbers are still to be read; see `ParameterFile`."""
+        """The parameters, whose elements are still to be read; see `ParameterFile`."""
         name = self.manifest.parameters
         try:
             return ParameterFile(self._streams[name], self._path(name), shapes)
         except CustomerError:
             if self.manifest.files[name].size == file_size(shapes):
-                self.check(name)  # of a file that was changed that is said, not what it became
+                self.check(name)  # a changed file is reported as such, whatever it became
             raise
 
     def check(self, name: str) -> None:

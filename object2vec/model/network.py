@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Optional, TypeVar
 
 import numpy as np
 
 from object2vec.backend.mxnet_import import mx
+from object2vec.backend.mxnet_types import Block, Context, Parameter
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.model.encoders import BiLSTM, build_encoder
 from object2vec.model.losses import Loss
 from object2vec.model.scorer import Scorer
 from object2vec.pretrained.auxiliary_channel import TokenVectors
 
+_Item = TypeVar("_Item")
 _TABLE_RANGE = 0.07  # token tables start uniform in ±0.07
 
 
@@ -23,14 +25,14 @@ class Object2VecNetwork:
 
     Token tables stand outside the hybridized graphs. Looking tokens up is linear in the table: the
     mean of pooled_embedding is a matrix product, the vectors of a sequence are a gather, and either
-    moves the touched rows alone, which makes the difference between a table of thousands and one of
-    millions of rows. Who looks up decides how: MXNet's operators (`encoder_inputs`), or the
-    compiled part.
+    updates the rows in use alone, so that a step of a table with millions of rows takes no longer
+    than one with thousands. The caller decides who looks up: MXNet's operators (`encoder_inputs`),
+    or the compiled part.
 
     Parameters
     ----------
     hyperparameters : Hyperparameters
-        What decides every shape.
+        They decide every shape.
 
     Attributes
     ----------
@@ -42,30 +44,30 @@ class Object2VecNetwork:
     scorer : Scorer
         Comparator, MLP and output layer.
     loss : Loss
-        What training descends.
+        What training minimizes.
     """
 
     def __init__(self, hyperparameters: Hyperparameters) -> None:
         self.hyperparameters = hyperparameters
         self.params = mx.gluon.ParameterDict()
         self._tables = self._make_tables()
-        self.encoders: tuple[Any, ...] = tuple(
+        self.encoders: tuple[Block, ...] = tuple(
             build_encoder(prefix, encoder, hyperparameters.enc_dim, hyperparameters.dropout)
             for prefix, encoder in zip(("source_", "target_"), hyperparameters.encoders)
         )
-        self.scorer: Any = Scorer(hyperparameters)
-        self.loss: Any = Loss(self.scorer, hyperparameters.is_regression)
+        self.scorer: Block = Scorer(hyperparameters)
+        self.loss: Block = Loss(self.scorer, hyperparameters.is_regression)
         for block in (*self.encoders, self.scorer):
             self.params.update(block.collect_params())
 
-    def _make_tables(self) -> tuple[Any, Any]:
+    def _make_tables(self) -> tuple[Parameter, Parameter]:
         settings = self.hyperparameters
         tied = settings.tied_token_embedding_weight
         names = ("embed_shared_weight",) if tied else ("embed_0_weight", "embed_1_weight")
         frozen = [encoder.frozen for encoder in settings.encoders]
         if tied:  # a file on either side serves both
             frozen = [any(frozen)]
-        tables: list[Any] = [
+        tables: list[Parameter] = [
             self.params.get(
                 name,
                 shape=(encoder.vocab_size, encoder.token_embedding_dim),
@@ -79,7 +81,7 @@ class Object2VecNetwork:
 
     def initialize(
         self,
-        contexts: Sequence[Any],
+        contexts: Sequence[Context],
         vectors: Sequence[Optional[TokenVectors]] = (None, None),
     ) -> None:
         """Give every parameter its first value.
@@ -92,7 +94,7 @@ class Object2VecNetwork:
             Pretrained vectors of in0 and in1, None where there are none.
         """
         self.params.initialize(ctx=list(contexts))
-        # the arrays that were drawn into are to be gone before adam's moments come
+        # so that the arrays of random numbers are freed before adam's moments take memory
         mx.nd.waitall()
         for table, pretrained in zip(self._tables, vectors):
             if pretrained is not None:
@@ -101,11 +103,12 @@ class Object2VecNetwork:
                 table.set_data(mx.nd.array(np.where(known, pretrained.matrix, start)))
 
     def set_output_bias(self, bias: np.ndarray) -> None:
-        """Start from the labels' mean or shares, so that no epoch is spent on learning them.
+        """Start from the labels' mean or class frequencies, so that no epoch is spent on these.
 
         MovieLens 100K, the published rating job: best validation error 0.942 instead of 0.950.
-        With hadamard alone nothing is done: products of small vectors hardly have a slope, and
-        learning the mean is what moves them on (with weight decay they shrink to nothing else).
+        With hadamard alone nothing is done: the products of small vectors have almost no gradient,
+        and it is learning the mean that makes the vectors grow (else weight decay shrinks them to
+        zero).
 
         Parameters
         ----------
@@ -118,8 +121,9 @@ class Object2VecNetwork:
     def hybridize(self) -> None:
         """Compile the blocks into graphs whose memory is kept from call to call.
 
-        Only bilstm, whose batches have few shapes, also plans each shape once (5 % of a step);
-        where hardly a shape comes twice, that costs as much.
+        For bilstm, whose batches have few shapes, the memory of each shape is also planned once,
+        which saves 5 % of a step; with the other encoders hardly a shape comes twice, and planning
+        would cost as much as it saves.
         """
         for block in (*self.encoders, self.scorer, self.loss):
             block.hybridize(static_alloc=True, static_shape=isinstance(block, BiLSTM))
@@ -128,16 +132,16 @@ class Object2VecNetwork:
         """Whether the encoder of in0 (0) or in1 (1) is pooled_embedding."""
         return self.hyperparameters.encoders[side].network == "pooled_embedding"
 
-    def table(self, side: int) -> Any:
+    def table(self, side: int) -> Parameter:
         """The token table of in0 (0) or in1 (1), a parameter."""
         return self._tables[side]
 
-    def trained_tables(self) -> list[Any]:
-        """The token tables that training moves, each once."""
+    def trained_tables(self) -> list[Parameter]:
+        """The token tables that training updates, each once."""
         return [table for table in dict.fromkeys(self._tables) if table.grad_req != "null"]
 
-    def by_table(self, of_inputs: Sequence[Any]) -> list[list[Any]]:
-        """Sort what belongs to the inputs of a batch, of one or two, by the trained tables."""
+    def by_table(self, of_inputs: Sequence[_Item]) -> list[list[_Item]]:
+        """Group by trained table what belongs to a batch's inputs: in0 and in1, or both in one."""
         return [
             [item for item, own in zip(of_inputs, self._tables) if own is table]
             for table in self.trained_tables()

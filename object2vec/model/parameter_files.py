@@ -2,11 +2,11 @@
 """MXNet's parameter files, written and strictly read: no file decides what memory is taken.
 
 MXNet's own reader trusts its file: a wrong number of axes overwrites its stack. Its writer takes
-names of files only. A file of dense float32 arrays is, little-endian::
+only names of files, not open ones. A file of dense float32 arrays is, little-endian::
 
     uint64 0x112, uint64 0, uint64 count
     count times   uint32 0xF993FAC9, int32 storage type (0), uint32 axes, int64 for each axis,
-                  int32 device type, int32 device number, int32 type (0), the numbers
+                  int32 device type, int32 device number, int32 type (0), the elements
     uint64 count
     count times   uint64 length, the name
 """
@@ -35,12 +35,12 @@ _CPU = 1, 0  # type and number of a device
 _DEVICES = (1, 2, 3, 5)  # cpu, gpu, pinned, shared: where an array was does not matter
 _PREFIX = "arg:"
 _ITEM = 4  # bytes of a float32
-BLOCK = 1 << 20  # numbers read or written at a time
+BLOCK = 1 << 20  # elements read or written at a time
 _SAVE_ANEW = "the file is damaged or of another model: copy or train the model again"
 
 
 class _Stored(NamedTuple):
-    """An array in the file: the bytes before its numbers, and where these begin."""
+    """An array in the file: the bytes before its elements, the offset of these, and its shape."""
 
     head: bytes
     offset: int
@@ -67,14 +67,14 @@ def write_parameters(
     stream : binary file
         Open for writing.
     parameters : mapping of str to (tuple of int, iterable of numpy.ndarray)
-        For each parameter its shape, and its numbers, float32, in blocks of any size.
+        For each parameter its shape, and its elements, float32, in blocks of any size.
     """
     stream.write(struct.pack("<QQQ", _FILE_MAGIC, 0, len(parameters)))
     for shape, blocks in parameters.values():
         head = _ARRAY_MAGIC, _DENSE, len(shape), *shape, *_CPU, _FLOAT32
         stream.write(struct.pack(f"<IiI{len(shape)}q3i", *head))
-        for numbers in blocks:
-            stream.write(np.ascontiguousarray(numbers, "<f4").data)
+        for elements in blocks:
+            stream.write(np.ascontiguousarray(elements, "<f4").data)
     stream.write(struct.pack("<Q", len(parameters)))
     for name in parameters:
         text = f"{_PREFIX}{name}".encode("ascii")
@@ -96,7 +96,7 @@ class ParameterFile:
     Raises
     ------
     CustomerError
-        If it holds anything else. Only a few hundred bytes an array have been read then.
+        If it holds anything else; no more than a few hundred bytes of each array are read for that.
     """
 
     def __init__(self, stream: Stream, path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -119,30 +119,30 @@ class ParameterFile:
         self._start, self._end = start, b"".join(self._taken)
 
     def blocks(self, sha256: str) -> Iterator[tuple[str, int, np.ndarray]]:
-        """Read the numbers, a few megabytes at a time, in the order of the file.
+        """Read the elements, a few megabytes at a time, in the order of the file.
 
         Parameters
         ----------
         sha256 : str
-            What the bytes that were read here should sum up to, in hexadecimal digits.
+            The SHA-256 that the file should have, in hexadecimal digits.
 
         Yields
         ------
         name : str
             Of the parameter.
         begin : int
-            Place of the block's first number in the flattened parameter.
-        numbers : numpy.ndarray
+            Position of the block's first element in the flattened parameter.
+        elements : numpy.ndarray
             float32, one-dimensional; overwritten by the next block.
 
         Raises
         ------
         CustomerError
-            Behind the last block, if the file's content is not the one of `sha256`, or if a number
+            After the last block, if the file's content is not the one of `sha256`, or if an element
             is not finite.
         """
         digest = hashlib.sha256()
-        unsound = yield from self._read_numbers(digest)
+        unsound = yield from self._read_elements(digest)
         if digest.hexdigest() != sha256:
             raise changed(self._path)
         self._check_finite(unsound)
@@ -153,10 +153,10 @@ class ParameterFile:
         Raises
         ------
         CustomerError
-            If a number is not finite.
+            If an element is not finite.
         """
         digest = hashlib.sha256()
-        reading = self._read_numbers(digest)
+        reading = self._read_elements(digest)
         while True:
             try:
                 next(reading)
@@ -164,7 +164,7 @@ class ParameterFile:
                 self._check_finite(end.value)
                 return digest.hexdigest()
 
-    def _read_numbers(
+    def _read_elements(
         self, digest: hashlib._Hash
     ) -> Generator[tuple[str, int, np.ndarray], None, Optional[str]]:
         """As `blocks`; returns the name of a parameter that is not finite."""
@@ -176,13 +176,13 @@ class ParameterFile:
             self._stream.seek(array.offset)
             total = math.prod(array.shape)
             for begin in range(0, total, BLOCK):
-                numbers = buffer[: min(BLOCK, total - begin)]
-                if self._stream.readinto(numbers.data.cast("B")) != numbers.nbytes:
+                elements = buffer[: min(BLOCK, total - begin)]
+                if self._stream.readinto(elements.data.cast("B")) != elements.nbytes:
                     self._refuse("became shorter while it was read")
-                digest.update(numbers.data)
-                if unsound is None and not np.isfinite(numbers).all():
+                digest.update(elements.data)
+                if unsound is None and not np.isfinite(elements).all():
                     unsound = name
-                yield name, begin, numbers
+                yield name, begin, elements
         digest.update(self._end)
         return unsound
 

@@ -57,7 +57,7 @@ def _lstms(prefix: str, encoder: EncoderHyperparameters, enc_dim: int) -> Shapes
 
 
 def compared_width(hyperparameters: Hyperparameters) -> int:
-    """Numbers that the comparators make of a pair."""
+    """Elements that the comparators make of a pair."""
     return hyperparameters.enc_dim * sum(
         _COMPARED[name] for name in hyperparameters.comparator_list
     )

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Comparator, MLP and output layer: what turns two embeddings into the raw output."""
+"""Comparator, MLP and output layer: they turn two embeddings into the raw output."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from object2vec.backend.mxnet_import import mx
+from object2vec.backend.mxnet_types import Context, NDArray, Parameter, Tensor
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.model.encoders import dropout
 from object2vec.model.parameter_shapes import compared_width
@@ -25,7 +27,7 @@ class Scorer(mx.gluon.HybridBlock):
     def __init__(self, hyperparameters: Hyperparameters) -> None:
         super().__init__(prefix="")
         self._hyperparameters = hyperparameters
-        self._layers: list[tuple[Any, Any]] = []
+        self._layers: list[tuple[Parameter, Parameter]] = []
         columns = compared_width(hyperparameters)
         for layer in range(hyperparameters.mlp_layers):
             self._add_layer(f"mlp_fc{layer}", columns, hyperparameters.mlp_dim)
@@ -40,11 +42,13 @@ class Scorer(mx.gluon.HybridBlock):
         setattr(self, f"{name}_bias", bias)
         self._layers.append((weight, bias))
 
-    def layers(self, context: Any) -> list[tuple[Any, Any]]:
+    def layers(self, context: Context) -> list[tuple[NDArray, NDArray]]:
         """Weight and bias of each layer on a device, the output layer's last."""
         return [(weight.data(context), bias.data(context)) for weight, bias in self._layers]
 
-    def hybrid_forward(self, F: Any, vector0: Any, vector1: Any, **parameters: Any) -> Any:
+    def hybrid_forward(
+        self, F: Any, vector0: Tensor, vector1: Tensor, **parameters: Tensor
+    ) -> Tensor:
         """Score; see the class."""
         settings = self._hyperparameters
         compared = []
@@ -66,6 +70,8 @@ class Scorer(mx.gluon.HybridBlock):
         return self._dense(F, x, "output_layer", settings.num_classes, parameters)
 
     @staticmethod
-    def _dense(F: Any, x: Any, name: str, outputs: int, parameters: Any) -> Any:
+    def _dense(
+        F: Any, x: Tensor, name: str, outputs: int, parameters: Mapping[str, Tensor]
+    ) -> Tensor:
         weight, bias = parameters[f"{name}_weight"], parameters[f"{name}_bias"]
         return F.FullyConnected(x, weight, bias, num_hidden=outputs, flatten=False)

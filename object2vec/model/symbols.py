@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from object2vec.backend.mxnet_import import mx
+from object2vec.backend.mxnet_types import Symbol
 from object2vec.model.network import Object2VecNetwork
 
 INPUT_NAMES = (("source", "source_length"), ("target", "target_length"))
 
 
-def encoder_symbol(network: Object2VecNetwork, side: int) -> Any:
+def encoder_symbol(network: Object2VecNetwork, side: int) -> Symbol:
     """The graph from ``source`` and ``source_length`` (or ``target…``) to the embedding."""
     tokens, lengths = (mx.sym.var(name, dtype="float32") for name in INPUT_NAMES[side])
     table = network.table(side)
@@ -25,7 +24,7 @@ def encoder_symbol(network: Object2VecNetwork, side: int) -> Any:
     return network.encoders[side](vectors, lengths)
 
 
-def scoring_symbol(network: Object2VecNetwork) -> Any:
+def scoring_symbol(network: Object2VecNetwork) -> Symbol:
     """The graph from both inputs' tokens and lengths to ``out_layer``, the scores."""
     output = network.scorer(*(encoder_symbol(network, side) for side in (0, 1)))
     if network.hyperparameters.is_regression:

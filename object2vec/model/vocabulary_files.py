@@ -44,9 +44,9 @@ def _fault(values: Any) -> str:
         return "'idx_to_token' should be a list of tokens"
     if not isinstance(ids, dict) or len(ids) != len(tokens):
         return f"'token_to_idx' should give each of {len(tokens)} tokens its id"
-    for place, token in enumerate(tokens):
-        if type(ids.get(token)) is not int or ids[token] != place:
-            return f"'token_to_idx' should give {quoted(token)} the id {place}"
+    for position, token in enumerate(tokens):
+        if type(ids.get(token)) is not int or ids[token] != position:
+            return f"'token_to_idx' should give {quoted(token)} the id {position}"
     return _fault_of_special(values, ids)
 
 
@@ -56,7 +56,7 @@ def _fault_of_special(values: dict[str, Any], ids: dict[str, int]) -> str:
     if not isinstance(special, dict) or not isinstance(reserved, list):
         return "'reserved_tokens' should be a list and 'identifiers_to_tokens' an object"
     for name in special:
-        # gluonnlp makes them attributes of its class
+        # gluonnlp makes an attribute of its class of each name
         if not _SPECIAL_NAME.fullmatch(name) or name == "unknown_token":
             return f"'identifiers_to_tokens' holds the name {quoted(name)}"
     for token in (unknown, *special.values()):

@@ -36,8 +36,9 @@ class ColumnChoice:
         Its name, or its position counting from 0.
     kind : str
         ``id``, ``text``, ``tags``, ``number``, or ``auto``, which is guessed from the first rows.
-    repeat : int
-        How often its tokens stand in a list: its weight in a mean.
+    repeat : int, optional
+        How often its tokens stand in a list: its weight in a mean. None is what the recipe asks
+        for, see `recipes.advised`.
     min_count : int
         A rarer value, word or tag has no id of its own.
     max_size : int
@@ -54,7 +55,7 @@ class ColumnChoice:
 
     name: Union[str, int]
     kind: str = "auto"
-    repeat: int = 1
+    repeat: Optional[int] = None
     min_count: int = 1
     max_size: int = MOST_IDS
     bins: Union[int, Sequence[float]] = 10
@@ -123,6 +124,8 @@ def _check(choice: ColumnChoice, side: str) -> None:
         refuse("kind", f"auto or one of {', '.join(KINDS)}")
     for option, most in (("repeat", MOST_REPEATS), ("min_count", 2**31), ("max_size", MOST_IDS)):
         value = getattr(choice, option)
+        if option == "repeat" and value is None:
+            continue
         if type(value) is not int or not 1 <= value <= most:
             refuse(option, f"an integer from 1 to {most:,}")
     if choice.form not in NORMAL_FORMS:

@@ -13,6 +13,7 @@ from object2vec.errors import CustomerError
 from object2vec.prepare import count_values
 from object2vec.prepare.columns import ColumnChoice, decided
 from object2vec.prepare.labels import LabelFinder
+from object2vec.prepare.recipes import AUTO, advised
 from object2vec.prepare.splits import TRAIN, Splitter
 from object2vec.prepare.table_batch import Batch, Read, Table, is_list, present
 from object2vec.raw_values.cell_values import canonical
@@ -50,6 +51,8 @@ class Request:
         None where all rows are for training.
     progress : callable, optional
         Told the name of a pass and how many rows are done.
+    preset : str
+        See `recipes.recipe`.
     """
 
     table: Table
@@ -59,6 +62,7 @@ class Request:
     tied: bool = False
     splitter: Optional[Splitter] = None
     progress: Progress = None
+    preset: str = AUTO
 
     @property
     def columns(self) -> list[str]:
@@ -110,7 +114,13 @@ class Fit:
             )
 
     def inputs(self) -> Inputs:
-        """What was found; the sides' maximum lengths follow in the pass that encodes."""
+        """What was found; the sides' maximum lengths follow in the pass that encodes.
+
+        Raises
+        ------
+        CustomerError
+            If the preset does not fit what was found.
+        """
         label = Label("none") if self._labels is None else self._labels.label()
         vocabularies: dict[str, Union[Vocabulary, Bins]] = {}
         sides = []
@@ -123,7 +133,9 @@ class Fit:
                     vocabularies[key] = self._vocabulary(number_of_side, place)
             _fit(vocabularies, [column.vocabulary for column in columns])
             sides.append(Side(tuple(columns)))
-        return Inputs(sides[0], sides[1], label, vocabularies, self._request.tied)
+        inputs = Inputs(sides[0], sides[1], label, vocabularies, self._request.tied)
+        given = [[choice.repeat is not None for choice in side] for side in self._sides]
+        return advised(inputs, self._request.preset, given)
 
     def _decide(self) -> list[list[ColumnChoice]]:
         batch = next((batch for batch, _ in self._request.batches("look") if batch.rows), None)
@@ -208,7 +220,7 @@ def _counter(choice: ColumnChoice) -> Counter:
 
 
 def _column(choice: ColumnChoice, vocabulary: str) -> Column:
-    column = Column(str(choice.name), choice.kind, vocabulary, choice.repeat)
+    column = Column(str(choice.name), choice.kind, vocabulary, choice.repeat or 1)
     if choice.kind == "text":
         return replace(column, lower=choice.lower, form=choice.form)
     if choice.kind == "tags":

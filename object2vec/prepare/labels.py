@@ -149,7 +149,9 @@ def _order(text: str) -> tuple[bool, float, str]:
     return not is_number, found if is_number and found is not None else 0.0, text
 
 
-def encoded_labels(label: Label, batch: Batch, kept: np.ndarray) -> np.ndarray:
+def encoded_labels(
+    label: Label, batch: Batch, kept: np.ndarray, num_classes: Optional[int] = None
+) -> np.ndarray:
     """The labels of a batch, float32 ``(rows,)``; NaN where one is missing.
 
     Parameters
@@ -160,11 +162,13 @@ def encoded_labels(label: Label, batch: Batch, kept: np.ndarray) -> np.ndarray:
         With the label's column.
     kept : numpy.ndarray
         bool, shape ``(rows,)``: rows that will be pairs; errors name no other.
+    num_classes : int, optional
+        Numbers must be classes, below it; None for any number.
 
     Raises
     ------
     CustomerError
-        If one is no number, or the name of no class.
+        If one is no number, no such class, or the name of none.
     """
     if label.kind == "none":
         return np.ones(batch.rows, np.float32)
@@ -172,11 +176,16 @@ def encoded_labels(label: Label, batch: Batch, kept: np.ndarray) -> np.ndarray:
     places = {name: place for place, name in enumerate(label.classes)}
     values = np.array([_encoded(value, label, places) for value in found.values], np.float64)
     labels = values[found.codes] if len(values) else np.zeros(0)
-    wrong = np.flatnonzero(~(np.isnan(labels) | (np.abs(labels) <= _FLOAT32_MAX)) & kept)
+    sound = np.abs(labels) <= _FLOAT32_MAX
+    if num_classes is not None:
+        sound &= (labels >= 0) & (labels < num_classes) & (labels == np.floor(labels))
+    wrong = np.flatnonzero(~(np.isnan(labels) | sound) & kept)
     if len(wrong):
         row = int(wrong[0])
         value = found.values[found.codes[row]]
         wanted = "a finite 32-bit number"
+        if num_classes is not None:
+            wanted = f"a whole number from 0 to {num_classes - 1}"
         if label.kind == "class":
             near = nearest(value, label.classes)
             wanted = f"one of {names(label.classes, MOST_CLASSES)}{near}"

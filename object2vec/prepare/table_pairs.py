@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, NamedTuple, Optional, Union
 
 import numpy as np
@@ -16,61 +16,15 @@ from object2vec.prepare.columns import Columns, choices
 from object2vec.prepare.delimited import Layout
 from object2vec.prepare.find_inputs import Fit, Progress, Request
 from object2vec.prepare.labels import encoded_labels
+from object2vec.prepare.recipes import AUTO, check_preset
 from object2vec.prepare.splits import TRAIN, Split, Splitter
 from object2vec.prepare.table_batch import Batch, Read, Table, present
+from object2vec.prepare.table_report import Report
 from object2vec.prepare.tables import column_name, open_table
 from object2vec.raw_values.encode_values import ColumnEncoder, joined
 from object2vec.raw_values.inputs import MOST_TOKENS, SIDES, Inputs
 from object2vec.raw_values.inputs_file import check_name
-from object2vec.text import counted, shown
-
-
-@dataclass
-class Report:
-    """What became of a table's rows.
-
-    Attributes
-    ----------
-    rows : int
-        Rows of the table.
-    left_out : int
-        Rows without a value of in0, of in1 or of the label.
-    first_left_out : str
-        Where the first of them stands.
-    pairs : dict of str to int
-        Pairs of each split; an exploded row makes several.
-    tokens, unknown : dict of str to int
-        Of in0 and in1: tokens, and those among them that stand for values without an id.
-    truncated : int
-        Lists that were cut to the maximum length.
-    """
-
-    rows: int = 0
-    left_out: int = 0
-    first_left_out: str = ""
-    pairs: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
-    tokens: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SIDES, 0))
-    unknown: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SIDES, 0))
-    truncated: int = 0
-
-    def lines(self) -> list[str]:
-        """The report in sentences."""
-        parts = [f"{n:,} for {split}" for split, n in self.pairs.items() if n]
-        found = [f"Rows read: {self.rows:,}. Pairs made: {', '.join(parts) or 'none'}."]
-        if self.left_out:
-            found.append(
-                f"Left out {counted(self.left_out, 'row')} without a value of in0, of in1 or of "
-                f"the label, the first: {self.first_left_out}."
-            )
-        for side in SIDES:
-            if self.unknown[side]:
-                found.append(
-                    f"Of {counted(self.tokens[side], 'token')} of {side}, {self.unknown[side]:,} "
-                    "stand for values that have no id of their own."
-                )
-        if self.truncated:
-            found.append(f"Cut to the maximum length: {counted(self.truncated, 'list')}.")
-        return found
+from object2vec.text import shown
 
 
 class TablePairs(NamedTuple):
@@ -110,6 +64,7 @@ def table_pairs(
     split: Optional[Split] = None,
     layout: Optional[Layout] = None,
     progress: Progress = None,
+    preset: str = AUTO,
 ) -> TablePairs:
     """Make pairs in memory of a table.
 
@@ -134,6 +89,8 @@ def table_pairs(
         How files with separators are written.
     progress : callable, optional
         ``progress(pass_name, rows_done)``.
+    preset : str
+        See `recipes.recipe`; one that does not fit is refused before anything is encoded.
 
     Raises
     ------
@@ -142,7 +99,7 @@ def table_pairs(
     """
     request = make_request(
         source, in0=in0, in1=in1, label=label, label_kind=label_kind, tied=tied, split=split,
-        layout=layout, progress=progress,
+        layout=layout, progress=progress, preset=preset,
     )  # fmt: skip
     check_length(max_length)
     encoder = TableEncoder(Fit(request).inputs(), max_length)
@@ -165,6 +122,7 @@ def encode_table(
     source: Any,
     *,
     labels: bool = True,
+    num_classes: Optional[int] = None,
     layout: Optional[Layout] = None,
     progress: Progress = None,
 ) -> tuple[PairDataset, Report]:
@@ -178,6 +136,8 @@ def encode_table(
         See `tables.open_table`.
     labels : bool
         Whether to read labels; without, all are 1.
+    num_classes : int, optional
+        Labels that are numbers must be classes, below it.
     layout, progress
         As of `table_pairs`.
 
@@ -202,7 +162,7 @@ def encode_table(
             column_name(table, column.name, side)
     if inputs.label.kind != "none":
         column_name(table, inputs.label.name, "label")
-    encoder = TableEncoder(inputs)
+    encoder = TableEncoder(inputs, num_classes=num_classes)
     pairs = PairDataset.concatenate(block.pairs for block in encoder.blocks_of(table, progress))
     report = encoder.report
     for side in SIDES:
@@ -231,8 +191,10 @@ def make_request(
     split: Optional[Split],
     layout: Optional[Layout],
     progress: Progress,
+    preset: str,
 ) -> Request:
     """Open a table and check what is asked of it; see `table_pairs`."""
+    check_preset(preset)
     table = open_table(source, layout)
     sides = choices(in0, "in0", table), choices(in1, "in1", table)
     splitter = None
@@ -248,7 +210,7 @@ def make_request(
             check_name(str(choice.name), side)
     if name is not None:
         check_name(name, "label")
-    return Request(table, sides, name, label_kind, tied, splitter, progress)
+    return Request(table, sides, name, label_kind, tied, splitter, progress, preset)
 
 
 def check_length(max_length: Any) -> None:
@@ -284,6 +246,8 @@ class TableEncoder:
     max_length : int, optional
         Lists are cut to it, and the inputs' own maximum lengths become those of the longest lists
         that are found; None keeps these and cuts to them.
+    num_classes : int, optional
+        Labels that are numbers must be classes, below it.
 
     Attributes
     ----------
@@ -293,9 +257,15 @@ class TableEncoder:
         Of all blocks so far.
     """
 
-    def __init__(self, inputs: Inputs, max_length: Optional[int] = None) -> None:
+    def __init__(
+        self,
+        inputs: Inputs,
+        max_length: Optional[int] = None,
+        num_classes: Optional[int] = None,
+    ) -> None:
         self.inputs = inputs
         self.report = Report()
+        self._num_classes = num_classes
         self._finds_length = max_length is not None
         self._limits = [
             max_length if max_length is not None else inputs.side(side).max_length for side in SIDES
@@ -329,7 +299,7 @@ class TableEncoder:
     def _block(self, batch: Batch, splits: np.ndarray) -> Block:
         read = Read(batch)
         kept = present(read, self.inputs.in0.columns) & present(read, self.inputs.in1.columns)
-        labels = encoded_labels(self.inputs.label, batch, kept)
+        labels = encoded_labels(self.inputs.label, batch, kept, self._num_classes)
         kept &= ~np.isnan(labels)
         self._count_rows(batch, kept)
         sides = [self.side_lists(read, side) for side in range(len(SIDES))]

@@ -15,8 +15,9 @@ import orjson
 from object2vec.data.channel_files import channel_files, log_passed_over
 from object2vec.data.foreign_formats import recognise
 from object2vec.data.json_lines import whole_lines
+from object2vec.data.record_checks import INPUTS
 from object2vec.errors import CustomerError
-from object2vec.files import READING_ERRORS, open_input, unreadable
+from object2vec.files import READING_ERRORS, PathLike, open_input, unreadable
 from object2vec.prepare.arrow import arrow_module
 from object2vec.prepare.delimited import DelimitedFile, Layout
 from object2vec.prepare.table_batch import Batch, Table, column_of
@@ -28,14 +29,7 @@ ROWS_AT_ONCE = 1 << 18
 _RECORDS_AT_ONCE = 1 << 14
 _HEAD_BYTES = 1 << 16
 # What may be a table in spite of looking like something known.
-_READABLE = (
-    "TSV",
-    "CSV",
-    "CSV with semicolons",
-    "a table with bars",
-    "LIBSVM",
-    "a file for fastText",
-)
+_READABLE = ("LIBSVM", "a file for fastText", "UTF-16", "UTF-32")
 
 
 def open_table(source: Any, layout: Optional[Layout] = None) -> Table:
@@ -104,6 +98,43 @@ def column_name(table: Table, given: Union[str, int], option: str) -> str:
     return given
 
 
+def holds_table(path: PathLike, channel: str, columns: Sequence[str]) -> bool:
+    """Whether a channel holds a table rather than pairs of ids; its first file decides.
+
+    Parameters
+    ----------
+    path : path-like
+        A file or a folder.
+    channel : str
+        Its name, for errors.
+    columns : sequence of str
+        One of them at least stands in each row of JSON Lines.
+
+    Raises
+    ------
+    CustomerError
+        If there is nothing, or it cannot be listed.
+    """
+    files = channel_files(path, channel).files
+    if not files:
+        return False
+    try:
+        with open_input(files[0]) as stream:
+            head = stream.read(_HEAD_BYTES)
+    except READING_ERRORS:
+        return False
+    line = head.lstrip(b"\xef\xbb\xbf \t\r\n").split(b"\n", 1)[0]
+    if not line.startswith(b"{"):
+        found = recognise(head)
+        return found is not None and found.is_table
+    try:
+        record = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return False
+    is_pair = all(isinstance(record.get(name), list) for name in INPUTS)
+    return not is_pair and any(name in record for name in columns)
+
+
 def _listed(source: Any) -> list[Path]:
     path = Path(source)
     if not path.exists():
@@ -157,7 +188,7 @@ def _open_file(path: Path, layout: Layout) -> Table:
     if text[:1] == b"{":
         return _JsonLines(path)
     found = recognise(head)
-    if found is not None and found.name not in (*_READABLE, "UTF-16", "UTF-32"):
+    if found is not None and not found.is_table and found.name not in _READABLE:
         raise CustomerError(
             f"{named(path)} looks like {found.name}; a table is CSV, TSV, JSON Lines or Parquet."
         )

@@ -21,15 +21,16 @@ from object2vec.prepare.arrow import arrow_module
 from object2vec.prepare.columns import Columns
 from object2vec.prepare.delimited import Layout
 from object2vec.prepare.find_inputs import Fit, Progress
+from object2vec.prepare.recipes import AUTO
 from object2vec.prepare.splits import Split
 from object2vec.prepare.table_pairs import (
-    Report,
     TableEncoder,
     asked_splits,
     check_length,
     check_splits,
     make_request,
 )
+from object2vec.prepare.table_report import Report
 from object2vec.raw_values.inputs import MOST_TOKENS, Inputs
 from object2vec.raw_values.inputs_file import FILE, inputs_bytes
 from object2vec.text import named, names
@@ -51,6 +52,7 @@ def write_channels(
     split: Optional[Split] = None,
     layout: Optional[Layout] = None,
     progress: Progress = None,
+    preset: str = AUTO,
 ) -> tuple[Inputs, Report]:
     """Write the channels of a job: ``train/train.jsonl``, …, ``auxiliary/inputs.json``.
 
@@ -61,7 +63,7 @@ def write_channels(
     ----------
     folder : path-like
         Where to; it is made if it does not exist.
-    source, in0, in1, label, label_kind, tied, max_length, split, layout, progress
+    source, in0, in1, label, label_kind, tied, max_length, split, layout, progress, preset
         As of `table_pairs`.
 
     Returns
@@ -79,7 +81,7 @@ def write_channels(
     """
     request = make_request(
         source, in0=in0, in1=in1, label=label, label_kind=label_kind, tied=tied, split=split,
-        layout=layout, progress=progress,
+        layout=layout, progress=progress, preset=preset,
     )  # fmt: skip
     check_length(max_length)
     wanted = asked_splits(split)

@@ -53,17 +53,27 @@ INSTANCE_TYPES = tuple(f"ml.{family}.{size}" for family, sizes in _SIZES.items()
 REALTIME_INSTANCE_TYPES = (*INSTANCE_TYPES, "ml.c4.large", "ml.c5.large")
 
 PAIR_CONTENT_TYPES = ("application/jsonlines", "application/json-lines", "application/x-jsonlines")
+TABLE_CONTENT_TYPES = ("text/csv", "application/x-parquet")
 AUXILIARY_CONTENT_TYPES = ("text/plain", "application/json", "application/octet-stream")
 INFERENCE_CONTENT_TYPES = ("application/json", "application/jsonlines")
 
-_PAIRS = 'JSON Lines, one pair a line: {"label": 0, "in0": [6, 17], "in1": [16, 21]}.'
+_PAIRS = (
+    'JSON Lines, one pair a line: {"label": 0, "in0": [6, 17], "in1": [16, 21]}; or a table (CSV, '
+    "TSV, JSON Lines, Parquet), whose columns _in0, _in1 and _label name."
+)
+_DATA_CONTENT_TYPES = (*PAIR_CONTENT_TYPES, *TABLE_CONTENT_TYPES)
+_OF_TABLES = (
+    "Required but for tables, whose columns _in0 and _in1 name, and beside the inputs.json of an "
+    "auxiliary channel: there it follows from the data."
+)
 _CHANNELS = (
-    ("train", f"Pairs to learn from. {_PAIRS}", True, PAIR_CONTENT_TYPES),
-    ("validation", f"Pairs that decide on early stopping. {_PAIRS}", False, PAIR_CONTENT_TYPES),
-    ("test", f"Pairs that the best model is scored on. {_PAIRS}", False, PAIR_CONTENT_TYPES),
+    ("train", f"Pairs to learn from. {_PAIRS}", True, _DATA_CONTENT_TYPES),
+    ("validation", f"Pairs that decide on early stopping. {_PAIRS}", False, _DATA_CONTENT_TYPES),
+    ("test", f"Pairs that the best model is scored on. {_PAIRS}", False, _DATA_CONTENT_TYPES),
     (
         "auxiliary",
-        "Pretrained token vectors and vocabulary files, named by hyperparameters.",
+        "Pretrained token vectors and vocabulary files, named by hyperparameters; the inputs.json "
+        "that object2vec prepare writes, which says what the ids stand for.",
         False,
         AUXILIARY_CONTENT_TYPES,
     ),
@@ -136,7 +146,8 @@ def _hyperparameter(item: Hyperparameter) -> dict[str, Any]:
         "Description": _description(item),
         "Type": _API_TYPES.get(item.kind, "FreeText"),
         "IsTunable": item.tunable is not None,
-        "IsRequired": item.required,
+        # What the original requires follows from tables, so that the job itself must look.
+        "IsRequired": False,
     }
     ends = {"MinValue": number_text(item.minimum), "MaxValue": number_text(item.maximum)}
     if item.kind == "integer":
@@ -158,6 +169,8 @@ def _description(item: Hyperparameter) -> str:
     parts = [item.description]
     if item.kind not in _API_TYPES:
         parts.append(f"Allowed: {item.allowed_text}.")
+    if item.required:
+        parts.append(_OF_TABLES)
     if item.tunable is not None:
         kind = "integer " if item.kind == "auto_integer" else ""
         parts.append(f"Recommended tuning range: {kind}{item.tuning_text}.")

@@ -77,7 +77,8 @@ def describe(
     filled = {item.name: int(item.minimum) for item in missing}
     resolved, logged = _resolve({**raw, **filled}, known, search)
     notes = [line.text for line in logged if line.level >= logging.WARNING]
-    if missing:
+    # sizes follow from tables
+    if missing and "_in0" not in known.given:
         names = " and ".join(item.name for item in missing)
         notes.append(f"StaticHyperParameters lacks {names}, which each job needs.")
     static = {

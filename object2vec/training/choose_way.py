@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional
 
+from object2vec.backend.mxnet_types import Context
 from object2vec.compiled.library import is_switched_off, why_operators, why_unfit
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.training.row_updates import moves_used_rows_alone
@@ -39,7 +40,7 @@ class Choice:
     level: int = logging.INFO
 
 
-def choose_way(hyperparameters: Hyperparameters, contexts: Sequence[Any]) -> Choice:
+def choose_way(hyperparameters: Hyperparameters, contexts: Sequence[Context]) -> Choice:
     """Choose between the compiled part and MXNet's operators.
 
     Parameters
@@ -54,7 +55,7 @@ def choose_way(hyperparameters: Hyperparameters, contexts: Sequence[Any]) -> Cho
     CustomerError
         OBJECT2VEC_COMPILED holds something else than 0 or 1.
     """
-    is_switched_off()  # a wrong value is told on every device
+    is_switched_off()  # refuses a wrong value, on every device
     if [context.device_type for context in contexts] != ["cpu"]:
         devices = ", ".join(map(str, contexts))
         return _operators(f"the compiled part is for one CPU, and this trains on {devices}")
@@ -69,7 +70,9 @@ def choose_way(hyperparameters: Hyperparameters, contexts: Sequence[Any]) -> Cho
 
 
 def is_compiled_expected(hyperparameters: Hyperparameters) -> bool:
-    """What `choose_way` will say of a CPU, as far as that is known before MXNet is there.
+    """Whether `choose_way` will choose the compiled part on a CPU, if nothing fails meanwhile.
+
+    It can be asked before MXNet is imported.
 
     Raises
     ------
@@ -83,7 +86,7 @@ def build_way(
     choice: Choice,
     hyperparameters: Hyperparameters,
     network: Object2VecNetwork,
-    contexts: Sequence[Any],
+    contexts: Sequence[Context],
 ) -> TrainingWay[Any]:
     """Build what was chosen.
 

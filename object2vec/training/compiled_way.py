@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training on one CPU by the compiled part: adam, which moves rows by the gradients of vectors."""
+"""Training on one CPU by the compiled part, whose adam updates only the rows in use."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Union
+from typing import Protocol, Union
 
 import numpy as np
 
 from object2vec.backend.device_arrays import to_device
 from object2vec.backend.mxnet_import import mx
+from object2vec.backend.mxnet_types import Block, Context, NDArray, Parameter
 from object2vec.compiled import kernels
 from object2vec.compiled.kernels import AdamState, AdamStep, UsedRows, mean_of_rows, used_rows
 from object2vec.compiled.lstm import BidirectionalLayer
 from object2vec.data.arrays import TokenLists
-from object2vec.data.batching import Batch, TimeSteps, pack, time_steps
+from object2vec.data.batching import Batch
+from object2vec.data.layouts import TimeSteps, pack, time_steps
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.model.encoder_inputs import Packing
 from object2vec.model.encoders import BiLSTM, dropout
@@ -31,40 +33,40 @@ class Input(Protocol):
     Attributes
     ----------
     lookup : TokenLists
-        Which rows of the token table the token vectors are means of.
+        Lists of tokens: the means of their rows of the token table are the token vectors.
     """
 
     @property
     def lookup(self) -> TokenLists: ...
 
-    def encode(self, encoder: Any, vectors: Any) -> Any:
+    def encode(self, encoder: Block, vectors: NDArray) -> NDArray:
         """Embeddings ``(n, enc_dim)`` of the token vectors."""
 
 
 @dataclass(frozen=True)
 class PooledLists:
-    """For pooled_embedding: a vector is the mean of a list."""
+    """For pooled_embedding: one vector for each list, its mean."""
 
     lookup: TokenLists
 
-    def encode(self, encoder: Any, vectors: Any) -> Any:
+    def encode(self, encoder: Block, vectors: NDArray) -> NDArray:
         return encoder(vectors, None)
 
 
 @dataclass(frozen=True)
 class PackedRows:
-    """For hcnn: the tokens one by one, all lists behind one another."""
+    """For hcnn: one vector for each token, one list after the other."""
 
     lookup: TokenLists
     packing: Packing
 
-    def encode(self, encoder: Any, vectors: Any) -> Any:
+    def encode(self, encoder: Block, vectors: NDArray) -> NDArray:
         return self.packing.encode(encoder, vectors)
 
 
 @dataclass(frozen=True)
 class StepRows:
-    """For bilstm: the tokens one by one, all lists step by step.
+    """For bilstm: one vector for each token, all lists time step by time step.
 
     Attributes
     ----------
@@ -76,7 +78,7 @@ class StepRows:
     steps: TimeSteps
     rate: float
 
-    def encode(self, encoder: BiLSTM, vectors: Any) -> Any:
+    def encode(self, encoder: BiLSTM, vectors: NDArray) -> NDArray:
         x, layers = vectors, encoder.layers(vectors.context)
         for layer, weights in enumerate(layers, 1):
             if layer > 1:
@@ -86,7 +88,7 @@ class StepRows:
 
 
 def prepare_input(
-    hyperparameters: Hyperparameters, side: int, lists: TokenLists, context: Any
+    hyperparameters: Hyperparameters, side: int, lists: TokenLists, context: Context
 ) -> Union[PooledLists, PackedRows, StepRows]:
     """Bring one input of a batch into the form that its encoder takes.
 
@@ -107,7 +109,7 @@ def prepare_input(
         return PackedRows(TokenLists.of_each(packed.tokens), Packing(packed, context))
     if encoder.network == "bilstm":
         steps = time_steps(lists)
-        # MXNet has no arrays without numbers
+        # MXNet has no arrays without elements
         tokens = steps.tokens if steps.tokens.size else np.zeros(1, np.int32)
         return StepRows(TokenLists.of_each(tokens), steps, hyperparameters.dropout)
     return PooledLists(lists)
@@ -129,13 +131,13 @@ class CompiledWay(TrainingWay[Inputs]):
     hyperparameters : Hyperparameters
         Adam's settings; `row_updates.moves_used_rows_alone` holds of them.
     network : Object2VecNetwork
-        Initialized on ``context``, and not once more from here on.
+        Initialized on ``context``; it must not be initialized again.
     context : mxnet.Context
         A CPU.
     """
 
     def __init__(
-        self, hyperparameters: Hyperparameters, network: Object2VecNetwork, context: Any
+        self, hyperparameters: Hyperparameters, network: Object2VecNetwork, context: Context
     ) -> None:
         super().__init__(hyperparameters, network)
         self._context = context
@@ -145,20 +147,20 @@ class CompiledWay(TrainingWay[Inputs]):
             for parameter in network.params.values()
             if parameter.grad_req != "null" and parameter not in tables
         ]
-        self._tables = [self._moved(table) for table in tables]
+        self._tables = [self._adam_state(table) for table in tables]
         self._adam = AdamStep(
-            [self._moved(parameter) for parameter in others],
+            [self._adam_state(parameter) for parameter in others],
             [parameter.grad(context) for parameter in others],
             self._tables,
         )
 
-    def _moved(self, parameter: Any) -> AdamState:
+    def _adam_state(self, parameter: Parameter) -> AdamState:
         weight = parameter.data(self._context)
         mean, variance = (mx.nd.zeros(weight.shape, ctx=self._context) for _ in range(2))
         return AdamState(weight, mean, variance, self._settings.weight_decay * parameter.wd_mult)
 
     def prepare(self, batch: Batch) -> Prepared[Inputs]:
-        """Find the rows in use; see `TrainingWay`."""
+        """Also find the rows in use; see `TrainingWay`."""
         sides: list[Input] = [
             prepare_input(self._settings, side, lists, self._context)
             for side, lists in enumerate(batch.sides)
@@ -168,8 +170,8 @@ class CompiledWay(TrainingWay[Inputs]):
         shard = Shard(inputs, to_device(batch.labels, self._context))
         return Prepared([shard], len(batch), [used.rows for used in inputs.used])
 
-    def look_up(self, inputs: Inputs) -> list[Any]:
-        """See `TrainingWay`; those of trained tables take a gradient."""
+    def look_up(self, inputs: Inputs) -> list[NDArray]:
+        """See `TrainingWay`; vectors of trained tables get a gradient."""
         vectors = [
             mean_of_rows(self._network.table(side).data(self._context), given.lookup)
             for side, given in enumerate(inputs.sides)
@@ -178,7 +180,7 @@ class CompiledWay(TrainingWay[Inputs]):
             vector.attach_grad()
         return vectors
 
-    def encode(self, inputs: Inputs, vectors: list[Any]) -> list[Any]:
+    def encode(self, inputs: Inputs, vectors: list[NDArray]) -> list[NDArray]:
         """See `TrainingWay`."""
         return [
             given.encode(encoder, each)
@@ -194,7 +196,9 @@ class CompiledWay(TrainingWay[Inputs]):
         super().release()
         del self._adam, self._tables
 
-    def _move(self, prepared: Prepared[Inputs], vectors: Sequence[list[Any]], rate: float) -> None:
+    def _update(
+        self, prepared: Prepared[Inputs], vectors: Sequence[list[NDArray]], rate: float
+    ) -> None:
         (shard,), (looked_up,) = prepared.shards, vectors
         self._adam(
             shard.inputs.used,
@@ -206,7 +210,7 @@ class CompiledWay(TrainingWay[Inputs]):
             rescale=1.0 / prepared.count,
         )
 
-    def _move_behind(self, number: int, rows: np.ndarray, factors: np.ndarray) -> None:
+    def _catch_up_rows(self, number: int, rows: np.ndarray, factors: np.ndarray) -> None:
         if len(rows):
             table = self._tables[number]
             kernels.catch_up(table.weight, table.mean, table.variance, rows, factors, EPSILON)

@@ -1,32 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Dense adam on a token table that moves a row only when a batch needs it, to the same numbers.
+"""Dense adam on a token table that updates a row only when a batch needs it, to the same values.
 
-Without weight decay a row that no batch touches has the gradient 0, and adam keeps moving it along
-its fading momentum. After the row's last gradient at step t its moments are m and v; step t + j
+Without weight decay a row that no batch uses has the gradient 0, and adam keeps updating it by its
+decaying momentum. After the row's last gradient at step t its moments are m and v; step t + j
 subtracts ::
 
     rate(t + j) * b1**j * m / (sqrt(b2**j * v) + epsilon)
 
 The sum of these over the missed steps has a closed form: with ``a_j = rate(t + j) * b1**j`` and
 ``q = sqrt(b2)`` it is ``A * m / (h * sqrt(v) + epsilon)``, where A is the sum of the ``a_j`` and h
-the harmonic mean of ``q**j`` weighted by them. That is exact where sqrt(v) is large or small
-against epsilon and off by less than a part in 100,000 between, as the weights fade (b1**j) before
-q**j has changed. So the whole table need not be read and written at every step.
+the harmonic mean of ``q**j`` weighted by them. That is exact where sqrt(v) is much larger or much
+smaller than epsilon. In between the error is below a part in 100,000, as the weights decay (b1**j)
+before q**j changes noticeably. So the whole table need not be read and written at every step.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, Optional
+from typing import Optional
 
 import numpy as np
 
 from object2vec.backend.mxnet_import import mx
+from object2vec.backend.mxnet_types import NDArray
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # adam's constants, MXNet's defaults
-_ROWS_AT_ONCE = 1 << 14  # that catch up together at an epoch's end
-_MEMORY = 200  # steps after which momentum has faded to less than a float's last digit
+_ROWS_AT_ONCE = 1 << 14  # rows that catch up together at an epoch's end
+_MEMORY = 200  # steps after which momentum has decayed below a float's last digit
 
 
 class DeferredRows:
@@ -45,10 +46,10 @@ class DeferredRows:
         self._steps = 0
         self._last = np.full(rows, -1, np.int64)  # the step of a row's last gradient
         ages = np.arange(_MEMORY, 0, -1)
-        fading = beta1**ages
+        decay = beta1**ages
         # rows: weights of the sum, and of the sum divided by q**j; columns: the oldest step first
-        self._weights = np.stack([fading, fading * np.sqrt(beta2) ** -ages.astype(float)])
-        self._sums = np.zeros((2, 1024))  # for a last gradient at each step so far
+        self._weights = np.stack([decay, decay * np.sqrt(beta2) ** -ages.astype(float)])
+        self._sums = np.zeros((2, 1024))  # columns: the step of a row's last gradient
 
     def touch(self, rows: np.ndarray, rate: float) -> None:
         """Note that one more step was taken, with a gradient for `rows`.
@@ -63,7 +64,7 @@ class DeferredRows:
         if self._steps == self._sums.shape[1]:
             self._sums = np.concatenate([self._sums, np.zeros_like(self._sums)], axis=1)
         known = min(self._steps, _MEMORY)
-        # the new step is missed by every earlier one
+        # a row whose last gradient was at an earlier step misses this one
         self._sums[:, self._steps - known : self._steps] += (
             rate * self._weights[:, _MEMORY - known :]
         )
@@ -82,7 +83,7 @@ class DeferredRows:
         -------
         tuple of numpy.ndarray
             The rows that are behind, int32 ``(k,)``, and float32 ``(4, k, 1)``: A, h squared,
-            and the powers of beta1 and beta2 for the missed steps.
+            and beta1 and beta2 to the power of the number of missed steps.
         """
         now = self._steps - 1
         last = self._last if rows is None else self._last[rows]
@@ -96,7 +97,7 @@ class DeferredRows:
         return chosen.astype(np.int32), factors.astype(np.float32)[:, :, None]
 
     def all_missed(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """What `missed` tells of all rows, in parts; once they were given, no row is behind."""
+        """What `missed` gives for all rows, in parts; after the last part no row is behind."""
         rows, factors = self.missed()
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             part = slice(start, start + _ROWS_AT_ONCE)
@@ -110,7 +111,12 @@ def adam_rate(learning_rate: float, step: int) -> float:
 
 
 def catch_up(
-    weight: Any, mean: Any, variance: Any, rows: np.ndarray, factors: np.ndarray, epsilon: float
+    weight: NDArray,
+    mean: NDArray,
+    variance: NDArray,
+    rows: np.ndarray,
+    factors: np.ndarray,
+    epsilon: float,
 ) -> None:
     """Apply missed steps to some rows, in place, by MXNet's operators.
 
@@ -128,22 +134,22 @@ def catch_up(
     rows, factors = (
         mx.nd.array(array, ctx=weight.context, dtype=array.dtype) for array in (rows, factors)
     )
-    total, shrinking, first, second = factors
+    rate_sum, variance_scale, beta1_power, beta2_power = factors
     positions = rows.reshape((1, -1))
-    moved, m, v = (mx.nd.take(array, rows) for array in (weight, mean, variance))
-    # with these constants adam leaves both moments alone and subtracts m / (sqrt(v) + epsilon)
+    w, m, v = (mx.nd.take(array, rows) for array in (weight, mean, variance))
+    # with these constants adam keeps both moments and subtracts mean / (sqrt(variance) + epsilon)
     mx.nd.adam_update(
-        moved,
+        w,
         m,
-        mx.nd.broadcast_mul(m, total),
-        mx.nd.broadcast_mul(v, shrinking),
+        mx.nd.broadcast_mul(m, rate_sum),
+        mx.nd.broadcast_mul(v, variance_scale),
         lr=1.0,
         beta1=1.0,
         beta2=1.0,
         epsilon=epsilon,
-        out=moved,
+        out=w,
     )
-    m = mx.nd.broadcast_mul(m, first)
-    v = mx.nd.broadcast_mul(v, second)
-    for array, values in ((weight, moved), (mean, m), (variance, v)):
+    m = mx.nd.broadcast_mul(m, beta1_power)
+    v = mx.nd.broadcast_mul(v, beta2_power)
+    for array, values in ((weight, w), (mean, m), (variance, v)):
         mx.nd._internal._scatter_set_nd(array, values, positions, shape=array.shape, out=array)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is said of a loss that is no finite number any more."""
+"""The error about a loss that has become NaN or infinite."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Divergence:
         epoch : int
             From 0.
         has_moved : bool
-            Whether a step came before.
+            Whether a step was taken before.
         """
         became = "NaN" if math.isnan(loss) else "infinite"
         if not has_moved:
@@ -57,7 +57,7 @@ class Divergence:
                 f"The {which} loss became {became} in epoch {epoch}: a label or a pretrained "
                 "vector is too large for the squares of 32-bit numbers."
             )
-        # finite until the parameters moved, and adadelta alone has no learning rate
+        # it was finite until the parameters changed; adadelta alone has no learning rate
         has_rate = self._settings.optimizer != "adadelta"
         advice = "; a lower 'learning_rate' usually mends this" if has_rate else ""
         return CustomerError(f"The {which} loss became {became} in epoch {epoch}{advice}.")

@@ -11,17 +11,17 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
 
 import numpy as np
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from object2vec.backend.engine import one_at_a_time, tuned_for
 from object2vec.backend.kvstore import choose_contexts
 from object2vec.backend.mxnet_import import mx
+from object2vec.backend.mxnet_types import Context, NDArray
 from object2vec.data.arrays import PairDataset
 from object2vec.data.batching import TrainingBatches
 from object2vec.data.prefetch import prefetch
@@ -35,45 +35,20 @@ from object2vec.model.costs import Costs
 from object2vec.model.network import Object2VecNetwork
 from object2vec.pretrained.auxiliary_channel import Auxiliary
 from object2vec.raw_values.inputs import Inputs
+from object2vec.text import counted
+from object2vec.training.callbacks import Callback, checked_callbacks, who_stops
 from object2vec.training.choose_way import build_way, choose_way
 from object2vec.training.divergence import Divergence
-from object2vec.training.early_stopping import EarlyStopping
+from object2vec.training.early_stopping import EarlyStopping, EveryEpoch
 from object2vec.training.metric_lines import RecordCounters
+from object2vec.training.readable_log import ReadableLog
 from object2vec.training.training_log import JobStart, TrainingLog
+from object2vec.training.training_result import TrainingResult
 
 _logger = logging.getLogger(LOGGER_NAME)
 
 _REPORT_EVERY = 100  # batches between two lines of progress
 _IN_FLIGHT = 2  # batches that MXNet's engine may have queued
-
-
-@dataclass
-class TrainingResult:
-    """What training leaves behind.
-
-    Attributes
-    ----------
-    predictor : Predictor
-        With the best model.
-    history : list of dict
-        For each finished epoch ``epoch`` and the values ``train_…`` and ``validation_…``.
-    best_epoch : int
-        From 0; -1 if training was interrupted in the first epoch.
-    best_loss : float
-        Its validation loss, or its training loss without a validation channel.
-    test_metrics : dict or None
-        Values of the test channel by metric name.
-    stopped_early, interrupted : bool
-        Whether early stopping, or the caller, ended it before the last epoch.
-    """
-
-    predictor: Predictor
-    history: list[dict[str, float]]
-    best_epoch: int
-    best_loss: float
-    test_metrics: Optional[dict[str, float]] = None
-    stopped_early: bool = False
-    interrupted: bool = False
 
 
 def train(
@@ -84,12 +59,15 @@ def train(
     *,
     auxiliary: Optional[Auxiliary] = None,
     inputs: Optional[Inputs] = None,
-    contexts: Optional[list[Any]] = None,
+    contexts: Optional[list[Context]] = None,
     model_dir: Optional[Union[str, os.PathLike[str]]] = None,
     host: str = "algo-1",
     stop: Callable[[], bool] = lambda: False,
     progress: bool = False,
     start: Optional[JobStart] = None,
+    callbacks: Sequence[Callback] = (),
+    readable: Optional[ReadableLog] = None,
+    fixed_epochs: Optional[int] = None,
 ) -> TrainingResult:
     """Train a model.
 
@@ -117,6 +95,12 @@ def train(
         Show a progress bar on standard error instead of the lines every 100 batches.
     start : JobStart, optional
         The beginning of the job that this is part of; now by default.
+    callbacks : sequence of Callback
+        Told of each epoch.
+    readable : ReadableLog, optional
+        Is told what people want to know, besides the log.
+    fixed_epochs : int, optional
+        Train so many epochs and keep the last one's model, whatever the losses.
 
     Returns
     -------
@@ -125,8 +109,10 @@ def train(
     Raises
     ------
     CustomerError
-        If the loss becomes NaN or infinite, or if more GPUs are asked for than there are.
+        If the loss becomes NaN or infinite, if more GPUs are asked for than there are, or if
+        something is no callback.
     """
+    callbacks = checked_callbacks(callbacks)
     with contextlib.ExitStack() as stack:
         folder = (
             Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="object2vec-")))
@@ -138,8 +124,10 @@ def train(
             auxiliary or Auxiliary((None, None), (None, None)),
             contexts or choose_contexts(hyperparameters.num_gpus),
             folder,
-            TrainingLog(hyperparameters, host, start),
+            TrainingLog(hyperparameters, host, start, fixed_epochs, readable),
             progress,
+            callbacks,
+            fixed_epochs,
             inputs,
         )
         stack.enter_context(run.tuned_engine())
@@ -151,11 +139,13 @@ class _Training:
         self,
         hyperparameters: Hyperparameters,
         auxiliary: Auxiliary,
-        contexts: list[Any],
+        contexts: list[Context],
         folder: Path,
         log: TrainingLog,
         progress: bool,
-        inputs: Optional[Inputs] = None,
+        callbacks: Sequence[Callback],
+        fixed_epochs: Optional[int],
+        inputs: Optional[Inputs],
     ) -> None:
         self._settings = hyperparameters
         self._auxiliary = auxiliary
@@ -164,8 +154,14 @@ class _Training:
         self._folder = folder
         self._progress = progress
         self._log = log
-        self._stopping = EarlyStopping(
-            hyperparameters.early_stopping_patience, hyperparameters.early_stopping_tolerance
+        self._callbacks = callbacks
+        self._epochs, self._is_fixed = fixed_epochs or hyperparameters.epochs, bool(fixed_epochs)
+        self._stopping: Union[EarlyStopping, EveryEpoch] = (
+            EveryEpoch()
+            if self._is_fixed
+            else EarlyStopping(
+                hyperparameters.early_stopping_patience, hyperparameters.early_stopping_tolerance
+            )
         )
         self._history: list[dict[str, float]] = []
         self._negatives_of_best = 0  # that the best epoch drew
@@ -180,34 +176,25 @@ class _Training:
 
     def _build(self) -> None:
         settings, contexts = self._settings, self._contexts
-        gpus = [context for context in contexts if context.device_type == "gpu"]
-        _logger.info("Number of GPUs being used: %d", len(gpus))
-        _logger.info("context %s", contexts)
+        self._log.devices(contexts)
         mx.random.seed(self._seed)
         self._network = Object2VecNetwork(settings)
         self._network.initialize(contexts, self._auxiliary.vectors)
         self._network.hybridize()
         choice = choose_way(settings, contexts)
         _logger.log(choice.level, "%s", choice.line)
+        self._is_compiled = choice.is_compiled
         self._way = build_way(choice, settings, self._network, contexts)
         store = self._way.store or "none, for the gradients of one device need not be added up"
         _logger.info("Create Store: %s", store)
-        parameters = self._network.params
-        _logger.info(
-            "fixed_param_names: %s",
-            [name for name, value in parameters.items() if value.grad_req == "null"],
-        )
-        _logger.info("all params: %s", {name: value.shape for name, value in parameters.items()})
-        _logger.info(
-            "Total params: %d", sum(int(np.prod(value.shape)) for value in parameters.values())
-        )
+        self._log.parameters(self._network.params)
         self._predictor = Predictor(
             self._network, contexts[0], self._auxiliary.vocabularies, inputs=self._inputs
         )
         self._log.initialized()
 
     def tuned_engine(self) -> contextlib.AbstractContextManager[None]:
-        """What `run` should run in to be fast."""
+        """The context manager in which `run` is fast."""
         operations = Costs(self._settings).of_step(self._settings.mini_batch_size)
         return tuned_for(operations, self._contexts)
 
@@ -227,13 +214,23 @@ class _Training:
             seed=self._seed,
         )
         self._log.buckets(batches.buckets())
+        self._log.readable.begins(
+            settings,
+            train,
+            validation,
+            devices=self._contexts,
+            is_compiled=self._is_compiled,
+            seed=self._seed,
+            epochs=("" if self._is_fixed else "at most ") + counted(self._epochs, "epoch"),
+        )
         self._divergence = Divergence(settings, self._auxiliary, train.labels)
-        # the first epoch's negatives are drawn already
+        # the sampler has drawn the first epoch's negatives, so their number is known
         start = baseline_of(train.labels, settings, batches.negatives)
         with one_at_a_time:
             self._network.set_output_bias(start.output)
         stopped_early = interrupted = False
-        for epoch in range(settings.epochs):
+        stopped_by: list[str] = []
+        for epoch in range(self._epochs):
             begun = time.time()
             trained = self._train_epoch(epoch, batches, stop)
             if trained is None:
@@ -247,8 +244,10 @@ class _Training:
             if is_best:
                 self._negatives_of_best = batches.negatives
                 self._save(complete=True)
-            self._log.epoch_end(epoch, begun, judging, ended, stopped_early)
-            if stopped_early:
+            stopped_by = who_stops(self._callbacks, self._history[-1])
+            best = None if self._is_fixed else self._stopping.best_epoch
+            self._log.epoch_end(epoch, begun, judging, ended, best, stopped_early, stopped_by)
+            if stopped_early or stopped_by:
                 break
         with one_at_a_time:
             self._way.release()
@@ -265,6 +264,7 @@ class _Training:
             test_metrics,
             stopped_early,
             interrupted,
+            stopped_by,
         )
 
     def _train_epoch(
@@ -274,8 +274,14 @@ class _Training:
         counters = self._log.counters
         counters.reset()
         begun = time.time()
-        queued: collections.deque[tuple[list[Any], int]] = collections.deque()
-        bar = tqdm(desc=f"Epoch {epoch}", unit=" pairs", disable=not self._progress, leave=False)
+        queued: collections.deque[tuple[list[NDArray], int]] = collections.deque()
+        bar = tqdm(
+            desc=f"Epoch {epoch}",
+            total=batches.pairs,
+            unit=" pairs",
+            disable=not self._progress,
+            leave=False,
+        )
         ahead = contextlib.closing(prefetch(self._way.prepared(batches.epoch())))
         with bar, ahead as batches_ahead:
             for prepared in batches_ahead:
@@ -284,7 +290,7 @@ class _Training:
                     return None
                 count = prepared.count
                 with one_at_a_time:
-                    queued.append((self._way.take(prepared), count))
+                    queued.append((self._way.step(prepared), count))
                 counters.add(count)
                 if len(queued) > _IN_FLIGHT:
                     self._add_sums(accumulator, *queued.popleft(), epoch)
@@ -380,7 +386,7 @@ class _Training:
         self._log.finalized(begun)
 
     def _add_sums(
-        self, accumulator: MetricAccumulator, totals: list[Any], count: int, epoch: int
+        self, accumulator: MetricAccumulator, totals: list[NDArray], count: int, epoch: int
     ) -> None:
         loss, score = np.sum([sums.asnumpy() for sums in totals], axis=0, dtype=np.float64)
         self._way.check()

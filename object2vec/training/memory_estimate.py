@@ -20,7 +20,7 @@ from object2vec.resources import NVIDIA_DRIVER, available_memory, give_back_free
 from object2vec.training.choose_way import is_compiled_expected
 from object2vec.training.row_updates import moves_used_rows_alone
 
-_NUMBER = 4  # bytes of a float32
+_ELEMENT = 4  # bytes of a float32
 _PROGRAM = 300_000_000  # Python, NumPy and MXNet, and the scoring of a channel in parts
 _OF_PAIR = 48  # bytes of a pair in an epoch: its rows, its place in the order, its label
 _OF_DRAWN = 16  # bytes of a negative whose rows are drawn
@@ -145,7 +145,7 @@ class _Job:
         self._settings = hyperparameters
         self._datasets = datasets
         sizes = {
-            name: _NUMBER * math.prod(shape)
+            name: _ELEMENT * math.prod(shape)
             for name, shape in parameter_shapes(hyperparameters).items()
         }
         self._largest = max(sizes.values())
@@ -247,7 +247,7 @@ class _Job:
             for one in settings.encoders
             if one.pretrained_embedding_file
         }
-        size = sum(_NUMBER * rows * width for *_, rows, width in sources)
+        size = sum(_ELEMENT * rows * width for *_, rows, width in sources)
         return [Part("pretrained vectors", size)] if sources else []
 
     def _data(self) -> list[Part]:
@@ -282,7 +282,7 @@ class _Job:
         compared = compared_width(settings)
         of_pair = 4 * settings.enc_dim + 3 * compared
         of_pair += 4 * settings.mlp_layers * settings.mlp_dim
-        of_tokens = [self._numbers_of_token(encoder) for encoder in settings.encoders]
+        of_tokens = [self._elements_of_token(encoder) for encoder in settings.encoders]
         largest = max(
             pairs * of_pair + sum(map(operator.mul, tokens, of_tokens))
             for pairs, *tokens in self._large_batches()
@@ -293,13 +293,13 @@ class _Job:
             batches = -(-len(train) // pairs)
             least = pairs * (2 * settings.enc_dim + 2 * compared)
             for encoder, lists in zip(settings.encoders, (train.in0, train.in1)):
-                # some batch has the mean number of tokens
+                # at least one batch has the mean number of tokens or more
                 least += len(lists.tokens) // batches * self._least_of_token(encoder)
         return [
             Part(
                 "a batch's vectors and gradients",
-                _NUMBER * round(largest),
-                _NUMBER * least,
+                _ELEMENT * round(largest),
+                _ELEMENT * least,
                 "'mini_batch_size' or 'enc_dim'",
             )
         ]
@@ -329,8 +329,8 @@ class _Job:
     def _pads(self, encoder: EncoderHyperparameters) -> bool:
         return encoder.network == "bilstm" and not self._is_compiled
 
-    def _numbers_of_token(self, encoder: EncoderHyperparameters) -> int:
-        """Numbers that a step holds for a token, gradients included."""
+    def _elements_of_token(self, encoder: EncoderHyperparameters) -> int:
+        """Elements that a step holds for a token, gradients included."""
         enc_dim, width = self._settings.enc_dim, encoder.token_embedding_dim
         if encoder.network == "bilstm":
             return 4 * width + (24 if self._pads(encoder) else 9) * encoder.layers * enc_dim
@@ -339,11 +339,11 @@ class _Job:
         return 0 if self._is_compiled else 2 * width  # the rows' gradients
 
     def _least_of_token(self, encoder: EncoderHyperparameters) -> int:
-        """Those of them that are there whatever happens: what lies under the filters."""
+        """Those of them that no circumstance spares: what lies under the filters."""
         if encoder.network != "hcnn":
             return 0
         below = encoder.token_embedding_dim
-        # each layer has its share of enc_dim, and the last one's goes to no other
+        # each layer has its part of enc_dim, and the last one's is no other layer's input
         return encoder.cnn_filter_width * (
             below + self._settings.enc_dim * (encoder.layers - 1) // encoder.layers
         )

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from object2vec.backend.device_arrays import to_device
 from object2vec.backend.kvstore import choose_kvstore
 from object2vec.backend.mxnet_import import mx
+from object2vec.backend.mxnet_types import Context, NDArray
 from object2vec.data.batching import Batch
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.model.encoder_inputs import PairInputs
@@ -34,7 +34,10 @@ class OperatorWay(TrainingWay[PairInputs]):
     """
 
     def __init__(
-        self, hyperparameters: Hyperparameters, network: Object2VecNetwork, contexts: Sequence[Any]
+        self,
+        hyperparameters: Hyperparameters,
+        network: Object2VecNetwork,
+        contexts: Sequence[Context],
     ) -> None:
         super().__init__(hyperparameters, network)
         self._contexts = contexts
@@ -68,11 +71,11 @@ class OperatorWay(TrainingWay[PairInputs]):
             for of_table in zip(*ids)
         ]
 
-    def look_up(self, inputs: PairInputs) -> list[Any]:
+    def look_up(self, inputs: PairInputs) -> list[NDArray]:
         """See `TrainingWay`."""
         return inputs.look_up()
 
-    def encode(self, inputs: PairInputs, vectors: list[Any]) -> list[Any]:
+    def encode(self, inputs: PairInputs, vectors: list[NDArray]) -> list[NDArray]:
         """See `TrainingWay`."""
         return inputs.encode(vectors)
 
@@ -83,12 +86,12 @@ class OperatorWay(TrainingWay[PairInputs]):
             parameter._set_trainer(None)
         del self._trainer
 
-    def _move(
-        self, prepared: Prepared[PairInputs], vectors: Sequence[list[Any]], rate: float
+    def _update(
+        self, prepared: Prepared[PairInputs], vectors: Sequence[list[NDArray]], rate: float
     ) -> None:
         self._trainer.step(prepared.count)
 
-    def _move_behind(self, number: int, rows: np.ndarray, factors: np.ndarray) -> None:
+    def _catch_up_rows(self, number: int, rows: np.ndarray, factors: np.ndarray) -> None:
         if not len(rows):
             return
         table = self._network.trained_tables()[number]

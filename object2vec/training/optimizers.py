@@ -6,15 +6,16 @@ from __future__ import annotations
 from typing import Any
 
 from object2vec.backend.mxnet_import import mx
+from object2vec.backend.mxnet_types import NDArray
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.training.deferred_adam import BETA1, BETA2, EPSILON
 from object2vec.training.row_updates import moves_used_rows_alone
 
 
 class _DenseUpdate:
-    """Mixed into an optimizer that would treat the rows without a gradient in another way."""
+    """Mixed into an optimizer: rows without a gradient are updated as if it were 0."""
 
-    def update(self, index: int, weight: Any, grad: Any, state: Any) -> None:
+    def update(self, index: int, weight: NDArray, grad: NDArray, state: Any) -> None:
         dense = grad.tostype("default") if grad.stype == "row_sparse" else grad
         super().update(index, weight, dense, state)  # type: ignore[misc]
 
@@ -34,8 +35,7 @@ class _DenseAdaDelta(_DenseUpdate, mx.optimizer.AdaDelta):
 def build_optimizer(hyperparameters: Hyperparameters) -> Any:
     """Build the optimizer that the hyperparameters name.
 
-    Gradients of token tables always come as the rows in use; which rows move is said by
-    `row_updates`.
+    Gradients of token tables are always row-sparse; `row_updates` says which rows a step updates.
 
     Returns
     -------

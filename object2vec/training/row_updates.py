@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which rows of a token table a training step moves, told by the hyperparameters alone."""
+"""Which rows of a token table a training step updates, told by the hyperparameters alone."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from object2vec.hyperparameters.checked import Hyperparameters
 def moves_used_rows_alone(hyperparameters: Hyperparameters) -> bool:
     """Whether a step may leave alone the rows that its batch does not use.
 
-    Storage type ``row_sparse`` asks for it, moments and weight decay included. With ``dense`` and
-    without weight decay a gradient of 0 moves no row in sgd and adagrad, and adam's rows are
-    deferred.
+    Storage type ``row_sparse`` asks for that; moments and weight decay of such rows rest too. With
+    ``dense`` and without weight decay a gradient of 0 changes no row in sgd and adagrad, and adam's
+    rows are deferred.
     """
     is_sparse = hyperparameters.token_embedding_storage_type == "row_sparse"
     is_still = hyperparameters.optimizer in ("adam", "sgd", "adagrad")
@@ -19,9 +19,9 @@ def moves_used_rows_alone(hyperparameters: Hyperparameters) -> bool:
 
 
 def defers(hyperparameters: Hyperparameters) -> bool:
-    """Whether rows move without a gradient, but need not do so before a batch uses them.
+    """Whether rows change without a gradient, but the change can wait until a batch uses them.
 
-    So it is with dense adam without weight decay (see `deferred_adam`).
+    This holds of dense adam without weight decay (see `deferred_adam`).
     """
     return (
         hyperparameters.optimizer == "adam"

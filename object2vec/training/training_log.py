@@ -6,17 +6,19 @@ from __future__ import annotations
 import collections
 import contextlib
 import logging
+import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 from object2vec.data.batching import Bucket
 from object2vec.evaluation.baseline import Baseline
 from object2vec.evaluation.metrics import MetricAccumulator
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.logs import LOGGER_NAME
+from object2vec.text import counted
 from object2vec.training.metric_lines import (
     RecordCounters,
     human_line,
@@ -26,12 +28,13 @@ from object2vec.training.metric_lines import (
     score_lines,
     throughput_metric_line,
 )
+from object2vec.training.readable_log import ReadableLog, readable_metrics
 
 _logger = logging.getLogger(LOGGER_NAME)
 
-# What the last line tells besides, where there is any of it.
+# Times that the last line also gives, where they were taken.
 _AT_THE_END = ("model.serialize.time", "model.score.time")
-_BASELINE_SHARE = 0.99  # a loss from this share of the baseline's on has learnt hardly anything
+_BASELINE_SHARE = 0.99  # with a loss above this part of the baseline's, little was learnt
 
 
 @dataclass(frozen=True)
@@ -64,18 +67,47 @@ class TrainingLog:
         Name of this machine in the lines that machines read.
     start : JobStart, optional
         The job's beginning; now by default.
+    epochs : int, optional
+        The most that there will be; by default what the hyperparameters say.
+    readable : ReadableLog, optional
+        Is told as well.
+
+    Attributes
+    ----------
+    readable : ReadableLog
+        The given one, or one that writes nothing.
     """
 
     def __init__(
-        self, hyperparameters: Hyperparameters, host: str, start: Optional[JobStart] = None
+        self,
+        hyperparameters: Hyperparameters,
+        host: str,
+        start: Optional[JobStart] = None,
+        epochs: Optional[int] = None,
+        readable: Optional[ReadableLog] = None,
     ) -> None:
         self._settings = hyperparameters
+        self._epochs = epochs or hyperparameters.epochs
+        self.readable = readable or ReadableLog(lambda line: None)
         self._host = host
         self._building = time.time()
         self._start = start or JobStart(self._building)
         self._told = self._start.begun  # the end of the last span
         self._durations: dict[str, list[float]] = collections.defaultdict(list)
         self.counters = RecordCounters()
+
+    def devices(self, contexts: Sequence[Any]) -> None:
+        """Say where it computes."""
+        gpus = [context for context in contexts if context.device_type == "gpu"]
+        _logger.info("Number of GPUs being used: %d", len(gpus))
+        _logger.info("context %s", contexts)
+
+    def parameters(self, parameters: Mapping[str, Any]) -> None:
+        """Say which parameters there are, and which of them stay fixed."""
+        fixed = [name for name, value in parameters.items() if value.grad_req == "null"]
+        _logger.info("fixed_param_names: %s", fixed)
+        _logger.info("all params: %s", {name: value.shape for name, value in parameters.items()})
+        _logger.info("Total params: %d", sum(math.prod(p.shape) for p in parameters.values()))
 
     def buckets(self, buckets: list[Bucket]) -> None:
         """Say how the train channel is cut into batches."""
@@ -133,6 +165,11 @@ class TrainingLog:
         validated: Optional[MetricAccumulator],
     ) -> None:
         """Tell an epoch's metrics, and the seconds of its training without the validation."""
+        told = {"training": trained.values()}
+        if validated is not None:
+            told["validation"] = validated.values()
+        self._told_metrics = told
+        self._rate = self.counters.records_since_reset / max(seconds, 1e-9)
         _logger.info("**************")
         _logger.info("Completed Epoch: %d, time taken: %s", epoch, timedelta(seconds=seconds))
         for split, title, accumulator in (
@@ -147,7 +184,14 @@ class TrainingLog:
         _logger.info("**************")
 
     def epoch_end(
-        self, epoch: int, begun: float, judging: float, ended: float, stopped_early: bool
+        self,
+        epoch: int,
+        begun: float,
+        judging: float,
+        ended: float,
+        best: Optional[int],
+        stopped_early: bool,
+        stopped_by: Sequence[str] = (),
     ) -> None:
         """Tell an epoch's times, records and throughput, and the progress of the training.
 
@@ -158,21 +202,44 @@ class TrainingLog:
         begun, judging, ended : float
             When the epoch began, when early stopping began to judge it and when it had done so, in
             seconds since 1970. What it costs to keep the model comes after that.
+        best : int, optional
+            The best epoch so far; None where the last one is kept.
         stopped_early : bool
             Whether it is the last one by early stopping.
+        stopped_by : sequence of str
+            Callbacks that made it the last one.
         """
-        epochs = self._settings.epochs
+        epochs = self._epochs
         if stopped_early:
             _logger.info("Early stopping criterion met! Stopping training at epoch: %d", epoch)
         values = {"early_stop.time": ended - judging, "update.time": ended - begun}
         self._times(values, ended, {"epochs": epochs} if epoch == 0 else {})
         if stopped_early:
             _logger.info("Early stop condition met. Stopping training.")
-        finished = stopped_early or epoch + 1 == epochs
+        if stopped_by:
+            _logger.info(
+                "Stopping training at epoch: %d, as %s asked.", epoch, _callbacks(stopped_by)
+            )
+        finished = stopped_early or bool(stopped_by) or epoch + 1 == epochs
         _logger.info(progress_metric_line(self._host, epoch + 1, epochs, finished=finished))
         self._records("training_data_iter", self.counters, begun, ended, epoch)
         rate = self.counters.records_since_reset / max(ended - begun, 1e-9)
         _logger.info(throughput_metric_line(self._host, rate))
+        self._tell_people(epoch, best, stopped_early, stopped_by)
+
+    def _tell_people(
+        self, epoch: int, best: Optional[int], stopped_early: bool, stopped_by: Sequence[str]
+    ) -> None:
+        told = self.readable
+        told.epoch_ends(epoch, self._told_metrics, self._rate, best)
+        if stopped_by:
+            told.say(f"stopped after epoch {epoch}, as {_callbacks(stopped_by)} asked")
+        elif stopped_early:
+            patience = counted(self._settings.early_stopping_patience, "epoch")
+            told.say(
+                f"stopped after epoch {epoch}: more than {patience} did not improve the loss by "
+                f"{self._settings.early_stopping_tolerance:g}"
+            )
 
     @contextlib.contextmanager
     def measured(self, name: str) -> Iterator[None]:
@@ -209,6 +276,7 @@ class TrainingLog:
         now, values = time.time(), scored.values()
         _logger.info("Finished scoring on %d examples.", scored.count)
         _logger.info("Test Metrics: %s", human_line(values))
+        self.readable.say(f"test: {readable_metrics(values)}")
         self._records("test_data_iter", counters, begun, now)
         for line in (
             *score_lines(self._host, values),
@@ -282,3 +350,7 @@ class TrainingLog:
         _logger.info(
             metrics_line(self._host, begun, end, counters.values(), epoch=epoch, meta=meta)
         )
+
+
+def _callbacks(names: Sequence[str]) -> str:
+    return f"the {'callbacks' if len(names) > 1 else 'callback'} {' and '.join(names)}"

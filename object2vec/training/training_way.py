@@ -6,12 +6,13 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Optional, TypeVar
+from typing import Generic, Optional, TypeVar
 
 import numpy as np
 
 from object2vec.backend.engine import one_at_a_time, raise_failures
 from object2vec.backend.mxnet_import import mx
+from object2vec.backend.mxnet_types import NDArray
 from object2vec.data.batching import Batch
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.model.network import Object2VecNetwork
@@ -32,11 +33,12 @@ class Shard(Generic[Inputs]):
     labels : NDArray
         float32 ``(n,)``.
     weight : float
-        0 for a device without pairs, which takes one of another's.
+        0 for a device without pairs: it computes one of another device's pairs, which does not
+        count.
     """
 
     inputs: Inputs
-    labels: Any
+    labels: NDArray
     weight: float = 1.0
 
 
@@ -51,7 +53,7 @@ class Prepared(Generic[Inputs]):
     count : int
         Its pairs, over all devices.
     rows : list of numpy.ndarray
-        Integers, none twice: the rows of each trained table that it looks up; may be left out where
+        Integers, none twice: the rows of each trained table that it looks up. It may be empty where
         no rows are deferred.
     """
 
@@ -63,15 +65,15 @@ class Prepared(Generic[Inputs]):
 class TrainingWay(abc.ABC, Generic[Inputs]):
     """Takes steps with a network.
 
-    Between `flush` and the next step the token tables hold what plain training gives; else rows
-    that are deferred may be behind.
+    After `flush` and until the next step, the token tables hold what plain training gives; at other
+    times, rows that are deferred may lack some steps.
 
     Parameters
     ----------
     hyperparameters : Hyperparameters
         The optimizer's settings.
     network : Object2VecNetwork
-        Initialized on the devices, and not once more from here on.
+        Initialized on the devices; it must not be initialized again.
 
     Attributes
     ----------
@@ -98,12 +100,12 @@ class TrainingWay(abc.ABC, Generic[Inputs]):
     def prepare(self, batch: Batch) -> Prepared[Inputs]:
         """Bring a batch to the devices.
 
-        It is called in a thread of its own: it may copy to devices, but must run no other
+        It is called in a thread of its own, so it may copy to devices, but must run no other
         operators.
         """
 
-    def take(self, prepared: Prepared[Inputs]) -> list[Any]:
-        """Queue a step; the answers are what `losses.Loss` reports, of each device with pairs."""
+    def step(self, prepared: Prepared[Inputs]) -> list[NDArray]:
+        """Queue a step; returns what `losses.Loss` reports, for each device that has pairs."""
         self.catch_up(prepared)
         vectors, objectives, sums = [], [], []
         with mx.autograd.record():
@@ -121,20 +123,20 @@ class TrainingWay(abc.ABC, Generic[Inputs]):
         return sums
 
     def catch_up(self, prepared: Prepared[Inputs]) -> None:
-        """Bring the rows that a batch looks up up to date."""
+        """Apply the steps that they have missed to the rows that a batch looks up."""
         for number, (deferred, rows) in enumerate(zip(self._deferred, prepared.rows)):
-            self._move_behind(number, *deferred.missed(rows))
+            self._catch_up_rows(number, *deferred.missed(rows))
 
     @abc.abstractmethod
-    def look_up(self, inputs: Inputs) -> list[Any]:
+    def look_up(self, inputs: Inputs) -> list[NDArray]:
         """Token vectors of a device's inputs."""
 
     @abc.abstractmethod
-    def encode(self, inputs: Inputs, vectors: list[Any]) -> list[Any]:
+    def encode(self, inputs: Inputs, vectors: list[NDArray]) -> list[NDArray]:
         """Embeddings of in0 and of in1, ``(n, enc_dim)`` each, of the token vectors."""
 
-    def apply(self, prepared: Prepared[Inputs], vectors: Sequence[list[Any]]) -> None:
-        """Move the parameters along their gradients, which are sums over the batch's pairs.
+    def apply(self, prepared: Prepared[Inputs], vectors: Sequence[list[NDArray]]) -> None:
+        """Update the parameters by their gradients, which are sums over the batch's pairs.
 
         Parameters
         ----------
@@ -145,7 +147,7 @@ class TrainingWay(abc.ABC, Generic[Inputs]):
         """
         self._steps += 1
         rate = adam_rate(self._settings.learning_rate, self._steps)
-        self._move(prepared, vectors, rate)
+        self._update(prepared, vectors, rate)
         for deferred, rows in zip(self._deferred, prepared.rows):
             deferred.touch(rows, rate)
 
@@ -154,12 +156,12 @@ class TrainingWay(abc.ABC, Generic[Inputs]):
         with one_at_a_time:
             for number, deferred in enumerate(self._deferred):
                 for rows, factors in deferred.all_missed():
-                    self._move_behind(number, rows, factors)
+                    self._catch_up_rows(number, rows, factors)
             mx.nd.waitall()
         self.check()
 
     def check(self) -> None:
-        """Raise the error of an operation that was queued and could not be done.
+        """Raise the error of a queued operation that failed.
 
         Raises
         ------
@@ -169,13 +171,15 @@ class TrainingWay(abc.ABC, Generic[Inputs]):
         raise_failures()
 
     def release(self) -> None:
-        """Let go of the optimizer's moments; no step can follow."""
+        """Free the optimizer's moments; no step can follow."""
         self._deferred = []
 
     @abc.abstractmethod
-    def _move(self, prepared: Prepared[Inputs], vectors: Sequence[list[Any]], rate: float) -> None:
-        """Do what `apply` does, but for noting which rows are current; `rate` is adam's."""
+    def _update(
+        self, prepared: Prepared[Inputs], vectors: Sequence[list[NDArray]], rate: float
+    ) -> None:
+        """Update the parameters; see `apply`, which also notes the rows. `rate` is adam's."""
 
     @abc.abstractmethod
-    def _move_behind(self, number: int, rows: np.ndarray, factors: np.ndarray) -> None:
+    def _catch_up_rows(self, number: int, rows: np.ndarray, factors: np.ndarray) -> None:
         """Apply missed steps to rows of a trained table; see `deferred_adam.catch_up`."""

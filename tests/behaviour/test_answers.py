@@ -19,10 +19,12 @@ from small_jobs import VOCAB, arrays, random_lists, random_network, random_pairs
 
 from object2vec.backend.mxnet_import import mx
 from object2vec.data.arrays import TokenLists
-from object2vec.data.batching import pad
+from object2vec.data.layouts import pad
 from object2vec.inference.predictor import Predictor
 from object2vec.model.model_directory import save_model
 from object2vec.model.network import Object2VecNetwork
+
+pytestmark = pytest.mark.own_way
 
 
 def label(given: dict[str, Any]) -> str:
@@ -344,7 +346,7 @@ def test_padding_has_no_influence(
 
 
 @predicting
-def test_a_request_in_many_runs_is_answered_in_its_order(
+def test_a_request_in_many_chunks_is_answered_in_its_order(
     way: str, rng: np.random.Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number, encoder in enumerate(NETWORKS):
@@ -353,7 +355,7 @@ def test_a_request_in_many_runs_is_answered_in_its_order(
         lists, others = random_lists(rng, 30), random_lists(rng, 30)
         embeddings, scores = model.embeddings(1, lists), model.scores(lists, others)
         with monkeypatch.context() as patched:
-            patched.setattr(Predictor, "_cells", lambda self, side: (1 << 20, 1))
+            patched.setattr(Predictor, "_elements", lambda self, side: (1 << 20, 1))
             close(model.embeddings(1, lists), embeddings)
             close(model.scores(lists, others), scores)
 

@@ -9,12 +9,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
+import ways
 from numpy_model import NumpyModel
 from small_jobs import arrays, random_network, random_pairs, settings
 
 from object2vec.backend.mxnet_import import mx
-from object2vec.inference.predictor import Predictor
 from object2vec.model.model_directory import save_model
+
+pytestmark = pytest.mark.own_way
 
 CASES = [
     {"enc0_network": "pooled_embedding"},
@@ -105,7 +108,10 @@ def test_symbols_load_without_object2vec(tmp_path: Path, rng: np.random.Generato
                 close(answers[f"{name}_{hybridized}"], value)
 
 
-def test_exported_parameters_alone_suffice(tmp_path: Path, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("way", ways.PREDICTING)
+def test_exported_parameters_alone_suffice(
+    way: str, tmp_path: Path, rng: np.random.Generator
+) -> None:
     """The files of a model directory are what the NumPy computation reads, names included."""
     given = {"enc0_network": "hcnn", "enc1_network": "bilstm", "tied_token_embedding_weight": True}
     network = random_network(settings(**given), rng)
@@ -127,4 +133,4 @@ def test_exported_parameters_alone_suffice(tmp_path: Path, rng: np.random.Genera
     hyperparameters = json.loads((tmp_path / manifest["hyperparameters"]).read_text())
     pairs = random_pairs(rng, 9)
     scores = NumpyModel(hyperparameters, parameters).scores(list(pairs.in0), list(pairs.in1))
-    close(Predictor.load(tmp_path).scores(pairs.in0, pairs.in1), scores)
+    close(ways.loaded(way, tmp_path).scores(pairs.in0, pairs.in1), scores)

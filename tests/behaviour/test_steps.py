@@ -20,6 +20,7 @@ from small_jobs import (
     VOCAB,
     arrays,
     batch_of,
+    chosen,
     random_lists,
     random_network,
     random_pairs,
@@ -34,6 +35,8 @@ from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.model.network import Object2VecNetwork
 from object2vec.training.deferred_adam import BETA1, BETA2, adam_rate
 from object2vec.training.loop import train
+
+pytestmark = pytest.mark.own_way
 
 STEP = 1e-6
 FORMS: list[dict[str, Any]] = [
@@ -96,7 +99,7 @@ def after(
         own.hybridize()
     steps = training_way(way, hyperparameters, own)
     for prepared in steps.prepared(batches):
-        steps.take(prepared)
+        steps.step(prepared)
     steps.flush()
     return arrays(own)
 
@@ -282,7 +285,7 @@ def test_a_frozen_table_leaves_the_others_their_steps(
 
 @pytest.fixture(params=ways.TRAINING)
 def chosen_way(request: pytest.FixtureRequest) -> Iterator[str]:
-    with ways.chosen(request.param):
+    with chosen(request.param):
         yield request.param
 
 

@@ -18,6 +18,8 @@ from object2vec.serving.instances import InstanceFormat
 from object2vec.serving.media_types import JSON
 from object2vec.serving.request_formats import parse_body
 
+pytestmark = pytest.mark.own_way
+
 STORED = Path(__file__).parent.parent / "data" / "models"
 MODELS = sorted(path.parent for path in STORED.glob("*/*/model.json"))
 
@@ -49,9 +51,11 @@ def test_answers_as_it_did(folder: Path, way: str) -> None:
         np.testing.assert_allclose(now, then, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("way", ways.PREDICTING)
 @every_model
-def test_its_symbols_answer_alike(folder: Path, rng: np.random.Generator) -> None:
-    symbols, predictor = ways.loaded(ways.SYMBOL, folder), Predictor.load(folder)
+def test_its_symbols_answer_alike(folder: Path, way: str, rng: np.random.Generator) -> None:
+    symbols, predictor = ways.loaded(ways.SYMBOL, folder), ways.loaded(way, folder)
+    assert isinstance(predictor, Predictor)
     lists = [
         random_lists(rng, 7, vocab=encoder.vocab_size)
         for encoder in predictor.hyperparameters.encoders
@@ -69,7 +73,9 @@ def test_its_symbols_answer_alike(folder: Path, rng: np.random.Generator) -> Non
 
 
 def test_the_words_of_a_vocabulary_are_kept() -> None:
-    in0, in1 = Predictor.load(STORED / "0.1" / "vocabulary").vocabularies
+    predictor = ways.loaded(ways.OPERATORS, STORED / "0.1" / "vocabulary")
+    assert isinstance(predictor, Predictor)
+    in0, in1 = predictor.vocabularies
     assert in0.to_indices(["sun", "moon", "été", "a b", "<unk>"]) == [0, 1, 2, 5, 7]
     assert in1.idx_to_token == in0.idx_to_token
 

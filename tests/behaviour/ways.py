@@ -3,21 +3,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import pytest
-from small_jobs import skip_without_compiled_part
+from small_jobs import chosen
 
 from object2vec.backend.mxnet_import import mx
-from object2vec.compiled.library import VARIABLE
 from object2vec.data.arrays import TokenLists
-from object2vec.data.batching import pad
+from object2vec.data.layouts import pad
 from object2vec.inference.compiled_inference import CompiledInference
 from object2vec.inference.operator_inference import OperatorInference
 from object2vec.inference.predictor import Predictor
@@ -31,7 +28,6 @@ PREDICTING = TRAINING = (COMPILED, OPERATORS)
 ANSWERING = (*PREDICTING, SYMBOL)
 EVERY = (*ANSWERING, PLAIN + OPERATORS, PLAIN + SYMBOL)
 _INFERENCE = {COMPILED: CompiledInference, OPERATORS: OperatorInference}
-_VALUES = {COMPILED: "1", OPERATORS: "0"}
 CPU = mx.cpu(0)
 
 
@@ -94,17 +90,6 @@ class ExportedModel:
         return block(*(inputs[name] for name in names)).asnumpy()
 
 
-@contextlib.contextmanager
-def chosen(way: str) -> Iterator[None]:
-    """The environment in which a user has chosen a way; skipped where it cannot be."""
-    name = way.removeprefix(PLAIN)
-    if name == COMPILED:
-        skip_without_compiled_part()
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv(VARIABLE, _VALUES[name])
-        yield
-
-
 def by(way: str, network: Object2VecNetwork, folder: Path) -> Model:
     """The model by a way; the exported one is written into the folder."""
     if SYMBOL in way:
@@ -112,7 +97,7 @@ def by(way: str, network: Object2VecNetwork, folder: Path) -> Model:
         return loaded(way, folder)
     if not way.startswith(PLAIN):
         network.hybridize()
-    with chosen(way):
+    with chosen(way.removeprefix(PLAIN)):
         return _checked(way, Predictor(network, CPU))
 
 
@@ -120,7 +105,7 @@ def loaded(way: str, folder: Path) -> Model:
     """The model of a model directory by a way."""
     if SYMBOL in way:
         return ExportedModel(folder, hybridized=not way.startswith(PLAIN))
-    with chosen(way):
+    with chosen(way.removeprefix(PLAIN)):
         return _checked(way, Predictor.load(folder))
 
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Linked into the sanitized library in place of malloc, calloc and free: memory is full of NaN, blocks are
-   counted, and one call can be made to fail. */
+/* Linked into the sanitized library in place of malloc, calloc and free: new memory is full of NaN,
+   blocks are counted, and one call can be made to fail. */
 
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 atomic_long allocations_live = 0;
-atomic_long allocations_left = -1; /* until the one that fails; below zero none does */
+atomic_long allocations_left = -1; /* before the one that fails; below zero none does */
 
 void *__real_malloc(size_t bytes);
 void *__real_calloc(size_t count, size_t bytes);

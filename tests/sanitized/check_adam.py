@@ -11,8 +11,8 @@ from sanitized_library import WIDTHS, Engine, P, call, chosen_size, exact, point
 
 from object2vec.compiled.library import AdamConstants, Arrays, Parameter, Table
 
-BLOCK, PART = map(chosen_size, ("BLOCK", "PART"))
-SIZES = (0, *WIDTHS, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5)
+ADAM_BLOCK, GRADIENT_CHUNK = map(chosen_size, ("ADAM_BLOCK", "GRADIENT_CHUNK"))
+SIZES = (0, *WIDTHS, ADAM_BLOCK - 1, ADAM_BLOCK, ADAM_BLOCK + 1, 3 * ADAM_BLOCK + 5)
 RATE, BETA1, BETA2, EPSILON, RESCALE = 0.1, 0.9, 0.99, 1e-3, 0.5
 
 
@@ -22,7 +22,7 @@ def moments(rng: np.random.Generator, *shape: int) -> list[np.ndarray]:
             exact(rng.uniform(0.5, 2, shape))]  # fmt: skip
 
 
-def move(arrays: list[np.ndarray], rows: object, gradient: np.ndarray, decay: float) -> None:
+def adam(arrays: list[np.ndarray], rows: object, gradient: np.ndarray, decay: float) -> None:
     weight, mean, variance = arrays
     g = RESCALE * gradient.astype(float) + decay * weight[rows]
     mean[rows] = BETA1 * mean[rows] + (1 - BETA1) * g
@@ -32,7 +32,7 @@ def move(arrays: list[np.ndarray], rows: object, gradient: np.ndarray, decay: fl
 
 @dataclass
 class Lookup:
-    """Random vectors that were looked up in a table, and what a step gets told of them."""
+    """Random vectors that were looked up in a table, and what a step needs to know of them."""
 
     rows: np.ndarray
     starts: np.ndarray
@@ -70,7 +70,7 @@ class Lookup:
         return np.array(rows).reshape(len(self.rows), of_vectors.shape[1])
 
     def table(self, engine: Engine, arrays: list[np.ndarray], decay: float) -> Table:
-        """As the C function takes it."""
+        """The structure that the C function takes."""
         some = [(k, array) for k, array in enumerate(self.gradients) if len(array)]
         gradients = (P * 2)()
         for k, array in some:
@@ -79,7 +79,7 @@ class Lookup:
         lists = map(pointer, (self.rows, self.starts, self.vectors, self.mean_weights))
         return Table(
             Arrays(*engine.arrays(arrays)), gradients, tuple(sizes[:2]), arrays[0].shape[1],
-            decay, len(self.rows), len(self.vectors), *(place.value for place in lists),
+            decay, len(self.rows), len(self.vectors), *(address.value for address in lists),
         )  # fmt: skip
 
 
@@ -98,9 +98,9 @@ def step(
     ]
     expected = [[array.astype(float) for array in arrays] for arrays, _ in (*own, *looked_up)]
     for arrays, (_, gradient) in zip(expected, own):
-        move(arrays, slice(None), gradient, decay)
+        adam(arrays, slice(None), gradient, decay)
     for arrays, (_, lookup) in zip(expected[len(own) :], looked_up):
-        move(arrays, lookup.rows, lookup.gradient(), decay)
+        adam(arrays, lookup.rows, lookup.gradient(), decay)
     parameters = (Parameter * len(own))(
         *(
             Parameter(Arrays(*engine.arrays(arrays)), engine.array(gradient), gradient.size, decay)
@@ -114,7 +114,7 @@ def step(
     call("adam_step", engine.api, None, parameters, len(own), of_tables, len(looked_up), constants)
     assert len(set(engine.written)) == 3 * (len(own) + len(looked_up))
     assert not set(engine.read) & set(engine.written)
-    for _, lookup in looked_up:  # freed: what is queued has copies
+    for _, lookup in looked_up:  # freed, because what is queued has copies
         del lookup.rows, lookup.starts, lookup.vectors, lookup.mean_weights
     engine.run()
     for (arrays, _), then in zip((*own, *looked_up), expected):
@@ -133,7 +133,10 @@ def test_many_parameters(engine: Engine, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("order", ["ascending", "descending", "any"])
-@pytest.mark.parametrize("width", (*WIDTHS, PART - 1, PART, PART + 1, 2 * PART + 1))
+@pytest.mark.parametrize(
+    "width",
+    (*WIDTHS, GRADIENT_CHUNK - 1, GRADIENT_CHUNK, GRADIENT_CHUNK + 1, 2 * GRADIENT_CHUNK + 1),
+)
 @pytest.mark.usefixtures("isa")
 def test_a_table(width: int, order: str, engine: Engine, rng: np.random.Generator) -> None:
     for counts in ([3], [1, 1], [40, 2], [0, 5], [5, 0]):
@@ -142,26 +145,30 @@ def test_a_table(width: int, order: str, engine: Engine, rng: np.random.Generato
 
 @pytest.mark.parametrize("width", [1, 33, 600])
 @pytest.mark.usefixtures("isa")
-def test_tables_that_several_threads_move(
+def test_tables_that_several_threads_update(
     width: int, engine: Engine, rng: np.random.Generator
 ) -> None:
-    many = BLOCK // width * 3
-    step(engine, rng, (BLOCK + 1, 7), [(many, width, [20, 30], "ascending"), (2, 5, [0, 0], "any"),
-                               (many, width, [1], "any")])  # fmt: skip
+    many = ADAM_BLOCK // width * 3
+    tables = [
+        (many, width, [20, 30], "ascending"),
+        (2, 5, [0, 0], "any"),
+        (many, width, [1], "any"),
+    ]
+    step(engine, rng, (ADAM_BLOCK + 1, 7), tables)
 
 
-def test_nothing_to_move(engine: Engine, rng: np.random.Generator) -> None:
+def test_nothing_to_update(engine: Engine, rng: np.random.Generator) -> None:
     step(engine, rng, (), [])
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.usefixtures("isa")
 def test_catching_up(width: int, engine: Engine, rng: np.random.Generator) -> None:
-    for vocab, order in ((1, "ascending"), (9, "any"), (BLOCK // width * 3, "descending")):
-        late(engine, rng, vocab, width, order)
+    for vocab, order in ((1, "ascending"), (9, "any"), (ADAM_BLOCK // width * 3, "descending")):
+        catch_up(engine, rng, vocab, width, order)
 
 
-def late(engine: Engine, rng: np.random.Generator, vocab: int, width: int, order: str) -> None:
+def catch_up(engine: Engine, rng: np.random.Generator, vocab: int, width: int, order: str) -> None:
     arrays = moments(rng, vocab, width)
     rows = rng.permutation(vocab)[: (vocab + 1) // 2 if order != "none" else 0]
     if order == "descending":
@@ -169,19 +176,19 @@ def late(engine: Engine, rng: np.random.Generator, vocab: int, width: int, order
     given = exact(rows, np.int32)
     factors = exact(rng.uniform(0.1, 1, (4, len(rows))))
     weight, mean, variance = expected = [array.astype(float) for array in arrays]
-    total, shrinking, first, second = factors.astype(float)[..., None]
-    weight[rows] -= total * mean[rows] / (np.sqrt(shrinking * variance[rows]) + EPSILON)
-    mean[rows] *= first
-    variance[rows] *= second
+    rate_sum, variance_scale, beta1_power, beta2_power = factors.astype(float)[..., None]
+    weight[rows] -= rate_sum * mean[rows] / (np.sqrt(variance_scale * variance[rows]) + EPSILON)
+    mean[rows] *= beta1_power
+    variance[rows] *= beta2_power
     handles = Arrays(*engine.arrays(arrays))
     sizes = width, len(rows), given, factors, EPSILON
     call("catch_up", engine.api, None, handles, *sizes)
     assert engine.read == []
     assert engine.written == [handles.weight, handles.mean, handles.variance]
-    del given, factors, sizes  # freed: what is queued has copies
+    del given, factors, sizes  # freed, because what is queued has copies
     engine.run()
     np.testing.assert_allclose(arrays, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_no_row_catches_up(engine: Engine, rng: np.random.Generator) -> None:
-    late(engine, rng, 5, 7, "none")
+    catch_up(engine, rng, 5, 7, "none")

@@ -56,16 +56,16 @@ def convolve(
         (exact(rng.normal(0, (c * width) ** -0.5, (f, c, width))), exact(rng.normal(0, 0.3, f)))
         for c, f in zip((token_dim, *filters), filters)
     ]
-    answer = unwritten(len(lists), sum(filters))
+    output = unwritten(len(lists), sum(filters))
     handles = engine.arrays([table, *(array for layer in layers for array in layer)])
     offsets, tokens = offsets_and_tokens(lists)
     call(
-        "convolve", engine.api, (P * len(handles))(*handles), answer, token_dim, len(layers),
+        "convolve", engine.api, (P * len(handles))(*handles), output, token_dim, len(layers),
         (ctypes.c_int64 * len(filters))(*filters), width, len(lists), offsets, tokens,
     )  # fmt: skip
     for k in range(len(lists)):
         theirs = encoded(table, layers, lists[k])
-        np.testing.assert_allclose(answer[k], theirs, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(output[k], theirs, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("width", range(1, 10))
@@ -88,7 +88,7 @@ def test_widths(token_dim: int, engine: Engine, rng: np.random.Generator) -> Non
 @pytest.mark.parametrize("width", [1, 2, 9])
 @pytest.mark.usefixtures("isa")
 def test_lists_around_a_chunk(width: int, engine: Engine, rng: np.random.Generator) -> None:
-    # COLUMNS, in sizes.h, is 192; a list has its tokens and half a filter of zeros behind it
+    # CHUNK_COLUMNS, in sizes.h, is 192; a list has its tokens and half a filter of zeros behind it
     for length in (*range(185, 195), 383, 384, 385):
         convolve(engine, rng, random_lists(rng, [length, 1, 191, 1], VOCAB), 2, (3,), width)
     for lists in ([], [0], [0] * 200, [1] * 200):

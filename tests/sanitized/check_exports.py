@@ -21,11 +21,11 @@ def test_every_exported_function_is_called() -> None:
     assert exported == {"isa_of_cpu", "group_tokens"} | set(re.findall(r'call\(\s*"(\w+)"', checks))
 
 
-def test_the_linker_chooses_no_function() -> None:
-    """Neither loader nor linker knows of the instruction sets that a test passes over."""
+def test_neither_linker_nor_loader_selects_a_function() -> None:
+    """They know nothing of the instruction sets that a test passes over."""
     command = ("nm", os.environ["SANITIZED_LIBRARY"])
     names = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert " t move_avx2\n" in names
+    assert " t adam_avx2\n" in names
     assert re.findall(r" i (\w+)", names) == []
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from check_adam import late, step
+from check_adam import catch_up, step
 from check_convolutions import convolve
 from check_lookups import VOCAB, look_up
 from check_lstm import run
@@ -45,7 +45,7 @@ AT_ONCE: dict[str, Action] = {
 }
 QUEUED: dict[str, Action] = {
     "adam_step": lambda engine, rng: step(engine, rng, (3, 5), TABLES),
-    "catch_up": lambda engine, rng: late(engine, rng, 9, 4, "any"),
+    "catch_up": lambda engine, rng: catch_up(engine, rng, 9, 4, "any"),
     "queue_mean_of_rows": lambda engine, rng: means(engine, rng, is_queued=True),
 }
 ACTIONS = AT_ONCE | QUEUED

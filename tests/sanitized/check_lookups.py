@@ -35,17 +35,17 @@ def means(table: np.ndarray, lists: TokenLists) -> np.ndarray:
 def look_up(engine: Engine, lists: TokenLists, table: np.ndarray, is_queued: bool) -> None:
     """The means of a table's rows are right."""
     offsets, tokens = offsets_and_tokens(lists)
-    answer = unwritten(len(lists), table.shape[1])
+    output = unwritten(len(lists), table.shape[1])
     sizes = table.shape[1], len(lists), offsets, tokens
     if is_queued:
-        handles = engine.arrays([table, answer])
+        handles = engine.arrays([table, output])
         call("queue_mean_of_rows", engine.api, None, *handles, *sizes)
         assert (engine.read, engine.written) == ([handles[0]], [handles[1]])
-        del offsets, tokens, sizes  # freed: what is queued has copies
+        del offsets, tokens, sizes  # freed, because what is queued has copies
         engine.run()
     else:
-        call("mean_of_rows", engine.api, engine.array(table), answer, *sizes)
-    np.testing.assert_allclose(answer, means(table, lists), rtol=1e-5, atol=1e-5)
+        call("mean_of_rows", engine.api, engine.array(table), output, *sizes)
+    np.testing.assert_allclose(output, means(table, lists), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("width", (*WIDTHS, *MORE_WIDTHS))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bidirectional LSTM: answers and gradients."""
+"""The bidirectional LSTM: outputs and gradients."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ from sanitized_library import call, constants, exact, pointer, random_lists, unw
 
 from object2vec.compiled.library import LstmDirection, LstmLayer
 from object2vec.data.arrays import TokenLists
-from object2vec.data.batching import time_steps
+from object2vec.data.layouts import time_steps
 
 UNITS, PANEL = constants["UNITS"], constants["PANEL"]
-# Around UNITS and PANEL; no two of a row alike.
+# Inputs and both hidden sizes: around UNITS and PANEL, no two alike.
 SIZES = (
     *((1, 1, 1), (1, 2, 1), (2, 1, 15), (3, 15, 16), (15, 16, 17), (16, 17, 31), (17, 33, 32)),
     *((63, 3, 2), (64, 2, 3), (65, 1, 5), (5, 63, 65), (7, 64, 1), (2, 66, 48), (191, 4, 1)),
-    *((193, 1, 20), (1000, 2, 1), (5, 130, 2), (66, 1, 193)),  # and products deeper than DEPTH
+    *(
+        (193, 1, 20),
+        (1000, 2, 1),
+        (5, 130, 2),
+        (66, 1, 193),
+    ),  # and products deeper than DEPTH_CHUNK
 )
 LENGTHS = {
     "none": [],
@@ -32,7 +37,7 @@ LENGTHS = {
 
 
 @dataclass
-class OneWay:
+class Direction:
     """One direction: its weights, what is kept for the gradients, and the gradients."""
 
     inputs: int
@@ -56,7 +61,7 @@ class OneWay:
         self.gradients = [unwritten(*shape) for shape in shapes]
 
     def direction(self, lists: int, rows: int) -> LstmDirection:
-        """As the C functions take it."""
+        """The structure that the C functions take."""
         panels = -(-self.hidden_size // UNITS)
         self.kept = [
             unwritten(rows, panels * PANEL + UNITS),
@@ -93,7 +98,7 @@ class OneWay:
         d_bias = np.zeros(len(i2h))
         dh, dc = np.zeros((2, 0, self.hidden_size))
         for rows, (h_before, c_before), (i, f, new, o), c, _ in reversed(self._steps):
-            # lists whose last step this is have nothing from behind
+            # lists that end with this step get no gradient from a next one
             more = ((0, len(c) - len(dh)), (0, 0))
             dh = np.pad(dh, more) + d_outputs[rows]
             squashed = np.tanh(c)
@@ -125,7 +130,7 @@ def run(
     order, counts, reversed_ = (
         exact(a, np.int64) for a in (steps.order, steps.counts, steps.reversed)
     )
-    both = [OneWay(inputs, hidden_size, rng) for hidden_size in hidden_sizes]
+    both = [Direction(inputs, hidden_size, rng) for hidden_size in hidden_sizes]
     x, output = (
         exact(rng.normal(size=(rows, inputs))),
         unwritten(count if maximum else rows, sum(hidden_sizes)),
@@ -195,7 +200,7 @@ def test_lists(lengths: list[int], maximum: bool, rng: np.random.Generator) -> N
 @given_maximum
 @pytest.mark.usefixtures("isa")
 def test_lists_around_a_chunk(maximum: bool, rng: np.random.Generator) -> None:
-    # LSTM_ROWS is 48; a product takes MOST_ROWS, 6, at a time
+    # LSTM_CHUNK_ROWS is 48; a product takes TILE_ROWS, 6, at a time
     for count in (5, 6, 7, 47, 48, 49, 97):
         run(rng, random_lists(rng, rng.integers(0, 4, count), 50), (3, 2, 17), maximum)
 
@@ -203,6 +208,6 @@ def test_lists_around_a_chunk(maximum: bool, rng: np.random.Generator) -> None:
 @given_maximum
 @pytest.mark.usefixtures("isa")
 def test_rows_around_a_product(maximum: bool, rng: np.random.Generator) -> None:
-    # DEPTH is 512
+    # DEPTH_CHUNK is 512
     for rows in (511, 512, 513, 1030):
         run(rng, random_lists(rng, [*[10] * (rows // 10), rows % 10], 50), (2, 3, 1), maximum)

@@ -15,7 +15,7 @@ from object2vec.compiled.library import Dense, Scorer
 HADAMARD, CONCAT, ABS_DIFF = (constants[name] for name in ("HADAMARD", "CONCAT", "ABS_DIFF"))
 LINEAR, RELU, TANH = (constants[name] for name in ("LINEAR", "RELU", "TANH"))
 COMPARATORS = [order for count in (1, 2, 3) for order in permutations(range(3), count)]
-# around MOST_PAIRS, MOST_ROWS, PACKED_FROM and PAIRS, the last for each of four threads
+# around TILE_PAIRS, TILE_ROWS, PACK_MIN_PAIRS and PAIRS, the last for each of four threads
 COUNTS = (1, 2, 3, 4, 5, 6, 7, 31, 32, 33, 95, 96, 97, 191, 192, 193, 383, 385)
 
 
@@ -52,13 +52,13 @@ def score(
     if is_softmax:
         x = np.exp(x - x.max(1, keepdims=True, initial=-np.inf))
         x /= x.sum(1, keepdims=True)
-    answer = unwritten(*x.shape)
+    output = unwritten(*x.shape)
     scorer = Scorer(
         enc_dim, len(comparators), comparators, len(layers), (Dense * len(layers))(*layers)
     )
-    sizes = count, is_softmax, answer
+    sizes = count, is_softmax, output
     call("score", engine.api, ctypes.byref(scorer), *vectors, *sizes)
-    np.testing.assert_allclose(answer, x, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(output, x, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("comparators", COMPARATORS, ids=str)

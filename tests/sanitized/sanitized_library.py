@@ -21,7 +21,7 @@ from object2vec.compiled.library import ARRAY_CALL, FIND_CALL, PUSH_CALL, Api, L
 from object2vec.data.arrays import TokenLists
 
 P = ctypes.c_void_p
-FAILED = -1  # what a function of MXNet's returns
+FAILED = -1  # what a function of MXNet's returns after an error
 
 SOURCES = Path(object2vec.compiled.library.__file__).parent / "src"
 
@@ -76,7 +76,7 @@ def chosen_size(name: str) -> int:
 
 
 def exact(array: Any, dtype: type = np.float32) -> np.ndarray:
-    """A copy in a block of its own that ends with the last number; it goes when the array goes."""
+    """A copy in a block of its own that ends with the last element; it is freed with the array."""
     array = np.ascontiguousarray(array, dtype)
     address = _libc.malloc(array.nbytes)
     memory = (ctypes.c_char * array.nbytes).from_address(address)
@@ -87,12 +87,12 @@ def exact(array: Any, dtype: type = np.float32) -> np.ndarray:
 
 
 def unwritten(*shape: int) -> np.ndarray:
-    """Memory for an answer, NaN so far."""
+    """Memory for an output, NaN so far."""
     return exact(np.full(shape, np.nan))
 
 
 def pointer(array: np.ndarray) -> ctypes.c_void_p:
-    """Where an array's elements stand."""
+    """The address of an array's elements."""
     return P(array.ctypes.data)
 
 
@@ -129,7 +129,7 @@ def _argument(value: Any) -> Any:
 
 
 class Engine:
-    """What the compiled part asks of MXNet; handles are numbers, operations run when told to.
+    """What the compiled part asks of MXNet; handles are numbers, and `run` runs what was queued.
 
     Attributes
     ----------
@@ -219,7 +219,7 @@ class Engine:
             self._queued.append(lambda: (run(None, argument), deleter(argument)))
 
         code = self._returns("push", queue)
-        if code != 0:  # MXNet is the owner then as well
+        if code != 0:  # MXNet frees it then as well
             deleter(argument)
         return code
 

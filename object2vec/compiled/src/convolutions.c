@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The encoder hcnn without gradient: token lists to the maxima over time of all layers.
 
-   Some lists at a time lie behind one another, with zeros in between: each token is a column, each
-   channel a row. What one weight of a filter is multiplied with, in many columns, then are
-   neighbours in memory, and neither weights nor windows have to be put into another order. */
+   The lists of a chunk lie one after the other, with zeros in between: each token is a column, each
+   channel a row. One weight of a filter is then multiplied with contiguous elements, one for each
+   column, so that neither weights nor windows have to be rearranged. */
 
 #include <omp.h>
 #include <stdint.h>
@@ -18,54 +18,60 @@ typedef struct {
     int64_t filters, channels;
 } Convolution;
 
-/* Lists that are worked on together. */
+/* Lists that are convolved together. */
 typedef struct {
     int64_t first, end; /* lists */
-    int64_t columns;    /* their tokens, and zeros behind each list */
+    int64_t columns;    /* their tokens, and zeros after each list */
     int64_t stride;     /* from one channel's row to the next */
-} Columns;
+} Chunk;
 
 typedef struct {
     const float *table; /* (tokens, token_dim) */
     float *output;      /* (lists, enc_dim) */
     int64_t token_dim, enc_dim, width, layer_count;
-    int64_t channels; /* the most of a layer */
+    int64_t channels; /* of the layer that has most */
     const int64_t *starts;
     const int32_t *tokens;
     int64_t chunk_count;
-    Columns *chunks;
+    Chunk *chunks;
     Convolution layers[];
 } Encoding;
 
-/* Floats that are not negative are in the order of their bits, and NaN stands above them all. */
+/* The bits of a float: those of floats that are not negative have the floats' order, and NaN is
+   above all of them. */
 typedef uint32_t __attribute__((may_alias)) Bits;
 
-static int64_t before(int64_t width) { return (width - 1) / 2; }
-static int64_t behind(int64_t width) { return width / 2; }
+/* How many tokens a filter reaches to the left and to the right of its own. */
+static int64_t left_reach(int64_t width) { return (width - 1) / 2; }
+static int64_t right_reach(int64_t width) { return width / 2; }
 
 typedef struct {
     /* One layer in all columns of a chunk: relu, and zeros where there is no token. `in` begins
-       with the first window, `out` with the first column. */
+       with the first element under the first filter, `out` with the first column. */
     void (*layer)(const Convolution *layer, int64_t width, int64_t stride, int64_t columns,
                   const float *in, const int32_t *is_token, float *out);
-    void (*take_maxima)(const Encoding *job, Columns chunk, int64_t filters, const float *rows,
+    void (*take_maxima)(const Encoding *job, Chunk chunk, int64_t filters, const float *rows,
                         float *output);
 } ConvolutionKernels;
 
 #define FOR_EACH_ISA "convolutions_layer.h"
 #include "isa.h"
 
-/* Elements of a channel's row, as windows and the last vector reach beyond the columns in use: an
-   odd number of cache lines, or the elements of a column would share one set of the cache. */
+/* Elements of a channel's row. It is longer than its columns, because filters and the last vector
+   reach beyond them, and has an odd number of cache lines, because otherwise the elements of one
+   column would compete for the same few lines of the cache. */
 static int64_t stride_of(int64_t columns, int64_t width) {
-    return ((columns + width + LINE) / LINE + 1) * LINE | LINE;
+    return ((columns + width + LINE_FLOATS) / LINE_FLOATS + 1) * LINE_FLOATS | LINE_FLOATS;
 }
 
-/* Two layers, and which columns are tokens. */
-static int64_t memory_of(int64_t channels, int64_t stride) { return (2 * channels + 1) * stride; }
+/* Elements for the input and the output of a layer, and for which columns are tokens. */
+static int64_t workspace_size(int64_t channels, int64_t stride) {
+    return (2 * channels + 1) * stride;
+}
 
-/* The vectors of a chunk's tokens, with each channel in a row. */
-static void look_up(const Encoding *job, Columns chunk, float *restrict rows,
+/* Write the vectors of a chunk's tokens into columns, and mark these columns by -1, all bits
+   set. */
+static void look_up(const Encoding *job, Chunk chunk, float *restrict rows,
                     int32_t *restrict is_token) {
     for (int64_t k = chunk.first; k < chunk.end; k++) {
         for (int64_t at = job->starts[k]; at < job->starts[k + 1]; at++) {
@@ -74,17 +80,17 @@ static void look_up(const Encoding *job, Columns chunk, float *restrict rows,
             rows++;
             *is_token++ = -1;
         }
-        rows += behind(job->width);
-        is_token += behind(job->width);
+        rows += right_reach(job->width);
+        is_token += right_reach(job->width);
     }
 }
 
-static void run_chunk(const Encoding *job, const ConvolutionKernels *simd, Columns chunk,
+static void run_chunk(const Encoding *job, const ConvolutionKernels *simd, Chunk chunk,
                       float *memory) {
-    const int64_t margin = before(job->width), size = job->channels * chunk.stride;
+    const int64_t margin = left_reach(job->width), size = job->channels * chunk.stride;
     float *in = memory, *out = memory + size, *output = job->output;
     int32_t *is_token = (int32_t *)(memory + 2 * size);
-    memset(memory, 0, memory_of(job->channels, chunk.stride) * sizeof(float));
+    memset(memory, 0, workspace_size(job->channels, chunk.stride) * sizeof(float));
     look_up(job, chunk, in + margin, is_token);
     for (int64_t k = 0; k < job->layer_count; k++) {
         const Convolution *layer = &job->layers[k];
@@ -97,13 +103,13 @@ static void run_chunk(const Encoding *job, const ConvolutionKernels *simd, Colum
     }
 }
 
-/* Cut the lists into chunks; the columns of the widest one. */
-static int64_t cut(Encoding *job, int64_t count) {
+/* Cut the lists into chunks; returns the number of columns of the widest one. */
+static int64_t cut_into_chunks(Encoding *job, int64_t count) {
     int64_t widest = 0;
-    Columns *chunk = NULL;
+    Chunk *chunk = NULL;
     for (int64_t k = 0; k < count; k++) {
-        const int64_t columns = job->starts[k + 1] - job->starts[k] + behind(job->width);
-        if (chunk == NULL || chunk->columns + columns > COLUMNS) {
+        const int64_t columns = job->starts[k + 1] - job->starts[k] + right_reach(job->width);
+        if (chunk == NULL || chunk->columns + columns > CHUNK_COLUMNS) {
             chunk = &job->chunks[job->chunk_count++];
             chunk->first = k;
             chunk->columns = 0;
@@ -132,14 +138,15 @@ static int fill_layers(const Api *api, void **arrays, const int64_t *filters, En
 }
 
 static int run_job(Encoding *job, int64_t count) {
-    const int64_t size = memory_of(job->channels, stride_of(cut(job, count), job->width));
-    const int most = omp_get_max_threads();
-    const int workers = most < job->chunk_count ? most : (int)job->chunk_count;
+    const int64_t size =
+        workspace_size(job->channels, stride_of(cut_into_chunks(job, count), job->width));
+    const int max_threads = omp_get_max_threads();
+    const int workers = max_threads < job->chunk_count ? max_threads : (int)job->chunk_count;
     const ConvolutionKernels *simd = FOR_THIS_CPU(&kernels);
     int code = 0;
 #pragma omp parallel num_threads(workers) if (workers > 1)
     {
-        float *memory = memory_of_thread(size, &code);
+        float *memory = allocate_for_thread(size, &code);
 #pragma omp for schedule(dynamic)
         for (int64_t k = 0; k < job->chunk_count; k++)
             if (code == 0) run_chunk(job, simd, job->chunks[k], memory);
@@ -148,15 +155,15 @@ static int run_job(Encoding *job, int64_t count) {
     return code;
 }
 
-/* Encode some lists; MXNet's code, or NO_MEMORY. The arrays are the token table and the weight and
-   the bias of each layer, NDArrays. */
+/* Encode lists, at once. The arrays are NDArrays that nothing writes meanwhile: the token table,
+   then the weight and the bias of each layer. */
 int object2vec_convolve(const Api *api, void **arrays, float *output, int64_t token_dim,
                         int64_t layer_count, const int64_t *filters, int64_t width, int64_t count,
                         const int64_t *starts, const int32_t *tokens) {
     Encoding *job =
-        calloc(1, sizeof(Encoding) + layer_count * sizeof(Convolution) + count * sizeof(Columns));
+        calloc(1, sizeof(Encoding) + layer_count * sizeof(Convolution) + count * sizeof(Chunk));
     if (job == NULL) return NO_MEMORY;
-    job->chunks = (Columns *)(job->layers + layer_count);
+    job->chunks = (Chunk *)(job->layers + layer_count);
     job->output = output;
     job->starts = starts;
     job->tokens = tokens;

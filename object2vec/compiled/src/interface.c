@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How large the structures of interface.h are and where their fields stand, for Python. */
+/* The size of each structure of interface.h, and the offset of each field, for library.py. */
 
 #include "interface.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* All that Python sees of the compiled part. library.py says the same once more, and what
-   interface.c tells of it is compared when the library is loaded. */
+/* All that Python sees of the compiled part. library.py declares it a second time; when the library
+   is loaded, it compares both by the table in interface.c. */
 
 #ifndef OBJECT2VEC_CPU_INTERFACE_H
 #define OBJECT2VEC_CPU_INTERFACE_H
@@ -9,14 +9,14 @@
 
 #define NO_MEMORY 1 /* MXNet's own code for an error is -1 */
 #define PANEL 64    /* columns of weights side by side; see panels.h */
-#define UNITS 16    /* of an LSTM in a panel, with four gates each */
+#define UNITS 16    /* units of an LSTM in a panel, with four gates each */
 
 /* The instruction sets of isa.h. */
 enum { NO_ISA, AVX2, AVX512 };
 enum { HADAMARD, CONCAT, ABS_DIFF };
 enum { LINEAR, RELU, TANH };
 
-/* Functions of MXNet's C API, each of which returns 0 if it went well. */
+/* Functions of MXNet's C API; each returns 0 on success. */
 typedef struct {
     int (*wait)(void *array);
     int (*get_data)(void *array, void **data);
@@ -41,20 +41,20 @@ typedef struct {
     float decay;
 } Parameter;
 
-#define MOST_GRADIENTS 2 /* in0 and in1 may look the same table up */
+#define MAX_GRADIENTS 2 /* in0 and in1 may share a table */
 
-/* A token table, of which a step moves some rows; see UsedRows in kernels.py. */
+/* A token table, of which a step updates some rows; see UsedRows in kernels.py. */
 typedef struct {
     Arrays arrays;
-    void *gradients[MOST_GRADIENTS]; /* of the vectors that were looked up, NDArrays */
-    int64_t sizes[MOST_GRADIENTS];   /* vectors in each */
+    void *gradients[MAX_GRADIENTS]; /* of the vectors that were looked up, NDArrays */
+    int64_t sizes[MAX_GRADIENTS];   /* vectors in each */
     int64_t width;
     float decay;
     int64_t count, positions;
-    const int32_t *rows;       /* count: those that move */
+    const int32_t *rows;       /* count: those to update */
     const int32_t *starts;     /* count + 1: where the positions of each row start */
-    const int32_t *vectors;    /* positions: the vectors that the row is part of */
-    const float *mean_weights; /* for each vector the weight of its rows in the mean */
+    const int32_t *vectors;    /* positions: the vectors in whose mean the row is */
+    const float *mean_weights; /* for each vector: the weight of each row in that mean */
 } Table;
 
 typedef struct {
@@ -77,7 +77,7 @@ typedef struct {
     int64_t hidden_size;    /* units */
     const float *i2h, *h2h; /* (4 * hidden_size, inputs), (4 * hidden_size, hidden_size) */
     const float *i2h_bias, *h2h_bias;
-    /* kept for the gradients */
+    /* the forward pass writes these, the backward pass reads them */
     float *gates, *cells, *outputs; /* (rows, stride), (rows, units), (rows, units) */
     int32_t *argmax;                /* (lists, units): the row of each list's maximum */
     float *d_i2h, *d_h2h, *d_bias;
@@ -86,32 +86,32 @@ typedef struct {
 typedef struct {
     int64_t lists, rows, steps, inputs;
     int64_t is_maximum;      /* whether the output is the maximum over each list, not all rows */
-    const int64_t *order;    /* lists: the lists from the longest on */
-    const int64_t *counts;   /* steps */
-    const int64_t *reversed; /* rows: the row of the same token once each list is reversed */
+    const int64_t *order;    /* lists: their numbers, the longest list first */
+    const int64_t *counts;   /* steps: how many lists have a token at each time step */
+    const int64_t *reversed; /* rows: the row that each row's token has in the reversed lists */
     const float *x;          /* (rows, inputs) */
     float *dx;
-    float *output; /* (lists or rows, both halves) */
+    float *output; /* (lists or rows, the hidden sizes of both directions) */
     const float *d_output;
     LstmDirection directions[2];
 } LstmLayer;
 
-/* What a structure or a field takes, or the value of a constant; the last entry has no name. */
+/* A structure, one of its fields, or a constant; the last entry has no name. */
 typedef struct {
     const char *name;
-    int64_t value; /* of a field, where it begins */
-    int64_t size;  /* in bytes; of a constant 0 */
+    int64_t value; /* a constant's value, a field's offset, 0 for a structure */
+    int64_t size;  /* in bytes; 0 for a constant */
 } InterfaceEntry;
 
 extern const InterfaceEntry object2vec_interface[];
 
-/* Tests pass over the best instruction sets, so that the others are tried as well. */
+/* How many of the best instruction sets are not used; tests set it, to try the others as well. */
 extern int object2vec_isas_passed_over;
 
-/* Operations that did nothing, because oneDNN kept an array of theirs in a layout of its own. */
+/* How many operations did nothing, because oneDNN kept one of their arrays in its own layout. */
 extern int object2vec_refused;
 
-/* Those that return int return 0, NO_MEMORY or MXNet's code. */
+/* Functions that return int, but for the first, return 0, NO_MEMORY or MXNet's error code. */
 int object2vec_isa_of_cpu(void);
 int object2vec_adam_step(const Api *api, const void *context, const Parameter *parameters,
                          int64_t count, const Table *tables, int64_t table_count,

@@ -11,8 +11,9 @@
 #include "interface.h"
 #include "sizes.h"
 
-#define LINE 16 /* floats in a cache line; no vector is longer */
+#define LINE_FLOATS 16 /* floats in a cache line; no vector is longer */
 
+/* SIMD(name) is name_avx2 or name_avx512; two steps, so that ISA is expanded first. */
 #define JOINED(name, isa) name##_##isa
 #define NAMED(name, isa) JOINED(name, isa)
 #define SIMD(name) NAMED(name, ISA)
@@ -21,18 +22,19 @@
 #define HAS_ISAS
 #define FOR_THIS_CPU(name) (object2vec_isa_of_cpu() == AVX512 ? name##_avx512 : name##_avx2)
 #else
-#define FOR_THIS_CPU(name) NULL /* nobody calls what needs it, see object2vec_isa_of_cpu */
+#define FOR_THIS_CPU(name) NULL /* never used: there object2vec_isa_of_cpu returns NO_ISA */
 #endif
 
-/* Puts a copy of an array behind what is already there. */
-static inline const void *copy(char **end, const void *array, int64_t bytes) {
-    void *place = memcpy(*end, array, bytes);
-    *end += (bytes + 7) & ~7; /* whatever comes next is aligned */
-    return place;
+/* Copy an array to `end`, which then moves to the next free aligned byte; returns the copy. */
+static inline const void *append_copy(char **end, const void *array, int64_t bytes) {
+    void *start = memcpy(*end, array, bytes);
+    *end += (bytes + 7) & ~7;
+    return start;
 }
 
-/* Elements for one thread. All threads of a region call it, and all see whether one got none. */
-static inline float *memory_of_thread(size_t elements, int *code) {
+/* Memory for this thread's elements. All threads of a parallel region call it and wait for each
+   other, so that afterwards each sees in `code` whether one of them got none. */
+static inline float *allocate_for_thread(size_t elements, int *code) {
     float *memory = malloc(elements * sizeof(float));
     if (memory == NULL) {
 #pragma omp atomic write
@@ -42,27 +44,28 @@ static inline float *memory_of_thread(size_t elements, int *code) {
     return memory;
 }
 
-/* The memory of MXNet's arrays has one owner at a time, and a pointer to it is taken in two ways:
+/* MXNet's engine runs operations later, in threads of its own, and may allocate an array's memory
+   only then. So there are two ways to get a pointer to an array's elements:
 
-   - `wait_for`, outside the engine: of an array that nothing writes until the caller is done with
-     it, finished parameters for example.
-   - `data_of`, inside an operation of the engine: of an array that the operation declared when
-     it was queued. The engine has then run all that allocates and writes it.
+   - `wait_for`, outside the engine: for an array that nothing writes until the caller is done with
+     it, for example the parameters of a loaded model.
+   - `data_of`, inside an operation of the engine: for an array that the operation declared when it
+     was queued. By then the engine has run everything that allocates or writes it.
 
-   Whoever queues an operation takes none: an array's memory may not be there yet, and asking for it
-   would allocate it a second time, beside the engine's thread. He calls `hold` instead. */
+   Code that queues an operation gets no pointer: the memory may not be allocated yet, and asking
+   for it would allocate it in two threads at once. It calls `hold`, which keeps the array alive. */
 
-/* Where an array's elements stand, once they are there. */
+/* Wait until an array is computed, then point to its elements. */
 static inline int wait_for(const Api *api, void *array, const float **elements) {
     const int code = api->wait(array);
     return code != 0 ? code : api->get_data(array, (void **)elements);
 }
 
-/* Arrays of an operation that is queued; they outlive their Python objects. */
+/* The arrays of a queued operation; they stay alive when their Python objects are gone. */
 typedef struct {
     const Api *api;
     int64_t count;
-    void **arrays; /* has room for all of them */
+    void **arrays; /* room for all that the operation will hold */
 } Held;
 
 static inline int hold(Held *held, void *array) {
@@ -75,11 +78,12 @@ static inline void release(Held *held) {
     for (int64_t k = 0; k < held->count; k++) held->api->free(held->arrays[k]);
 }
 
-/* The elements of an array that is held, in the operation; NULL, and counted, if their layout is one
-   of oneDNN's. Other functions of MXNet's would wait there for an operation behind this one. */
-static inline float *data_of(const Held *held, int64_t number) {
+/* Called inside an operation: the elements of an array that it holds. Where oneDNN keeps them in a
+   layout of its own, it returns NULL and counts that. MXNet's other functions would convert the
+   layout, and to do so wait for an operation that is queued after this one: a deadlock. */
+static inline float *data_of(const Held *held, int64_t index) {
     void **tensor;
-    if (held->api->to_dlpack(held->arrays[number], &tensor) != 0) {
+    if (held->api->to_dlpack(held->arrays[index], &tensor) != 0) {
 #pragma omp atomic
         object2vec_refused++;
         return NULL;

@@ -8,10 +8,10 @@
      output 1   b0 b1 b2 ...
      output 2   c0 c1 c2 ...
 
-   A product needs the weights of many outputs for one input, a column of that, whose elements lie
-   far apart. So the weights are transposed and cut into panels of PANEL outputs, one panel behind
-   the other, with zeros behind the last output. What one input is multiplied with is then
-   contiguous:
+   A product multiplies one input with the weights of many outputs, a column of this matrix, whose
+   elements lie far apart. So the weights are transposed and cut into panels of PANEL outputs, one
+   panel after the other, with zeros after the last output. What one input is multiplied with is
+   then contiguous:
 
      panel 0    a0 b0 c0 ... (PANEL elements)     panel 1    the same for outputs
                 a1 b1 c1 ...                                 PANEL to 2 * PANEL - 1
@@ -26,7 +26,7 @@
 
 static inline int64_t panels_of(int64_t columns) { return (columns + PANEL - 1) / PANEL; }
 
-/* Transpose PANEL rows of weights (…, depth) into a panel (depth, PANEL); zeros for a row -1. */
+/* Transpose PANEL rows of weights (…, depth) into a panel (depth, PANEL); row -1 gives zeros. */
 static inline void pack_panel(const float *weights, int64_t depth, const int64_t rows[PANEL],
                               float *panel) {
     for (int64_t first = 0; first < depth; first += PANEL) {

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What kernels.c does with rows and with all of a parameter; included for each instruction set. */
+/* What kernels.c does with the rows of tables and with whole parameters; included for each
+   instruction set. */
 
 #include "means.h"
 
-TARGET_WITHOUT_FMA static void SIMD(move)(AdamElements elements, int64_t start,
+/* A step of adam for `count` elements from `start` on; the gradient begins with the first of
+   them. */
+TARGET_WITHOUT_FMA static void SIMD(adam)(AdamElements elements, int64_t start,
                                           const float *restrict gradient, int64_t count,
                                           AdamConstants c, float decay) {
     const float rest1 = 1.0f - c.beta1, rest2 = 1.0f - c.beta2;
@@ -19,33 +22,37 @@ TARGET_WITHOUT_FMA static void SIMD(move)(AdamElements elements, int64_t start,
     }
 }
 
+/* All steps that a row has missed, in closed form; see deferred_adam.py. */
 TARGET_WITHOUT_FMA static void SIMD(catch_up_row)(AdamElements elements, int64_t start,
-                                                  int64_t count, float epsilon, float total,
-                                                  float shrinking, float first, float second) {
+                                                  int64_t count, float epsilon, float rate_sum,
+                                                  float variance_scale, float beta1_power,
+                                                  float beta2_power) {
     float *restrict weight = elements.weight + start, *restrict mean = elements.mean + start,
                     *restrict variance = elements.variance + start;
     for (int64_t i = 0; i < count; i++) {
         const float m = mean[i], v = variance[i];
-        weight[i] -= total * m / (sqrtf(shrinking * v) + epsilon);
-        mean[i] = first * m;
-        variance[i] = second * v;
+        weight[i] -= rate_sum * m / (sqrtf(variance_scale * v) + epsilon);
+        mean[i] = beta1_power * m;
+        variance[i] = beta2_power * v;
     }
 }
 
-/* The gradient of a part of a row: the sum over the vectors that the row is part of. */
-TARGET_WITHOUT_FMA static void SIMD(add_vectors)(float *restrict sum, const TableUpdate *u,
-                                                 int64_t first, int64_t count, int32_t start,
-                                                 int32_t end) {
+/* The gradient of `count` elements of a row, from element `first` on: the weighted sum of the
+   gradients of the vectors in whose mean the row is. */
+TARGET_WITHOUT_FMA static void SIMD(sum_gradients)(float *restrict sum, const TableUpdate *u,
+                                                   int64_t first, int64_t count, int32_t start,
+                                                   int32_t end) {
     const Table *t = &u->table;
     for (int64_t i = 0; i < count; i++) sum[i] = 0.0f;
-    for (int32_t place = start; place < end; place++) {
-        const int64_t vector = t->vectors[place], others = vector - t->sizes[0];
-        const float *restrict part = others < 0 ? u->gradients[0] + vector * t->width + first
-                                                : u->gradients[1] + others * t->width + first;
+    for (int32_t position = start; position < end; position++) {
+        const int64_t vector = t->vectors[position], vector_of_in1 = vector - t->sizes[0];
+        const float *restrict part = vector_of_in1 < 0
+                                         ? u->gradients[0] + vector * t->width + first
+                                         : u->gradients[1] + vector_of_in1 * t->width + first;
         const float weight = t->mean_weights[vector];
         for (int64_t i = 0; i < count; i++) sum[i] += weight * part[i];
     }
 }
 
-static const RowKernels SIMD(kernels) = {SIMD(move), SIMD(catch_up_row), SIMD(add_vectors),
+static const RowKernels SIMD(kernels) = {SIMD(adam), SIMD(catch_up_row), SIMD(sum_gradients),
                                          SIMD(mean_of_rows)};

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Comparator, MLP and output layer without gradient: the vectors of pairs to their scores.
+/* Comparator, MLP and output layer without gradient: embeddings of pairs to their scores.
 
-   For few pairs the time goes into reading the weights, so they are taken as they are, once for some
-   pairs; for many pairs they are put into panels first. */
+   With few pairs, reading the weights takes most of the time, so they are used as they are, and
+   each is read once for several pairs. With many pairs, packing them into panels first is
+   faster. */
 
 #include <omp.h>
 #include <stdint.h>
@@ -14,7 +15,7 @@
 
 typedef struct {
     const float *weight, *bias;
-    float *panels; /* NULL where the weights are taken as they are */
+    float *panels; /* NULL where the weights are not packed */
     int64_t inputs, outputs, activation;
 } ScorerLayer;
 
@@ -22,7 +23,7 @@ typedef struct {
     const Scorer *scorer;
     const float *vectors[2]; /* (count, enc_dim) */
     float *output;           /* (count, outputs) */
-    int64_t count, stride;   /* stride: elements kept for a pair and a layer */
+    int64_t count, stride;   /* stride: from one pair's row to the next, in each layer */
     int is_softmax;
     ScorerLayer layers[];
 } Scoring;
@@ -36,6 +37,7 @@ typedef struct {
 #define FOR_EACH_ISA "scorer_layer.h"
 #include "isa.h"
 
+/* What the comparators make of a pair, written to x. */
 static void compare(const Scoring *job, int64_t pair, float *restrict x) {
     const int64_t dim = job->scorer->enc_dim;
     const float *restrict a = job->vectors[0] + pair * dim;
@@ -47,9 +49,9 @@ static void compare(const Scoring *job, int64_t pair, float *restrict x) {
             memcpy(x + dim, b, dim * sizeof(float));
             x += dim;
         } else {
-            const int is_product = comparator == HADAMARD;
+            const int is_hadamard = comparator == HADAMARD;
             for (int64_t i = 0; i < dim; i++)
-                x[i] = is_product ? a[i] * b[i] : a[i] > b[i] ? a[i] - b[i] : b[i] - a[i];
+                x[i] = is_hadamard ? a[i] * b[i] : a[i] > b[i] ? a[i] - b[i] : b[i] - a[i];
         }
         x += dim;
     }
@@ -74,6 +76,7 @@ static void run_chunk(const Scoring *job, const ScorerKernels *simd, int64_t fir
     }
 }
 
+/* One panel of a layer's weights. */
 static void pack(const ScorerLayer *layer, int64_t panel) {
     int64_t rows[PANEL];
     for (int64_t q = 0; q < PANEL; q++) {
@@ -97,43 +100,44 @@ static int fill_layers(const Api *api, Scoring *job) {
         widest = layer->inputs > widest ? layer->inputs : widest;
         widest = layer->outputs > widest ? layer->outputs : widest;
     }
-    job->stride = (widest + LINE - 1) / LINE * LINE;
+    job->stride = (widest + LINE_FLOATS - 1) / LINE_FLOATS * LINE_FLOATS;
     return code;
 }
 
-/* Elements in the panels of layer `k`; 0 where its weights are taken as they are. */
+/* Elements in the panels of layer `k`; 0 where its weights are not packed. */
 static int64_t packed_size(const Scoring *job, int64_t k) {
     const ScorerLayer *layer = &job->layers[k];
-    if (job->count < PACKED_FROM || layer->outputs < LINE) return 0;
+    if (job->count < PACK_MIN_PAIRS || layer->outputs < LINE_FLOATS) return 0;
     return panels_of(layer->outputs) * PANEL * layer->inputs;
 }
 
-/* Memory for the panels of all layers that get some; NULL if there is none left. */
+/* Memory for the panels of all layers that have some; NULL if no memory is left. */
 static float *assign_panels(Scoring *job) {
     const int64_t layers = job->scorer->layer_count;
     int64_t size = 0;
     for (int64_t k = 0; k < layers; k++) size += packed_size(job, k);
     float *memory = malloc(size * sizeof(float) + 1), *end = memory;
     for (int64_t k = 0; k < layers && memory != NULL; k++) {
-        const int64_t own = packed_size(job, k);
-        if (own > 0) job->layers[k].panels = end;
-        end += own;
+        const int64_t elements = packed_size(job, k);
+        if (elements > 0) job->layers[k].panels = end;
+        end += elements;
     }
     return memory;
 }
 
 static int run_job(Scoring *job) {
     const ScorerKernels *simd = FOR_THIS_CPU(&kernels);
-    const int workers = job->count < PACKED_FROM ? 1 : omp_get_max_threads();
-    /* as many for each thread, and full products */
-    const int64_t chunks = (job->count + workers * PAIRS - 1) / (workers * PAIRS) * workers;
+    const int workers = job->count < PACK_MIN_PAIRS ? 1 : omp_get_max_threads();
+    /* as many chunks for each thread, and in each but the last only full tiles of products */
+    const int64_t chunks =
+        (job->count + workers * CHUNK_PAIRS - 1) / (workers * CHUNK_PAIRS) * workers;
     const int64_t chunk =
-        ((job->count + chunks - 1) / chunks + MOST_ROWS - 1) / MOST_ROWS * MOST_ROWS;
+        ((job->count + chunks - 1) / chunks + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
     float *panels = assign_panels(job);
     int code = panels == NULL ? NO_MEMORY : 0;
 #pragma omp parallel num_threads(workers) if (workers > 1 && code == 0)
     {
-        float *memory = memory_of_thread(2 * chunk * job->stride, &code);
+        float *memory = allocate_for_thread(2 * chunk * job->stride, &code);
         if (code == 0) {
             for (int64_t k = 0; k < job->scorer->layer_count; k++) {
                 const ScorerLayer *layer = &job->layers[k];
@@ -154,7 +158,7 @@ static int run_job(Scoring *job) {
     return code;
 }
 
-/* Score pairs of vectors; MXNet's code, or NO_MEMORY. */
+/* Score pairs of embeddings, at once. */
 int object2vec_score(const Api *api, const Scorer *scorer, const float *vector0,
                      const float *vector1, int64_t count, int is_softmax, float *output) {
     Scoring *job = calloc(1, sizeof(Scoring) + scorer->layer_count * sizeof(ScorerLayer));

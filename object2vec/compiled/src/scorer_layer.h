@@ -1,38 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What scorer.c does with vectors; included for each instruction set. */
+/* A layer of scorer.c, and softmax; included for each instruction set. */
 
 #include "vectors.h"
 #include "products.h"
 
-/* The sum over a vector. */
-INLINED float SIMD(total)(SIMD(Floats) x) {
+/* The sum of a vector's elements. */
+INLINED float SIMD(horizontal_sum)(SIMD(Floats) x) {
     float parts[LANES];
     AT(parts) = x;
-    for (int half = LANES / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++) parts[i] += parts[i + half];
+    for (int width = LANES / 2; width > 0; width /= 2)
+        for (int i = 0; i < width; i++) parts[i] += parts[i + width];
     return parts[0];
 }
 
-/* Elements behind the last full vector; zeros before them, as far as the vector has met them. */
+/* The last LANES elements of a row, with zeros for those that the full vectors have covered, so
+   that none counts twice; a shorter row has zeros before it. */
 INLINED SIMD(Floats) SIMD(tail)(const float *row, int64_t size) {
     float last[LANES] = {0};
     memcpy(last + LANES - size % LANES, row + size - size % LANES, size % LANES * sizeof(float));
     return AT(last);
 }
 
-/* OUTPUTS outputs of some pairs, the weights taken as they are. Outputs behind the last one are the
-   last one again. */
+/* TILE_OUTPUTS outputs of some pairs, from weights that are not packed. Where there are not so many
+   outputs left, the last one is computed several times. */
 INLINED void SIMD(dots)(const ScorerLayer *layer, int64_t first, const int pairs, int64_t stride,
                         const float *x, const SIMD(Floats) * tails, float *y) {
     const int64_t inputs = layer->inputs, last = layer->outputs - 1;
-    const float *weight[OUTPUTS];
-    SIMD(Floats) sums[MOST_PAIRS][OUTPUTS] = {0};
-    for (int j = 0; j < OUTPUTS; j++)
+    const float *weight[TILE_OUTPUTS];
+    SIMD(Floats) sums[TILE_PAIRS][TILE_OUTPUTS] = {0};
+    for (int j = 0; j < TILE_OUTPUTS; j++)
         weight[j] = layer->weight + (first + j < last ? first + j : last) * inputs;
     int64_t k = 0;
     for (; k + LANES <= inputs; k += LANES) {
 #pragma GCC unroll 4
-        for (int j = 0; j < OUTPUTS; j++) {
+        for (int j = 0; j < TILE_OUTPUTS; j++) {
             const SIMD(Floats) w = AT(weight[j] + k);
 #pragma GCC unroll 4
             for (int pair = 0; pair < pairs; pair++) sums[pair][j] += AT(x + pair * stride + k) * w;
@@ -40,7 +41,7 @@ INLINED void SIMD(dots)(const ScorerLayer *layer, int64_t first, const int pairs
     }
     if (k < inputs) {
 #pragma GCC unroll 4
-        for (int j = 0; j < OUTPUTS; j++) {
+        for (int j = 0; j < TILE_OUTPUTS; j++) {
             const SIMD(Floats) w =
                 inputs < LANES ? SIMD(tail)(weight[j], inputs) : AT(weight[j] + inputs - LANES);
 #pragma GCC unroll 4
@@ -50,18 +51,19 @@ INLINED void SIMD(dots)(const ScorerLayer *layer, int64_t first, const int pairs
 #pragma GCC unroll 4
     for (int pair = 0; pair < pairs; pair++)
 #pragma GCC unroll 4
-        for (int j = 0; j < OUTPUTS; j++) {
+        for (int j = 0; j < TILE_OUTPUTS; j++) {
             const int64_t output = first + j < last ? first + j : last;
-            y[pair * stride + output] = SIMD(total)(sums[pair][j]) + layer->bias[output];
+            y[pair * stride + output] = SIMD(horizontal_sum)(sums[pair][j]) + layer->bias[output];
         }
 }
 
+/* All outputs of some pairs, at most TILE_PAIRS. */
 INLINED void SIMD(product)(const ScorerLayer *layer, const int pairs, int64_t stride,
                            const float *x, float *y) {
-    SIMD(Floats) tails[MOST_PAIRS];
+    SIMD(Floats) tails[TILE_PAIRS];
     for (int pair = 0; pair < pairs; pair++)
         tails[pair] = SIMD(tail)(x + pair * stride, layer->inputs);
-    for (int64_t first = 0; first < layer->outputs; first += OUTPUTS)
+    for (int64_t first = 0; first < layer->outputs; first += TILE_OUTPUTS)
         SIMD(dots)(layer, first, pairs, stride, x, tails, y);
 }
 
@@ -73,7 +75,8 @@ TARGET static void SIMD(activate)(const ScorerLayer *layer, float *y) {
     }
 }
 
-/* One layer of some pairs; the vectors of x and y may have more behind their last number. */
+/* One layer of some pairs. Rows of x and y may be written beyond their last element, up to the
+   stride. */
 TARGET static void SIMD(layer)(const ScorerLayer *layer, int64_t count, int64_t stride,
                                const float *x, float *y) {
     const int64_t inputs = layer->inputs, outputs = layer->outputs;
@@ -87,14 +90,14 @@ TARGET static void SIMD(layer)(const ScorerLayer *layer, int64_t count, int64_t 
             /* clang-format on */
         }
     } else {
-        for (int64_t pair = 0; pair < count; pair += MOST_PAIRS) {
+        for (int64_t pair = 0; pair < count; pair += TILE_PAIRS) {
             const float *from = x + pair * stride;
             float *to = y + pair * stride;
             switch (count - pair) {
                 case 1: SIMD(product)(layer, 1, stride, from, to); break;
                 case 2: SIMD(product)(layer, 2, stride, from, to); break;
                 case 3: SIMD(product)(layer, 3, stride, from, to); break;
-                default: SIMD(product)(layer, MOST_PAIRS, stride, from, to);
+                default: SIMD(product)(layer, TILE_PAIRS, stride, from, to);
             }
         }
     }
@@ -103,9 +106,9 @@ TARGET static void SIMD(layer)(const ScorerLayer *layer, int64_t count, int64_t 
 }
 
 TARGET static void SIMD(softmax)(float *row, int64_t columns) {
-    float highest = row[0], sum = 0.0f;
-    for (int64_t k = 1; k < columns; k++) highest = row[k] > highest ? row[k] : highest;
-    for (int64_t k = 0; k < columns; k += LANES) AT(row + k) = SIMD(exp)(AT(row + k) - highest);
+    float maximum = row[0], sum = 0.0f;
+    for (int64_t k = 1; k < columns; k++) maximum = row[k] > maximum ? row[k] : maximum;
+    for (int64_t k = 0; k < columns; k += LANES) AT(row + k) = SIMD(exp)(AT(row + k) - maximum);
     for (int64_t k = 0; k < columns; k++) sum += row[k];
     for (int64_t k = 0; k < columns; k++) row[k] /= sum;
 }

@@ -1,0 +1,361 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Channels of a job that hold tables, and what the ids of its pairs stand for."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+
+from object2vec.data.arrays import PairDataset
+from object2vec.errors import CustomerError
+from object2vec.hyperparameters.checked import Hyperparameters
+from object2vec.hyperparameters.given import GivenHyperparameters
+from object2vec.hyperparameters.table import AUTO, BY_NAME, SPLITS, TABLE_NAMES
+from object2vec.logs import LOGGER_NAME
+from object2vec.prepare.delimited import Layout
+from object2vec.prepare.find_inputs import Progress
+from object2vec.prepare.inputs_summary import found_lines
+from object2vec.prepare.recipes import recipe
+from object2vec.prepare.table_choice import TableChoice
+from object2vec.prepare.table_pairs import encode_table, table_pairs
+from object2vec.prepare.tables import holds_table, open_table
+from object2vec.raw_values.inputs import SIDES, Inputs
+from object2vec.raw_values.inputs_file import FILE, read_inputs
+from object2vec.sagemaker.environment import Channel
+from object2vec.text import named, quoted
+
+_SIZES = ("max_seq_len", "vocab_size")
+# What rules between hyperparameters may still overrule, whatever is wrong with it.
+_OVERRULED = ("num_classes", "enc0_token_embedding_dim", "enc1_token_embedding_dim")
+_logger = logging.getLogger(LOGGER_NAME)
+
+
+class JobTables:
+    """Reads the tables of a job, and settles the hyperparameters that follow from them.
+
+    Parameters
+    ----------
+    configuration : mapping
+        Hyperparameters as they are given.
+    channels : mapping of str to Channel
+        Those of the job.
+    choice : TableChoice, optional
+        How tables become pairs; None where `inputs` says it. Without a layout each channel's
+        content type says how its files are written.
+    inputs : Inputs, optional
+        What was found before, in the table that ``inputs.json`` was made of.
+    preset : str, optional
+        The recipe beside `inputs`; None takes nothing but sizes.
+
+    Attributes
+    ----------
+    inputs : Inputs or None
+        What turns raw values into the ids of the pairs; None until `find`.
+    told : list of str
+        What was found in the tables, in sentences.
+    """
+
+    def __init__(
+        self,
+        configuration: Mapping[str, Any],
+        channels: Mapping[str, Channel],
+        choice: Optional[TableChoice] = None,
+        inputs: Optional[Inputs] = None,
+        preset: Optional[str] = None,
+    ) -> None:
+        self.inputs = inputs
+        given = _given_of(configuration)
+        self._given = {name: given[name] for name in given if name not in TABLE_NAMES}
+        self._preset = preset if choice is None else choice.preset
+        self._channels = channels
+        self._choice = choice
+        train = channels.get("train")
+        self._title = named(train.path) if choice is not None and train is not None else FILE
+        self._ready: dict[str, PairDataset] = {}
+        self.told: list[str] = []
+
+    @property
+    def splits(self) -> list[str]:
+        """The data channels of the job, with those that rows of the channel train are kept for."""
+        split = None if self._choice is None else self._choice.split
+        return [
+            name
+            for name in SPLITS
+            if name in self._channels or (split is not None and getattr(split, name, 0.0) > 0)
+        ]
+
+    def has_read(self, name: str) -> bool:
+        """Whether pairs of this split came with those of the channel train."""
+        return name in self._ready
+
+    def leaves_out(self, name: str) -> bool:
+        """Whether a channel cannot tell which epoch is the best: all its pairs are positive."""
+        is_positive = self.inputs is not None and self.inputs.label.kind == "none"
+        return is_positive and name == "validation" and self._holds_table(name)
+
+    def check_given(self) -> None:
+        """Check each hyperparameter that is given by itself, before any table is read.
+
+        Raises
+        ------
+        CustomerError
+            Holds one sentence for each error found.
+        """
+        sizes = {f"enc0_{key}": int(BY_NAME[f"enc0_{key}"].minimum) for key in _SIZES}
+        found = GivenHyperparameters({**sizes, **self._given})
+        errors = {k: text for k, text in found.value_errors.items() if k not in _OVERRULED}
+        sentences = [*found.name_errors, *(errors[name] for name in BY_NAME if name in errors)]
+        if sentences:
+            raise CustomerError(" ".join(sentences))
+
+    def find(self, progress: Progress) -> None:
+        """Find the inputs in the channel train, and make pairs of its rows.
+
+        Raises
+        ------
+        CustomerError
+            One sentence about the first thing that is not right, with its file and line.
+        """
+        choice, channel = self._choice, self._channels["train"]
+        assert choice is not None
+        choice = replace(choice, layout=self._layout("train"))
+        pairs, self.inputs, report = table_pairs(channel.path, progress=progress, **vars(choice))
+        self._ready = pairs
+        self.told = [*report.lines(), *found_lines(self.inputs)]
+
+    def configuration(self) -> dict[str, Any]:
+        """The hyperparameters that are given, and those that follow from the data.
+
+        Sizes follow always, what else training needs where a recipe is chosen, as it is for a
+        table that is read here.
+
+        Raises
+        ------
+        CustomerError
+            The recipe does not fit.
+        """
+        inputs, given = self.inputs, self._given
+        assert inputs is not None
+        follow: dict[str, Any] = {name: str(size) for name, size in inputs.sizes().items()}
+        if self._preset is not None:
+            chosen = recipe(inputs, self._preset)
+            follow.update(chosen.settings)
+            self.told.append(chosen.why)
+        both = {**follow, **given}
+        for key in _SIZES:
+            own, other = names = [f"enc{side}_{key}" for side in (0, 1)]
+            if inputs.tied and (own in given) != (other in given):
+                follow[own] = follow[other] = given.get(own, given.get(other))
+            elif both.get("enc1_network", "enc0") == "enc0":
+                # encoder 1 then has the sizes of encoder 0
+                follow[own] = follow[other] = max((follow[name] for name in names), key=int)
+        if both.get("output_layer") == "mean_squared_error":
+            follow.pop("num_classes", None)
+        return {**follow, **given}
+
+    def settle(self, hyperparameters: Hyperparameters) -> None:
+        """Check that a network takes what the inputs make, cut lists as it does, and log them.
+
+        Raises
+        ------
+        CustomerError
+            A size that is given is too small, or the labels are no classes.
+        """
+        inputs = self.inputs
+        assert inputs is not None
+        if self.told:
+            _logger.info("%s", " ".join(self.told))
+        for side, encoder in zip(SIDES, hyperparameters.encoders):
+            size = inputs.vocab_size(side)
+            if size > encoder.vocab_size:
+                raise CustomerError(
+                    f"enc{side[-1]}_vocab_size is {encoder.vocab_size:,}, but {side} has {size:,} "
+                    f"ids in {self._title}: leave it out, or give {size:,} or more."
+                )
+        self._check_label(hyperparameters)
+        in0, in1 = (
+            replace(side, max_length=min(side.max_length, encoder.max_seq_len))
+            for side, encoder in zip((inputs.in0, inputs.in1), hyperparameters.encoders)
+        )
+        self.inputs = replace(inputs, in0=in0, in1=in1)
+
+    def _check_label(self, hyperparameters: Hyperparameters) -> None:
+        assert self.inputs is not None
+        label = self.inputs.label
+        if hyperparameters.is_regression:
+            return
+        classes = self.inputs.sizes().get("num_classes")
+        if classes is None:
+            raise CustomerError(
+                f"output_layer=softmax learns classes, but the label {quoted(label.name)} of "
+                f"{self._title} holds numbers that are none: take "
+                "output_layer=mean_squared_error, or class for the kind of label."
+            )
+        if classes > hyperparameters.num_classes:
+            raise CustomerError(
+                f"num_classes is {hyperparameters.num_classes}, but the label "
+                f"{quoted(label.name)} of {self._title} needs {classes}: leave it out, or give "
+                f"{classes} or more."
+            )
+
+    def read(
+        self, name: str, hyperparameters: Hyperparameters, progress: Progress
+    ) -> Optional[PairDataset]:
+        """The pairs of a channel, or None where it holds ids.
+
+        Raises
+        ------
+        CustomerError
+            One sentence about the first thing that is not right, with its file and line.
+        """
+        inputs = self.inputs
+        assert inputs is not None
+        if name in self._ready:
+            return _cut(self._ready.pop(name), hyperparameters)
+        channel = self._channels[name]
+        if not self._holds_table(name):
+            return None
+        pairs, report = encode_table(
+            inputs,
+            channel.path,
+            num_classes=None if hyperparameters.is_regression else hyperparameters.num_classes,
+            layout=self._layout(name),
+            progress=progress,
+        )
+        # all rows of another table are of one split
+        report.pairs = {name: len(pairs)}
+        _logger.info("%s", " ".join(report.lines()))
+        self.told += report.lines()
+        return pairs
+
+    def _layout(self, name: str) -> Layout:
+        """How the files of a channel are written, where they have separators."""
+        choice, channel = self._choice, self._channels[name]
+        if choice is not None and choice.layout is not None:
+            return choice.layout
+        parameters = _parameters(channel.content_type or "")
+        layout = Layout(encoding=parameters.get("charset", "utf-8"))
+        header = parameters.get("header")
+        if header in ("present", "absent"):
+            return replace(layout, header=header == "present")
+        if all(column.isdigit() for column in self._columns()):
+            # positions, unless the header itself counts the columns, as pandas writes it
+            known = open_table(channel.path, layout).names
+            return replace(layout, header=set(self._columns()) <= set(known))
+        return layout
+
+    def _columns(self) -> list[str]:
+        """The names of all columns that are read."""
+        if self._choice is not None:
+            sides = (self._choice.in0, self._choice.in1)
+            found = [str(name) for side in sides if isinstance(side, list) for name in side]
+            return found + ([] if self._choice.label is None else [str(self._choice.label)])
+        assert self.inputs is not None
+        names = [column.name for side in SIDES for column in self.inputs.side(side).columns]
+        return names + ([self.inputs.label.name] if self.inputs.label.name else [])
+
+    def _holds_table(self, name: str) -> bool:
+        """Whether a channel holds a table, rather than pairs of ids."""
+        if self._choice is not None:
+            return True
+        assert self.inputs is not None
+        return holds_table(self._channels[name].path, name, self._columns())
+
+
+def job_tables(
+    configuration: Mapping[str, Any],
+    channels: Mapping[str, Channel],
+    choice: Optional[TableChoice],
+) -> Optional[JobTables]:
+    """What a job knows of raw values: nothing where its channels hold ids alone.
+
+    Parameters
+    ----------
+    configuration, channels
+        Of the job.
+    choice : TableChoice, optional
+        Where the columns are named.
+
+    Raises
+    ------
+    CustomerError
+        The ``inputs.json`` of the channel auxiliary is not sound.
+    """
+    auxiliary = channels.get("auxiliary")
+    path = None if auxiliary is None else Path(auxiliary.path, FILE)
+    has_file = path is not None and os.path.lexists(path)
+    known = _given_of(configuration)
+    given = [name for name in TABLE_NAMES if name in known]
+    if choice is not None and given:
+        raise CustomerError(
+            f"The columns are named twice, by --in0 and by {given[0]}: once will do."
+        )
+    if has_file and given == ["_preset"]:
+        given = []
+    if given:
+        choice = _choice_of(configuration, given)
+    if choice is not None and has_file:
+        raise CustomerError(
+            f"{named(path)} says what the columns of in0 and in1 are, and so do the columns that "
+            "are named: leave one of them out."
+        )
+    if choice is None and not has_file:
+        return None
+    inputs = read_inputs(path) if path is not None and has_file else None
+    return JobTables(configuration, channels, choice, inputs, known.get("_preset"))
+
+
+def _choice_of(configuration: Mapping[str, Any], given: Sequence[str]) -> TableChoice:
+    """What the hyperparameters say of the columns."""
+    found = GivenHyperparameters(configuration)
+    wrong = [found.value_errors[name] for name in given if name in found.value_errors]
+    if wrong:
+        raise CustomerError(" ".join(wrong))
+    values = {name: found.values[name] for name in TABLE_NAMES}
+    missing = [name for name in TABLE_NAMES[:2] if values[name] is None]
+    if missing:
+        raise CustomerError(
+            f"{given[0]} is given, but {' and '.join(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} missing: a pair has columns of in0 and of in1."
+        )
+    return TableChoice(
+        in0=list(values["_in0"]),
+        in1=list(values["_in1"]),
+        label=values["_label"],
+        label_kind=values["_label_kind"] or AUTO,
+        preset=values["_preset"] or AUTO,
+    )
+
+
+def _given_of(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """What is given without what stands for nothing: None, and null in JSON."""
+    return {
+        name: value
+        for name, value in configuration.items()
+        if value is not None and not (isinstance(value, str) and value.strip() == "null")
+    }
+
+
+def _parameters(content_type: str) -> dict[str, str]:
+    """The parameters of a content type: of ``text/csv; header=absent`` the header."""
+    parts = (part.partition("=") for part in content_type.split(";")[1:])
+    return {name.strip().lower(): value.strip().strip('"').lower() for name, _, value in parts}
+
+
+def _cut(pairs: PairDataset, hyperparameters: Hyperparameters) -> PairDataset:
+    """Pairs with lists as long as the network takes them; most often they are."""
+    limits = [encoder.max_seq_len for encoder in hyperparameters.encoders]
+    sides = [pairs.in0, pairs.in1]
+    longer = sum(
+        int(np.count_nonzero(lists.lengths > limit)) for lists, limit in zip(sides, limits)
+    )
+    if not longer:
+        return pairs
+    in0, in1 = (lists.truncate(limit) for lists, limit in zip(sides, limits))
+    return PairDataset(in0, in1, pairs.labels, pairs.truncated + longer)

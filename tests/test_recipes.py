@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recipes: which one is chosen, what it says, what is refused, and that its settings are sound."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from object2vec import Object2Vec
+from object2vec.errors import CustomerError
+from object2vec.hyperparameters.checked import parse
+from object2vec.prepare.recipes import PRESETS, recipe
+from object2vec.prepare.table_pairs import table_pairs
+from object2vec.prepare.write_channels import write_channels
+from object2vec.raw_values.inputs import Inputs
+
+TABLE = pd.DataFrame(
+    {
+        "user": [f"u{row % 5}" for row in range(40)],
+        "film": [f"f{row % 7}" for row in range(40)],
+        "genres": ["Drama|War", "Crime"] * 20,
+        "plot": ["a cat sat on the mat", "two dogs ran far away home"] * 20,
+        "question": ["who sat on the mat then", "where did two dogs run to"] * 20,
+        "stars": [row % 5 + 1 for row in range(40)],
+        "liked": ["no", "yes"] * 20,
+        "seen": [0, 1] * 20,
+    }
+)
+PLOT_AND_USER = ["plot", "user"]
+# The sides, the label, the recipe, and what its reason says of them.
+CASES: dict[str, tuple[Any, Any, Any, str, str]] = {
+    "stars": ("user", ["film", "genres"], "stars", "ratings",
+              "in0 is id, in1 is id and tags and the label stars holds numbers"),
+    "likes": ("user", "film", "liked", "ratings", "the label liked holds classes"),
+    "zeros and ones": ("user", "film", "seen", "ratings", "the label seen holds classes"),
+    "events": ("user", "film", None, "interactions", "there are no labels"),
+    "a text among others": (PLOT_AND_USER, "film", None, "interactions", "in0 is text and id"),
+    "scored texts": ("plot", "question", "stars", "text_pair", "in0 is a text, in1 is a text"),
+    "judged texts": ("plot", "question", "liked", "text_pair", "the label liked holds classes"),
+    "tags of texts": ("plot", {"name": "genres", "explode": True}, None, "text_tags",
+                      "in0 is a text, in1 is tags and there are no labels"),
+    "texts for people": ("user", "plot", "liked", "text_tags", "in1 is a text"),
+    "texts": ("question", "plot", None, "documents", "there are no labels"),
+}  # fmt: skip
+
+
+def found(case: str, **options: Any) -> Inputs:
+    in0, in1, label, _, _ = CASES[case]
+    return table_pairs(TABLE, in0=in0, in1=in1, label=label, **options).inputs
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_auto_says_what_it_chooses_and_why(case: str) -> None:
+    _, _, _, name, words = CASES[case]
+    chosen = recipe(found(case))
+    assert chosen.name == name
+    assert chosen.why.startswith(f"Recipe {name}, because in0 is ")
+    assert words in chosen.why
+    assert chosen.why.count(".") == 1 and "\n" not in chosen.why
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_is_what_auto_would_choose_or_is_refused(case: str, preset: str) -> None:
+    inputs, name = found(case), CASES[case][3]
+    if preset == name:
+        assert recipe(inputs, preset).settings == recipe(inputs).settings
+        assert recipe(inputs, preset).why.startswith(f"Recipe {name}: in0 is ")
+        return
+    with pytest.raises(CustomerError) as raised:
+        recipe(inputs, preset)
+    text = str(raised.value)
+    assert text.startswith(f"The preset {preset} needs ")
+    assert text.endswith(f": take {name}.") and CASES[case][4] in text
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_settings_are_sound_and_fit_the_inputs(case: str) -> None:
+    inputs = found(case)
+    settings = recipe(inputs).settings
+    assert {type(value) for value in settings.values()} == {str}
+    parsed, lines = parse(settings)
+    assert all(line.level == logging.INFO for line in lines), lines
+    inputs.check_fit(parsed, "inputs.json")
+    for encoder, side in zip(parsed.encoders, (inputs.in0, inputs.in1)):
+        assert encoder.max_seq_len == side.max_length
+    assert parsed.is_regression == (inputs.label.name == "stars")
+    assert bool(parsed.negative_sampling_rate) == (inputs.label.kind == "none")
+
+
+def test_ratings_repeat_an_id_that_has_features() -> None:
+    columns = {"in0": "user", "in1": ["film", "genres", "seen"], "label": "stars"}
+    made = table_pairs(TABLE, **columns)
+    assert [column.repeat for column in made.inputs.in0.columns] == [1]
+    assert [column.repeat for column in made.inputs.in1.columns] == [3, 1, 1]
+    assert recipe(made.inputs).settings["enc1_max_seq_len"] == "6"
+    first = made.pairs["train"].in1[0].tolist()
+    assert len(first) == 6 and len({*first[:3]}) == 1
+
+    def repeats(film: Any, **changed: Any) -> list[int]:
+        inputs = table_pairs(TABLE, **{**columns, "in1": [film, "genres"], **changed}).inputs
+        return [column.repeat for column in inputs.in1.columns]
+
+    assert repeats({"name": "film", "repeat": 1}) == [1, 1]
+    assert repeats({"name": "film", "repeat": 5}) == [5, 1]
+    assert repeats("plot") == [1, 1]
+    assert repeats("film", in0="plot") == [1, 1]
+
+
+def test_tied_sides_share_a_token_table() -> None:
+    settings = recipe(found("judged texts", tied=True)).settings
+    assert parse(settings)[0].tied_token_embedding_weight
+    assert not parse(recipe(found("judged texts")).settings)[0].tied_token_embedding_weight
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_settings_train(case: str) -> None:
+    in0, in1, label, _, _ = CASES[case]
+    made = table_pairs(TABLE, in0=in0, in1=in1, label=label)
+    # widths that a test can wait for
+    small = {"enc_dim": "8", "mlp_dim": "4", "epochs": "1", "seed": 1}
+    settings: dict[str, Any] = {**recipe(made.inputs).settings, **small}
+    pairs = made.pairs["train"]
+    records = [
+        {"in0": a.tolist(), "in1": b.tolist(), "label": float(label)}
+        for a, b, label in zip(
+            (pairs.in0[row] for row in range(len(pairs))),
+            (pairs.in1[row] for row in range(len(pairs))),
+            pairs.labels,
+        )
+    ]
+    model = Object2Vec(**settings).fit(records)
+    assert len(model.history) == 1
+    assert model.embed(in0=[records[0]["in0"]]).shape == (1, 8)
+
+
+@pytest.mark.parametrize(
+    ("preset", "near"),
+    [("rating", " (the nearest is 'ratings')"), ("TEXT_PAIR", " (the nearest is 'text_pair')"),
+     ("", ""), ("films and so on", "")],
+    ids=["letter", "case", "empty", "far"],
+)  # fmt: skip
+def test_an_unknown_preset_is_one_sentence(preset: str, near: str) -> None:
+    wanted = (
+        "preset must be one of auto, ratings, interactions, text_pair, text_tags, documents, "
+        f'found "{preset}"{near}.'
+    )
+    with pytest.raises(CustomerError) as raised:
+        recipe(found("stars"), preset)
+    assert str(raised.value) == wanted
+    # before the table is read
+    with pytest.raises(CustomerError) as raised:
+        table_pairs("no table", in0="a", in1="b", preset=preset)
+    assert str(raised.value) == wanted
+
+
+def test_a_preset_that_does_not_fit_writes_nothing(tmp_path: Any) -> None:
+    with pytest.raises(CustomerError, match="The preset text_pair needs"):
+        write_channels(
+            tmp_path / "channels", TABLE, in0="user", in1="film", label="stars", preset="text_pair"
+        )
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(CustomerError, match="there are no labels: take interactions"):
+        table_pairs(TABLE, in0="user", in1="film", preset="ratings")
