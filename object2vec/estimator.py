@@ -4,43 +4,33 @@
 from __future__ import annotations
 
 import inspect
-import logging
-import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-import numpy as np
-
 from object2vec.backend.device_names import Device, contexts_of
-from object2vec.data.arrays import TokenLists
-from object2vec.data.dataset import read_pairs, token_lists, unlabelled_pairs
-from object2vec.data.record_checks import INPUTS
 from object2vec.errors import CustomerError
+from object2vec.estimator_answers import Answering
+from object2vec.estimator_data import TableRequest, id_data, table_data
 from object2vec.estimator_history import Trained
 from object2vec.estimator_options import FitOptions, RandomState
 from object2vec.estimator_parameters import Parameterized
-from object2vec.estimator_pipeline import PipelineStep, are_labels, with_labels
-from object2vec.evaluation.metrics import MetricAccumulator
+from object2vec.estimator_pipeline import PipelineStep, are_labels
+from object2vec.estimator_tables import Tabular
 from object2vec.files import check_model_folder
-from object2vec.logs import LOGGER_NAME
 from object2vec.training.memory_estimate import estimate_memory
 from object2vec.training.training_log import JobStart
 
 if TYPE_CHECKING:
-    import pandas
-
-    from object2vec.inference.predictor import Predictor
+    from object2vec.estimator_answers import PathLike, Table
+    from object2vec.estimator_tables import KeptBack
+    from object2vec.prepare.columns import Columns
+    from object2vec.prepare.delimited import Layout
+    from object2vec.prepare.splits import Split
     from object2vec.training.callbacks import Callback
 
-    Records = Union[Iterable[Mapping[str, Any]], pandas.DataFrame]
-    PathLike = Union[str, os.PathLike[str]]
-    Data = Union[PathLike, Records]
 
-_logger = logging.getLogger(LOGGER_NAME)
-
-
-class Object2Vec(PipelineStep, Trained, Parameterized):
+class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
     """Learns embeddings of pairs of objects, each a list of token ids, from a label of the pair.
 
     The hyperparameters of the training job are parameters here, under the same names, but for those
@@ -49,10 +39,11 @@ class Object2Vec(PipelineStep, Trained, Parameterized):
 
     Parameters
     ----------
-    enc0_max_seq_len, enc1_max_seq_len : int
-        Longest list in tokens, longer ones are cut; enc1: default enc0's.
-    enc0_vocab_size, enc1_vocab_size : int
-        Ids run from 0 to vocab_size - 1; enc1: default enc0's.
+    enc0_max_seq_len, enc1_max_seq_len : int, optional
+        Longest list in tokens, longer ones are cut; enc1: default enc0's. Of a table it follows
+        from the data, and only ids need it.
+    enc0_vocab_size, enc1_vocab_size : int, optional
+        Ids run from 0 to vocab_size - 1; enc1: default enc0's. As above of a table.
     enc0_network, enc1_network : str
         ``hcnn``, ``bilstm`` or ``pooled_embedding``; enc1 also ``enc0``, which replaces every
         enc1 value by enc0's.
@@ -133,8 +124,8 @@ class Object2Vec(PipelineStep, Trained, Parameterized):
     def __init__(
         self,
         *,
-        enc0_max_seq_len: int,
-        enc0_vocab_size: int,
+        enc0_max_seq_len: Optional[int] = None,
+        enc0_vocab_size: Optional[int] = None,
         enc0_network: str = "hcnn",
         enc0_layers: Union[int, str] = "auto",
         enc0_cnn_filter_width: int = 3,
@@ -186,17 +177,35 @@ class Object2Vec(PipelineStep, Trained, Parameterized):
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
-        """Every hyperparameter by its public name, resolved and typed, as `fit` takes it."""
-        return self._hyperparameters.to_dict()
+        """Every hyperparameter by its public name, resolved and typed, as `fit` takes it.
+
+        Sizes that will follow from a table are missing until it was fitted.
+        """
+        if self._found is not None:
+            return self._found.to_dict()
+        values = self._hyperparameters.to_dict()
+        unknown = {name.replace("enc0", side) for name in self._open for side in ("enc0", "enc1")}
+        return {
+            name: value
+            for name, value in values.items()
+            if name not in unknown or self._given.get(name) is not None
+        }
 
     def fit(
         self,
-        train: Data,
-        validation: Optional[Data] = None,
-        test: Optional[Data] = None,
+        train: Table,
+        validation: KeptBack = None,
+        test: KeptBack = None,
         auxiliary: Optional[PathLike] = None,
         *,
         y: Any = None,
+        in0: Optional[Columns] = None,
+        in1: Optional[Columns] = None,
+        label: Optional[Union[str, int]] = None,
+        label_kind: str = "auto",
+        split: Optional[Split] = None,
+        preset: Optional[str] = "auto",
+        layout: Optional[Layout] = None,
         callbacks: Iterable[Callback] = (),
         refit: bool = False,
         verbose: Optional[int] = None,
@@ -207,16 +216,25 @@ class Object2Vec(PipelineStep, Trained, Parameterized):
         A second call starts anew: it goes on from nothing that an earlier one has learnt. After an
         error the earlier model stays.
 
+        With `in0` and `in1` the data are a table of raw values, and the sizes of the vocabularies,
+        the longest lists, `output_layer` and `num_classes` follow from it. Hyperparameters that
+        differ from their defaults win over those of the recipe.
+
         Parameters
         ----------
-        train, validation, test : path, iterable of mappings, or pandas.DataFrame
+        train : path, iterable of mappings, or pandas.DataFrame
             Pairs with ``in0``, ``in1`` and ``label``; a path is a JSON Lines file or a folder of
-            them. Validation decides when to stop and which epoch is best.
+            them. Or a table, see `from_table`.
+        validation, test : like train, optional
+            Validation decides when to stop and which epoch is best. Of a table also a share of its
+            rows, such as 0.1, to be kept back.
         auxiliary : path, optional
             Folder of the pretrained vectors and vocabulary files.
         y : sequence, optional
             The labels of `train`, where its pairs (also ``(in0, in1)`` tuples) hold none. As
             scikit-learn does, it may also be given as the second argument.
+        in0, in1, label, label_kind, split, preset, layout
+            What a table's columns are, and more; see `from_table`.
         callbacks : iterable of Callback
             Told of each epoch; any of them can end the training. The best epoch's model is kept.
         refit : bool
@@ -243,100 +261,39 @@ class Object2Vec(PipelineStep, Trained, Parameterized):
             The training cannot fit into the memory.
         """
         begun = time.time()
-        for line in self._lines:
-            _logger.log(line.level, "%s", line.text)
         if y is None and are_labels(validation):
             y, validation = validation, None
+        table = TableRequest(in0, in1, label, label_kind, split, preset, layout)
         options = FitOptions(self._given, self._hyperparameters, callbacks, verbose, progress)
         if train is None:
             raise CustomerError(
                 "There is nothing to train on: give a file, dicts or a data frame as 'train'."
             )
         if refit:
-            options.check_refit(validation)
-        hyperparameters = options.hyperparameters
-        estimate_memory(options.sized).check()
+            by_split = getattr(split, "validation", None) or None
+            options.check_refit(by_split if validation is None else validation)
+        kept_back = {"validation": validation, "test": test}
         start = JobStart(begun, time.time() - begun)
-        pairs = read_pairs(train if y is None else with_labels(train, y), hyperparameters, "train")
-        others = [
-            None if data is None else read_pairs(data, hyperparameters, channel)
-            for channel, data in (("validation", validation), ("test", test))
-        ]
+        if table.is_asked():
+            given = self._values(self._given, self._named)
+            data = table_data(table, train, y, kept_back, given, options)
+        else:
+            data = id_data(train, y, kept_back, self._lines, self._open, options)
+        hyperparameters = options.hyperparameters
         vectors = None
         if any(e.pretrained_embedding_file or e.vocab_file for e in hyperparameters.encoders):
             from object2vec.pretrained.auxiliary_channel import read_auxiliary
 
             vectors = read_auxiliary(auxiliary, hyperparameters)
-        known = [pairs, *(data for data in others if data is not None)]
-        estimate_memory(options.sized, known).check()
-        result = options.train(pairs, *others, auxiliary=vectors, start=start, refit=refit)
+        estimate_memory(options.sized, [part for part in data.parts if part is not None]).check()
+        only_refit: dict[str, Any] = {"validation_positives": data.validation_positives}
+        result = options.train(
+            *data.parts, auxiliary=vectors, start=start, refit=refit, inputs=data.inputs,
+            **(only_refit if refit else {}),
+        )  # fmt: skip
+        self._found = None if data.inputs is None else hyperparameters
         self._keep(result.predictor, result.metrics())
         return self
-
-    def predict(self, pairs: Records) -> np.ndarray:
-        """Score pairs.
-
-        Parameters
-        ----------
-        pairs : iterable of mappings or (in0, in1) tuples, or pandas.DataFrame
-            ``in0`` and ``in1`` are lists of token ids; a label is ignored.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32: probabilities ``(n, num_classes)``, or predicted numbers ``(n,)`` for
-            mean_squared_error.
-        """
-        predictor = self._fitted()
-        in0, in1 = (
-            self._token_lists(values, side) for side, values in enumerate(unlabelled_pairs(pairs))
-        )
-        return predictor.scores(in0, in1)
-
-    def embed(
-        self,
-        in0: Optional[Iterable[Sequence[int]]] = None,
-        in1: Optional[Iterable[Sequence[int]]] = None,
-    ) -> np.ndarray:
-        """Embed objects of one side.
-
-        Parameters
-        ----------
-        in0, in1 : iterable of sequences of int
-            Lists of token ids; exactly one of the two is given and chooses the encoder.
-
-        Returns
-        -------
-        numpy.ndarray
-            float32 ``(n, enc_dim)``.
-        """
-        predictor = self._fitted()
-        if (in0 is None) == (in1 is None):
-            raise CustomerError("embed takes exactly one of in0 and in1.")
-        side = 0 if in0 is not None else 1
-        values = in0 if in0 is not None else in1
-        return predictor.embeddings(side, self._token_lists(values, side))
-
-    def evaluate(self, pairs: Data) -> dict[str, float]:
-        """Score labelled pairs against their labels.
-
-        Parameters
-        ----------
-        pairs : path, iterable of mappings, or pandas.DataFrame
-            As for `fit`.
-
-        Returns
-        -------
-        dict of str to float
-            ``cross_entropy``, ``accuracy`` and ``perplexity``, or ``mean_squared_error`` and
-            ``mean_absolute_error``; means over the pairs.
-        """
-        predictor = self._fitted()
-        data = read_pairs(pairs, predictor.hyperparameters, "evaluated")
-        accumulator = MetricAccumulator(predictor.hyperparameters.is_regression)
-        loss, score = predictor.loss_sums(data)
-        accumulator.update(loss, score, len(data))
-        return accumulator.values()
 
     def save(self, folder: PathLike) -> None:
         """Write the model directory, the same that a training job writes.
@@ -396,15 +353,6 @@ class Object2Vec(PipelineStep, Trained, Parameterized):
         model._set({**given, "seed": seed, "device": device})
         model._keep(predictor, predictor.metrics)
         return model
-
-    def _fitted(self) -> Predictor:
-        if self._predictor is None:
-            raise CustomerError("This Object2Vec is not fitted yet: call fit, or load a model.")
-        return self._predictor
-
-    def _token_lists(self, values: Any, side: int) -> TokenLists:
-        encoder = self._fitted().hyperparameters.encoders[side]
-        return token_lists(values, INPUTS[side], encoder.vocab_size, encoder.max_seq_len)
 
 
 Object2Vec._defaults = {

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import numbers
 import secrets
 from collections.abc import Iterable, Mapping
@@ -16,7 +17,7 @@ from object2vec.data.arrays import PairDataset
 from object2vec.data.record_checks import INPUTS
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import Hyperparameters
-from object2vec.logs import watched
+from object2vec.logs import LOGGER_NAME, watched
 from object2vec.text import quoted
 from object2vec.training.callbacks import Callback, checked_callbacks
 from object2vec.training.readable_log import ReadableLog
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from object2vec.pretrained.auxiliary_channel import Auxiliary
     from object2vec.training.training_result import TrainingResult
 
+_logger = logging.getLogger(LOGGER_NAME)
 RandomState = Union[int, np.random.RandomState, np.random.Generator]
 
 #: `seed` is one, under the name _seed; what is here goes by other ways.
@@ -118,12 +120,31 @@ class FitOptions:
         device = given.get("device")
         self._contexts = contexts_of(device)
         self._state = given.get("random_state")
+        self._gpus = named_gpus(device)
         self.hyperparameters = self.sized = hyperparameters
         if self._state is not None:
             self._draw_seed()
-        gpus = named_gpus(device)
-        if gpus is not None:
-            self.sized = replace(hyperparameters, num_gpus=gpus)
+        self._size()
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether bars are shown."""
+        return self._progress
+
+    def take(self, hyperparameters: Hyperparameters) -> None:
+        """Go by hyperparameters that were found in the data, with the seed that was drawn."""
+        self.hyperparameters = replace(hyperparameters, seed=self.hyperparameters.seed)
+        self._size()
+
+    def say(self, line: str) -> None:
+        """Tell the log, and those who watch by `verbose`."""
+        _logger.info("%s", line)
+        if self._readable is not None:
+            self._readable.say(line)
+
+    def _size(self) -> None:
+        gpus = {} if self._gpus is None else {"num_gpus": self._gpus}
+        self.sized = replace(self.hyperparameters, **gpus)  # type: ignore[arg-type]
 
     def check_refit(self, validation: Any) -> None:
         """Prepare for two trainings, which need a seed in common.

@@ -6,8 +6,8 @@ from __future__ import annotations
 import inspect
 import numbers
 import textwrap
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, ClassVar, Optional, TypeVar
 
 import numpy as np
 
@@ -15,9 +15,11 @@ from object2vec.errors import CustomerError
 from object2vec.estimator_options import OPTIONS, check_options, fixed_seed
 from object2vec.hyperparameters.checked import Hyperparameters, parse
 from object2vec.hyperparameters.given import LogLine
+from object2vec.hyperparameters.table import BY_NAME
 from object2vec.hyperparameters.values import as_python, nearest
 from object2vec.text import quoted
 
+_SIZES = ("enc0_max_seq_len", "enc0_vocab_size")
 _WIDTH = 80
 _LONGEST_VALUE = 300
 _GLUE = "\0"
@@ -36,6 +38,9 @@ class Parameterized:
     _given: Mapping[str, Any]
     _hyperparameters: Hyperparameters
     _lines: Sequence[LogLine]
+    #: Sizes that are to follow from a table, and all that did; pickles of 0.1 have neither.
+    _open: Sequence[str] = ()
+    _found: Optional[Hyperparameters] = None
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters as they were given, as scikit-learn asks for them.
@@ -88,14 +93,27 @@ class Parameterized:
 
     def _take(self, given: Mapping[str, Any]) -> None:
         check_options(given)
+        values = self._values(given)
+        self._open = tuple(name for name in _SIZES if name not in values)
+        # the smallest ones stand for them, so that all other values are checked at once
+        stand_ins = {
+            name: values.get(name.replace("enc0", "enc1"), BY_NAME[name].minimum)
+            for name in self._open
+        }
+        self._hyperparameters, self._lines = parse({**stand_ins, **values})
+        self._found = None
+        self._given = given
+
+    def _values(self, given: Mapping[str, Any], named: Collection[str] = ()) -> dict[str, Any]:
+        """Hyperparameters that differ from their defaults, or are among the `named` ones."""
         # a default is not handed on: what is given counts when a rule replaces or ignores it
         values = {
             name: as_python(value)
             for name, value in given.items()
-            if not (value is None or name in (*OPTIONS, "seed") or self._is_default(name, value))
+            if not (value is None or name in (*OPTIONS, "seed"))
+            and (name in named or not self._is_default(name, value))
         }
-        self._hyperparameters, self._lines = parse({**values, "_seed": fixed_seed(given)})
-        self._given = given
+        return {**values, "_seed": fixed_seed(given)}
 
     def _is_default(self, name: str, value: Any) -> bool:
         return _equals(self._defaults.get(name), value)
@@ -139,4 +157,6 @@ def _text(value: Any) -> str:
 def _equals(default: Any, value: Any) -> bool:
     # other types may compare element by element, or answer with something that is no bool
     is_plain = isinstance(value, (str, numbers.Number, np.generic))
+    if type(value) in (tuple, list) and all(isinstance(item, str) for item in value):
+        value, is_plain = tuple(value), True  # scikit-learn's clone copies tuples
     return value is default or (is_plain and bool(value == default))

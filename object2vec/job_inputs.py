@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
@@ -17,6 +17,7 @@ from object2vec.backend import own_process
 from object2vec.data.arrays import PairDataset
 from object2vec.data.channel_files import channel_files
 from object2vec.data.dataset import check_content_type, read_channel
+from object2vec.data.negative_sampling import with_judged_negatives
 from object2vec.errors import CustomerError
 from object2vec.files import check_model_folder
 from object2vec.hyperparameters.checked import Hyperparameters, parse
@@ -161,8 +162,11 @@ def read_inputs(job: Job, begun: Optional[float] = None, *, progress: bool = Fal
         start = JobStart(begun, time.time() - begun)
         datasets = {
             name: _read_dataset(name, job, hyperparameters, tables, shown)
-            for name in _names_of_datasets(job, tables)
+            for name in (DATA_CHANNELS if tables is None else tables.splits)
+            if tables is not None or name in job.channels
         }
+    if tables is not None and tables.holds_positives():
+        datasets = with_judged_negatives(datasets, hyperparameters.negative_sampling_rate)
     # the auxiliary channel may need MXNet
     own_process.tune()
     auxiliary = _read_auxiliary(job, hyperparameters)
@@ -267,17 +271,6 @@ def _check_tuning_objective(job: Job, hyperparameters: Hyperparameters) -> None:
             "The objective metric %s is never reported without the channel %r; channels of the "
             "job: %s.", name, channel, names(job.channels),
         )  # fmt: skip
-
-
-def _names_of_datasets(job: Job, tables: Optional[JobTables]) -> Iterator[str]:
-    for name in DATA_CHANNELS if tables is None else tables.splits:
-        if tables is not None and tables.leaves_out(name):
-            _logger.warning(
-                "Leaving out the pairs for validation: all are positive, and their loss alone is "
-                "lowest for a model that calls every pair positive."
-            )
-        elif tables is not None or name in job.channels:
-            yield name
 
 
 def _read_dataset(

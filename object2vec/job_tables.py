@@ -10,8 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
-import numpy as np
-
 from object2vec.data.arrays import PairDataset
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import Hyperparameters
@@ -23,12 +21,13 @@ from object2vec.prepare.find_inputs import Progress
 from object2vec.prepare.inputs_summary import found_lines
 from object2vec.prepare.recipes import recipe
 from object2vec.prepare.table_choice import TableChoice
+from object2vec.prepare.table_hyperparameters import cut_pairs, fitted_inputs, joined_settings
 from object2vec.prepare.table_pairs import encode_table, table_pairs
 from object2vec.prepare.tables import holds_table, open_table
 from object2vec.raw_values.inputs import SIDES, Inputs
 from object2vec.raw_values.inputs_file import FILE, read_inputs
 from object2vec.sagemaker.environment import Channel
-from object2vec.text import named, quoted
+from object2vec.text import named
 
 _SIZES = ("max_seq_len", "vocab_size")
 # What rules between hyperparameters may still overrule, whatever is wrong with it.
@@ -94,10 +93,9 @@ class JobTables:
         """Whether pairs of this split came with those of the channel train."""
         return name in self._ready
 
-    def leaves_out(self, name: str) -> bool:
-        """Whether a channel cannot tell which epoch is the best: all its pairs are positive."""
-        is_positive = self.inputs is not None and self.inputs.label.kind == "none"
-        return is_positive and name == "validation" and self._holds_table(name)
+    def holds_positives(self) -> bool:
+        """Whether the table has no labels, so that all pairs are positive."""
+        return self.inputs is not None and self.inputs.label.kind == "none"
 
     def check_given(self) -> None:
         """Check each hyperparameter that is given by itself, before any table is read.
@@ -142,22 +140,12 @@ class JobTables:
         """
         inputs, given = self.inputs, self._given
         assert inputs is not None
-        follow: dict[str, Any] = {name: str(size) for name, size in inputs.sizes().items()}
+        settings: Mapping[str, Any] = {}
         if self._preset is not None:
             chosen = recipe(inputs, self._preset)
-            follow.update(chosen.settings)
+            settings = chosen.settings
             self.told.append(chosen.why)
-        both = {**follow, **given}
-        for key in _SIZES:
-            own, other = names = [f"enc{side}_{key}" for side in (0, 1)]
-            if inputs.tied and (own in given) != (other in given):
-                follow[own] = follow[other] = given.get(own, given.get(other))
-            elif both.get("enc1_network", "enc0") == "enc0":
-                # encoder 1 then has the sizes of encoder 0
-                follow[own] = follow[other] = max((follow[name] for name in names), key=int)
-        if both.get("output_layer") == "mean_squared_error":
-            follow.pop("num_classes", None)
-        return {**follow, **given}
+        return joined_settings(inputs, settings, given)
 
     def settle(self, hyperparameters: Hyperparameters) -> None:
         """Check that a network takes what the inputs make, cut lists as it does, and log them.
@@ -171,38 +159,7 @@ class JobTables:
         assert inputs is not None
         if self.told:
             _logger.info("%s", " ".join(self.told))
-        for side, encoder in zip(SIDES, hyperparameters.encoders):
-            size = inputs.vocab_size(side)
-            if size > encoder.vocab_size:
-                raise CustomerError(
-                    f"enc{side[-1]}_vocab_size is {encoder.vocab_size:,}, but {side} has {size:,} "
-                    f"ids in {self._title}: leave it out, or give {size:,} or more."
-                )
-        self._check_label(hyperparameters)
-        in0, in1 = (
-            replace(side, max_length=min(side.max_length, encoder.max_seq_len))
-            for side, encoder in zip((inputs.in0, inputs.in1), hyperparameters.encoders)
-        )
-        self.inputs = replace(inputs, in0=in0, in1=in1)
-
-    def _check_label(self, hyperparameters: Hyperparameters) -> None:
-        assert self.inputs is not None
-        label = self.inputs.label
-        if hyperparameters.is_regression:
-            return
-        classes = self.inputs.sizes().get("num_classes")
-        if classes is None:
-            raise CustomerError(
-                f"output_layer=softmax learns classes, but the label {quoted(label.name)} of "
-                f"{self._title} holds numbers that are none: take "
-                "output_layer=mean_squared_error, or class for the kind of label."
-            )
-        if classes > hyperparameters.num_classes:
-            raise CustomerError(
-                f"num_classes is {hyperparameters.num_classes}, but the label "
-                f"{quoted(label.name)} of {self._title} needs {classes}: leave it out, or give "
-                f"{classes} or more."
-            )
+        self.inputs = fitted_inputs(inputs, hyperparameters, self._title)
 
     def read(
         self, name: str, hyperparameters: Hyperparameters, progress: Progress
@@ -217,7 +174,7 @@ class JobTables:
         inputs = self.inputs
         assert inputs is not None
         if name in self._ready:
-            return _cut(self._ready.pop(name), hyperparameters)
+            return cut_pairs(self._ready.pop(name), hyperparameters)
         channel = self._channels[name]
         if not self._holds_table(name):
             return None
@@ -350,16 +307,3 @@ def _parameters(content_type: str) -> dict[str, str]:
     """The parameters of a content type: of ``text/csv; header=absent`` the header."""
     parts = (part.partition("=") for part in content_type.split(";")[1:])
     return {name.strip().lower(): value.strip().strip('"').lower() for name, _, value in parts}
-
-
-def _cut(pairs: PairDataset, hyperparameters: Hyperparameters) -> PairDataset:
-    """Pairs with lists as long as the network takes them; most often they are."""
-    limits = [encoder.max_seq_len for encoder in hyperparameters.encoders]
-    sides = [pairs.in0, pairs.in1]
-    longer = sum(
-        int(np.count_nonzero(lists.lengths > limit)) for lists, limit in zip(sides, limits)
-    )
-    if not longer:
-        return pairs
-    in0, in1 = (lists.truncate(limit) for lists, limit in zip(sides, limits))
-    return PairDataset(in0, in1, pairs.labels, pairs.truncated + longer)

@@ -144,14 +144,18 @@ def test_an_encoder_1_like_encoder_0_takes_the_ids_of_both(
 
 
 @pytest.mark.usefixtures("table")
-def test_positive_pairs_train_without_validation(capsys: pytest.CaptureFixture[str]) -> None:
-    columns = ("--in0", "user", "--in1", "genres", "--explode", "genres", "--validation", "0.2")
+def test_positive_pairs_are_validated_with_negatives(capsys: pytest.CaptureFixture[str]) -> None:
+    columns = ("--in0", "user", "--in1", "age", "--validation", "0.2")
     command = ["train", "--train", "table.csv", *columns, *SMALL, "--model-dir", "model"]
     assert main(command) == 0
     log = capsys.readouterr().out
-    assert "Leaving out the pairs for validation: all are positive" in log
-    assert "Validation metrics" not in log
     assert Predictor.load("model").hyperparameters.negative_sampling_rate == 3
+    text = validated(capsys, *command[1:-2])
+    found = re.search(r"^validation: .* labels 0: (\d+), 1: (\d+)$", text, re.MULTILINE)
+    assert found is not None
+    negatives, positives = map(int, found.groups())
+    assert positives < negatives <= 3 * positives
+    assert f"validating on {positives + negatives} pairs" in log
 
 
 GOOD = ("--train", "table.csv", "--in0", "user", "--in1", "film", "--label", "rating")

@@ -12,7 +12,12 @@ from small_jobs import arrays, random_pairs, settings
 
 from object2vec.data.arrays import PairDataset, TokenLists
 from object2vec.data.batching import TrainingBatches
-from object2vec.data.negative_sampling import Joined, NegativeSampler, fingerprints
+from object2vec.data.negative_sampling import (
+    Joined,
+    NegativeSampler,
+    fingerprints,
+    with_negatives,
+)
 from object2vec.training.loop import train
 
 Pair = tuple[tuple[int, ...], tuple[int, ...]]
@@ -221,3 +226,21 @@ def test_fingerprints_tell_lists_apart(rng: np.random.Generator) -> None:
     assert len({value for values in by_content.values() for value in values}) == len(by_content)
     again = fingerprints(TokenLists.from_lists(lists[::-1]))
     assert again.tolist() == prints.tolist()[::-1]
+
+
+def test_negatives_that_stay(rng: np.random.Generator) -> None:
+    """Of pairs that are judged: the same whenever the seed is, and no positive of any part."""
+    parts = [sparse_pairs(rng, number) for number in (60, 280, 90)]
+    judged = PairDataset(parts[0].in0, parts[0].in1, np.ones(60, np.float32), truncated=7)
+    found = with_negatives(judged, 3, 5, parts[1:])
+    assert found.truncated == 7 and np.array_equal(found.labels, [1] * 60 + [0] * 180)
+    rows = Joined(*2 * [np.arange(len(found))], found.labels)
+    drawn, known = contents(found, rows), {pair for part in parts[1:] for pair in positives(part)}
+    assert drawn[:60] == positives(judged)
+    assert [in0 for in0, _ in drawn[60:]] == [pair[0] for pair in drawn[:60] for _ in range(3)]
+    assert {in1 for _, in1 in drawn} <= {in1 for _, in1 in drawn[:60]}
+    assert not set(drawn[60:]) & (known | set(drawn[:60]))
+    # without them, some of the negatives would be positives of another part
+    assert set(contents(with_negatives(judged, 3, 5), rows)[60:]) & known
+    again, other = (with_negatives(judged, 3, seed, parts[1:]) for seed in (5, 6))
+    assert contents(again, rows) == drawn != contents(other, rows)

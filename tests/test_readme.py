@@ -41,10 +41,15 @@ def test_python_examples_run(tmp_path: Path, monkeypatch: Any, rng: Any) -> None
     monkeypatch.chdir(tmp_path)
     for name in ("train", "validation", "test"):
         write_ratings(tmp_path / f"{name}.jsonl", rng)
-    api, manners, without_package = code_blocks("python")[1:]
+    with (tmp_path / "ratings.csv").open("w", encoding="utf-8") as table:
+        table.write("user,film,genres,rating\n")
+        for user, film, stars in rng.integers(1, 6, (300, 3)).tolist():
+            table.write(f'u{user},"Film, {film}",{"War|Crime" if film % 2 else "War"},{stars}\n')
+    *api, manners, without_package = code_blocks("python")[1:]
     names: dict[str, Any] = {}
-    exec(api, names)  # the README's own text
-    assert isinstance(names["model"], Object2Vec)
+    for block in api:
+        exec(block, names)  # the README's own text
+        assert isinstance(names["model"], Object2Vec)
     exec(without_package, names)
     np.testing.assert_allclose(
         names["embedding"].asnumpy(), names["model"].embed(in1=[[50]]), atol=1e-6

@@ -94,12 +94,6 @@ def _run(options: argparse.Namespace) -> int:
         say(line)
     folder = Path(options.output)
     channels = [name for name, pairs in report.pairs.items() if pairs]
-    if inputs.label.kind == "none" and "validation" in channels:
-        channels.remove("validation")
-        say(
-            "The command leaves the pairs for validation out: all are positive, and their loss "
-            "alone is lowest for a model that calls every pair positive."
-        )
     say(f"Written to {named(folder)}. To train on it:")
     print(_training_command(folder, channels, chosen.name))
     return 0

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,14 +71,20 @@ class NegativeSampler:
         The given pairs.
     rate : int
         Negatives for each positive pair, at least 1.
+    others : sequence of PairDataset
+        Their positive pairs are never drawn either.
     """
 
-    def __init__(self, dataset: PairDataset, rate: int) -> None:
+    def __init__(self, dataset: PairDataset, rate: int, others: Sequence[PairDataset] = ()) -> None:
         self._dataset = dataset
         self._in0 = np.repeat(np.flatnonzero(dataset.labels != 0), rate)
         self._prints = (fingerprints(dataset.in0), fingerprints(dataset.in1))
         positive = dataset.labels != 0
-        self._positives = np.unique(self._join(positive, positive))
+        known = [self._join(positive, positive)]
+        for other in others:
+            rows = other.labels != 0
+            known.append(_joined(fingerprints(other.in0)[rows], fingerprints(other.in1)[rows]))
+        self._positives = np.unique(np.concatenate(known))
 
     def draw(self, rng: np.random.Generator) -> Joined:
         """Join all given pairs, followed by negatives drawn anew.
@@ -119,8 +126,7 @@ class NegativeSampler:
         )
 
     def _join(self, in0: np.ndarray, in1: np.ndarray) -> np.ndarray:
-        with np.errstate(over="ignore"):
-            return self._prints[0][in0] * np.uint64(0x9E3779B97F4A7C15) ^ self._prints[1][in1]
+        return _joined(self._prints[0][in0], self._prints[1][in1])
 
     def _is_positive(self, in0: np.ndarray, in1: np.ndarray) -> np.ndarray:
         if not self._positives.size:
@@ -128,3 +134,55 @@ class NegativeSampler:
         pairs = self._join(in0, in1)
         position = np.searchsorted(self._positives, pairs)
         return self._positives[np.minimum(position, len(self._positives) - 1)] == pairs
+
+
+def _joined(in0: np.ndarray, in1: np.ndarray) -> np.ndarray:
+    """Numbers of pairs from the numbers of their lists, uint64 ``(n,)``."""
+    with np.errstate(over="ignore"):
+        return in0 * np.uint64(0x9E3779B97F4A7C15) ^ in1
+
+
+def with_negatives(
+    pairs: PairDataset, rate: int, seed: int = 0, others: Sequence[PairDataset] = ()
+) -> PairDataset:
+    """Pairs followed by negatives that stay: for pairs that are all positive, and are to be judged.
+
+    Of positive pairs alone a loss says nothing: it is lowest for a model that calls every pair
+    positive. The negatives are drawn as in training: each positive pair's in0 with the in1 of a
+    random pair of the same set, so that an object is drawn as often as it occurs there, never a
+    combination that is a given positive pair.
+
+    Parameters
+    ----------
+    pairs : PairDataset
+        Kept back for validation or test.
+    rate : int
+        Negatives for each positive pair, at least 1: as many as in training, so that both losses
+        are of the same kind.
+    seed : int
+        Equal seeds give equal negatives.
+    others : sequence of PairDataset
+        Such as the pairs for training: their positive pairs are no negatives either.
+    """
+    drawn = NegativeSampler(pairs, rate, others).draw(np.random.default_rng(seed))
+    in0, in1 = pairs.in0.take(drawn.in0), pairs.in1.take(drawn.in1)
+    return PairDataset(in0, in1, drawn.labels, pairs.truncated)
+
+
+def with_judged_negatives(parts: Mapping[str, PairDataset], rate: int) -> dict[str, PairDataset]:
+    """Add negatives to what training is judged by, where all of its pairs are positive.
+
+    Parameters
+    ----------
+    parts : mapping of str to PairDataset
+        ``train``, which stays as it is, and others, such as ``validation`` and ``test``. No
+        positive pair of any of them is a negative; the seed is always 0.
+    rate : int
+        As in training; 0 for none.
+    """
+    found = dict(parts)
+    for name in found.keys() - {"train"} if rate else ():
+        if np.all(parts[name].labels):
+            others = [pairs for other, pairs in parts.items() if other != name]
+            found[name] = with_negatives(parts[name], rate, others=others)
+    return found

@@ -29,6 +29,7 @@ def train_and_refit(
     start: Optional[JobStart] = None,
     callbacks: Sequence[Callback] = (),
     readable: Optional[ReadableLog] = None,
+    validation_positives: Optional[PairDataset] = None,
     **settings: Any,
 ) -> TrainingResult:
     """Find the best epoch by the validation pairs, then train on these too.
@@ -43,6 +44,9 @@ def train_and_refit(
         As for `train`.
     callbacks : sequence of Callback
         Told of the first training alone: the second has no validation, and is not to be stopped.
+    validation_positives : PairDataset, optional
+        The validation pairs without negatives that were drawn for them, which training draws anew;
+        all of them by default.
     **settings
         What else `train` takes.
 
@@ -65,7 +69,8 @@ def train_and_refit(
     )
     del found.predictor  # two models would be in memory at once
     epochs = counted(found.best_epoch + 1, "epoch")
-    everything = PairDataset.concatenate([train_pairs, validation])
+    again = validation if validation_positives is None else validation_positives
+    everything = PairDataset.concatenate([train_pairs, again])
     _logger.info(
         "Epoch %d is the best. Training anew on train and validation pairs together, %d, for %s "
         "with the same seed and without early stopping.",

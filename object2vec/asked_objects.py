@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a model is asked about: ids or raw values, in records, frames or tables, as token lists."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+
+import numpy as np
+
+from object2vec.data.arrays import PairDataset, TokenLists
+from object2vec.data.dataset import from_records, read_pairs, token_lists, unlabelled_pairs
+from object2vec.data.negative_sampling import with_negatives
+from object2vec.data.record_checks import FIELDS, plain
+from object2vec.errors import CustomerError
+from object2vec.hyperparameters.checked import Hyperparameters
+from object2vec.logs import LOGGER_NAME
+from object2vec.raw_values.encode_values import Lookups, lookups_in, nearest, object_lists
+from object2vec.raw_values.inputs import SIDES, Inputs
+from object2vec.text import counted, names, quoted
+
+if TYPE_CHECKING:
+    from object2vec.prepare.delimited import Layout
+
+_logger = logging.getLogger(LOGGER_NAME)
+_instance = "instance {}, counting from 0".format
+
+
+class Objects(NamedTuple):
+    """Token lists of a side, and how many values were looked up for them."""
+
+    lists: TokenLists
+    lookups: Lookups
+
+
+def asked_pairs(
+    inputs: Optional[Inputs], hyperparameters: Hyperparameters, pairs: Any
+) -> list[TokenLists]:
+    """The token lists of in0 and of in1 of pairs that are to be scored, one list for each pair.
+
+    Parameters
+    ----------
+    inputs : Inputs, optional
+        None for a model that takes ids alone.
+    hyperparameters : Hyperparameters
+        Of the model.
+    pairs : path-like, frame, table of Arrow, or iterable of mappings or tuples
+        See `Object2Vec.predict`.
+
+    Raises
+    ------
+    CustomerError
+        One sentence that names the first pair that is not right.
+    """
+    encoders = hyperparameters.encoders
+    if inputs is None:
+        return [
+            token_lists(values, side, encoder.vocab_size, encoder.max_seq_len)
+            for values, side, encoder in zip(unlabelled_pairs(pairs), SIDES, encoders)
+        ]
+    if _is_table(inputs, pairs):
+        found = _of_rows(inputs, pairs, SIDES)
+    else:
+        sides = unlabelled_pairs(_pairs(inputs, pairs))
+        found = [
+            _objects(inputs, hyperparameters, side, values) for side, values in zip(SIDES, sides)
+        ]
+    for side, encoder, objects in zip(SIDES, encoders, found):
+        _check_exploded(inputs, side, objects, encoder.max_seq_len)
+    _tell_unseen({side: objects.lookups for side, objects in zip(SIDES, found)})
+    return [objects.lists for objects in found]
+
+
+def asked_objects(
+    inputs: Optional[Inputs], hyperparameters: Hyperparameters, side: str, values: Any
+) -> TokenLists:
+    """The token lists of objects of one side; see `Object2Vec.embed`.
+
+    Raises
+    ------
+    CustomerError
+        One sentence that names the first object that is not right.
+    """
+    encoder = hyperparameters.encoders[SIDES.index(side)]
+    if inputs is None:
+        return token_lists(values, side, encoder.vocab_size, encoder.max_seq_len)
+    if columns_of(values) is not None:
+        (found,) = _of_rows(inputs, values, [side])
+    else:
+        if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+            raise CustomerError(
+                f"The objects of {side} must be a list, found {quoted(values)}: put one object "
+                "into a list of its own."
+            )
+        found = _objects(inputs, hyperparameters, side, list(values))
+    _check_exploded(inputs, side, found, encoder.max_seq_len)
+    _tell_unseen({side: found.lookups})
+    return found.lists
+
+
+def labelled_pairs(
+    inputs: Optional[Inputs],
+    hyperparameters: Hyperparameters,
+    data: Any,
+    channel: str,
+    layout: Optional[Layout] = None,
+) -> PairDataset:
+    """Pairs with their labels, cut to the model's lengths; those of a model without labels are 1.
+
+    Parameters
+    ----------
+    inputs : Inputs, optional
+        None for a model that takes ids alone.
+    hyperparameters : Hyperparameters
+        Of the model.
+    data : path-like, frame, table of Arrow, or iterable of mappings
+        See `Object2Vec.evaluate`.
+    channel : str
+        What the pairs are for, for errors.
+    layout : Layout, optional
+        How files with separators are written.
+
+    Raises
+    ------
+    CustomerError
+        One sentence that names the first pair that is not right.
+    """
+    if inputs is None:
+        return read_pairs(data, hyperparameters, channel)
+    if not is_path(data) and columns_of(data) is None and isinstance(data, Iterable):
+        data = list(data)
+    if _is_table(inputs, data) or _are_rows(data):
+        from object2vec.prepare.table_pairs import encode_table
+
+        classes = None if hyperparameters.is_regression else hyperparameters.num_classes
+        layout = layout or _layout(inputs, data)
+        pairs, report = encode_table(inputs, data, num_classes=classes, layout=layout)
+        if report.left_out:
+            _logger.warning("%s", report.lines()[1])
+        sides = zip(SIDES, (pairs.in0, pairs.in1))
+        _tell_unseen({side: lookups_in(inputs, side, lists) for side, lists in sides})
+        return pairs
+    if is_path(data):
+        return read_pairs(data, hyperparameters, channel)
+    return from_records(_ids(inputs, hyperparameters, data), hyperparameters, channel=channel)
+
+
+def judged_pairs(
+    inputs: Optional[Inputs], hyperparameters: Hyperparameters, data: Any
+) -> PairDataset:
+    """As `labelled_pairs`; where all are positive for want of labels, negatives are drawn."""
+    pairs = labelled_pairs(inputs, hyperparameters, data, "evaluated")
+    rate = hyperparameters.negative_sampling_rate
+    if inputs is not None and inputs.label.kind == "none" and rate and np.all(pairs.labels):
+        return with_negatives(pairs, rate)
+    return pairs
+
+
+def is_path(data: Any) -> bool:
+    return isinstance(data, (str, os.PathLike))
+
+
+def columns_of(data: Any) -> Optional[list[str]]:
+    """The names of the columns of a frame or of a table of Arrow, None of all else."""
+    if hasattr(data, "columns") and hasattr(data, "iloc"):
+        return [str(name) for name in data.columns]
+    if hasattr(data, "to_batches") and hasattr(data, "column_names"):
+        return list(data.column_names)
+    if hasattr(data, "__arrow_c_stream__"):
+        return list(data.columns) if hasattr(data, "columns") else []
+    return None
+
+
+def _is_table(inputs: Inputs, data: Any) -> bool:
+    """Whether data are rows with the columns of the inputs, not pairs with in0 and in1."""
+    if is_path(data):
+        from object2vec.prepare.tables import open_table
+
+        known: Optional[list[str]] = open_table(data).names
+    elif isinstance(data, Sequence) and data and all(is_path(item) for item in data):
+        return True
+    else:
+        known = columns_of(data)
+    if known is None:
+        return False
+    wanted = [column.name for side in SIDES for column in inputs.side(side).columns]
+    return set(wanted) <= set(known) or not set(SIDES) <= set(known)
+
+
+def _layout(inputs: Inputs, data: Any) -> Optional[Layout]:
+    """How a table is written whose columns are positions, unless its header counts them so."""
+    columns = [column.name for side in SIDES for column in inputs.side(side).columns]
+    if not is_path(data) or not all(name.isdecimal() for name in columns):
+        return None
+    from object2vec.prepare.delimited import Layout
+    from object2vec.prepare.tables import open_table
+
+    return None if set(columns) & set(open_table(data).names) else Layout(header=False)
+
+
+def _are_rows(data: Any) -> bool:
+    return (
+        isinstance(data, list)
+        and bool(data)
+        and isinstance(data[0], Mapping)
+        and not set(SIDES) <= data[0].keys()
+    )
+
+
+def _of_rows(inputs: Inputs, source: Any, sides: Sequence[str]) -> list[Objects]:
+    from object2vec.prepare.row_lists import AskedTable, open_asked_table, row_lists
+    from object2vec.prepare.tables import column_name
+
+    table, held = open_asked_table(inputs, source)
+    for side in set(sides) - set(held):
+        column_name(table, inputs.side(side).columns[0].name, side)
+    blocks = list(row_lists(inputs, AskedTable(table, tuple(sides))))
+    nothing = TokenLists.of_each(np.zeros(0, np.int32))
+    found = []
+    for side in sides:
+        lists = TokenLists.concatenate([nothing, *(getattr(block, side) for block in blocks)])
+        found.append(Objects(lists, lookups_in(inputs, side, lists)))
+    return found
+
+
+def _objects(
+    inputs: Inputs, hyperparameters: Hyperparameters, side: str, values: list[Any]
+) -> Objects:
+    values = [plain(value) for value in values]
+    size, lookups = hyperparameters.encoders[SIDES.index(side)].vocab_size, Lookups()
+    return Objects(object_lists(inputs, side, values, size, _instance, lookups), lookups)
+
+
+def _pairs(inputs: Inputs, pairs: Any) -> Any:
+    """Pairs of which those that are given by columns are tuples of two objects."""
+    listed = isinstance(pairs, Iterable) and not isinstance(pairs, (str, bytes, Mapping))
+    return pairs if columns_of(pairs) is not None or not listed else list(_each(inputs, pairs))
+
+
+def _each(inputs: Inputs, pairs: Iterable[Any]) -> Iterator[Any]:
+    columns = [[column.name for column in inputs.side(side).columns] for side in SIDES]
+    for position, pair in enumerate(pairs):
+        if not isinstance(pair, Mapping) or set(SIDES) <= pair.keys():
+            yield pair
+            continue
+        sides = [{name: pair[name] for name in known if name in pair} for known in columns]
+        if not all(sides):
+            lacking = next(known for known, found in zip(columns, sides) if not found)
+            raise CustomerError(
+                f"Instance {position}, counting from 0, must hold in0 and in1 to be scored, or "
+                f"their columns {names(columns[0])} and {names(columns[1])}, but holds "
+                f"{names(pair)}{_nearest(lacking, pair)}; embed takes single inputs."
+            )
+        yield tuple(sides)
+
+
+def _nearest(lacking: Sequence[str], pair: Mapping[Any, Any]) -> str:
+    return next((found for name in lacking if (found := nearest(name, map(str, pair)))), "")
+
+
+def _ids(inputs: Inputs, hyperparameters: Hyperparameters, data: Any) -> Any:
+    """Records of raw values as records of ids and numbers; others as they are."""
+    if columns_of(data) is not None:
+        if not set(FIELDS) <= set(columns_of(data) or ()):
+            return data
+        columns = [data[name].tolist() for name in FIELDS]
+        data = [dict(zip(FIELDS, row)) for row in zip(*columns)]
+    if not isinstance(data, list):
+        return data
+    sound = [isinstance(row, Mapping) and set(SIDES) <= row.keys() for row in data]
+    if not all(sound):
+        return data
+    sides = {s: _objects(inputs, hyperparameters, s, [row[s] for row in data]) for s in SIDES}
+    _tell_unseen({side: objects.lookups for side, objects in sides.items()})
+    classes = {name: place for place, name in enumerate(inputs.label.classes)}
+    none = inputs.label.kind == "none"
+    records = []
+    for position, row in enumerate(data):
+        record = {side: sides[side].lists[position].tolist() for side in SIDES}
+        if "label" in row:
+            label = row["label"]
+            record["label"] = classes.get(label, label) if isinstance(label, str) else label
+        elif none:
+            record["label"] = 1
+        records.append(record)
+    return records
+
+
+def _check_exploded(inputs: Inputs, side: str, objects: Objects, longest: int) -> None:
+    """Refuse several tags where each was a pair of its own: all but the first would be cut off."""
+    column = inputs.side(side).columns[0]
+    wrong = np.flatnonzero(objects.lists.lengths > longest)
+    if column.explode and objects.lookups.values and len(wrong):
+        raise CustomerError(
+            f"{side} holds {objects.lists.lengths[wrong[0]]} of {quoted(column.name)} in one "
+            f"object, but the model was trained on each by itself: ask about one at a time "
+            f"({_instance(int(wrong[0]))})."
+        )
+
+
+def _tell_unseen(sides: Mapping[str, Lookups]) -> None:
+    """Say in one line how many values training has not seen."""
+    told = [
+        f"{lookups.unseen:,} of {counted(lookups.values, 'value')} of {side}"
+        for side, lookups in sides.items()
+        if lookups.unseen
+    ]
+    if told:
+        _logger.warning(
+            "Unknown to the model are %s, which are missing or were not seen in training: the "
+            "token of unknown values stands for them.",
+            " and ".join(told),
+        )

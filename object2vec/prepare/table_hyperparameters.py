@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hyperparameters that follow from a table, beside those that are given, and what fits them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from object2vec.data.arrays import PairDataset
+from object2vec.errors import CustomerError
+from object2vec.hyperparameters.checked import Hyperparameters
+from object2vec.raw_values.inputs import SIDES, Inputs
+from object2vec.text import names, quoted
+
+_SIZES = ("max_seq_len", "vocab_size")
+
+
+def joined_settings(
+    inputs: Inputs, settings: Mapping[str, Any], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Hyperparameters of a table: what is given wins over settings, and sizes fill the gaps.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        What was found in the table.
+    settings : mapping
+        Those of a recipe.
+    given : mapping
+        Those of a user.
+    """
+    follow = {**{name: str(size) for name, size in inputs.sizes().items()}, **settings}
+    both = {**follow, **given}
+    for key in _SIZES:
+        own, other = pair = [f"enc{number}_{key}" for number in range(len(SIDES))]
+        if inputs.tied and (own in given) != (other in given):
+            follow[own] = follow[other] = given.get(own, given.get(other))
+        elif both.get("enc1_network", "enc0") == "enc0":
+            # encoder 1 then has the sizes of encoder 0
+            follow[own] = follow[other] = max((follow[name] for name in pair), key=int)
+    if both.get("output_layer") == "mean_squared_error":
+        follow.pop("num_classes", None)
+    return {**follow, **given}
+
+
+def fitted_inputs(inputs: Inputs, hyperparameters: Hyperparameters, title: str) -> Inputs:
+    """Inputs whose lists are as long as a network takes them, which is large enough for them.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        What was found in the table.
+    hyperparameters : Hyperparameters
+        Of the network.
+    title : str
+        Of the table, for errors.
+
+    Raises
+    ------
+    CustomerError
+        A size is too small, or the labels are not of the kind that the output layer learns.
+    """
+    for side, encoder in zip(SIDES, hyperparameters.encoders):
+        size = inputs.vocab_size(side)
+        if size > encoder.vocab_size:
+            raise CustomerError(
+                f"enc{side[-1]}_vocab_size is {encoder.vocab_size:,}, but {side} has {size:,} ids "
+                f"in {title}: leave it out, or give {size:,} or more."
+            )
+    _check_label(inputs, hyperparameters, title)
+    in0, in1 = (
+        replace(inputs.side(side), max_length=encoder.max_seq_len)
+        for side, encoder in zip(SIDES, hyperparameters.encoders)
+    )
+    return replace(inputs, in0=in0, in1=in1)
+
+
+def _check_label(inputs: Inputs, hyperparameters: Hyperparameters, title: str) -> None:
+    label, classes = inputs.label, inputs.sizes().get("num_classes")
+    if hyperparameters.is_regression:
+        if label.kind == "class":
+            raise CustomerError(
+                f"output_layer=mean_squared_error learns numbers, but the label "
+                f"{quoted(label.name)} of {title} holds names ({names(label.classes)}): take "
+                "output_layer=softmax."
+            )
+        return
+    if classes is None:
+        raise CustomerError(
+            f"output_layer=softmax learns classes, but the label {quoted(label.name)} of {title} "
+            "holds numbers that are none: take output_layer=mean_squared_error, or class for the "
+            "kind of label."
+        )
+    if classes > hyperparameters.num_classes:
+        raise CustomerError(
+            f"num_classes is {hyperparameters.num_classes}, but the label {quoted(label.name)} of "
+            f"{title} needs {classes}: leave it out, or give {classes} or more."
+        )
+
+
+def cut_pairs(pairs: PairDataset, hyperparameters: Hyperparameters) -> PairDataset:
+    """Pairs with lists as long as the network takes them; most often they are."""
+    limits = [encoder.max_seq_len for encoder in hyperparameters.encoders]
+    sides = [pairs.in0, pairs.in1]
+    longer = sum(int(np.count_nonzero(x.lengths > limit)) for x, limit in zip(sides, limits))
+    if not longer:
+        return pairs
+    in0, in1 = (lists.truncate(limit) for lists, limit in zip(sides, limits))
+    return PairDataset(in0, in1, pairs.labels, pairs.truncated + longer)
