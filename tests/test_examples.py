@@ -174,13 +174,15 @@ class Shell:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The model of the first example on ids: the one that the others ask."""
+    """A folder with the models of the first examples, those that the others ask."""
     folder = tmp_path_factory.mktemp("trained")
     fill(folder, RATINGS)
-    examples_of_help = EXAMPLES["object2vec --help"]
-    (command,) = (c for c in examples_of_help if c.startswith("object2vec train") and "-p" in c)
-    Shell(folder).run(command)
-    return folder / "model"
+    shell = Shell(folder)
+    commands = [c for c in EXAMPLES["object2vec --help"] if c.startswith("object2vec train")]
+    of_table, of_ids = sorted(commands, key=lambda command: " -p " in command)
+    shell.run(of_table.replace("--model-dir model", "--model-dir from-table"))
+    shell.run(of_ids)
+    return folder
 
 
 @pytest.fixture
@@ -209,7 +211,8 @@ def first_scores(request: str, answer: str) -> list[float]:
 def test_the_examples_for_a_shell_run(source: str, shell: Shell, trained: Path) -> None:
     commands = to_run(source)
     if not commands[0].startswith("object2vec train"):
-        shutil.copytree(trained, shell.folder / "model")
+        for name in ("model", "from-table"):
+            shutil.copytree(trained / name, shell.folder / name)
     for command in commands:
         program = command.split()[0]
         if shutil.which(program) is None and program in ("curl", "jq"):
