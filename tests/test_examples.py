@@ -202,6 +202,12 @@ def first_scores(request: str, answer: str) -> list[float]:
     return json.loads(lines[0])["scores"]
 
 
+TABLE_TRAINING = (
+    "object2vec train --train ratings.csv --in0 user --in1 film,genres --label rating "
+    "--model-dir from-table -p epochs=1"
+)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("source", [name for name in EXAMPLES if to_run(name)])
@@ -209,6 +215,8 @@ def test_the_examples_for_a_shell_run(source: str, shell: Shell, trained: Path) 
     commands = to_run(source)
     if not commands[0].startswith("object2vec train"):
         shutil.copytree(trained, shell.folder / "model")
+    if any("from-table" in command for command in commands):
+        shell.run(TABLE_TRAINING)
     for command in commands:
         program = command.split()[0]
         if shutil.which(program) is None and program in ("curl", "jq"):
