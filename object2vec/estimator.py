@@ -98,6 +98,10 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         The metrics of each epoch, in order; empty before `fit`. Its ``to_pandas()`` is a table.
     refit_history : list of dict
         The same of the second training of ``fit(…, refit=True)``; else empty.
+    best_epoch : int or None
+        Whose model was kept, from 0.
+    best_loss : float or None
+        Its loss, of validation where there was any.
 
     Raises
     ------
