@@ -235,8 +235,9 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         auxiliary : path, optional
             Folder of the pretrained vectors and vocabulary files.
         y : sequence, optional
-            The labels of `train`, where its pairs (also ``(in0, in1)`` tuples) hold none. As
-            scikit-learn does, it may also be given as the second argument.
+            The labels of `train`, where its pairs (also ``(in0, in1)`` tuples) or rows hold none,
+            or `label` does not name them. As scikit-learn does, it may also be given as the second
+            argument.
         in0, in1, label, label_kind, split, preset, layout
             What a table's columns are, and more; see `from_table`.
         callbacks : iterable of Callback
@@ -265,7 +266,7 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
             The training cannot fit into the memory.
         """
         begun = time.time()
-        if y is None and are_labels(validation):
+        if y is None and are_labels(validation, train):
             y, validation = validation, None
         table = TableRequest(in0, in1, label, label_kind, split, preset, layout)
         options = FitOptions(self._given, self._hyperparameters, callbacks, verbose, progress)
