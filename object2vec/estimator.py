@@ -266,9 +266,9 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
             The training cannot fit into the memory.
         """
         begun = time.time()
+        table = TableRequest(in0, in1, label, label_kind, split, preset, layout)
         if y is None and are_labels(validation, train):
             y, validation = validation, None
-        table = TableRequest(in0, in1, label, label_kind, split, preset, layout)
         options = FitOptions(self._given, self._hyperparameters, callbacks, verbose, progress)
         if train is None:
             raise CustomerError(

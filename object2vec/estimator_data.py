@@ -21,6 +21,7 @@ from object2vec.estimator_pipeline import with_label_column, with_labels
 from object2vec.hyperparameters.checked import parse
 from object2vec.hyperparameters.given import LogLine
 from object2vec.logs import LOGGER_NAME
+from object2vec.prepare.columns import ColumnChoice, Columns
 from object2vec.prepare.progress_bar import table_progress
 from object2vec.prepare.recipes import AUTO, recipe
 from object2vec.prepare.splits import Split
@@ -32,7 +33,6 @@ from object2vec.text import named, names, quoted
 from object2vec.training.memory_estimate import estimate_memory
 
 if TYPE_CHECKING:
-    from object2vec.prepare.columns import Columns
     from object2vec.prepare.delimited import Layout
 
 _logger = logging.getLogger(LOGGER_NAME)
@@ -190,8 +190,8 @@ def table_data(
             )
     preset = AUTO if request.preset is None else request.preset
     choice = TableChoice(
-        in0=request.in0,
-        in1=request.in1,
+        in0=request.in0 if request.preset else _each_once(request.in0),
+        in1=request.in1 if request.preset else _each_once(request.in1),
         label=label,
         label_kind=request.label_kind,
         tied=options.hyperparameters.tied_token_embedding_weight,
@@ -222,6 +222,15 @@ def table_data(
         parts = with_judged_negatives(parts, hyperparameters.negative_sampling_rate)
     everything = parts["train"], parts.get("validation"), parts.get("test")
     return TrainingData(everything, inputs, validation)
+
+
+def _each_once(columns: Columns) -> Columns:
+    """Columns that a recipe shall not repeat."""
+    if isinstance(columns, ColumnChoice):
+        return columns if columns.repeat else replace(columns, repeat=1)
+    if isinstance(columns, (list, tuple)):
+        return [_each_once(column) for column in columns]
+    return {"repeat": 1, **(columns if isinstance(columns, Mapping) else {"name": columns})}
 
 
 def _log(lines: Sequence[LogLine]) -> None:

@@ -42,9 +42,7 @@ class PipelineStep:
             Nothing is fitted yet, or X holds something else.
         """
         side = self._given.get("transform_side", INPUTS[0])
-        inputs = self.inputs  # type: ignore[attr-defined]
-        columns = () if inputs is None else [column.name for column in inputs.side(side).columns]
-        return self.embed(**{side: _side_of(X, side, columns)})  # type: ignore[attr-defined]
+        return self.embed(**{side: _side_of(X, side)})  # type: ignore[attr-defined]
 
     def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> np.ndarray:
         """Fit, then embed one side of the same pairs; see `fit` and `transform`.
@@ -203,7 +201,7 @@ def _own_labels(pairs: Any) -> Iterable[Any]:
     return [pair.get("label") if isinstance(pair, Mapping) else None for pair in pairs]
 
 
-def _side_of(given: Any, side: str, columns: Sequence[str]) -> Any:
+def _side_of(given: Any, side: str) -> Any:
     """The objects of one side, where pairs are given; else what was given."""
     if isinstance(given, (str, bytes, os.PathLike, Mapping)):
         raise CustomerError(
@@ -213,17 +211,14 @@ def _side_of(given: Any, side: str, columns: Sequence[str]) -> Any:
         return given[side].tolist() if side in given.columns else given
     if hasattr(given, "ndim") or not isinstance(given, Iterable):
         return given
-    return [_one_side(position, value, side, columns) for position, value in enumerate(given)]
+    return [_one_side(position, value, side) for position, value in enumerate(given)]
 
 
-def _one_side(position: int, value: Any, side: str, columns: Sequence[str]) -> Any:
+def _one_side(position: int, value: Any, side: str) -> Any:
     if isinstance(value, tuple) and len(value) == 2 and not isinstance(value[0], Integral):
         return value[INPUTS.index(side)]
-    if not isinstance(value, Mapping):
+    if not isinstance(value, Mapping) or not set(INPUTS) & set(value):
         return value
-    if not set(INPUTS) & set(value):
-        # of a row of the table that was fitted, what belongs to the side
-        return {name: value[name] for name in columns if name in value} or value
     if side not in value:
         raise CustomerError(
             f"Instance {position}, counting from 0, has no {side}, which transform_side names."
