@@ -83,4 +83,6 @@ def _sound_value(item: Hyperparameter, rng: random.Random) -> JsonValue:
         return rng.choice(("", "glove.txt", "a-b_c.json.gz"))
     if item.kind == "comparators":
         return ", ".join(rng.sample(item.choices, rng.randint(1, len(item.choices))))
+    if item.kind in ("columns", "column"):
+        return rng.choice(("user", "user,age", '"a,b",0', "ü", "a b"))
     return rng.choice(item.choices)
