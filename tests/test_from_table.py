@@ -23,6 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from object2vec import Object2Vec
 from object2vec.data.negative_sampling import with_negatives
 from object2vec.errors import CustomerError
+from object2vec.prepare.delimited import Layout
 from object2vec.prepare.splits import Split
 from object2vec.prepare.table_pairs import encode_table, table_pairs
 from object2vec.raw_values.encode_values import encode_side
@@ -138,6 +139,22 @@ def test_files_of_requests_and_rows(liked: Object2Vec, tmp_path: Path) -> None:
     path.write_text('{"in0": "u1", "in1": "Film, 1"}\n{"in0": "u1"\n')
     with pytest.raises(CustomerError, match=r"Broken JSON .*rows\.jsonl, line 2\)"):
         liked.predict(path)
+
+
+@pytest.mark.parametrize("mark", [",", "~"], ids=["comma", "tilde"])
+def test_files_without_a_header(mark: str, tmp_path: Path) -> None:
+    path, layout = tmp_path / "table.txt", Layout(mark, header=False)
+    columns = ["user", "genres", "stars"]
+    FRAME[columns].to_csv(path, sep=mark, header=False, index=False)
+    model = Object2Vec.from_table(path, in0=0, in1=1, label=2, layout=layout, **SMALL)
+    expected = model.predict(FRAME[columns].set_axis(["0", "1", "2"], axis=1))
+    given = {} if mark == "," else {"layout": layout}
+    np.testing.assert_array_equal(model.predict(path, **given), expected)
+    found = model.predict(path, output="pandas", **given)
+    assert list(found) == ["0", "1", "2", "predicted"]
+    np.testing.assert_array_equal(found["predicted"], expected)
+    error = model.evaluate(path, **given)["mean_squared_error"]
+    assert error == pytest.approx(np.mean((expected - FRAME.stars) ** 2), rel=1e-5)
 
 
 def test_evaluate_takes_tables_records_and_ids(liked: Object2Vec, tmp_path: Path) -> None:
@@ -511,8 +528,8 @@ def test_a_table_goes_through_a_pipeline() -> None:
     np.testing.assert_allclose(found, StandardScaler().fit_transform(vectors), atol=1e-5)
     for rows in (FRAME, ROWS, FRAME[["film", "genres"]]):
         np.testing.assert_array_equal(model.transform(rows), vectors)
-    with pytest.raises(CustomerError, match=r"y is for pairs without labels; of a table"):
-        model.fit(ROWS, y=FRAME.stars, **COLUMNS)
+    with pytest.raises(CustomerError, match=r"y and label='stars' both say what the labels are"):
+        model.fit(ROWS, y=FRAME.stars, **{**COLUMNS, "label": "stars"})
 
 
 @pytest.mark.parametrize("label", ["stars", None])
