@@ -92,7 +92,7 @@ _NEEDS = {
     "documents": "a text on each side, and no labels",
 }
 # How often the first column of a side stands in its lists where it is an id with others behind it.
-_REPEATS = {"ratings": 3, "interactions": 3}
+_REPEATS = {"ratings": 3}
 
 
 def recipe(inputs: Inputs, preset: str = AUTO) -> Recipe:
