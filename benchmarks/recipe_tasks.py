@@ -300,7 +300,7 @@ TASKS: dict[str, Task] = {
     "documents": Task(
         "Wikipedia, sentence to its article", "hits among the first 10",
         {"in0": {"name": "sentence", "min_count": 2}, "in1": {"name": "article", "min_count": 2},
-         "tied": True},
+         "tied": True, "max_length": 100},
         _articles, _hits_of_articles, False,
     ),
 }  # fmt: skip

@@ -110,7 +110,7 @@ def test_ratings_repeat_an_id_that_has_features() -> None:
     assert repeats({"name": "film", "repeat": 1}) == [1, 1]
     assert repeats({"name": "film", "repeat": 5}) == [5, 1]
     assert repeats("plot") == [1, 1]
-    assert repeats("film", label=None) == [3, 1]
+    assert repeats("film", label=None) == [1, 1]
     assert repeats("film", in0="plot") == [1, 1]
 
 
