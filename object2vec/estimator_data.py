@@ -17,10 +17,11 @@ from object2vec.data.dataset import read_pairs
 from object2vec.data.negative_sampling import with_judged_negatives
 from object2vec.errors import CustomerError
 from object2vec.estimator_options import FitOptions
-from object2vec.estimator_pipeline import with_labels
+from object2vec.estimator_pipeline import with_label_column, with_labels
 from object2vec.hyperparameters.checked import parse
 from object2vec.hyperparameters.given import LogLine
 from object2vec.logs import LOGGER_NAME
+from object2vec.prepare.columns import ColumnChoice, Columns
 from object2vec.prepare.progress_bar import table_progress
 from object2vec.prepare.recipes import AUTO, recipe
 from object2vec.prepare.splits import Split
@@ -32,7 +33,6 @@ from object2vec.text import named, names, quoted
 from object2vec.training.memory_estimate import estimate_memory
 
 if TYPE_CHECKING:
-    from object2vec.prepare.columns import Columns
     from object2vec.prepare.delimited import Layout
 
 _logger = logging.getLogger(LOGGER_NAME)
@@ -180,8 +180,9 @@ def table_data(
         One sentence about the first thing that is not right.
     """
     assert request.in0 is not None and request.in1 is not None
+    label = request.label
     if y is not None:
-        raise CustomerError("y is for pairs without labels; of a table, label names the column.")
+        source, label = with_label_column(source, y, label)
     for name in _OF_WORDS:
         if given.get(name):
             raise CustomerError(
@@ -189,9 +190,9 @@ def table_data(
             )
     preset = AUTO if request.preset is None else request.preset
     choice = TableChoice(
-        in0=request.in0,
-        in1=request.in1,
-        label=request.label,
+        in0=request.in0 if request.preset else _each_once(request.in0),
+        in1=request.in1 if request.preset else _each_once(request.in1),
+        label=label,
         label_kind=request.label_kind,
         tied=options.hyperparameters.tied_token_embedding_weight,
         split=_split(request.split, kept_back),
@@ -221,6 +222,15 @@ def table_data(
         parts = with_judged_negatives(parts, hyperparameters.negative_sampling_rate)
     everything = parts["train"], parts.get("validation"), parts.get("test")
     return TrainingData(everything, inputs, validation)
+
+
+def _each_once(columns: Columns) -> Columns:
+    """Columns that a recipe shall not repeat."""
+    if isinstance(columns, ColumnChoice):
+        return columns if columns.repeat else replace(columns, repeat=1)
+    if isinstance(columns, (list, tuple)):
+        return [_each_once(column) for column in columns]
+    return {"repeat": 1, **(columns if isinstance(columns, Mapping) else {"name": columns})}
 
 
 def _log(lines: Sequence[LogLine]) -> None:

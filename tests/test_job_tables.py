@@ -158,6 +158,9 @@ def test_names_as_json_and_labels_as_classes(
     assert [column.name for column in model.inputs.in1.columns] == ["film, long", "genres"]
     assert model.inputs.label.classes == ("1", "2", "3", "4", "5")
     assert model.hyperparameters.num_classes == 5
+    build({}, **{**COLUMNS, "_in1": "['film, long', 'genres']", "_label": "rating"})
+    columns = trained(capsys)[0].inputs.in1.columns  # type: ignore[union-attr]
+    assert [column.name for column in columns] == ["film, long", "genres"]
     build({}, **{**COLUMNS, "_in1": '"film, long",genres', "_label": "null"})
     assert trained(capsys)[0].hyperparameters.negative_sampling_rate > 0
 

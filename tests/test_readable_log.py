@@ -196,6 +196,17 @@ def test_a_reader_that_goes_away_ends_the_command(job: list[str]) -> None:
     assert without_mxnets_line(err) == ""
 
 
+def test_names_that_the_output_cannot_write_are_escaped(job: list[str], tmp_path: Path) -> None:
+    model = os.fsencode(tmp_path) + b"/\xffn\xc3\xa4mlich\n1"
+    command = [*map(os.fsencode, [sys.executable, "-m", "object2vec", *job]), b"--model-dir", model]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=120, check=False)
+    assert (done.returncode, without_mxnets_line(done.stderr.decode())) == (0, "")
+    last = done.stdout.decode("ascii").splitlines()[-1]
+    assert last.endswith(f"is saved in {tmp_path}/\\udcffn\\xe4mlich\\n1.")
+    assert os.path.isfile(model + b"/model.json")
+
+
 def in_terminal(*command: str) -> tuple[str, str]:
     """Standard output, and what a terminal shows of standard error."""
     reader, terminal = pty.openpty()

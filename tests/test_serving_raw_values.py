@@ -83,8 +83,8 @@ def test_raw_values_and_ids_give_the_same_bits_through_every_door(
 ) -> None:
     ids = ids_of(model_dir, INSTANCES)
     # the ids of columns that are not given are those of missing values
-    assert ids[0] == {"in0": [5, 10], "in1": [2, 4, 8, 19]}
-    assert ids[1]["in0"] == [5, 13] and ids[3]["in0"] == [0, 13]
+    assert ids[0] == {"in0": [5, 5, 10], "in1": [2, 4, 8, 19]}
+    assert ids[1]["in0"] == [5, 5, 13] and ids[3]["in0"] == [0, 0, 13]
     by_http = server.invoke(lines(INSTANCES), JSON_LINES)
     assert by_http.status == 200, by_http.body
     assert server.invoke(lines(ids), JSON_LINES).body == by_http.body
@@ -98,13 +98,18 @@ def test_raw_values_and_ids_give_the_same_bits_through_every_door(
         assert main([*command, "--output", str(target)]) == 0
         assert target.read_bytes() == by_http.body
     model = Object2Vec.load(model_dir)
-    pairs = [one for one in ids if len(one) == 2]
     scores = np.array([row["scores"] for row in rows if "scores" in row], np.float32)
-    np.testing.assert_array_equal(scores, model.predict(pairs))
-    for side in ("in0", "in1"):
-        alone = [(one[side], row) for one, row in zip(ids, rows) if list(one) == [side]]
-        vectors = np.array([row["embeddings"] for _, row in alone], np.float32)
-        np.testing.assert_array_equal(vectors, model.embed(**{side: [value for value, _ in alone]}))
+    vectors = {
+        side: np.array([row["embeddings"] for one, row in zip(ids, rows) if list(one) == [side]])
+        for side in ("in0", "in1")
+    }
+    for given in (INSTANCES, ids):
+        pairs = [one for one in given if {"in0", "in1"} <= one.keys()]
+        np.testing.assert_array_equal(scores, model.predict(pairs))
+        for side, other in (("in0", "in1"), ("in1", "in0")):
+            alone = [one[side] for one in given if other not in one]
+            found = model.embed(**{side: alone})
+            np.testing.assert_array_equal(vectors[side].astype(np.float32), found)
 
 
 def test_infer_max_seqlens_cuts_raw_values_too(server: MmsServer) -> None:
