@@ -15,6 +15,9 @@ import pytest
 from object2vec import Object2Vec
 from object2vec.cli import main
 from object2vec.errors import CustomerError
+from object2vec.prepare.delimited import Layout
+from object2vec.prepare.table_pairs import table_pairs
+from object2vec.prepare.tables import open_table
 
 SMALL: dict[str, Any] = {"enc_dim": 8, "epochs": 1, "seed": 3}
 ROWS = [
@@ -68,3 +71,20 @@ def test_a_number_that_may_be_two_classes_is_refused() -> None:
     assert model.classes_ == ["0", "2", "3"]
     with pytest.raises(CustomerError, match=r"label 2 may be .* number, '3': give the name"):
         model.evaluate([{**ROWS[0], "label": 2}])
+
+
+def test_a_position_that_names_another_column_is_refused() -> None:
+    frame = pd.DataFrame([["film", "user", 1.5]], columns=[1, 0, 2])
+    with pytest.raises(CustomerError, match=r"in0 names the column 0, .* '1', .* as a text"):
+        table_pairs(frame, in0=0, in1="1", label=2)
+    found = table_pairs(frame, in0="0", in1="1", label=2)
+    assert found.inputs.vocabularies["in0.0"].places == {"user": 1}
+    assert found.inputs.label.name == "2"
+
+
+def test_a_layout_that_is_none_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("user,film\nu,f\n")
+    assert open_table(path, Layout(header=False)).names == ["0", "1"]
+    with pytest.raises(CustomerError, match=r"layout must be a Layout .* found 'utf-8'"):
+        open_table(path, "utf-8")  # type: ignore[arg-type]
