@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
 
-from object2vec.asked_objects import columns_of, is_path
+from object2vec.asked_objects import are_paths, columns_of, is_path
 from object2vec.data.record_checks import INPUTS
 from object2vec.errors import CustomerError
 from object2vec.raw_values.inputs import Inputs
@@ -171,7 +171,7 @@ def _as_frame(pairs: Any, layout: Optional[Layout]) -> Any:
     pandas = _pandas()
     if hasattr(pairs, "iloc"):
         return pairs.copy()
-    if is_path(pairs) or columns_of(pairs) is not None:
+    if is_path(pairs) or are_paths(pairs) or columns_of(pairs) is not None:
         return _as_arrow(pairs, layout).to_pandas()
     return pandas.DataFrame(_records(pairs))
 
@@ -184,7 +184,7 @@ def _as_arrow(pairs: Any, layout: Optional[Layout]) -> Any:
         return arrow.table(pairs)
     from object2vec.prepare.tables import open_table
 
-    if not is_path(pairs) and columns_of(pairs) is None:
+    if not is_path(pairs) and not are_paths(pairs) and columns_of(pairs) is None:
         pairs = [{n: _as_text(v) for n, v in record.items()} for record in _records(pairs)]
         if not pairs:
             return arrow.table({name: arrow.array([], arrow.string()) for name in INPUTS})

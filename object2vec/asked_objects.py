@@ -17,6 +17,7 @@ from object2vec.data.record_checks import FIELDS, plain
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.logs import LOGGER_NAME
+from object2vec.raw_values.cell_values import canonical
 from object2vec.raw_values.encode_values import Lookups, lookups_in, nearest, object_lists
 from object2vec.raw_values.inputs import SIDES, Inputs
 from object2vec.text import counted, names, quoted
@@ -161,7 +162,7 @@ def labelled_pairs(
         return read_pairs(data, hyperparameters, channel)
     if not is_path(data) and columns_of(data) is None and isinstance(data, Iterable):
         data = list(data)
-    if _is_table(inputs, data, layout) or _are_rows(data):
+    if _is_table(inputs, data, layout) or _are_rows(inputs, data):
         from object2vec.prepare.table_pairs import encode_table
 
         classes = None if hyperparameters.is_regression else hyperparameters.num_classes
@@ -195,6 +196,11 @@ def is_path(data: Any) -> bool:
     return isinstance(data, (str, os.PathLike))
 
 
+def are_paths(data: Any) -> bool:
+    """Whether data are a list of files."""
+    return isinstance(data, Sequence) and bool(data) and all(is_path(item) for item in data)
+
+
 def columns_of(data: Any) -> Optional[list[str]]:
     """The names of the columns of a frame or of a table of Arrow, None of all else."""
     if hasattr(data, "columns") and hasattr(data, "iloc"):
@@ -202,7 +208,9 @@ def columns_of(data: Any) -> Optional[list[str]]:
     if hasattr(data, "to_batches") and hasattr(data, "column_names"):
         return list(data.column_names)
     if hasattr(data, "__arrow_c_stream__"):
-        return list(data.columns) if hasattr(data, "columns") else []
+        found = list(getattr(data, "columns", ()))
+        # the columns of a batch of Arrow are arrays
+        return found if all(isinstance(name, str) for name in found) else list(data.schema.names)
     return None
 
 
@@ -212,22 +220,22 @@ def _is_table(inputs: Inputs, data: Any, layout: Optional[Layout] = None) -> boo
         from object2vec.prepare.tables import open_table
 
         known: Optional[list[str]] = open_table(data, layout).names
-    elif isinstance(data, Sequence) and data and all(is_path(item) for item in data):
+    elif are_paths(data):
         return True
     else:
         known = columns_of(data)
     if known is None:
         return False
     wanted = [column.name for side in SIDES for column in inputs.side(side).columns]
-    return set(wanted) <= set(known) or not set(SIDES) <= set(known)
+    return set(wanted) <= set(known) or inputs.is_row(known)
 
 
-def _are_rows(data: Any) -> bool:
+def _are_rows(inputs: Inputs, data: Any) -> bool:
     return (
         isinstance(data, list)
         and bool(data)
         and isinstance(data[0], Mapping)
-        and not set(SIDES) <= data[0].keys()
+        and inputs.is_row(data[0].keys())
     )
 
 
@@ -284,7 +292,7 @@ def _pairs(inputs: Inputs, pairs: Any) -> Any:
 def _each(inputs: Inputs, pairs: Iterable[Any]) -> Iterator[Any]:
     columns = [[column.name for column in inputs.side(side).columns] for side in SIDES]
     for position, pair in enumerate(pairs):
-        if not isinstance(pair, Mapping) or set(SIDES) <= pair.keys():
+        if not isinstance(pair, Mapping) or not inputs.is_row(pair.keys()):
             yield pair
             continue
         sides = [{name: pair[name] for name in known if name in pair} for known in columns]
@@ -322,8 +330,7 @@ def _ids(inputs: Inputs, hyperparameters: Hyperparameters, data: Any) -> Any:
     for position, row in enumerate(data):
         record = {side: sides[side].lists[position].tolist() for side in SIDES}
         if "label" in row:
-            label = row["label"]
-            record["label"] = classes.get(label, label) if isinstance(label, str) else label
+            record["label"] = _class_number(row["label"], classes, position)
         elif none:
             record["label"] = 1
         records.append(record)
@@ -355,3 +362,19 @@ def _tell_unseen(sides: Mapping[str, Lookups]) -> None:
             "token of unknown values stands for them.",
             " and ".join(told),
         )
+
+
+def _class_number(label: Any, classes: Mapping[str, int], position: int) -> Any:
+    """The number of a class that is given by its name; other labels as they are."""
+    if isinstance(label, str):
+        return classes.get(label, label)
+    named_so = classes.get(canonical(label) or "") if isinstance(label, (int, float)) else None
+    if named_so is None or named_so == label:
+        return label
+    other = next((name for name, number in classes.items() if number == label), None)
+    if other is None:
+        return named_so
+    raise CustomerError(
+        f"The label {label} may be the class of this name or the one of this number, "
+        f"{quoted(other)}: give the name, as a text ({_instance(position)})."
+    )

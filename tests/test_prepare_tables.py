@@ -355,3 +355,20 @@ def test_infinite_labels(value: Any, kind: str, place: int) -> None:
 def test_an_infinite_label_of_a_text_may_be_a_name() -> None:
     rows = [{"u": "a", "f": "x", "r": "inf"}, {"u": "b", "f": "y", "r": "sup"}]
     assert table_pairs(rows, in0="u", in1="f", label="r").inputs.label.classes == ("inf", "sup")
+
+
+@pytest.mark.parametrize("block", [1 << 24, 200], ids=["end of the file", "end of a block"])
+def test_records_with_breaks_in_several_fields_stay_whole(
+    block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", block)
+    rows = [(f"u{row}\n1", f"f{row}\n\n2", f"{row}\n3") for row in range(40)]
+    path = tmp_path / "notes.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([("user", "film", "note"), *rows])
+    path.write_bytes(path.read_bytes()[:-1])  # no line break ends the last record
+    batches = list(DelimitedFile(path, Layout()).batches(["user", "film", "note"]))
+    columns = (
+        [v for b in batches for v in b.columns[name].to_pylist()] for name in batches[0].columns
+    )
+    assert list(zip(*columns)) == rows

@@ -124,7 +124,9 @@ def _is_table(path: Optional[str], inputs: Optional[Inputs]) -> bool:
     except orjson.JSONDecodeError:
         return False
     columns = {column.name for side in (inputs.in0, inputs.in1) for column in side.columns}
-    return type(row) is dict and not row.keys() & {"in0", "in1"} and bool(row.keys() & columns)
+    if type(row) is not dict or not row.keys() & columns:
+        return False
+    return not row.keys() & {"in0", "in1"} or (columns <= row.keys() and inputs.is_row(row.keys()))
 
 
 def _table_requests(

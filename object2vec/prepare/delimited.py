@@ -6,6 +6,7 @@ from __future__ import annotations
 import codecs
 import io
 import re
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -306,11 +307,16 @@ class DelimitedFile:
         """Where the last record that the block holds as a whole ends."""
         end = block.rfind(b"\n") + 1
         if self._quotes and b'"' in block:
-            last = _last_quoted(block, self._separator)
-            # Before the field that the last line break stands in; what closes a field at the end
-            # of the block may be the first of two quotes, but then stands behind that break.
-            if last is not None and last.start() < end <= last.end():
-                end = block.rfind(b"\n", 0, last.start()) + 1
+            spans = array("q")
+            for field in _quoted_fields(block, self._separator):
+                spans.extend(field.span())
+            # Before the field that the last line break stands in, and the one before that, as long
+            # as breaks stand in them; what closes a field at the end of the block may be the first
+            # of two quotes, but then stands behind that break.
+            while spans and end <= spans[-1]:
+                if spans[-2] < end:
+                    end = block.rfind(b"\n", 0, spans[-2]) + 1
+                del spans[-2:]
         return end
 
 
@@ -339,17 +345,17 @@ def encoding_of(name: str) -> str:
     return "utf-8" if found == "utf-8-sig" else found
 
 
-def _last_quoted(block: bytes, separator: str) -> Optional[re.Match[bytes]]:
-    """The last quoted field; its group 1 is empty where the block does not close it."""
+def _quoted_fields(block: bytes, separator: str) -> Iterator[re.Match[bytes]]:
+    """All quoted fields; group 1 is empty where the block does not close one."""
     mark = re.escape(separator.encode())
     # A quote opens a field at its beginning only; in one it is written twice.
     fields = re.compile(rb'(?:(?<=[\r\n])|(?<=%b)|\A)"[^"]*(?:""[^"]*)*("?)' % mark)
-    return max(fields.finditer(block), key=re.Match.start, default=None)
+    return fields.finditer(block)
 
 
 def _open_quote(block: bytes, separator: str) -> Optional[int]:
     """Where a quoted field begins that does not end in the block, if there is one."""
-    last = _last_quoted(block, separator)
+    last = max(_quoted_fields(block, separator), key=re.Match.start, default=None)
     return last.start() if last is not None and not last[1] else None
 
 

@@ -49,7 +49,11 @@ def open_table(source: Any, layout: Optional[Layout] = None) -> Table:
     CustomerError
         If there is no table, or it cannot be read.
     """
-    layout = layout or Layout()
+    layout = Layout() if layout is None else layout
+    if not isinstance(layout, Layout):
+        raise CustomerError(
+            f"layout must be a Layout such as Layout(encoding='latin-1'), found {quoted(layout)}."
+        )
     if isinstance(source, (str, os.PathLike)):
         return _Files(_listed(source), named(source), layout)
     if hasattr(source, "iloc") and hasattr(source, "columns"):
@@ -86,6 +90,11 @@ def column_name(table: Table, given: Union[str, int], option: str) -> str:
             raise CustomerError(
                 f"{option} names the column {given}, but {table.title} has "
                 f"{len(known)} columns, 0 to {len(known) - 1}."
+            )
+        if known[given] != str(given) in known:
+            raise CustomerError(
+                f"{option} names the column {given}, which may be the one at this position, "
+                f"{quoted(known[given])}, or the one of this name: give the name, as a text."
             )
         return column_name(table, known[given], option)
     if not isinstance(given, str) or given not in known:

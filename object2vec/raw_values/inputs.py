@@ -9,7 +9,7 @@ No id is kept for padding: the length of a list decides what is padding, never a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Optional, Union
@@ -180,6 +180,14 @@ class Inputs:
     def side(self, name: str) -> Side:
         """The side ``"in0"`` or ``"in1"``."""
         return self.in0 if name == "in0" else self.in1
+
+    def is_row(self, names: Collection[str]) -> bool:
+        """Whether a record with these keys is a row of the table, not a pair of in0 and in1.
+
+        A column may be called in0 or in1: what has all of several columns is a row.
+        """
+        columns = {column.name for name in SIDES for column in self.side(name).columns}
+        return not set(SIDES) <= set(names) or (columns <= set(names) and not columns <= set(SIDES))
 
     def first_ids(self, side: str) -> tuple[int, ...]:
         """The first id of each column's vocabulary, which stands for unknown values."""
