@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from object2vec.demo.ratings import Ratings
-from object2vec.estimator import Object2Vec
+from object2vec.estimator.estimator import Object2Vec
 from object2vec.logs import handling, write_line
 from object2vec.prepare.recipes import recipe
 from object2vec.raw_values.inputs import Column, Inputs, Label, Side, Vocabulary
