@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 import numpy as np
@@ -43,13 +43,6 @@ def _pandas() -> Any:
         raise CustomerError(
             "output='pandas' needs pandas, which is missing: pip install pandas 'numpy<2'."
         ) from None
-
-
-def kept(given: Any) -> Any:
-    """What can be read a second time: a list of what an iterator gives."""
-    if is_path(given) or columns_of(given) is not None or isinstance(given, Mapping):
-        return given
-    return list(given) if isinstance(given, Iterable) else given
 
 
 def scored(pairs: Any, scores: np.ndarray, classes: Optional[Sequence[Any]], output: str) -> Any:

@@ -60,7 +60,10 @@ def asked_pairs(
             token_lists(values, side, encoder.vocab_size, encoder.max_seq_len)
             for values, side, encoder in zip(unlabelled_pairs(pairs), SIDES, encoders)
         ]
-    if _is_table(inputs, pairs):
+    is_table = _is_table(inputs, pairs)
+    if not is_table and is_path(pairs):
+        pairs = _records_of(pairs)
+    if is_table:
         found = _of_rows(inputs, pairs, SIDES)
     else:
         sides = unlabelled_pairs(_pairs(inputs, pairs))
@@ -94,10 +97,19 @@ def asked_objects(
                 f"The objects of {side} must be a list, found {quoted(values)}: put one object "
                 "into a list of its own."
             )
-        found = _objects(inputs, hyperparameters, side, list(values))
+        objects = [_own(inputs, side, value) for value in values]
+        found = _objects(inputs, hyperparameters, side, objects)
     _check_exploded(inputs, side, found, encoder.max_seq_len)
     _tell_unseen({side: found.lookups})
     return found.lists
+
+
+def kept(inputs: Optional[Inputs], given: Any) -> Any:
+    """What is asked, so that it can be read a second time: tables as they are, others as a list."""
+    if is_path(given):
+        return given if inputs is None or _is_table(inputs, given) else _records_of(given)
+    is_one = columns_of(given) is not None or isinstance(given, Mapping)
+    return given if is_one or not isinstance(given, Iterable) else list(given)
 
 
 def labelled_pairs(
@@ -143,7 +155,7 @@ def labelled_pairs(
         _tell_unseen({side: lookups_in(inputs, side, lists) for side, lists in sides})
         return pairs
     if is_path(data):
-        return read_pairs(data, hyperparameters, channel)
+        data = _records_of(data)
     return from_records(_ids(inputs, hyperparameters, data), hyperparameters, channel=channel)
 
 
@@ -231,6 +243,24 @@ def _objects(
     values = [plain(value) for value in values]
     size, lookups = hyperparameters.encoders[SIDES.index(side)].vocab_size, Lookups()
     return Objects(object_lists(inputs, side, values, size, _instance, lookups), lookups)
+
+
+def _records_of(path: Any) -> list[Any]:
+    from object2vec.prepare.tables import json_records
+
+    return list(json_records(path))
+
+
+def _own(inputs: Inputs, side: str, value: Any) -> Any:
+    """An object of a side, also of a row of the table, which holds columns of the other side."""
+    if not isinstance(value, Mapping):
+        return value
+    own, other = (
+        {column.name for column in inputs.side(name).columns}
+        for name in (side, SIDES[1 - SIDES.index(side)])
+    )
+    is_row = bool(value.keys() & (other - own)) and bool(value.keys() & own)
+    return {name: value[name] for name in value if name in own} if is_row else value
 
 
 def _pairs(inputs: Inputs, pairs: Any) -> Any:

@@ -98,6 +98,10 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         The metrics of each epoch, in order; empty before `fit`. Its ``to_pandas()`` is a table.
     refit_history : list of dict
         The same of the second training of ``fit(…, refit=True)``; else empty.
+    best_epoch : int or None
+        Whose model was kept, from 0.
+    best_loss : float or None
+        Its loss, of validation where there was any.
 
     Raises
     ------
@@ -261,9 +265,9 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
             The training cannot fit into the memory.
         """
         begun = time.time()
-        if y is None and are_labels(validation):
-            y, validation = validation, None
         table = TableRequest(in0, in1, label, label_kind, split, preset, layout)
+        if y is None and are_labels(validation) and not table.is_asked():
+            y, validation = validation, None
         options = FitOptions(self._given, self._hyperparameters, callbacks, verbose, progress)
         if train is None:
             raise CustomerError(

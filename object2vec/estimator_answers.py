@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from object2vec.answer_tables import check_output, embedded, kept, scored
-from object2vec.asked_objects import asked_objects, asked_pairs, judged_pairs
+from object2vec.answer_tables import check_output, embedded, scored
+from object2vec.asked_objects import asked_objects, asked_pairs, is_path, judged_pairs, kept
 from object2vec.errors import CustomerError
 from object2vec.evaluation.metrics import MetricAccumulator
 
@@ -74,7 +74,7 @@ class Answering:
         predictor = self._fitted()
         check_output(output)
         if output != "numpy":
-            pairs = kept(pairs)
+            pairs = kept(predictor.inputs, pairs)
         in0, in1 = asked_pairs(predictor.inputs, predictor.hyperparameters, pairs)
         scores = predictor.scores(in0, in1)
         return scores if output == "numpy" else scored(pairs, scores, self.classes_, output)
@@ -107,8 +107,8 @@ class Answering:
         if (in0 is None) == (in1 is None):
             raise CustomerError("embed takes exactly one of in0 and in1.")
         side, values = ("in0", in0) if in0 is not None else ("in1", in1)
-        if output != "numpy":
-            values = kept(values)
+        if output != "numpy" and not is_path(values):
+            values = kept(predictor.inputs, values)
         lists = asked_objects(predictor.inputs, predictor.hyperparameters, side, values)
         vectors = predictor.embeddings(int(side[-1]), lists)
         if output == "numpy":

@@ -255,6 +255,10 @@ def job_tables(
         )
     if has_file and given == ["_preset"]:
         given = []
+    if given == ["_preset"]:
+        raise CustomerError(
+            f"A preset needs the columns of in0 and in1, or an {FILE} in the auxiliary channel."
+        )
     if given:
         choice = _choice_of(configuration, given)
     if choice is not None and has_file:

@@ -84,9 +84,16 @@ class _ProgressAwareHandler(logging.StreamHandler):
 
 
 def write_line(line: str) -> None:
-    """Write a line to standard output, above a progress bar where there is one."""
+    """Write a line to standard output, above a progress bar where there is one.
+
+    Characters that the output cannot write are escaped.
+    """
+    if sys.stdout is None:  # the shell closed it
+        return
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    line = line.encode(encoding, "backslashreplace").decode(encoding)
     tqdm = sys.modules.get("tqdm")
-    if tqdm is None or sys.stdout is None:
+    if tqdm is None:
         print(line, flush=True)
     else:
         tqdm.tqdm.write(line, file=sys.stdout)

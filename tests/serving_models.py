@@ -74,7 +74,7 @@ def train_raw(folder: Path, names: Optional[str] = None, **more: Any) -> Path:
     user, age, genres, film, plot, liked = names or RAW_TABLE[0]
     found = table_pairs(
         [dict(zip(names or row, row.values())) for row in RAW_TABLE],
-        in0=[user, ColumnChoice(age, "number", bins=[25, 35, 45])],
+        in0=[ColumnChoice(user, "id", repeat=2), ColumnChoice(age, "number", bins=[25, 35, 45])],
         in1=[ColumnChoice(genres, "tags"), film, ColumnChoice(plot, "text")],
         label=liked,
     )

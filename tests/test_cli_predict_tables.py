@@ -125,6 +125,15 @@ def test_columns_that_are_positions_need_no_header(tmp_path: Path) -> None:
     )
 
 
+def test_files_with_separators_may_be_written_in_any_way(model: Path, tmp_path: Path) -> None:
+    rows = [{"user": "u1", "age": 20}, {"user": "ü", "age": 50}]
+    plain, odd = tmp_path / "plain.csv", tmp_path / "odd.csv"
+    plain.write_text(delimited(",", rows))
+    odd.write_text(delimited("~", rows), encoding="latin-1")
+    more = ["--content-type", "text/csv", "--separator", "~", "--encoding", "latin-1"]
+    assert predicted(model, odd, *more) == predicted(model, plain)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -411,16 +411,18 @@ def test_a_missing_pyarrow_is_named() -> None:
 
 
 @pytest.mark.usefixtures("table")
-def test_the_readme_finds_the_ids_of_values() -> None:
+def test_the_readme_embeds_raw_values() -> None:
     Path("table.csv").rename("ratings.csv")
-    (command,) = (c for c in examples()["README.md"] if c.startswith("object2vec prepare"))
-    arguments = shlex.split(command.partition(">")[0].replace("\\\n", " "))[1:]
-    assert main(arguments) == 0
+    (command,) = (c for c in examples()["README.md"] if "train --train ratings.csv" in c)
+    small = ["-p", "epochs=1", "-p", "enc_dim=16"]
+    assert main([*shlex.split(command.replace("\\\n", " "))[1:], *small]) == 0
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    (code,) = (block for block in blocks(text, "py") if "encode_side" in block)
+    (code,) = (block for block in blocks(text, "py") if "embed" in block)
     names: dict[str, Any] = {}
     exec(code, names)  # the README's own text
-    ids = names["films"][0].tolist()
-    first_genre = names["inputs"].first_ids("in1")[1]
+    lists = encode_side(names["model"].inputs, "in1", [{"film": "Heat", "genres": "Crime|Drama"}])
     # an unknown film, thrice as the recipe for ratings asks, of two known genres
+    ids = lists[0].tolist()
+    first_genre = names["model"].inputs.first_ids("in1")[1]
     assert ids[:3] == [0, 0, 0] and len(ids) == 5 and min(ids[3:]) > first_genre
+    np.testing.assert_array_equal(names["vectors"], names["model"].embed(in1=[ids]))

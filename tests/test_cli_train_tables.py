@@ -3,8 +3,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -230,7 +235,7 @@ def test_a_mistake_is_one_sentence_and_writes_nothing(
         (["--in0", "user", "--in1", "film"],
          "--in0, --in1 can only be used together with --train"),
         (["--in0", "user"], "--in1 is missing"),
-        (["--train", "table.csv", "--preset", "ratings"], "_preset is given, but _in0 and _in1"),
+        (["--train", "table.csv", "--preset", "ratings"], "A preset needs the columns of in0"),
         (["--preset", "ratings"], "--preset can only be used together with --train"),
     ],
     ids=["none", "one", "label", "count", "seed", "contract", "contract, one", "preset",
@@ -264,3 +269,66 @@ def test_movielens_in_one_command(
     (error,) = re.findall(r"^test: mean_squared_error ([0-9.]+),", capsys.readouterr().out, re.M)
     # each person's mean is 1.09 off
     assert float(error) < 0.95
+
+
+@pytest.fixture
+def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table.csv in the current folder that takes seconds to read."""
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"u{row % 999},f{row % 777},{row % 5}\n" for row in range(100_000))
+    with open("table.csv", "w") as stream:
+        stream.write("user,film,rating\n")
+        for _ in range(60):
+            stream.write(rows)
+
+
+def started(*arguments: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "object2vec", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+@pytest.mark.usefixtures("large")
+@pytest.mark.timeout(200)
+def test_sigterm_while_a_table_is_read() -> None:
+    with started("train", *GOOD, "--model-dir", "new/model", "--log", "sagemaker") as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if b"Creating data iterator for table.csv" in line:
+                break
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=100)
+    assert process.returncode == 0, err
+    assert b"Stopped by SIGTERM before the training began: nothing was saved." in out
+    assert b"Rows read" not in out
+    assert os.listdir() == ["table.csv"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+@pytest.mark.usefixtures("large")
+@pytest.mark.timeout(200)
+def test_a_signal_leaves_nothing_of_what_prepare_writes(number: signal.Signals) -> None:
+    columns = ("--in0", "user", "--in1", "film", "--label", "rating", "--validation", "0.1")
+    command = ("prepare", "--input", "table.csv", *columns, "--output", "new/channels")
+    with started(*command) as process:
+        while not list(Path().rglob("*.tmp")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=100)
+    # by its own handler, that of Python, or none
+    wanted = {signal.SIGTERM: (-signal.SIGTERM, b""), signal.SIGINT: (130, b"Stopped.\n")}
+    assert (process.returncode, err) == wanted[number]
+    assert out == b"" and os.listdir() == ["table.csv"]
+
+
+@pytest.mark.usefixtures("table")
+def test_a_missing_pyarrow_is_named() -> None:
+    code = (
+        "import sys; sys.modules['pyarrow'] = None; from object2vec.cli import main\n"
+        f"sys.exit(main(['train', *{GOOD}, '--model-dir', 'new/model']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "pip install 'object2vec[table]'" in one_sentence(done.stderr)
+    assert not Path("new").exists()

@@ -4,18 +4,21 @@
 from __future__ import annotations
 
 import csv
+import json
 import logging
 import pickle
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import pandas as pd
 import pyarrow
 import pytest
 from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
 
 from object2vec import Object2Vec
 from object2vec.data.negative_sampling import with_negatives
@@ -115,6 +118,26 @@ def test_raw_values_answer_bit_for_bit_as_their_ids(stars: Object2Vec) -> None:
         np.testing.assert_array_equal(
             stars.embed(in1=values), stars.embed(in1=[pair[1] for pair in pairs])
         )
+
+
+def test_files_of_requests_and_rows(liked: Object2Vec, tmp_path: Path) -> None:
+    """JSON Lines with in0 and in1, of ids and raw values, and with the table's own columns."""
+    raw = [
+        {"in0": row["user"], "in1": {"film": row["film"], "genres": row["genres"]},
+         "label": row["liked"]}
+        for row in ROWS
+    ]  # fmt: skip
+    raw[3] = {"in0": ids(liked, "in0", ["u3"])[0], "in1": ids(liked, "in1", [raw[3]["in1"]])[0],
+              "label": liked.classes_.index(ROWS[3]["liked"])}  # type: ignore[union-attr]  # fmt: skip
+    for name, rows in (("requests", raw), ("rows", ROWS)):
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        np.testing.assert_array_equal(liked.predict(path), liked.predict(ROWS))
+        assert liked.evaluate(str(path)) == pytest.approx(liked.evaluate(ROWS), rel=1e-6)
+        assert len(liked.predict(path, output="pandas")) == len(ROWS)
+    path.write_text('{"in0": "u1", "in1": "Film, 1"}\n{"in0": "u1"\n')
+    with pytest.raises(CustomerError, match=r"Broken JSON .*rows\.jsonl, line 2\)"):
+        liked.predict(path)
 
 
 def test_evaluate_takes_tables_records_and_ids(liked: Object2Vec, tmp_path: Path) -> None:
@@ -397,6 +420,7 @@ def test_what_is_no_pair_is_refused(stars: Object2Vec, tmp_path: Path) -> None:
         (lambda: stars.predict({"in0": "u1", "in1": "Film, 1"}), "Pairs must be an iterable"),
         (lambda: stars.predict(tmp_path / "none.csv"), "There is no table"),
         (lambda: stars.embed(in1="Film, 1"), "The objects of in1 must be a list"),
+        (lambda: stars.embed(in1="Film, 1", output="pandas"), "The objects of in1 must be a list"),
         (lambda: stars.embed(in1=[["Film, 1"]]), "in1 must hold integers only"),
         (lambda: stars.evaluate(FRAME.drop(columns="stars")), "label names the column 'stars'"),
         (lambda: stars.evaluate([{"in0": "u1", "in1": "Film, 1"}]), "label is missing"),
@@ -476,3 +500,31 @@ def test_ratings_of_movielens_with_features(data_dir: Path, tmp_path: Path) -> N
     # someone new is not the same as everyone: age and work are known
     new = [{"age": 20, "work": "student", "sex": "F"}, {"age": 55, "work": "retired", "sex": "M"}]
     assert not np.array_equal(*loaded.embed(in0=new))
+
+
+def test_a_table_goes_through_a_pipeline() -> None:
+    model = Object2Vec(**SMALL, transform_side="in1")
+    settings = {"label": "stars", "validation": 0.2, **COLUMNS}
+    steps = Pipeline([("vectors", model), ("scale", StandardScaler())])
+    found = steps.fit_transform(FRAME, **{f"vectors__{name}": v for name, v in settings.items()})
+    vectors = model.embed(in1=FRAME)
+    np.testing.assert_allclose(found, StandardScaler().fit_transform(vectors), atol=1e-5)
+    for rows in (FRAME, ROWS, FRAME[["film", "genres"]]):
+        np.testing.assert_array_equal(model.transform(rows), vectors)
+    with pytest.raises(CustomerError, match=r"y is for pairs without labels; of a table"):
+        model.fit(ROWS, y=FRAME.stars, **COLUMNS)
+
+
+@pytest.mark.parametrize("label", ["stars", None])
+def test_refit_takes_the_rows_kept_back_too(label: Optional[str], capsys: Any) -> None:
+    rows = ROWS if label else positive(ROWS)
+    options = {"in0": "user", "in1": "film", "label": label, "refit": True, **SMALL, "verbose": 1}
+    model = Object2Vec.from_table(rows, split=Split(validation=0.3), **options)
+    assert len(model.refit_history) == model.best_epoch + 1  # type: ignore[operator]
+    said = capsys.readouterr().out
+    assert f"Recipe {'ratings' if label else 'interactions'}, because " in said
+    assert f"Rows read: {len(rows)}." in said
+    # what is trained anew are all rows, and of the negatives only those that training draws
+    assert f" on {len(rows)} pairs" in said
+    with pytest.raises(CustomerError, match="refit needs validation pairs"):
+        Object2Vec.from_table(rows, **options)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -12,6 +13,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -194,21 +196,42 @@ def test_a_reader_that_goes_away_ends_the_command(job: list[str]) -> None:
     assert without_mxnets_line(err) == ""
 
 
+def test_names_that_the_output_cannot_write_are_escaped(job: list[str], tmp_path: Path) -> None:
+    model = os.fsencode(tmp_path) + b"/\xffn\xc3\xa4mlich\n1"
+    command = [*map(os.fsencode, [sys.executable, "-m", "object2vec", *job]), b"--model-dir", model]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=120, check=False)
+    assert (done.returncode, without_mxnets_line(done.stderr.decode())) == (0, "")
+    last = done.stdout.decode("ascii").splitlines()[-1]
+    assert last.endswith(f"is saved in {tmp_path}/\\udcffn\\xe4mlich\\n1.")
+    assert os.path.isfile(model + b"/model.json")
+
+
 def in_terminal(*command: str) -> tuple[str, str]:
     """Standard output, and what a terminal shows of standard error."""
     reader, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 25, 120, 0, 0))
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=terminal, check=False)
-    os.close(terminal)
-    shown = b""
-    while True:
-        try:
-            shown += os.read(reader, 1 << 16)
-        except OSError:  # the other end is closed
-            break
-    os.close(reader)
-    assert done.returncode == 0, shown
-    return done.stdout.decode(), shown.decode()
+    shown: list[bytes] = []
+
+    def read() -> None:
+        with contextlib.suppress(OSError):  # the other end is closed
+            while True:
+                shown.append(os.read(reader, 1 << 16))
+
+    # a terminal holds little that nobody reads, and the command would wait for that
+    thread = threading.Thread(target=read)
+    thread.start()
+    try:
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=terminal, timeout=240, check=False
+        )
+    finally:
+        os.close(terminal)
+        thread.join()
+        os.close(reader)
+    text = b"".join(shown).decode()
+    assert done.returncode == 0, text
+    return done.stdout.decode(), text
 
 
 def test_a_terminal_has_a_bar_beside_the_lines(job: list[str]) -> None:
@@ -220,37 +243,39 @@ def test_a_terminal_has_a_bar_beside_the_lines(job: list[str]) -> None:
     assert out == "" and "Epoch 0:" not in shown
 
 
-# Python
-
-
-def fit_program(verbose: Any, fit: Any) -> str:
-    return f"""
+# verbose of the class, what fit takes; whether there are lines, and a bar in a terminal
+SHOWN: list[tuple[Any, dict[str, Any], bool, bool]] = [
+    (None, {}, False, True),
+    (0, {}, False, False),
+    (1, {}, True, True),
+    (True, {"progress": False}, True, False),
+    (0, {"verbose": 1}, True, True),
+    (1, {"verbose": False}, False, False),
+    (0, {"progress": True}, False, True),
+]
+MARK = "=====\n"
+FITS = f"""
+import sys
 from object2vec import Object2Vec
 pairs = {PAIRS[:60]!r}
-Object2Vec(**{GIVEN!r}, seed=3, verbose={verbose}).fit(pairs, pairs[::3], **{fit!r})
+for verbose, fit, *_ in {SHOWN!r}:
+    for stream in (sys.stdout, sys.stderr):
+        print({MARK!r}, end="", file=stream, flush=True)
+    Object2Vec(**{GIVEN!r}, seed=3, verbose=verbose).fit(pairs, pairs[::3], **fit)
 """
 
 
-@pytest.mark.parametrize(
-    ("verbose", "fit", "has_lines", "has_bar"),
-    [
-        (None, {}, False, True),
-        (0, {}, False, False),
-        (1, {}, True, True),
-        (True, {"progress": False}, True, False),
-        (0, {"verbose": 1}, True, True),
-        (1, {"verbose": False}, False, False),
-        (0, {"progress": True}, False, True),
-    ],
-    ids=["none", "0", "1", "no bar", "1 in fit", "0 in fit", "bar alone"],
-)
-def test_what_verbose_shows_in_a_terminal(
-    verbose: Any, fit: dict[str, Any], has_lines: bool, has_bar: bool
-) -> None:
-    out, shown = in_terminal(sys.executable, "-W", "ignore", "-c", fit_program(verbose, fit))
-    assert any(EPOCH.fullmatch(line) for line in out.splitlines()) == has_lines
-    assert (out == "") != has_lines
-    assert ("Epoch 0:" in shown) == has_bar
+def parts(text: str) -> list[str]:
+    return text.replace("\r\n", "\n").split(MARK)[1:]
+
+
+def test_what_verbose_shows_in_a_terminal() -> None:
+    out, shown = in_terminal(sys.executable, "-W", "ignore", "-c", FITS)
+    assert len(parts(out)) == len(parts(shown)) == len(SHOWN)
+    for case, lines, bars in zip(SHOWN, parts(out), parts(shown)):
+        assert any(EPOCH.fullmatch(line) for line in lines.splitlines()) == case[2], case
+        assert (lines != "") == case[2], case
+        assert ("Epoch 0:" in bars) == case[3], case
 
 
 def test_without_a_terminal_verbose_is_a_line_an_epoch(
@@ -280,20 +305,17 @@ import sys, types
 kernel = types.SimpleNamespace(config={"IPKernelApp": {}})
 sys.modules["IPython"] = types.ModuleType("IPython")
 sys.modules["IPython"].get_ipython = lambda: kernel
-import warnings
-warnings.simplefilter("ignore")  # tqdm's advice to install ipywidgets, where there are none
 """
 
 
-def test_a_notebook_has_a_bar() -> None:
+def test_a_notebook_has_a_bar_as_a_terminal_has() -> None:
     """Where the widgets are missing tqdm.auto falls back to the bar of a terminal."""
-    command = [sys.executable, "-c", NOTEBOOK + fit_program(None, {})]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "Epoch 0:" in done.stderr and done.stdout == ""
-    command = [sys.executable, "-W", "ignore", "-c", fit_program(None, {})]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert "Epoch 0:" not in done.stderr and done.stdout == ""
+    for program, seen in ((NOTEBOOK + FITS, True), (FITS, False)):
+        command = [sys.executable, "-W", "ignore", "-c", program]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+        assert done.returncode == 0, done.stderr
+        for (_, fit, _, bar), bars in zip(SHOWN, parts(done.stderr)):
+            assert ("Epoch 0:" in bars) == (bar and (seen or fit == {"progress": True}))
 
 
 @pytest.mark.parametrize("verbose", [2, -1, "yes", 0.5, [1]], ids=str)

@@ -83,8 +83,8 @@ def test_raw_values_and_ids_give_the_same_bits_through_every_door(
 ) -> None:
     ids = ids_of(model_dir, INSTANCES)
     # the ids of columns that are not given are those of missing values
-    assert ids[0] == {"in0": [5, 10], "in1": [2, 4, 8, 19]}
-    assert ids[1]["in0"] == [5, 13] and ids[3]["in0"] == [0, 13]
+    assert ids[0] == {"in0": [5, 5, 10], "in1": [2, 4, 8, 19]}
+    assert ids[1]["in0"] == [5, 5, 13] and ids[3]["in0"] == [0, 0, 13]
     by_http = server.invoke(lines(INSTANCES), JSON_LINES)
     assert by_http.status == 200, by_http.body
     assert server.invoke(lines(ids), JSON_LINES).body == by_http.body

@@ -27,7 +27,10 @@ _EXAMPLES = """\
 examples:
   object2vec demo                                        # a first look, in less than a minute
 
-  # your own ratings, a line each: {"in0": [1], "in1": [50], "label": 5}
+  # your own ratings, a table with these columns
+  object2vec train --train ratings.csv --in0 user --in1 film --label rating --model-dir model
+
+  # or ids, a line each: {"in0": [1], "in1": [50], "label": 5}
   # says that person 1 gave film 50 five stars; people have the numbers 1 to 943, films 1 to 1682,
   # and vocab_size is the highest number plus 1, or more
   object2vec train --train ratings.jsonl --model-dir model \\

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from object2vec.cli.parser import MODEL_HELP, add_command
 from object2vec.cli.streams import opened_input, opened_output, say
+from object2vec.cli.table_options import add_layout_options, layout_of
 from object2vec.errors import CustomerError
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def add(commands: Any) -> None:
         "in training; a file that is a table needs none",
     )
     parser.add_argument("--accept", metavar="TYPE", help="of the output; default: as the input")
+    add_layout_options(parser)
     parser.set_defaults(run=_run)
 
 
@@ -87,7 +89,7 @@ def _run(options: argparse.Namespace) -> int:
         taken = InstanceFormat.of(predictor)
         lookups = Lookups()
         if is_table or (options.content_type is None and _is_table(options.input, taken.inputs)):
-            requests = _table_requests(options.input, taken.inputs, accept == JSON_LINES)
+            requests = _table_requests(options, taken.inputs, accept == JSON_LINES)
         elif streaming:
             requests = read_requests(source, taken)
         else:
@@ -126,7 +128,7 @@ def _is_table(path: Optional[str], inputs: Optional[Inputs]) -> bool:
 
 
 def _table_requests(
-    path: Optional[str], inputs: Optional[Inputs], as_lines: bool
+    options: argparse.Namespace, inputs: Optional[Inputs], as_lines: bool
 ) -> Iterator[Request]:
     """The rows of a table as requests of bounded size.
 
@@ -146,11 +148,12 @@ def _table_requests(
         raise CustomerError(
             "This model was trained on ids and takes no table: it does not know what has which id."
         )
-    if path is None:
+    if options.input is None:
         raise CustomerError("A table must be a file: name it by --input.")
     if not as_lines:
         raise CustomerError("A table is answered in application/jsonlines only, a line for a row.")
-    for found in row_lists(inputs, open_asked_table(inputs, path)):
+    table = open_asked_table(inputs, options.input, layout_of(options))
+    for found in row_lists(inputs, table):
         count = len(next(lists for lists in found if lists is not None))
         for start in range(0, count, _ROWS_AT_ONCE):
             rows = slice(start, min(start + _ROWS_AT_ONCE, count))

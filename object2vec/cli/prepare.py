@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import shlex
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from object2vec.cli.table_options import (
     table_choice,
 )
 from object2vec.logs import watched
+from object2vec.stop_request import StoppedBeforeTraining, StopRequest
 from object2vec.text import named
 
 _WIDTH = 96
@@ -78,7 +81,8 @@ def _run(options: argparse.Namespace) -> int:
     from object2vec.prepare.recipes import recipe
     from object2vec.prepare.write_channels import write_channels
 
-    with logging_to(sys.stderr, logging.WARNING), table_progress(watched()) as progress:
+    logged = logging_to(sys.stderr, logging.WARNING)
+    with _ending_in_order(), logged, table_progress(watched()) as progress:
         inputs, report = write_channels(
             options.output,
             options.input[0] if len(options.input) == 1 else options.input,
@@ -93,6 +97,20 @@ def _run(options: argparse.Namespace) -> int:
     say(f"Written to {named(folder)}. To train on it:")
     print(_training_command(folder, channels, chosen.name))
     return 0
+
+
+@contextlib.contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """Let SIGTERM, as Ctrl-C does, take away what is half written before it ends the process."""
+    stop = StopRequest()
+    try:
+        with stop.listening(), stop.interrupting():
+            yield
+    except StoppedBeforeTraining:
+        # its handler is again the one that was there before
+        if stop.signal is not None:
+            signal.raise_signal(stop.signal)
+        raise KeyboardInterrupt from None
 
 
 def _training_command(folder: Path, channels: Sequence[str], preset: str) -> str:

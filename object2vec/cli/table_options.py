@@ -15,6 +15,7 @@ from object2vec.errors import CustomerError
 from object2vec.text import named, names
 
 if TYPE_CHECKING:
+    from object2vec.prepare.delimited import Layout
     from object2vec.prepare.splits import Split
     from object2vec.prepare.table_choice import TableChoice
 
@@ -64,7 +65,7 @@ def add_further_options(parser: argparse.ArgumentParser) -> None:
     """Add what else may be said of the columns, of rows kept back and of the files."""
     _add_kinds(parser.add_argument_group("columns of in0 and in1"))
     _add_split(parser.add_argument_group("rows kept back"))
-    _add_layout(parser.add_argument_group("files with separators"))
+    add_layout_options(parser)
 
 
 def _add_kinds(group: argparse._ArgumentGroup) -> None:
@@ -109,7 +110,9 @@ def _add_split(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--seed", type=whole_number, metavar="N", help="of the draws (default: 0)")
 
 
-def _add_layout(group: argparse._ArgumentGroup) -> None:
+def add_layout_options(parser: argparse.ArgumentParser) -> None:
+    """Add those that say how files of rows are written."""
+    group = parser.add_argument_group("files with separators")
     group.add_argument(
         "--no-header", action="store_true", help="the first row is data; columns are 0, 1, 2, …"
     )
@@ -182,11 +185,9 @@ def table_choice(
     sides = [_column_names(options, side) for side in _SIDES]
     columns = _columns(options, sides)
     split = _split(options, sides[0][0], validation, test)
-    from object2vec.prepare.delimited import Layout
     from object2vec.prepare.table_choice import TableChoice
     from object2vec.raw_values.inputs import MOST_TOKENS
 
-    separator = options.separator or ""
     return TableChoice(
         in0=columns[0],
         in1=columns[1],
@@ -195,13 +196,21 @@ def table_choice(
         tied=options.tied,
         max_length=MOST_TOKENS if options.max_length is None else options.max_length,
         split=split,
-        layout=Layout(
-            separator="\t" if separator in ("tab", "\\t") else separator,
-            quotes=not options.no_quotes,
-            encoding="utf-8" if options.encoding is None else options.encoding,
-            header=not options.no_header,
-        ),
+        layout=layout_of(options),
         preset=options.preset or "auto",
+    )
+
+
+def layout_of(options: argparse.Namespace) -> Layout:
+    """How files of rows are written, as the options say."""
+    from object2vec.prepare.delimited import Layout
+
+    separator = options.separator or ""
+    return Layout(
+        separator="\t" if separator in ("tab", "\\t") else separator,
+        quotes=not options.no_quotes,
+        encoding="utf-8" if options.encoding is None else options.encoding,
+        header=not options.no_header,
     )
 
 

@@ -22,7 +22,13 @@ _EXAMPLES = """\
 With --train the files are named directly; without it the job follows SageMaker's contract under
 --base: input/config/hyperparameters.json, input/data/train, …, model, output/failure.
 
-A data file holds one pair a line: {"label": 1, "in0": [6, 17], "in1": [16, 21]}
+With --in0 and --in1 the data are tables: CSV, TSV or another text with separators, JSON Lines or
+Parquet, gzipped or not. Sizes follow from the data and settings from a recipe; -p wins over both.
+Vocabularies come from the rows for training alone; values that these do not hold share one id.
+Tables need pyarrow: pip install 'object2vec[table]'. Several columns of a side: --in1 film,genres.
+
+Without them a data file holds one pair of ids a line:
+{"label": 1, "in0": [6, 17], "in1": [16, 21]}
 A file of hyperparameters is an object: {"enc0_max_seq_len": 50, "enc0_vocab_size": 40000}
 Training starts anew each time; its first epoch's model replaces an older one in the folder.
 
@@ -31,6 +37,8 @@ it ended; under the contract the lines that SageMaker's console and tuning jobs 
 the other one; --quiet leaves only errors.
 
 examples:
+  object2vec train --train ratings.csv --in0 user --in1 film,genres --label rating \\
+      --validation 0.1 --model-dir model
   object2vec train --train train.jsonl --validation validation.jsonl --model-dir model \\
       --hyperparameters hyperparameters.json -p epochs=5
   object2vec train --base /opt/ml

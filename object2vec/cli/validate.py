@@ -13,6 +13,7 @@ from object2vec.cli.parser import add_command
 
 _EXAMPLES = """\
 examples:
+  object2vec validate --train ratings.csv --in0 user --in1 film,genres --label rating
   object2vec validate --train train.jsonl --hyperparameters hyperparameters.json
   object2vec validate --base /opt/ml
 

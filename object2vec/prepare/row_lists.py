@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple, Optional
 
 from object2vec.data.arrays import TokenLists
@@ -30,7 +31,7 @@ class RowLists(NamedTuple):
     in1: Optional[TokenLists]
 
 
-def open_asked_table(inputs: Inputs, source: Any) -> AskedTable:
+def open_asked_table(inputs: Inputs, source: Any, layout: Optional[Layout] = None) -> AskedTable:
     """Open a table that holds the columns of one side of a model, or of both.
 
     Parameters
@@ -40,6 +41,8 @@ def open_asked_table(inputs: Inputs, source: Any) -> AskedTable:
         none.
     source : path-like, list of path-like, frame, table of Arrow, or list of dicts
         See `tables.open_table`.
+    layout : Layout, optional
+        How files with separators are written.
 
     Raises
     ------
@@ -48,9 +51,10 @@ def open_asked_table(inputs: Inputs, source: Any) -> AskedTable:
     """
     columns = {side: [column.name for column in inputs.side(side).columns] for side in SIDES}
     every = [name for side in SIDES for name in columns[side]]
-    table = open_table(source)
+    layout = layout or Layout()
+    table = open_table(source, layout)
     if not set(every) & set(table.names) and all(name.isdecimal() for name in every):
-        table = open_table(source, Layout(header=False))
+        table = open_table(source, replace(layout, header=False))
     held = tuple(side for side in SIDES if set(columns[side]) & set(table.names))
     if not held:
         wanted = "; ".join(f"{side} has {names(columns[side])}" for side in SIDES)

@@ -135,6 +135,20 @@ def holds_table(path: PathLike, channel: str, columns: Sequence[str]) -> bool:
     return not is_pair and any(name in record for name in columns)
 
 
+def json_records(source: Any) -> Iterator[dict[str, Any]]:
+    """The objects of JSON Lines, of a file or of a folder's files, one by one.
+
+    Raises
+    ------
+    CustomerError
+        One sentence with the file and the line of what is none.
+    """
+    for path in _listed(source):
+        with _readable(path):
+            for _, records in _JsonLines(path)._blocks():
+                yield from records
+
+
 def _listed(source: Any) -> list[Path]:
     path = Path(source)
     if not path.exists():

@@ -9,6 +9,8 @@ from typing import Any, Callable, Optional
 
 from object2vec.errors import CustomerError
 
+#: From here on, and down from its negative, the fast parser makes floats of integers.
+LEAST_LOST = 2.0**63
 _LONG_INTEGER = re.compile(rb"[0-9]{19}")
 
 

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from object2vec.data.record_checks import INPUTS
 from object2vec.data.repeated_keys import repeated_sentence
 from object2vec.errors import CustomerError
-from object2vec.raw_values.exact_json import may_hold_long_integer, parse_exactly
+from object2vec.raw_values.exact_json import LEAST_LOST, parse_exactly
+
+_SAFE = {int, str, bool, type(None)}
 
 
 def exact_instances(
@@ -25,7 +27,7 @@ def exact_instances(
     ----------
     text : bytes
         Sound JSON.
-    instances : sequence
+    instances : sequence of dict
         What the fast parser made of it.
     select : callable
         Takes them from the parsed text.
@@ -39,30 +41,34 @@ def exact_instances(
     CustomerError
         An object of columns holds one of them twice, or brackets are nested too deeply.
     """
-    if not _may_repeat(text, instances, other_keys) and not may_hold_long_integer(text):
+    values = [instance[side] for instance in instances for side in INPUTS if side in instance]
+    objects = [value for value in values if type(value) is dict]
+    # Each key has its colon; others stand in strings and in objects that nobody reads.
+    keys = other_keys + sum(map(len, instances)) + sum(map(len, objects))
+    may_repeat = bool(objects) and text.count(b":") != keys
+    if not may_repeat and not _hold_large_floats(values):
         return instances
     found = select(parse_exactly(text, _object))
     for position, instance in enumerate(found):
         for side in INPUTS:
-            value = instance.get(side) if isinstance(instance, dict) else None
+            value = instance.get(side)
             if type(value) is _Repeating:
                 raise CustomerError(f"{repeated_sentence(value.key)} ({side} of {name(position)})")
     return found
 
 
-def _may_repeat(text: bytes, instances: Sequence[Any], keys: int) -> bool:
-    """Whether an object in the place of a raw value may hold a key twice."""
-    has_objects = False
-    for instance in instances:
-        if type(instance) is dict:
-            keys += len(instance)
-            for side in INPUTS:
-                value = instance.get(side)
-                if type(value) is dict:
-                    keys += len(value)
-                    has_objects = True
-    # Each key has its colon; others stand in strings and in objects that nobody reads.
-    return has_objects and text.count(b":") != keys
+def _hold_large_floats(values: Iterable[Any]) -> bool:
+    """Whether there is a float, also in lists and objects, that may have been a long integer."""
+    for value in values:
+        kind = type(value)
+        if kind is float:
+            if abs(value) >= LEAST_LOST:
+                return True
+        elif kind in (list, dict):
+            inner = value.values() if kind is dict else value
+            if not set(map(type, inner)) <= _SAFE and _hold_large_floats(inner):
+                return True
+    return False
 
 
 class _Repeating(dict[str, Any]):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional
 import numpy as np
 
 from object2vec.data.arrays import TokenLists
-from object2vec.data.record_checks import INPUTS
+from object2vec.data.record_checks import INPUTS, pack_lists
 from object2vec.errors import CustomerError
 from object2vec.raw_values.encode_values import Lookups, object_lists
 from object2vec.raw_values.inputs import Inputs
@@ -88,6 +88,7 @@ def group_instances(
     taken: InstanceFormat,
     name: Name = INSTANCE,
     of_document: str = "",
+    exact: Callable[[], Sequence[Any]] = tuple,
 ) -> Request:
     """Check instances and sort them into groups by the inputs that they hold.
 
@@ -101,6 +102,9 @@ def group_instances(
         Names the instance at a position, for error texts.
     of_document : str
         What the error adds of an instance that holds instances itself.
+    exact : callable
+        Gives the instances once more, parsed so that no raw value is changed; see
+        `exact_values.exact_instances`. It is asked where there are such values.
 
     Raises
     ------
@@ -123,15 +127,20 @@ def group_instances(
         positions.setdefault(held, []).append(position)
     groups = []
     lookups = Lookups()
+    is_exact = taken.inputs is None
     for held, members in positions.items():
         lists: list[Optional[TokenLists]] = [None, None]
         where = partial(_name_of_member, name, members)
         for side, field in enumerate(INPUTS):
             if held[side]:
-                values = [instances[position][field] for position in members]
-                lists[side] = object_lists(
-                    taken.inputs, field, values, taken.vocab_sizes[side], where, lookups
-                )
+                size = taken.vocab_sizes[side]
+                packed = pack_lists([instances[position][field] for position in members], size)
+                if packed is None:
+                    if not is_exact:
+                        instances, is_exact = exact() or instances, True
+                    values = [instances[position][field] for position in members]
+                    packed = object_lists(taken.inputs, field, values, size, where, lookups)
+                lists[side] = packed
         groups.append(Group(np.array(members, dtype=np.int64), lists[0], lists[1]))
     return Request(len(instances), tuple(groups), lookups)
 

@@ -77,6 +77,7 @@ def parse_lines(lines: Sequence[bytes], taken: InstanceFormat, first_line: int =
         Names the line.
     """
     instances: list[Any] = []
+    texts: list[bytes] = []
     numbers: list[int] = []
     for number, line in enumerate(lines, first_line):
         if number == 1:
@@ -96,13 +97,20 @@ def parse_lines(lines: Sequence[bytes], taken: InstanceFormat, first_line: int =
         repeated = _repeated_input(instance, line)
         if repeated is not None:
             raise CustomerError(f"{repeated_sentence(repeated)} (line {number})")
-        if taken.inputs is not None:
-            (instance,) = exact_instances(line, [instance], _alone, 0, f"line {number}".format)
         instances.append(instance)
+        texts.append(line)
         numbers.append(number)
-    return group_instances(
-        instances, taken, lambda i: f"line {numbers[i]}", f"; this {IS_DOCUMENT}"
-    )
+
+    def name(position: int) -> str:
+        return f"line {numbers[position]}"
+
+    def exact() -> list[Any]:
+        found: list[Any] = []
+        for number, text, instance in zip(numbers, texts, instances):
+            found += exact_instances(text, [instance], _alone, 0, f"line {number}".format)
+        return found
+
+    return group_instances(instances, taken, name, f"; this {IS_DOCUMENT}", exact)
 
 
 def read_requests(stream: BinaryIO, taken: InstanceFormat) -> Iterator[Request]:
@@ -194,11 +202,13 @@ def _parse_json(data: bytes, taken: InstanceFormat) -> Request:
     instances = document["instances"]
     if not isinstance(instances, list):
         raise CustomerError(f"instances must be a list, not {shown(instances)}: {wanted}.")
-    if taken.inputs is not None:
-        instances = exact_instances(
+    return group_instances(
+        instances,
+        taken,
+        exact=lambda: exact_instances(
             data, instances, lambda parsed: parsed["instances"], len(document), INSTANCE
-        )
-    return group_instances(instances, taken, INSTANCE)
+        ),
+    )
 
 
 def _alone(instance: Any) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import Any, Optional
 from object2vec.data.arrays import PairDataset
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.logs import write_line
-from object2vec.text import counted
+from object2vec.text import LONGEST_SENTENCE, bounded, counted
 
 _LEFT_OUT = "perplexity"  # says the same as cross_entropy
 
@@ -24,7 +24,11 @@ class ReadableLog:
     """
 
     def __init__(self, write: Callable[[str], Any] = write_line) -> None:
-        self.say = write
+        self._write = write
+
+    def say(self, line: str) -> None:
+        """Tell one line; names in it may come from outside."""
+        self._write(bounded(line, LONGEST_SENTENCE))
 
     def begins(
         self,
