@@ -8,7 +8,7 @@ from object2vec import Object2Vec
 model = Object2Vec.from_table(
     "pairs.csv",
     in0="sentence1",
-    in1={"name": "sentence2", "kind": "text"},
+    in1="sentence2",
     label="gold_label",
     validation=0.1,
     tied_token_embedding_weight=True,
