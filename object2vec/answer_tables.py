@@ -6,7 +6,7 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from object2vec.data.record_checks import INPUTS
 from object2vec.errors import CustomerError
 from object2vec.raw_values.inputs import Inputs
 from object2vec.text import shown
+
+if TYPE_CHECKING:
+    from object2vec.prepare.delimited import Layout
 
 OUTPUTS = ("numpy", "pandas", "arrow")
 PREDICTED, PROBABILITY, EMBEDDING = "predicted", "probability_", "embedding"
@@ -45,7 +48,13 @@ def _pandas() -> Any:
         ) from None
 
 
-def scored(pairs: Any, scores: np.ndarray, classes: Optional[Sequence[Any]], output: str) -> Any:
+def scored(
+    pairs: Any,
+    scores: np.ndarray,
+    classes: Optional[Sequence[Any]],
+    output: str,
+    layout: Optional[Layout] = None,
+) -> Any:
     """A table of pairs and their scores.
 
     Parameters
@@ -58,6 +67,8 @@ def scored(pairs: Any, scores: np.ndarray, classes: Optional[Sequence[Any]], out
         The names of the second axis.
     output : str
         ``pandas`` or ``arrow``.
+    layout : Layout, optional
+        How files with separators are written.
 
     Raises
     ------
@@ -68,7 +79,7 @@ def scored(pairs: Any, scores: np.ndarray, classes: Optional[Sequence[Any]], out
         found = {PREDICTED: scores}
     else:
         found = {f"{PROBABILITY}{name}": scores[:, at] for at, name in enumerate(classes)}
-    table = _as_frame(pairs) if output == "pandas" else _as_arrow(pairs)
+    table = (_as_frame if output == "pandas" else _as_arrow)(pairs, layout)
     for name in found:
         if name in (table.columns if output == "pandas" else table.column_names):
             raise CustomerError(
@@ -156,16 +167,16 @@ def _as_text(value: Any) -> Any:
     return json.dumps(value, default=str) if isinstance(value, Mapping) else value
 
 
-def _as_frame(pairs: Any) -> Any:
+def _as_frame(pairs: Any, layout: Optional[Layout]) -> Any:
     pandas = _pandas()
     if hasattr(pairs, "iloc"):
         return pairs.copy()
     if is_path(pairs) or columns_of(pairs) is not None:
-        return _as_arrow(pairs).to_pandas()
+        return _as_arrow(pairs, layout).to_pandas()
     return pandas.DataFrame(_records(pairs))
 
 
-def _as_arrow(pairs: Any) -> Any:
+def _as_arrow(pairs: Any, layout: Optional[Layout]) -> Any:
     arrow = _arrow()
     if hasattr(pairs, "to_batches"):
         return pairs
@@ -177,7 +188,7 @@ def _as_arrow(pairs: Any) -> Any:
         pairs = [{n: _as_text(v) for n, v in record.items()} for record in _records(pairs)]
         if not pairs:
             return arrow.table({name: arrow.array([], arrow.string()) for name in INPUTS})
-    table = open_table(pairs)
+    table = open_table(pairs, layout)
     batches = [arrow.table(dict(batch.columns)) for batch in table.batches(table.names)]
     if not batches:
         return arrow.table({name: arrow.array([], arrow.string()) for name in table.names})

@@ -36,7 +36,10 @@ class Objects(NamedTuple):
 
 
 def asked_pairs(
-    inputs: Optional[Inputs], hyperparameters: Hyperparameters, pairs: Any
+    inputs: Optional[Inputs],
+    hyperparameters: Hyperparameters,
+    pairs: Any,
+    layout: Optional[Layout] = None,
 ) -> list[TokenLists]:
     """The token lists of in0 and of in1 of pairs that are to be scored, one list for each pair.
 
@@ -48,6 +51,8 @@ def asked_pairs(
         Of the model.
     pairs : path-like, frame, table of Arrow, or iterable of mappings or tuples
         See `Object2Vec.predict`.
+    layout : Layout, optional
+        How files with separators are written.
 
     Raises
     ------
@@ -60,11 +65,11 @@ def asked_pairs(
             token_lists(values, side, encoder.vocab_size, encoder.max_seq_len)
             for values, side, encoder in zip(unlabelled_pairs(pairs), SIDES, encoders)
         ]
-    is_table = _is_table(inputs, pairs)
+    is_table = _is_table(inputs, pairs, layout)
     if not is_table and is_path(pairs):
         pairs = _records_of(pairs)
     if is_table:
-        found = _of_rows(inputs, pairs, SIDES)
+        found = _of_rows(inputs, pairs, SIDES, layout)
     else:
         sides = unlabelled_pairs(_pairs(inputs, pairs))
         found = [
@@ -104,10 +109,23 @@ def asked_objects(
     return found.lists
 
 
-def kept(inputs: Optional[Inputs], given: Any) -> Any:
+def layout_of(inputs: Optional[Inputs], data: Any) -> Optional[Layout]:
+    """How a table is written whose columns are positions, unless its header counts them so."""
+    if inputs is None or not is_path(data):
+        return None
+    columns = [column.name for side in SIDES for column in inputs.side(side).columns]
+    if not all(name.isdecimal() for name in columns):
+        return None
+    from object2vec.prepare.delimited import Layout
+    from object2vec.prepare.tables import open_table
+
+    return None if set(columns) & set(open_table(data).names) else Layout(header=False)
+
+
+def kept(inputs: Optional[Inputs], given: Any, layout: Optional[Layout] = None) -> Any:
     """What is asked, so that it can be read a second time: tables as they are, others as a list."""
     if is_path(given):
-        return given if inputs is None or _is_table(inputs, given) else _records_of(given)
+        return given if inputs is None or _is_table(inputs, given, layout) else _records_of(given)
     is_one = columns_of(given) is not None or isinstance(given, Mapping)
     return given if is_one or not isinstance(given, Iterable) else list(given)
 
@@ -143,11 +161,11 @@ def labelled_pairs(
         return read_pairs(data, hyperparameters, channel)
     if not is_path(data) and columns_of(data) is None and isinstance(data, Iterable):
         data = list(data)
-    if _is_table(inputs, data) or _are_rows(data):
+    if _is_table(inputs, data, layout) or _are_rows(data):
         from object2vec.prepare.table_pairs import encode_table
 
         classes = None if hyperparameters.is_regression else hyperparameters.num_classes
-        layout = layout or _layout(inputs, data)
+        layout = layout or layout_of(inputs, data)
         pairs, report = encode_table(inputs, data, num_classes=classes, layout=layout)
         if report.left_out:
             _logger.warning("%s", report.lines()[1])
@@ -160,10 +178,13 @@ def labelled_pairs(
 
 
 def judged_pairs(
-    inputs: Optional[Inputs], hyperparameters: Hyperparameters, data: Any
+    inputs: Optional[Inputs],
+    hyperparameters: Hyperparameters,
+    data: Any,
+    layout: Optional[Layout] = None,
 ) -> PairDataset:
     """As `labelled_pairs`; where all are positive for want of labels, negatives are drawn."""
-    pairs = labelled_pairs(inputs, hyperparameters, data, "evaluated")
+    pairs = labelled_pairs(inputs, hyperparameters, data, "evaluated", layout)
     rate = hyperparameters.negative_sampling_rate
     if inputs is not None and inputs.label.kind == "none" and rate and np.all(pairs.labels):
         return with_negatives(pairs, rate)
@@ -185,12 +206,12 @@ def columns_of(data: Any) -> Optional[list[str]]:
     return None
 
 
-def _is_table(inputs: Inputs, data: Any) -> bool:
+def _is_table(inputs: Inputs, data: Any, layout: Optional[Layout] = None) -> bool:
     """Whether data are rows with the columns of the inputs, not pairs with in0 and in1."""
     if is_path(data):
         from object2vec.prepare.tables import open_table
 
-        known: Optional[list[str]] = open_table(data).names
+        known: Optional[list[str]] = open_table(data, layout).names
     elif isinstance(data, Sequence) and data and all(is_path(item) for item in data):
         return True
     else:
@@ -199,17 +220,6 @@ def _is_table(inputs: Inputs, data: Any) -> bool:
         return False
     wanted = [column.name for side in SIDES for column in inputs.side(side).columns]
     return set(wanted) <= set(known) or not set(SIDES) <= set(known)
-
-
-def _layout(inputs: Inputs, data: Any) -> Optional[Layout]:
-    """How a table is written whose columns are positions, unless its header counts them so."""
-    columns = [column.name for side in SIDES for column in inputs.side(side).columns]
-    if not is_path(data) or not all(name.isdecimal() for name in columns):
-        return None
-    from object2vec.prepare.delimited import Layout
-    from object2vec.prepare.tables import open_table
-
-    return None if set(columns) & set(open_table(data).names) else Layout(header=False)
 
 
 def _are_rows(data: Any) -> bool:
@@ -221,11 +231,13 @@ def _are_rows(data: Any) -> bool:
     )
 
 
-def _of_rows(inputs: Inputs, source: Any, sides: Sequence[str]) -> list[Objects]:
+def _of_rows(
+    inputs: Inputs, source: Any, sides: Sequence[str], layout: Optional[Layout] = None
+) -> list[Objects]:
     from object2vec.prepare.row_lists import AskedTable, open_asked_table, row_lists
     from object2vec.prepare.tables import column_name
 
-    table, held = open_asked_table(inputs, source)
+    table, held = open_asked_table(inputs, source, layout)
     for side in set(sides) - set(held):
         column_name(table, inputs.side(side).columns[0].name, side)
     blocks = list(row_lists(inputs, AskedTable(table, tuple(sides))))

@@ -235,8 +235,9 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         auxiliary : path, optional
             Folder of the pretrained vectors and vocabulary files.
         y : sequence, optional
-            The labels of `train`, where its pairs (also ``(in0, in1)`` tuples) hold none. As
-            scikit-learn does, it may also be given as the second argument.
+            The labels of `train`, where its pairs (also ``(in0, in1)`` tuples) or rows hold none,
+            or `label` does not name them. As scikit-learn does, it may also be given as the second
+            argument.
         in0, in1, label, label_kind, split, preset, layout
             What a table's columns are, and more; see `from_table`.
         callbacks : iterable of Callback
@@ -266,7 +267,7 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         """
         begun = time.time()
         table = TableRequest(in0, in1, label, label_kind, split, preset, layout)
-        if y is None and are_labels(validation) and not table.is_asked():
+        if y is None and are_labels(validation, train):
             y, validation = validation, None
         options = FitOptions(self._given, self._hyperparameters, callbacks, verbose, progress)
         if train is None:

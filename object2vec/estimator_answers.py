@@ -8,7 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from object2vec.answer_tables import check_output, embedded, scored
-from object2vec.asked_objects import asked_objects, asked_pairs, is_path, judged_pairs, kept
+from object2vec.asked_objects import (
+    asked_objects,
+    asked_pairs,
+    is_path,
+    judged_pairs,
+    kept,
+    layout_of,
+)
 from object2vec.errors import CustomerError
 from object2vec.evaluation.metrics import MetricAccumulator
 
@@ -16,6 +23,7 @@ if TYPE_CHECKING:
     import pandas
 
     from object2vec.inference.predictor import Predictor
+    from object2vec.prepare.delimited import Layout
     from object2vec.raw_values.inputs import Inputs
 
     Records = Union[Iterable[Mapping[str, Any]], pandas.DataFrame]
@@ -45,7 +53,9 @@ class Answering:
         found = self.inputs.label.classes if self.inputs is not None else ()
         return [*found, *range(len(found), self._predictor.hyperparameters.num_classes)]
 
-    def predict(self, pairs: Data, output: str = "numpy") -> Any:
+    def predict(
+        self, pairs: Data, output: str = "numpy", *, layout: Optional[Layout] = None
+    ) -> Any:
         """Score pairs.
 
         Parameters
@@ -58,6 +68,8 @@ class Answering:
         output : str
             ``numpy``; or ``pandas`` or ``arrow`` for a table: the columns of `pairs`, and
             ``predicted``, or ``probability_…`` for each of `classes_`.
+        layout : object2vec.prepare.delimited.Layout, optional
+            How files with separators are written, as in training.
 
         Returns
         -------
@@ -74,10 +86,11 @@ class Answering:
         predictor = self._fitted()
         check_output(output)
         if output != "numpy":
-            pairs = kept(predictor.inputs, pairs)
-        in0, in1 = asked_pairs(predictor.inputs, predictor.hyperparameters, pairs)
+            layout = layout or layout_of(predictor.inputs, pairs)
+            pairs = kept(predictor.inputs, pairs, layout)
+        in0, in1 = asked_pairs(predictor.inputs, predictor.hyperparameters, pairs, layout)
         scores = predictor.scores(in0, in1)
-        return scores if output == "numpy" else scored(pairs, scores, self.classes_, output)
+        return scores if output == "numpy" else scored(pairs, scores, self.classes_, output, layout)
 
     def embed(self, in0: Any = None, in1: Any = None, output: str = "numpy") -> Any:
         """Embed objects of one side.
@@ -115,7 +128,7 @@ class Answering:
             return vectors
         return embedded(values, vectors, predictor.inputs, side, output)
 
-    def evaluate(self, pairs: Table) -> dict[str, float]:
+    def evaluate(self, pairs: Table, *, layout: Optional[Layout] = None) -> dict[str, float]:
         """Score labelled pairs against their labels.
 
         Parameters
@@ -123,7 +136,9 @@ class Answering:
         pairs : path, iterable of mappings, pandas.DataFrame, or table of Arrow
             As for `fit`; a model that was trained on a table takes one with the same columns, and
             raw values in the place of ids. A label that is a text names a class. Where there are no
-            labels, negatives are drawn as for the validation of `fit`.
+            labels, negatives are drawn as for the validation of `fit`, from these pairs alone.
+        layout : object2vec.prepare.delimited.Layout, optional
+            How files with separators are written, as in training.
 
         Returns
         -------
@@ -139,7 +154,7 @@ class Answering:
             a column was seen in training.
         """
         predictor = self._fitted()
-        data = judged_pairs(predictor.inputs, predictor.hyperparameters, pairs)
+        data = judged_pairs(predictor.inputs, predictor.hyperparameters, pairs, layout)
         accumulator = MetricAccumulator(predictor.hyperparameters.is_regression)
         loss, score = predictor.loss_sums(data)
         accumulator.update(loss, score, len(data))

@@ -17,7 +17,7 @@ from object2vec.data.dataset import read_pairs
 from object2vec.data.negative_sampling import with_judged_negatives
 from object2vec.errors import CustomerError
 from object2vec.estimator_options import FitOptions
-from object2vec.estimator_pipeline import with_labels
+from object2vec.estimator_pipeline import with_label_column, with_labels
 from object2vec.hyperparameters.checked import parse
 from object2vec.hyperparameters.given import LogLine
 from object2vec.logs import LOGGER_NAME
@@ -180,8 +180,9 @@ def table_data(
         One sentence about the first thing that is not right.
     """
     assert request.in0 is not None and request.in1 is not None
+    label = request.label
     if y is not None:
-        raise CustomerError("y is for pairs without labels; of a table, label names the column.")
+        source, label = with_label_column(source, y, label)
     for name in _OF_WORDS:
         if given.get(name):
             raise CustomerError(
@@ -191,7 +192,7 @@ def table_data(
     choice = TableChoice(
         in0=request.in0 if request.preset else _each_once(request.in0),
         in1=request.in1 if request.preset else _each_once(request.in1),
-        label=request.label,
+        label=label,
         label_kind=request.label_kind,
         tied=options.hyperparameters.tied_token_embedding_weight,
         split=_split(request.split, kept_back),

@@ -28,8 +28,8 @@ class PipelineStep:
         Parameters
         ----------
         X : iterable of mappings or (in0, in1) tuples, pandas.DataFrame, or what `embed` takes
-            Pairs, of which the other side may be missing where they are mappings or a data frame;
-            or the objects of that side alone.
+            Pairs, or rows of the table that was fitted, of which the other side may be missing
+            where they are mappings or a data frame; or the objects of that side alone.
 
         Returns
         -------
@@ -92,16 +92,60 @@ class PipelineStep:
         )
 
 
-def are_labels(values: Any) -> bool:
-    """Whether these are labels rather than pairs: one number or name each.
+def are_labels(values: Any, pairs: Any) -> bool:
+    """Whether these are labels of the pairs, one number or name each, rather than other pairs.
 
     scikit-learn hands labels to `fit` as the second argument.
     """
     if hasattr(values, "ndim"):  # an array, a data frame or a column of one
         return bool(values.ndim == 1)
-    if isinstance(values, (str, bytes)) or not isinstance(values, Sequence):
+    if isinstance(values, (str, bytes)) or not isinstance(values, Sequence) or not values:
         return False
-    return bool(values) and isinstance(values[0], (str, int, float, np.generic))
+    if isinstance(values[0], str):  # names of classes, or of files
+        return hasattr(pairs, "__len__") and len(pairs) == len(values) and not _are_paths(pairs)
+    return isinstance(values[0], (int, float, np.generic))
+
+
+def with_label_column(table: Any, labels: Any, label: Any) -> tuple[Any, str]:
+    """A table of raw values with its labels, and the name of their column.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame or iterable of mappings
+        The rows.
+    labels : sequence
+        One for each row, in their order; a pandas.Series keeps its name, if that is free.
+    label
+        The column that was named besides.
+
+    Raises
+    ------
+    CustomerError
+        There is one, the labels are not as many, or the table is a file.
+    """
+    if label is not None:
+        raise CustomerError(
+            f"y and label={quoted(label)} both say what the labels are: leave out one of the two."
+        )
+    is_frame = hasattr(table, "columns") and hasattr(table, "assign")
+    if not is_frame and (_are_paths(table) or hasattr(table, "columns")):
+        raise CustomerError(
+            "y is for a pandas.DataFrame or dicts; of another table, label names the column."
+        )
+    rows: Any = table if is_frame else list(table)
+    given = _values(labels)
+    _check_count(len(rows), len(given))
+    taken = set(rows.columns) if is_frame else {name for row in rows for name in row}
+    name = getattr(labels, "name", None)
+    if is_frame and isinstance(name, str) and name in taken and rows[name].tolist() == given:
+        return rows, name
+    if not isinstance(name, str) or name in taken:
+        name = "label"
+        while name in taken:
+            name += "_"
+    if is_frame:
+        return rows.assign(**{name: given}), name
+    return [{**row, name: value} for row, value in zip(rows, given)], name
 
 
 def with_labels(pairs: Any, labels: Any) -> list[dict[str, Any]]:
@@ -123,12 +167,8 @@ def with_labels(pairs: Any, labels: Any) -> list[dict[str, Any]]:
         raise CustomerError("y is for pairs without labels; those of a file hold their own.")
     pairs = pairs if hasattr(pairs, "columns") else list(pairs)
     columns = unlabelled_pairs(pairs)
-    given = np.asarray(labels).tolist() if hasattr(labels, "ndim") else list(labels)
-    if len(given) != len(columns[0]):
-        raise CustomerError(
-            f"y must hold a label for each pair: there are {len(columns[0]):,} pairs and "
-            f"{len(given):,} labels."
-        )
+    given = _values(labels)
+    _check_count(len(columns[0]), len(given))
     for position, (own, label) in enumerate(zip(_own_labels(pairs), given)):
         if own is not None and own != label:
             raise CustomerError(
@@ -136,6 +176,23 @@ def with_labels(pairs: Any, labels: Any) -> list[dict[str, Any]]:
                 f"it {quoted(label)}: leave out one of the two."
             )
     return [{"in0": in0, "in1": in1, "label": label} for in0, in1, label in zip(*columns, given)]
+
+
+def _values(labels: Any) -> list[Any]:
+    return list(np.asarray(labels).tolist() if hasattr(labels, "ndim") else labels)
+
+
+def _check_count(pairs: int, labels: int) -> None:
+    if labels != pairs:
+        raise CustomerError(
+            f"y must hold a label for each pair: there are {pairs:,} pairs and {labels:,} labels."
+        )
+
+
+def _are_paths(data: Any) -> bool:
+    if isinstance(data, (list, tuple)):
+        return bool(data) and _are_paths(data[0])
+    return isinstance(data, (str, bytes, os.PathLike))
 
 
 def _own_labels(pairs: Any) -> Iterable[Any]:

@@ -14,6 +14,9 @@ import pytest
 
 from object2vec.cli import main
 
+# Begins a program that imports MXNet in a process that `own_process.tune` does not prepare: what it
+# imports where it is there, and does without, doubles the time of its import.
+BARE = "import sys\nsys.modules.update(scipy=None, sklearn=None)\n"
 PAIRS = [{"in0": [a], "in1": [b], "label": int(a == b)} for a in range(5) for b in range(5)]
 OPTIONS = [
     *("-p", "enc0_max_seq_len=1", "-p", "enc0_vocab_size=5", "-p", "enc_dim=4"),

@@ -18,6 +18,7 @@ import pytest
 from object2vec.backend import engine
 from object2vec.backend.mxnet_import import mx
 from object2vec.backend.openmp import threads_of_caller
+from tests.commands import BARE
 
 ROOT = Path(__file__).resolve().parent.parent
 ONE, TWO = [mx.cpu(0)], [mx.cpu(0), mx.cpu(1)]
@@ -60,7 +61,7 @@ def test_threads_come_back_after_an_error() -> None:
 def run_naive(program: str) -> str:
     """What a process prints whose operators run in the thread that calls them."""
     done = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", BARE + program],
         cwd=ROOT,
         env={**os.environ, "MXNET_ENGINE_TYPE": "NaiveEngine", "OMP_NUM_THREADS": "2"},
         capture_output=True,
@@ -100,7 +101,7 @@ def test_denormals_are_flushed_in_threads_that_a_fork_started_anew() -> None:
     )
     environment = {name: os.environ[name] for name in os.environ if name != "MXNET_ENGINE_TYPE"}
     done = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", BARE + program],
         cwd=ROOT,
         env={**environment, "OMP_NUM_THREADS": "2"},
         capture_output=True,
@@ -246,7 +247,7 @@ with tempfile.TemporaryDirectory() as folder:
 @pytest.mark.parametrize(("work", "forks"), [("train", 20), ("load", 100)])
 def test_a_process_may_fork_while_another_thread_works(work: str, forks: int) -> None:
     # the backward pass of an LSTM is a function in Python; loading runs many short operators
-    command = [sys.executable, "-c", FORKING, work, str(Path(__file__).parent), str(forks)]
+    command = [sys.executable, "-c", BARE + FORKING, work, str(Path(__file__).parent), str(forks)]
     environment = {**os.environ, "MXNET_ENGINE_TYPE": "ThreadedEnginePerDevice"}
     subprocess.run(command, env=environment, check=True, timeout=240)
 
@@ -261,7 +262,7 @@ def test_a_fork_hides_no_error_of_an_operator() -> None:
     )
     environment = {**os.environ, "MXNET_ENGINE_TYPE": "ThreadedEnginePerDevice"}
     done = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", BARE + program],
         env=environment,
         capture_output=True,
         text=True,

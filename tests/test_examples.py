@@ -178,7 +178,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     fill(folder, RATINGS)
     examples_of_help = EXAMPLES["object2vec --help"]
-    (command,) = (c for c in examples_of_help if c.startswith("object2vec train") and "-p" in c)
+    (command,) = (c for c in examples_of_help if c.startswith("object2vec train") and " -p " in c)
     Shell(folder).run(command)
     return folder / "model"
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
+import pandas as pd
 import pytest
 
 TOP = Path(__file__).resolve().parents[1]
@@ -29,7 +30,7 @@ JAVA_IMAGE = f"{IMAGE}:java"
 PORT = 8080
 NOBODY = 12345
 # Megabytes; see container/README.md.
-LARGEST_IMAGE = 620
+LARGEST_IMAGE = 740
 # An engine waits ten seconds before it kills; a clean stop needs a fraction of that.
 STOP_SECONDS = 5.0
 # What a container of SageMaker cannot count on is taken away.
@@ -388,6 +389,35 @@ def test_training_leaves_a_model(trained: Job) -> None:
     (accuracy,) = numbers(line, trained.log)
     assert accuracy > 0.95
     assert Predictor.load(trained.model).hyperparameters.enc_dim == 16
+
+
+@pytest.mark.image
+def test_tables_train_by_the_names_of_their_columns(image: dict[str, Any], tmp_path: Path) -> None:
+    from object2vec.inference.predictor import Predictor
+
+    job = Job(tmp_path / "ml")
+    inputs = job.base / "input"
+    columns = {"_in0": "user", "_in1": "film", "_label": "rating", "epochs": "2", "_seed": "1"}
+    types = {"train": "text/csv", "test": "application/x-parquet"}
+    config = {name: {"ContentType": content_type} for name, content_type in types.items()}
+    (inputs / "config/hyperparameters.json").write_text(json.dumps(columns))
+    (inputs / "config/inputdataconfig.json").write_text(json.dumps(config))
+    rows = range(500)
+    table = pd.DataFrame(
+        {"user": [f"u{row % 7}" for row in rows], "film": [f"Film, {row % 11}" for row in rows],
+         "rating": [row % 5 + 1 for row in rows]}
+    )  # fmt: skip
+    for name in types:
+        shutil.rmtree(inputs / "data" / name)
+        (inputs / "data" / name).mkdir()
+    table.to_csv(inputs / "data/train/ratings.csv.gz", index=False)
+    table.to_parquet(inputs / "data/test/ratings")
+    done = job.run(*LOCKED)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Rows read: 500. Pairs made: 500 for train." in done.stdout
+    assert len(numbers(r"host=algo-1, test mean_squared_error <loss>=(\S+)", done.stdout)) == 1
+    kept = Predictor.load(job.model).inputs
+    assert kept is not None and kept.vocab_size("in0") == 8
 
 
 @pytest.mark.image

@@ -21,6 +21,7 @@ from object2vec.model.encoder_inputs import embed
 from object2vec.model.model_directory import save_model
 from object2vec.resources import give_back_freed_memory
 from object2vec.training.loop import train
+from tests.commands import BARE
 
 CPU = mx.cpu(0)
 NETWORKS = ["hcnn", "bilstm", "pooled_embedding"]
@@ -106,7 +107,7 @@ def test_a_trained_model_does_not_hold_its_optimizer(
 )
 def test_memory_stays_what_it_is_from_model_to_model(network: str, enc_dim: int) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, network, str(enc_dim)],
+        [sys.executable, "-c", BARE + PROGRAM, network, str(enc_dim)],
         capture_output=True,
         text=True,
         timeout=280,

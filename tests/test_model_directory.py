@@ -21,6 +21,7 @@ from object2vec.errors import CustomerError
 from object2vec.inference.predictor import Predictor
 from object2vec.model import model_directory
 from object2vec.model.network import Object2VecNetwork
+from tests.commands import BARE
 
 TESTS = Path(__file__).parent
 GIVEN = {"enc0_network": "hcnn", "enc1_network": "bilstm", "num_classes": 3}
@@ -175,7 +176,7 @@ def test_kill_while_saving(tmp_path: Path, seed: int) -> None:
     wait = random.Random(seed)
     for _ in range(3):
         process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", _SAVER, str(folder), str(TESTS)],
+            [sys.executable, "-W", "ignore", "-c", BARE + _SAVER, str(folder), str(TESTS)],
             stdout=subprocess.PIPE,
             text=True,
             cwd=TESTS.parent,

@@ -26,6 +26,7 @@ from object2vec.model.manifest import read_manifest
 from object2vec.model.model_files import ModelFiles, read_model
 from object2vec.model.network import Object2VecNetwork
 from object2vec.training.loop import train
+from tests.commands import BARE
 
 TESTS = Path(__file__).parent
 _BOTH = """
@@ -64,7 +65,7 @@ print(len(seen))
 @contextmanager
 def running(program: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", program, *arguments],
+        [sys.executable, "-W", "ignore", "-c", BARE + program, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -31,6 +31,7 @@ from object2vec.inference.predictor import Predictor
 from object2vec.model import model_directory
 from object2vec.model.parameter_files import write_parameters
 from object2vec.pretrained.vocabularies import as_vocab
+from tests.commands import BARE
 
 KINDS: list[dict[str, Any]] = [
     {"enc0_network": "hcnn", "enc1_network": "bilstm", "num_classes": 3},
@@ -254,7 +255,7 @@ sys.stdout.buffer.write(b"%r" % (model.embeddings if hasattr(model, "embeddings"
 def test_another_process_reads_it_and_stays_as_it_was(of: str, tmp_path: Path) -> None:
     plain = Object2Vec(**SMALL).fit(PAIRS)
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", _READER],
+        [sys.executable, "-W", "ignore", "-c", BARE + _READER],
         input=pickle.dumps(plain if of == "model" else plain._predictor),
         cwd=tmp_path, capture_output=True, timeout=120, check=False,
     )  # fmt: skip
@@ -357,7 +358,7 @@ print((written - begin) / size, (peak() - written) / size)
 def test_memory_that_pickling_takes() -> None:
     """Writing takes two copies at most beside the model, reading two more, itself among them."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", _PEAK, str(Path(__file__).parent)],
+        [sys.executable, "-W", "ignore", "-c", BARE + _PEAK, str(Path(__file__).parent)],
         capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

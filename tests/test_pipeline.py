@@ -210,3 +210,92 @@ def test_it_is_the_last_step_and_is_searched() -> None:
     search.fit(X, Y)
     assert search.best_params_["embed__enc_dim"] in (4, 8)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+# Tables of raw values
+
+USERS, FILMS = ["Ann", "Bob", "Cid", "Dee"], ["Heat", "Big", "Alien"]
+TABLE = pd.DataFrame(
+    [(user, film, f"{i % 3}", 1 + i * j % 5) for i, user in enumerate(USERS)
+     for j, film in enumerate(FILMS) for _ in range(5)],
+    columns=["user", "film", "age", "stars"],
+)  # fmt: skip
+COLUMNS: dict[str, Any] = {"in0": ["user", "age"], "in1": "film", "progress": False}
+
+
+@pytest.fixture(scope="module")
+def of_table() -> Object2Vec:
+    return Object2Vec(epochs=2, seed=1).fit(TABLE, label="stars", **COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("rows", "labels"),
+    [
+        (TABLE, TABLE["stars"]),
+        (TABLE.drop(columns="stars"), TABLE["stars"]),
+        (TABLE.drop(columns="stars"), TABLE["stars"].tolist()),
+        (TABLE.drop(columns="stars").to_dict("records"), TABLE["stars"].to_numpy()),
+        (iter(TABLE.drop(columns="stars").to_dict("records")), TABLE["stars"]),
+    ],
+    ids=["a column", "a series", "a list", "dicts", "an iterator"],
+)
+def test_labels_may_come_beside_a_table(rows: Any, labels: Any, of_table: Object2Vec) -> None:
+    fitted = Object2Vec(epochs=2, seed=1).fit(rows, labels, **COLUMNS)
+    np.testing.assert_array_equal(fitted.predict(TABLE), of_table.predict(TABLE))
+    assert fitted.inputs is not None
+    named = isinstance(labels, pd.Series)
+    assert fitted.inputs.label.name == ("stars" if named else "label")
+
+
+def test_names_of_classes_are_labels_and_names_of_files_are_data(tmp_path: Path) -> None:
+    names = ["good" if stars > 2 else "bad" for stars in TABLE["stars"]]
+    rows = TABLE.drop(columns="stars")
+    fitted = Object2Vec(epochs=1, seed=1).fit(rows, names, **COLUMNS)
+    assert fitted.classes_ is not None and sorted(fitted.classes_) == ["bad", "good"]
+    TABLE.to_csv(tmp_path / "a.csv", index=False)
+    held = Object2Vec(epochs=1, seed=1)
+    held.fit(TABLE, [str(tmp_path / "a.csv")], label="stars", **COLUMNS)
+    assert "validation_mean_squared_error" in held.history[0]
+
+
+@pytest.mark.parametrize(
+    ("fit", "words"),
+    [
+        (
+            lambda m: m.fit(TABLE, TABLE["stars"][:-1], **COLUMNS),
+            "60 pairs and 59 labels",
+        ),
+        (
+            lambda m: m.fit(TABLE, TABLE["stars"], label="age", **COLUMNS),
+            "y and label='age' both say what the labels are: leave out one of the two",
+        ),
+        (lambda m: m.fit("a.csv", y=[1, 2], **COLUMNS), "y is for a pandas.DataFrame or dicts; of"),
+    ],
+    ids=["fewer", "two", "a path"],
+)
+def test_wrong_labels_of_a_table_are_told(fit: Any, words: str) -> None:
+    with pytest.raises(CustomerError, match=words):
+        fit(Object2Vec(epochs=1))
+
+
+def test_rows_of_the_table_are_transformed(of_table: Object2Vec) -> None:
+    of_table.set_params(transform_side="in0")
+    expected = of_table.embed(in0=TABLE[["user", "age"]].to_dict("records"))
+    for rows in (TABLE, TABLE[["user", "age"]], TABLE.to_dict("records")):
+        np.testing.assert_array_equal(of_table.transform(rows), expected)
+    of_table.set_params(transform_side="in1")
+    films = of_table.embed(in1=TABLE["film"].tolist())
+    for rows in (TABLE, TABLE.to_dict("records"), TABLE["film"], TABLE["film"].tolist()):
+        np.testing.assert_array_equal(of_table.transform(rows), films)
+
+
+def test_a_table_goes_through_a_pipeline() -> None:
+    pytest.importorskip("sklearn")
+    from sklearn.linear_model import Ridge
+    from sklearn.pipeline import Pipeline
+
+    step = Object2Vec(epochs=1, seed=1, transform_side="in1")
+    pipe = Pipeline([("embed", step), ("learn", Ridge())])
+    given = {f"embed__{name}": value for name, value in COLUMNS.items()}
+    pipe.fit(TABLE.drop(columns="stars"), TABLE["stars"], **given)
+    assert pipe.predict(TABLE[:4]).shape == (4,)

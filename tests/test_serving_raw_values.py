@@ -98,13 +98,18 @@ def test_raw_values_and_ids_give_the_same_bits_through_every_door(
         assert main([*command, "--output", str(target)]) == 0
         assert target.read_bytes() == by_http.body
     model = Object2Vec.load(model_dir)
-    pairs = [one for one in ids if len(one) == 2]
     scores = np.array([row["scores"] for row in rows if "scores" in row], np.float32)
-    np.testing.assert_array_equal(scores, model.predict(pairs))
-    for side in ("in0", "in1"):
-        alone = [(one[side], row) for one, row in zip(ids, rows) if list(one) == [side]]
-        vectors = np.array([row["embeddings"] for _, row in alone], np.float32)
-        np.testing.assert_array_equal(vectors, model.embed(**{side: [value for value, _ in alone]}))
+    vectors = {
+        side: np.array([row["embeddings"] for one, row in zip(ids, rows) if list(one) == [side]])
+        for side in ("in0", "in1")
+    }
+    for given in (INSTANCES, ids):
+        pairs = [one for one in given if {"in0", "in1"} <= one.keys()]
+        np.testing.assert_array_equal(scores, model.predict(pairs))
+        for side, other in (("in0", "in1"), ("in1", "in0")):
+            alone = [one[side] for one in given if other not in one]
+            found = model.embed(**{side: alone})
+            np.testing.assert_array_equal(vectors[side].astype(np.float32), found)
 
 
 def test_infer_max_seqlens_cuts_raw_values_too(server: MmsServer) -> None:

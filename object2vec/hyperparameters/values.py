@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import difflib
 import json
@@ -25,8 +26,8 @@ def without_json(item: Hyperparameter, raw: Any) -> tuple[Any, bool]:
     """A value, and whether it came as JSON in a string, as some of SageMaker's estimators send it.
 
     One JSON string is unwrapped, ``'"hcnn"'``; a list of JSON or of Python's ``str`` serves
-    comparators, one of JSON columns, and ``null``, but for the name of a file, is no value. What
-    JSON writes without quotes is read as it is anyway.
+    comparators and columns, and ``null``, but for the name of a file, is no value. What JSON writes
+    without quotes is read as it is anyway.
 
     Raises
     ------
@@ -50,13 +51,11 @@ def _decoded(item: Hyperparameter, text: str) -> Optional[Union[str, list[Any]]]
     is_list = item.kind in ("comparators", "columns") and text.startswith("[")
     if not (is_list or text.startswith('"')):
         return None
-    if is_list and item.kind == "comparators":
-        # No comparator has an apostrophe in its name.
-        text = text.replace("'", '"')
-    try:
-        return cast(Union[str, list[Any]], json.loads(text))
-    except (ValueError, RecursionError):
-        return None
+    # A list as Python writes it has apostrophes; no comparator, and hardly a column, has one.
+    for written in (text, text.replace("'", '"')) if is_list else (text,):
+        with contextlib.suppress(ValueError, RecursionError):
+            return cast(Union[str, list[Any]], json.loads(written))
+    return None
 
 
 def as_python(raw: Any) -> Any:

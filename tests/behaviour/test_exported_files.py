@@ -16,6 +16,7 @@ from small_jobs import arrays, random_network, random_pairs, settings
 
 from object2vec.backend.mxnet_import import mx
 from object2vec.model.model_directory import save_model
+from tests.commands import BARE
 
 pytestmark = pytest.mark.own_way
 
@@ -93,7 +94,15 @@ def test_symbols_load_without_object2vec(tmp_path: Path, rng: np.random.Generato
             }
         )
     done = subprocess.run(
-        [sys.executable, "-I", "-W", "ignore", "-c", _WITHOUT_OBJECT2VEC, *map(str, folders)],
+        [
+            sys.executable,
+            "-I",
+            "-W",
+            "ignore",
+            "-c",
+            BARE + _WITHOUT_OBJECT2VEC,
+            *map(str, folders),
+        ],
         capture_output=True,
         text=True,
         cwd=tmp_path,

@@ -83,4 +83,8 @@ def _sound_value(item: Hyperparameter, rng: random.Random) -> JsonValue:
         return rng.choice(("", "glove.txt", "a-b_c.json.gz"))
     if item.kind == "comparators":
         return ", ".join(rng.sample(item.choices, rng.randint(1, len(item.choices))))
+    if item.kind == "columns":
+        return rng.choice(("user", ["film", "genres"], '"film, long", genres', "ü", "a b"))
+    if item.kind == "column":
+        return rng.choice(("rating", "label, or what"))
     return rng.choice(item.choices)
