@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +133,13 @@ def test_raw_values_answer_as_their_ids(rng: np.random.Generator) -> None:
     raw = encode_side(INPUTS, "in1", ["War|Drama", ["17"]])
     ids = object_lists(None, "in1", [[3, 2], [4]], SIZE, where)
     np.testing.assert_array_equal(model.embeddings(1, raw), model.embeddings(1, ids))
+
+
+def test_of_exploded_tags_one_is_asked_about() -> None:
+    """Of several all but the first would be cut off, unseen by whoever asked."""
+    column = replace(INPUTS.in1.columns[0], explode=True)
+    inputs = replace(INPUTS, in1=Side((column,)))
+    found = object_lists(inputs, "in1", ["War", [4], ["Drama"]], SIZE, where)
+    assert found.tokens.tolist() == [3, 4, 2]
+    with pytest.raises(CustomerError, match=r"in1 holds 2 of 'genres' in one .* \(line 2\)"):
+        object_lists(inputs, "in1", ["War", "Drama|War"], SIZE, where)

@@ -76,8 +76,6 @@ def asked_pairs(
         found = [
             _objects(inputs, hyperparameters, side, values) for side, values in zip(SIDES, sides)
         ]
-    for side, encoder, objects in zip(SIDES, encoders, found):
-        _check_exploded(inputs, side, objects, encoder.max_seq_len)
     _tell_unseen({side: objects.lookups for side, objects in zip(SIDES, found)})
     return [objects.lists for objects in found]
 
@@ -105,7 +103,6 @@ def asked_objects(
             )
         objects = [_own(inputs, side, value) for value in values]
         found = _objects(inputs, hyperparameters, side, objects)
-    _check_exploded(inputs, side, found, encoder.max_seq_len)
     _tell_unseen({side: found.lookups})
     return found.lists
 
@@ -335,18 +332,6 @@ def _ids(inputs: Inputs, hyperparameters: Hyperparameters, data: Any) -> Any:
             record["label"] = 1
         records.append(record)
     return records
-
-
-def _check_exploded(inputs: Inputs, side: str, objects: Objects, longest: int) -> None:
-    """Refuse several tags where each was a pair of its own: all but the first would be cut off."""
-    column = inputs.side(side).columns[0]
-    wrong = np.flatnonzero(objects.lists.lengths > longest)
-    if column.explode and objects.lookups.values and len(wrong):
-        raise CustomerError(
-            f"{side} holds {objects.lists.lengths[wrong[0]]} of {quoted(column.name)} in one "
-            f"object, but the model was trained on each by itself: ask about one at a time "
-            f"({_instance(int(wrong[0]))})."
-        )
 
 
 def _tell_unseen(sides: Mapping[str, Lookups]) -> None:

@@ -13,6 +13,7 @@ from object2vec.prepare.delimited import Layout
 from object2vec.prepare.table_batch import Read, Table
 from object2vec.prepare.table_pairs import TableEncoder
 from object2vec.prepare.tables import column_name, open_table
+from object2vec.raw_values.encode_values import check_exploded
 from object2vec.raw_values.inputs import SIDES, Inputs
 from object2vec.text import names
 
@@ -71,20 +72,21 @@ def row_lists(inputs: Inputs, asked: AskedTable) -> Iterator[RowLists]:
     """Encode a table batch by batch.
 
     Unlike `encode_table` no row is left out, so that each can be answered: a missing value has the
-    id of missing values, or else that of unknown ones. The tags of a row stay together.
+    id of missing values, or else that of unknown ones.
 
     Raises
     ------
     CustomerError
-        If a value is none of a cell, or a file cannot be read.
+        If a value is none of a cell, a row has several tags where each was a pair of its own, or a
+        file cannot be read.
     """
     encoder = TableEncoder(inputs)
     used = [column.name for side in asked.sides for column in inputs.side(side).columns]
     for batch in asked.table.batches(list(dict.fromkeys(used))):
         read = Read(batch)
-        yield RowLists(
-            *(
-                encoder.side_lists(read, number) if side in asked.sides else None
-                for number, side in enumerate(SIDES)
-            )
-        )
+        found: dict[str, Optional[TokenLists]] = dict.fromkeys(SIDES)
+        for number, side in enumerate(SIDES):
+            if side in asked.sides:
+                found[side] = lists = encoder.side_lists(read, number)
+                check_exploded(inputs, side, lists, batch.place)
+        yield RowLists(**found)

@@ -191,7 +191,27 @@ def encode_side(
         if lookups is not None:
             tokens = parts[-1].tokens
             lookups.add(Lookups(len(tokens), int(np.count_nonzero(tokens == first))))
-    return joined(parts, [column.repeat for column in columns])
+    lists = joined(parts, [column.repeat for column in columns])
+    check_exploded(inputs, side, lists, where)
+    return lists
+
+
+def check_exploded(inputs: Inputs, side: str, lists: TokenLists, where: Where) -> None:
+    """Refuse several tags in an object where each was a pair of its own: one has to be asked about.
+
+    Raises
+    ------
+    CustomerError
+        Names the first such object by ``where(i)``.
+    """
+    column = inputs.side(side).columns[0]
+    several = np.flatnonzero(lists.lengths > 1)
+    if column.explode and len(several):
+        raise CustomerError(
+            f"{side} holds {lists.lengths[several[0]]} of {quoted(column.name)} in one object, but "
+            "the model was trained on each by itself: ask about one at a time "
+            f"({where(int(several[0]))})."
+        )
 
 
 def _cells(
