@@ -40,6 +40,9 @@ EXTRAS_REQUIRE = {
         "pandas==2.3.3",  # the last for Python 3.9; fit() takes data frames
         "pyarrow==21.0.0",  # the last for Python 3.9; reads tables
         "scikit-learn==1.6.1",  # the last for Python 3.9; its clone() copies estimators
+        "nbclient==0.10.2",  # runs the notebooks of examples/, with the two below
+        "nbformat==5.10.4",
+        "ipykernel==6.31.0",  # the last for Python 3.9
         "ruff==0.17.6",
         "clang-format==20.1.8",  # the layout of C; exact, for each version has its own
         "mypy==1.19.1",  # the last for Python 3.9

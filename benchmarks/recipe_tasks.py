@@ -28,7 +28,7 @@ from object2vec.raw_values.inputs import Inputs
 
 Tables = dict[str, pd.DataFrame]
 _FIRST = 10
-_VALIDATION = 0.1
+_VALIDATION = 5  # ratings of each person
 _SPLIT_SEED = 0
 _QUERIES = 3  # sentences of an article that are learned from
 
@@ -95,7 +95,7 @@ def all_scores(predictor: Predictor, in0: TokenLists, in1: TokenLists) -> np.nda
 
 
 def _ratings(folder: Path) -> Tables:
-    """MovieLens 100K; a tenth of ua.base for validation, ua.test for the test."""
+    """MovieLens 100K; of ua.base five ratings of each person for validation, ua.test for test."""
     source = folder / "ml-100k"
     people = pd.read_csv(
         source / "u.user", sep="|", names=["user", "age", "gender", "occupation", "zip"]
@@ -133,9 +133,10 @@ def _interactions(folder: Path) -> Tables:
 
 
 def _held_back(table: pd.DataFrame) -> Tables:
-    """A tenth of the rows for validation, the same ones for every seed of a training."""
-    chosen = np.random.default_rng(_SPLIT_SEED).random(len(table)) < _VALIDATION
-    return {"train": table[~chosen], "validation": table[chosen]}
+    """Some rows of each person for validation, as ua.test has ten; the same for every seed."""
+    shuffled = table.sample(frac=1, random_state=_SPLIT_SEED)
+    chosen = shuffled.groupby("user").cumcount() < _VALIDATION
+    return {"train": shuffled[~chosen], "validation": shuffled[chosen]}
 
 
 def _mean_squared_error(predictor: Predictor, inputs: Inputs, part: str, tables: Tables) -> float:
@@ -299,7 +300,7 @@ TASKS: dict[str, Task] = {
     "documents": Task(
         "Wikipedia, sentence to its article", "hits among the first 10",
         {"in0": {"name": "sentence", "min_count": 2}, "in1": {"name": "article", "min_count": 2},
-         "tied": True},
+         "tied": True, "max_length": 100},
         _articles, _hits_of_articles, False,
     ),
 }  # fmt: skip

@@ -52,13 +52,11 @@ def main(arguments: list[str]) -> int:
         tables = TASKS[name].load(Path(folder))
         if options.rows:
             tables = {part: table.head(options.rows) for part, table in tables.items()}
-        lines = [
-            run(TASKS[name], tables, given, seed, options.test)
-            for seed in range(1, options.seeds + 1)
-        ]
-        for seed, line in enumerate(lines, 1):
+        lines = []
+        for seed in range(1, options.seeds + 1):
+            lines.append(run(TASKS[name], tables, given, seed, options.test))
             if options.json:
-                print(json.dumps({"task": name, "seed": seed, **line}), flush=True)
+                print(json.dumps({"task": name, "seed": seed, **lines[-1]}), flush=True)
         if not options.json:
             _print(name, lines)
     return 0
@@ -83,8 +81,8 @@ def run(task: Task, tables: Tables, given: dict[str, str], seed: int, test: bool
     Returns
     -------
     dict
-        ``validation`` and perhaps ``test``, the task's measure; ``seconds`` of one training,
-        ``epochs`` until the best one and ``way``, how it was computed.
+        ``validation`` and perhaps ``test``, the task's measure; ``seconds`` of one training
+        and ``epochs`` until its best one.
     """
     found = _trained(task, tables, tables["train"], given, seed)
     if not test:

@@ -18,7 +18,7 @@ from object2vec.version import __version__
 
 if TYPE_CHECKING:
     from object2vec.errors import AlgorithmError, CustomerError, Object2VecError, PlatformError
-    from object2vec.estimator import Object2Vec
+    from object2vec.estimator.estimator import Object2Vec
     from object2vec.training.callbacks import Callback
 
 __all__ = [
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 _MODULES = {name: "errors" for name in __all__ if name.endswith("Error")}
-_MODULES.update(Callback="training.callbacks", Object2Vec="estimator")
+_MODULES.update(Callback="training.callbacks", Object2Vec="estimator.estimator")
 
 
 def __getattr__(name: str) -> Any:

@@ -29,7 +29,7 @@ def main() -> int:
     """
     stop = None
     if sys.argv[1:2] == ["train"]:
-        from object2vec.stop_request import StopRequest
+        from object2vec.job.stop_request import StopRequest
 
         stop = StopRequest()
         stop.listen()

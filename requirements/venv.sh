@@ -42,7 +42,10 @@ command -v "${CC:-cc}" >/dev/null 2>&1 || command -v gcc >/dev/null 2>&1 ||
 "$python" -m venv --clear "$folder"
 # What is left of another build would be found before what is built now.
 rm -f object2vec/compiled/_kernels.*.so
-"$folder/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[serve,test]'
+"$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile \
+    --editable '.[serve,test]'
+# On all cores, where pip takes one; some packages hold files that no Python compiles.
+"$folder/bin/python" -m compileall -q -j 0 "$folder/lib" >/dev/null 2>&1 || true
 # setup.py lets an installation do without it; the tests and wheels cannot.
 "$folder/bin/python" -m object2vec.compiled.library ||
     fail "the compiled part was not built; pip tells why:" \

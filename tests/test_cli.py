@@ -79,7 +79,7 @@ def test_a_bare_call_shows_the_commands(capsys: pytest.CaptureFixture[str]) -> N
         (["validate", "--train", "/no/file", *OPTIONS], "/no/file"),
         (["validate", "--train", "/no/file", *OPTIONS, "-p", "epochs=0"], "'epochs'"),
         (["predict", "--model-dir", "/no/model"], "/no/model"),
-        (["predict", "--model-dir", "m", "--content-type", "text/csv"], "application/jsonlines"),
+        (["predict", "--model-dir", "m", "--content-type", "text/html"], "application/jsonlines"),
         (["predict", "--model-dir", "m", "--accept", "text/csv"], "application/jsonlines"),
     ],
     ids=lambda value: str(value)[:60],

@@ -94,7 +94,7 @@ CASES: dict[str, tuple[list[str], dict[str, str], int]] = {
     "text and classes": (
         ["--in0", "plot", "--in1", "genres", "--label", "liked", "--split", "user", "--by", "user"],
         {"output_layer": "softmax", "num_classes": "2", "enc0_max_seq_len": "6",
-         "enc0_network": "hcnn", "enc1_network": "pooled_embedding"},
+         "enc0_network": "pooled_embedding", "enc1_network": "pooled_embedding"},
         2,
     ),
     "numbers 0 and 1": (

@@ -227,6 +227,7 @@ def test_a_mistake_is_one_sentence_and_writes_nothing(
     ("arguments", "words"),
     [
         (["--train", "table.csv"], "name its columns by --in0, --in1 and --label"),
+        (["--train", "table.jsonl"], "; the columns of a table have to be named: in0,"),
         (["--train", "table.csv", "--in0", "user"], "--in1 is missing"),
         (["--train", "table.csv", "--label", "rating"],
          "--label can only be used together with --in0 and --in1"),
@@ -238,8 +239,8 @@ def test_a_mistake_is_one_sentence_and_writes_nothing(
         (["--train", "table.csv", "--preset", "ratings"], "A preset needs the columns of in0"),
         (["--preset", "ratings"], "--preset can only be used together with --train"),
     ],
-    ids=["none", "one", "label", "count", "seed", "contract", "contract, one", "preset",
-         "contract, preset"],
+    ids=["none", "none of JSON", "one", "label", "count", "seed", "contract", "contract, one",
+         "preset", "contract, preset"],
 )  # fmt: skip
 @pytest.mark.usefixtures("table")
 def test_columns_are_named_as_a_whole(

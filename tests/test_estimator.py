@@ -16,7 +16,7 @@ import object2vec
 from object2vec import Object2Vec
 from object2vec.cli import main
 from object2vec.errors import CustomerError
-from object2vec.estimator_options import OPTIONS
+from object2vec.estimator.options import OPTIONS
 from object2vec.hyperparameters.checked import parse
 from object2vec.hyperparameters.table import HYPERPARAMETERS
 

@@ -203,6 +203,11 @@ def test_inputs_json_of_the_auxiliary_channel_stays_in_the_model(
     # a recipe settles what else the channel needs
     build({}, _preset="auto")
     assert trained(capsys)[0].hyperparameters.comparator_list == ("hadamard",)
+    # JSON around a value changes nothing of what follows from it
+    build({}, _preset='"auto"', output_layer='"mean_squared_error"', enc1_network='"enc0"')
+    model, log = trained(capsys)
+    assert [encoder.vocab_size for encoder in model.hyperparameters.encoders] == [18, 18]
+    assert "is replaced by" not in log and "Ignoring the hyperparameter" not in log
     Path("ml/input/config/inputdataconfig.json").unlink()
     rows = frame.to_json(orient="records", lines=True).encode()
     build({"train": (None, rows)}, **given)
@@ -295,5 +300,8 @@ def test_columns_are_named_once(capsys: pytest.CaptureFixture[str]) -> None:
     given = ["--train", "table.csv", "--in0", "user", "--in1", "film", "-p", "_in0=user"]
     assert main(["validate", *given]) == 1
     assert "named twice, by --in0 and by _in0" in one_sentence(capsys.readouterr().err)
+    given = ["--train", "table.csv", "--in0", "user", "--in1", "film", "-p", "_preset=documents"]
+    assert main(["validate", *given]) == 1
+    assert "The preset documents needs a text on each side" in one_sentence(capsys.readouterr().err)
     given = ["--train", "table.csv", "-p", "_in0=user", "-p", "_in1=film", "-p", "_label=rating"]
     assert main(["validate", *given]) == 0

@@ -101,7 +101,7 @@ def test_package_offers_what_it_lists() -> None:
 
 
 def test_estimator_is_loaded_when_asked_for() -> None:
-    from object2vec.estimator import Object2Vec
+    from object2vec.estimator.estimator import Object2Vec
 
     assert object2vec.Object2Vec is Object2Vec
 

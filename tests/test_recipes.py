@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -13,9 +15,10 @@ from object2vec import Object2Vec
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import parse
 from object2vec.prepare.recipes import PRESETS, recipe
-from object2vec.prepare.table_pairs import table_pairs
+from object2vec.prepare.table_pairs import encode_table, table_pairs
 from object2vec.prepare.write_channels import write_channels
 from object2vec.raw_values.inputs import Inputs
+from object2vec.training.loop import train
 
 TABLE = pd.DataFrame(
     {
@@ -107,7 +110,40 @@ def test_ratings_repeat_an_id_that_has_features() -> None:
     assert repeats({"name": "film", "repeat": 1}) == [1, 1]
     assert repeats({"name": "film", "repeat": 5}) == [5, 1]
     assert repeats("plot") == [1, 1]
+    assert repeats("film", label=None) == [1, 1]
     assert repeats("film", in0="plot") == [1, 1]
+
+
+def test_ratings_decay_by_what_a_side_is_and_what_is_learned() -> None:
+    def decay(in1: Any, label: str) -> str:
+        inputs = table_pairs(TABLE, in0="user", in1=in1, label=label).inputs
+        return recipe(inputs).settings["weight_decay"]
+
+    assert decay("film", "stars") == "0.0003"
+    assert decay("film", "liked") == decay("film", "seen") == "0.00015"
+    assert decay(["film", "genres"], "stars") == "0.0001"
+    assert decay(["film", "genres"], "liked") == "0.00005"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_ratings_with_features_are_learned(data_dir: Path) -> None:
+    people = pd.read_csv(
+        data_dir / "ml-100k/u.user", sep="|", names=["user", "age", "gender", "job", "zip"]
+    )
+    base, test = (
+        pd.read_csv(
+            data_dir / f"ml-100k/{name}", sep="\t", names=["user", "film", "stars", "time"]
+        ).merge(people, on="user")
+        for name in ("ua.base", "ua.test")
+    )
+    made = table_pairs(base, in0=["user", "age", "gender", "job"], in1="film", label="stars")
+    settings = parse({**recipe(made.inputs).settings, "epochs": "9", "_seed": "1"})[0]
+    predictor = train(settings, made.pairs["train"]).predictor
+    pairs, _ = encode_table(made.inputs, test)
+    error = np.mean((predictor.scores(pairs.in0, pairs.in1) - pairs.labels) ** 2)
+    # with ids alone, hadamard alone and adam's decay of all rows it was 0.92
+    assert error < 0.9
 
 
 def test_tied_sides_share_a_token_table() -> None:

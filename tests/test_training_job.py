@@ -22,7 +22,6 @@ import numpy as np
 import pytest
 from small_jobs import without_mxnets_line
 
-from object2vec import job_inputs
 from object2vec.cli import main
 from object2vec.errors import (
     EXIT_INTERRUPTED,
@@ -31,11 +30,12 @@ from object2vec.errors import (
     PlatformError,
     failure_text,
 )
-from object2vec.job_inputs import Job
+from object2vec.job import job_inputs
+from object2vec.job.job_inputs import Job
+from object2vec.job.stop_request import StopRequest
+from object2vec.job.training_job import explained, run
 from object2vec.sagemaker.environment import Environment
-from object2vec.stop_request import StopRequest
 from object2vec.training.metric_lines import METRIC_DEFINITIONS
-from object2vec.training_job import explained, run
 
 LINE = re.compile(r"\[\d\d/\d\d/\d{4} \d\d:\d\d:\d\d (INFO|WARNING|ERROR) \d+\] ")
 END_SECONDS = 120  # for a job to end, on a busy machine too

@@ -17,14 +17,14 @@ import numpy as np
 import pytest
 from small_jobs import arrays, random_pairs, settings, topic_pairs
 
-from object2vec import job_inputs, training_job
 from object2vec.data.arrays import PairDataset, TokenLists
 from object2vec.evaluation.baseline import Baseline, baseline_of
 from object2vec.inference.predictor import Predictor
+from object2vec.job import job_inputs, training_job
+from object2vec.job.stop_request import StopRequest
 from object2vec.logs import logging_to
 from object2vec.model.model_directory import load_model, save_model
 from object2vec.sagemaker.environment import Channel
-from object2vec.stop_request import StopRequest
 from object2vec.training.early_stopping import EarlyStopping
 from object2vec.training.loop import TrainingResult, train
 from object2vec.training.metric_lines import METRIC_DEFINITIONS

@@ -18,7 +18,7 @@ from object2vec.errors import EXIT_INTERRUPTED, AlgorithmError, CustomerError, f
 from object2vec.version import __version__
 
 if TYPE_CHECKING:
-    from object2vec.stop_request import StopRequest
+    from object2vec.job.stop_request import StopRequest
 
 EXIT_BROKEN_PIPE = 141
 # In the order in which help lists them.
@@ -79,8 +79,8 @@ def _report(error: Exception) -> int:
         say(failure_text(error))
         return error.exit_code
     # Heavier than an ordinary start needs, so it is imported only here.
+    from object2vec.job.training_job import exit_code_of, explained
     from object2vec.logs import LOGGER_NAME, logging_to
-    from object2vec.training_job import exit_code_of, explained
 
     known = explained(error)
     code = exit_code_of(known)

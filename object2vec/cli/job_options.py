@@ -23,7 +23,7 @@ from object2vec.cli.table_options import (
 from object2vec.errors import CustomerError
 
 if TYPE_CHECKING:
-    from object2vec.job_inputs import Job
+    from object2vec.job.job_inputs import Job
 
 BASE_VARIABLE = "OBJECT2VEC_BASE"
 _DATA_OPTIONS = ("train", "validation", "test", "auxiliary")
@@ -95,7 +95,7 @@ def job_of_files(options: argparse.Namespace) -> Job:
     CustomerError
         A folder of a job is named as well, or hyperparameters cannot be read.
     """
-    from object2vec.job_inputs import Job
+    from object2vec.job.job_inputs import Job
     from object2vec.sagemaker.environment import Channel
 
     if options.base is not None:

@@ -22,8 +22,8 @@ from object2vec.cli.table_options import (
     share,
     table_choice,
 )
+from object2vec.job.stop_request import StoppedBeforeTraining, StopRequest
 from object2vec.logs import watched
-from object2vec.stop_request import StoppedBeforeTraining, StopRequest
 from object2vec.text import named
 
 _WIDTH = 96

@@ -62,9 +62,9 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from object2vec.job_inputs import job_from_environment
+    from object2vec.job.job_inputs import job_from_environment
+    from object2vec.job.training_job import run
     from object2vec.sagemaker.environment import Environment
-    from object2vec.training_job import run
 
     logged, readable = _log(options)
     progress = watched() and not options.quiet

@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from object2vec.job_inputs import job_from_environment, read_inputs, summary
+    from object2vec.job.job_inputs import job_from_environment, read_inputs, summary
     from object2vec.logs import logging_to
     from object2vec.sagemaker.environment import Environment
 

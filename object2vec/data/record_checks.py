@@ -175,7 +175,12 @@ def check_record(record: Any, rules: Rules, where: Callable[[], str]) -> None:
         _refuse(f"A pair must be one JSON object such as {EXAMPLE}, found {_kind(record)}", where)
     for name, vocab_size in zip(INPUTS, rules.vocab_sizes):
         if name not in record:
-            _refuse(f"{name} is missing: a pair looks like {EXAMPLE}, {_fields(record)}", where)
+            # raw values, of which something has to say what they are
+            is_row = record and not any(other in record for other in INPUTS)
+            hint = "; the columns of a table have to be named: in0, in1 and label" if is_row else ""
+            _refuse(
+                f"{name} is missing: a pair looks like {EXAMPLE}, {_fields(record)}{hint}", where
+            )
         check_list(record[name], name, vocab_size, where)
     if "label" not in record:
         _refuse(f"label is missing: a pair looks like {EXAMPLE}, {_fields(record)}", where)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from object2vec.demo.ratings import Ratings
-from object2vec.estimator import Object2Vec
+from object2vec.estimator.estimator import Object2Vec
 from object2vec.logs import handling, write_line
 from object2vec.prepare.recipes import recipe
 from object2vec.raw_values.inputs import Column, Inputs, Label, Side, Vocabulary
@@ -116,9 +116,9 @@ def _describe(ratings: Ratings, settings: dict[str, Any]) -> None:
     _say(
         f'Pairs     {{"in0": [{person}], "in1": [{film}], "label": {stars}}} says: person '
         f"{person} gave film {film} {stars} stars",
-        f"Model     a vector of {settings['enc_dim']} numbers for each person and each film; the "
-        "products of their",
-        "          numbers, weighted, are the predicted rating",
+        f"Model     a vector of {settings['enc_dim']} numbers for each person and each film; "
+        "these numbers",
+        "          and their products, weighted, are the predicted rating",
         "",
     )
 

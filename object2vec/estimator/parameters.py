@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Optional, TypeVar
 import numpy as np
 
 from object2vec.errors import CustomerError
-from object2vec.estimator_options import OPTIONS, check_options, fixed_seed
+from object2vec.estimator.options import OPTIONS, check_options, fixed_seed
 from object2vec.hyperparameters.checked import Hyperparameters, parse
 from object2vec.hyperparameters.given import LogLine
 from object2vec.hyperparameters.table import BY_NAME

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
 if TYPE_CHECKING:
-    from object2vec.estimator_answers import Table
+    from object2vec.estimator.answers import Table
     from object2vec.prepare.columns import Columns
     from object2vec.prepare.delimited import Layout
     from object2vec.prepare.splits import Split

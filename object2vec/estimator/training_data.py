@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
 import numpy as np
 
-from object2vec.asked_objects import labelled_pairs
 from object2vec.data.arrays import PairDataset
 from object2vec.data.dataset import read_pairs
 from object2vec.data.negative_sampling import with_judged_negatives
 from object2vec.errors import CustomerError
-from object2vec.estimator_options import FitOptions
-from object2vec.estimator_pipeline import with_label_column, with_labels
+from object2vec.estimator.asked_objects import labelled_pairs
+from object2vec.estimator.options import FitOptions
+from object2vec.estimator.pipeline import with_label_column, with_labels
 from object2vec.hyperparameters.checked import parse
 from object2vec.hyperparameters.given import LogLine
 from object2vec.logs import LOGGER_NAME

@@ -18,9 +18,9 @@ from object2vec.errors import (
     PlatformError,
     failure_text,
 )
-from object2vec.job_inputs import Job, read_inputs
+from object2vec.job.job_inputs import Job, read_inputs
+from object2vec.job.stop_request import StoppedBeforeTraining, StopRequest
 from object2vec.logs import LOGGER_NAME
-from object2vec.stop_request import StoppedBeforeTraining, StopRequest
 from object2vec.training.readable_log import ReadableLog
 
 _MEMORY_SIGNS = ("out of memory", "bad_alloc", "failed to allocate")

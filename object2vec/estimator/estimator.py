@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from object2vec.backend.device_names import Device, contexts_of
 from object2vec.errors import CustomerError
-from object2vec.estimator_answers import Answering
-from object2vec.estimator_data import TableRequest, id_data, table_data
-from object2vec.estimator_history import Trained
-from object2vec.estimator_options import FitOptions, RandomState
-from object2vec.estimator_parameters import Parameterized
-from object2vec.estimator_pipeline import PipelineStep, are_labels
-from object2vec.estimator_tables import Tabular
+from object2vec.estimator.answers import Answering
+from object2vec.estimator.from_table import Tabular
+from object2vec.estimator.history import Trained
+from object2vec.estimator.options import FitOptions, RandomState
+from object2vec.estimator.parameters import Parameterized
+from object2vec.estimator.pipeline import PipelineStep, are_labels
+from object2vec.estimator.training_data import TableRequest, id_data, table_data
 from object2vec.files import check_model_folder
 from object2vec.training.memory_estimate import estimate_memory
 from object2vec.training.training_log import JobStart
 
 if TYPE_CHECKING:
-    from object2vec.estimator_answers import PathLike, Table
-    from object2vec.estimator_tables import KeptBack
+    from object2vec.estimator.answers import PathLike, Table
+    from object2vec.estimator.from_table import KeptBack
     from object2vec.prepare.columns import Columns
     from object2vec.prepare.delimited import Layout
     from object2vec.prepare.splits import Split

@@ -69,8 +69,13 @@ class JobTables:
         preset: Optional[str] = None,
     ) -> None:
         self.inputs = inputs
-        given = _given_of(configuration)
-        self._given = {name: given[name] for name in given if name not in TABLE_NAMES}
+        # without JSON around them, but for what parse refuses
+        self._plain = GivenHyperparameters(configuration).given
+        self._given = {
+            name: value
+            for name, value in configuration.items()
+            if name not in TABLE_NAMES and (name in self._plain or name not in BY_NAME)
+        }
         self._preset = preset if choice is None else choice.preset
         self._channels = channels
         self._choice = choice
@@ -138,14 +143,14 @@ class JobTables:
         CustomerError
             The recipe does not fit.
         """
-        inputs, given = self.inputs, self._given
+        inputs = self.inputs
         assert inputs is not None
         settings: Mapping[str, Any] = {}
         if self._preset is not None:
             chosen = recipe(inputs, self._preset)
             settings = chosen.settings
             self.told.append(chosen.why)
-        return joined_settings(inputs, settings, given)
+        return {**joined_settings(inputs, settings, self._plain), **self._given}
 
     def settle(self, hyperparameters: Hyperparameters) -> None:
         """Check that a network takes what the inputs make, cut lists as it does, and log them.
@@ -247,20 +252,24 @@ def job_tables(
     auxiliary = channels.get("auxiliary")
     path = None if auxiliary is None else Path(auxiliary.path, FILE)
     has_file = path is not None and os.path.lexists(path)
-    known = _given_of(configuration)
-    given = [name for name in TABLE_NAMES if name in known]
-    if choice is not None and given:
-        raise CustomerError(
-            f"The columns are named twice, by --in0 and by {given[0]}: once will do."
-        )
-    if has_file and given == ["_preset"]:
-        given = []
-    if given == ["_preset"]:
+    found = GivenHyperparameters(configuration)
+    given = [name for name in TABLE_NAMES if name in found.given]
+    wrong = [found.value_errors[name] for name in given if name in found.value_errors]
+    if wrong:
+        raise CustomerError(" ".join(wrong))
+    preset = found.values["_preset"]
+    if given and given != ["_preset"]:
+        if choice is not None:
+            raise CustomerError(
+                f"The columns are named twice, by --in0 and by {given[0]}: once will do."
+            )
+        choice = _choice_of(found.values, given)
+    elif preset is not None and choice is not None:
+        choice = replace(choice, preset=preset)
+    elif preset is not None and not has_file:
         raise CustomerError(
             f"A preset needs the columns of in0 and in1, or an {FILE} in the auxiliary channel."
         )
-    if given:
-        choice = _choice_of(configuration, given)
     if choice is not None and has_file:
         raise CustomerError(
             f"{named(path)} says what the columns of in0 and in1 are, and so do the columns that "
@@ -269,16 +278,11 @@ def job_tables(
     if choice is None and not has_file:
         return None
     inputs = read_inputs(path) if path is not None and has_file else None
-    return JobTables(configuration, channels, choice, inputs, known.get("_preset"))
+    return JobTables(configuration, channels, choice, inputs, preset)
 
 
-def _choice_of(configuration: Mapping[str, Any], given: Sequence[str]) -> TableChoice:
+def _choice_of(values: Mapping[str, Any], given: Sequence[str]) -> TableChoice:
     """What the hyperparameters say of the columns."""
-    found = GivenHyperparameters(configuration)
-    wrong = [found.value_errors[name] for name in given if name in found.value_errors]
-    if wrong:
-        raise CustomerError(" ".join(wrong))
-    values = {name: found.values[name] for name in TABLE_NAMES}
     missing = [name for name in TABLE_NAMES[:2] if values[name] is None]
     if missing:
         raise CustomerError(
@@ -292,15 +296,6 @@ def _choice_of(configuration: Mapping[str, Any], given: Sequence[str]) -> TableC
         label_kind=values["_label_kind"] or AUTO,
         preset=values["_preset"] or AUTO,
     )
-
-
-def _given_of(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """What is given without what stands for nothing: None, and null in JSON."""
-    return {
-        name: value
-        for name, value in configuration.items()
-        if value is not None and not (isinstance(value, str) and value.strip() == "null")
-    }
 
 
 def _parameters(content_type: str) -> dict[str, str]:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
 
-from object2vec.asked_objects import are_paths, columns_of, is_path
 from object2vec.data.record_checks import INPUTS
 from object2vec.errors import CustomerError
+from object2vec.estimator.asked_objects import are_paths, columns_of, is_path
 from object2vec.raw_values.inputs import Inputs
 from object2vec.text import quoted, shown
 

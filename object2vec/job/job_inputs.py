@@ -22,7 +22,7 @@ from object2vec.errors import CustomerError
 from object2vec.files import check_model_folder
 from object2vec.hyperparameters.checked import Hyperparameters, parse
 from object2vec.hyperparameters.table import HYPERPARAMETERS
-from object2vec.job_tables import JobTables, job_tables
+from object2vec.job.job_tables import JobTables, job_tables
 from object2vec.logs import LOGGER_NAME
 from object2vec.model.manifest import refuse_original_model
 from object2vec.prepare.progress_bar import table_progress

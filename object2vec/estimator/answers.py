@@ -7,8 +7,9 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from object2vec.answer_tables import check_output, embedded, scored
-from object2vec.asked_objects import (
+from object2vec.errors import CustomerError
+from object2vec.estimator.answer_tables import check_output, embedded, scored
+from object2vec.estimator.asked_objects import (
     asked_objects,
     asked_pairs,
     is_path,
@@ -16,7 +17,6 @@ from object2vec.asked_objects import (
     kept,
     layout_of,
 )
-from object2vec.errors import CustomerError
 from object2vec.evaluation.metrics import MetricAccumulator
 
 if TYPE_CHECKING:
