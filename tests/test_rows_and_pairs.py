@@ -88,3 +88,17 @@ def test_a_layout_that_is_none_is_refused(tmp_path: Path) -> None:
     assert open_table(path, Layout(header=False)).names == ["0", "1"]
     with pytest.raises(CustomerError, match=r"layout must be a Layout .* found 'utf-8'"):
         open_table(path, "utf-8")  # type: ignore[arg-type]
+
+
+def test_answers_lose_no_column_of_the_same_name(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        [["u1", "f1", 1.5, 7, 8], ["u2", "f2", 2.5, 7, 9]], columns=["user", "film", "y", "z", "z"]
+    )
+    model = Object2Vec.from_table(frame, in0="user", in1="film", label="y", **SMALL)
+    assert model.predict(frame, output="pandas").iloc[:, 4].tolist() == [8, 9]
+    path = tmp_path / "twice.csv"
+    frame.to_csv(path, index=False)
+    for given, output in ((frame, "arrow"), (path, "pandas"), (path, "arrow")):
+        with pytest.raises(CustomerError, match="two columns 'z', of which"):
+            model.predict(given, output=output)
+    assert np.array_equal(model.predict(path), model.predict(frame))

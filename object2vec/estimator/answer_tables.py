@@ -14,7 +14,7 @@ from object2vec.data.record_checks import INPUTS
 from object2vec.errors import CustomerError
 from object2vec.estimator.asked_objects import are_paths, columns_of, is_path
 from object2vec.raw_values.inputs import Inputs
-from object2vec.text import shown
+from object2vec.text import quoted, shown
 
 if TYPE_CHECKING:
     from object2vec.prepare.delimited import Layout
@@ -189,6 +189,12 @@ def _as_arrow(pairs: Any, layout: Optional[Layout]) -> Any:
         if not pairs:
             return arrow.table({name: arrow.array([], arrow.string()) for name in INPUTS})
     table = open_table(pairs, layout)
+    for name in table.names:
+        if table.names.count(name) > 1:
+            raise CustomerError(
+                f"{table.title} has two columns {quoted(name)}, of which a table of answers would "
+                "lose one: rename it, or take output='numpy'."
+            )
     batches = [arrow.table(dict(batch.columns)) for batch in table.batches(table.names)]
     if not batches:
         return arrow.table({name: arrow.array([], arrow.string()) for name in table.names})
