@@ -280,3 +280,17 @@ def test_a_label_of_no_class_is_refused(liked: Object2Vec) -> None:
     )
     with pytest.raises(CustomerError, match="a whole number from 0 to 5, found 6"):
         stars.evaluate([{**ROWS[0], "stars": 6}])
+
+
+def test_numbers_of_a_file_come_back_as_numbers(stars: Object2Vec, tmp_path: Path) -> None:
+    path = tmp_path / "asked.csv"
+    path.write_text(
+        "user,film,genres,stars,share,code,note\n"
+        'u1,"Film, 1",War,4,0.5,007,\nu2,"Film, 2",Crime,,-2e3,12,1\n'
+    )
+    found = stars.predict(path, output="pandas")
+    kinds = {name: found[name].dtype.kind for name in ("user", "stars", "share", "code", "note")}
+    assert kinds == {"user": "O", "stars": "f", "share": "f", "code": "O", "note": "f"}
+    assert (found.stars - found.predicted).notna().tolist() == [True, False]
+    assert stars.predict(path, output="arrow")["stars"].to_pylist() == [4, None]
+    assert found.code.tolist() == ["007", "12"] and found.share.tolist() == [0.5, -2000.0]

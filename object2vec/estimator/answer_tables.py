@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from object2vec.prepare.delimited import Layout
 
 OUTPUTS = ("numpy", "pandas", "arrow")
+_WHOLE = "^-?(0|[1-9][0-9]{0,17})$"
+_REAL = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?$"
 PREDICTED, PROBABILITY, EMBEDDING = "predicted", "probability_", "embedding"
 
 
@@ -33,10 +35,10 @@ def check_output(output: str) -> None:
         _pandas()
 
 
-def _arrow() -> Any:
+def _arrow(part: str = "") -> Any:
     from object2vec.prepare.arrow import arrow_module
 
-    return arrow_module()
+    return arrow_module(part)
 
 
 def _pandas() -> Any:
@@ -198,4 +200,24 @@ def _as_arrow(pairs: Any, layout: Optional[Layout]) -> Any:
     batches = [arrow.table(dict(batch.columns)) for batch in table.batches(table.names)]
     if not batches:
         return arrow.table({name: arrow.array([], arrow.string()) for name in table.names})
-    return arrow.concat_tables(batches, promote_options="permissive")
+    found = arrow.concat_tables(batches, promote_options="permissive")
+    return _with_numbers(found) if is_path(pairs) or are_paths(pairs) else found
+
+
+def _with_numbers(table: Any) -> Any:
+    """A table of files, of whose columns of text those that hold numbers alone are numbers.
+
+    What is written as no number is, such as 007, stays text.
+    """
+    arrow, compute = _arrow(), _arrow("compute")
+    for at, name in enumerate(table.column_names):
+        column = table.column(at)
+        if not (arrow.types.is_string(column.type) or arrow.types.is_large_string(column.type)):
+            continue
+        column = compute.if_else(compute.equal(column, ""), arrow.scalar(None, column.type), column)
+        known = column.drop_null()
+        for form, kind in ((_WHOLE, arrow.int64()), (_REAL, arrow.float64())):
+            if len(known) and compute.all(compute.match_substring_regex(known, form)).as_py():
+                table = table.set_column(at, name, column.cast(kind))
+                break
+    return table
