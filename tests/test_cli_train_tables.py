@@ -91,6 +91,8 @@ def test_a_table_in_any_format_is_the_same(capsys: pytest.CaptureFixture[str]) -
     }
     assert len(found) == 1
     (text,) = found
+    none_kept_back = ("--train", "table.csv", *COLUMNS, "--validation", "0")
+    assert "train: 200 pairs" in validated(capsys, *none_kept_back)
     assert "in0: user (id); 8 ids, lists of up to 1 token." in text
     assert "train: 1" in text and "test: " in text
     bare = ("--no-header", "--in0", "0", "--in1", "2,3", "--label", "4", "--test", "0.2")

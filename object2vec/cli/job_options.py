@@ -16,6 +16,7 @@ from object2vec.cli.hyperparameter_options import (
 from object2vec.cli.table_options import (
     add_column_options,
     add_further_options,
+    is_share,
     names_columns,
     share_of,
     table_choice,
@@ -105,7 +106,7 @@ def job_of_files(options: argparse.Namespace) -> Job:
     if names_columns(options):
         shares = {name: share_of(paths[name]) for name in ("validation", "test")}
         tables = table_choice(options, shares["validation"], shares["test"])
-        paths.update(dict.fromkeys(name for name, share in shares.items() if share))
+        paths.update(dict.fromkeys(name for name in shares if is_share(paths[name])))
     given = configuration(options)
     if options.preset is not None and tables is None:
         given["_preset"] = options.preset

@@ -133,14 +133,21 @@ def share(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is no share of the rows, as 0.1 is") from None
 
 
+def is_share(given: Optional[str]) -> bool:
+    """Whether an option names a share of the rows, rather than a path or nothing."""
+    if given is None or os.path.lexists(given):
+        return False
+    with contextlib.suppress(ValueError):
+        float(given)
+        return True
+    return False
+
+
 def share_of(given: Optional[str]) -> Optional[float]:
     """The share of the rows that an option names, 0 where it names a path instead."""
     if given is None:
         return None
-    try:
-        return 0.0 if os.path.lexists(given) else float(given)
-    except ValueError:
-        return 0.0
+    return float(given) if is_share(given) else 0.0
 
 
 def names_columns(options: argparse.Namespace) -> bool:
