@@ -31,7 +31,9 @@ class Contestant:
         self._turn = turn
         nothing = Auxiliary((None, None), (None, None))
         log = TrainingLog(settings, "algo-1")
-        self._run = _Training(settings, nothing, [mx.cpu()], Path("unused"), log, False)
+        self._run = _Training(
+            settings, nothing, [mx.cpu()], Path("unused"), log, False, (), None, None
+        )
         # for as long as this contestant lives
         self._tuned = contextlib.ExitStack()
         self._tuned.enter_context(self._run.tuned_engine())

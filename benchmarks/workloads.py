@@ -7,7 +7,7 @@ import gzip
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, Callable, Optional
@@ -108,6 +108,11 @@ class Turn:
             bucket_width=self._settings.bucket_width,
             seed=SEED,
         ).epoch()
+
+    @cached_property
+    def pairs(self) -> int:
+        """How many pairs a turn has; counted once, in the turn that warms up."""
+        return sum(len(batch) for batch in self.epoch())
 
     def epoch(self) -> Iterator[Batch]:
         """Yield the batches, formed anew from the pairs."""

@@ -202,7 +202,7 @@ def test_inputs_json_of_the_auxiliary_channel_stays_in_the_model(
         assert by_values.metrics == by_ids.metrics
     # a recipe settles what else the channel needs
     build({}, _preset="auto")
-    assert trained(capsys)[0].hyperparameters.comparator_list == ("hadamard",)
+    assert trained(capsys)[0].hyperparameters.comparator_list == ("hadamard", "concat")
     # JSON around a value changes nothing of what follows from it
     build({}, _preset='"auto"', output_layer='"mean_squared_error"', enc1_network='"enc0"')
     model, log = trained(capsys)
