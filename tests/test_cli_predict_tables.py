@@ -11,11 +11,13 @@ import sys
 from pathlib import Path
 from typing import Any, Callable
 
+import numpy as np
 import pytest
 import serving_models
 from serving_models import RAW_TABLE
 
 from object2vec.cli import main, predict
+from object2vec.compiled.library import why_unusable
 from tests.commands import OPTIONS, PAIRS, one_sentence, process, write_lines
 
 ROWS: list[dict[str, Any]] = [
@@ -89,7 +91,15 @@ def test_rows_are_answered_as_requests_with_the_same_values(
     assert predicted(model, source) == expected
     assert f"3 of 411 {UNKNOWN}" in capsys.readouterr().err
     monkeypatch.setattr(predict, "_ROWS_AT_ONCE", 7)
-    assert predicted(model, source, "--content-type", "text/csv") == expected
+    found = predicted(model, source, "--content-type", "text/csv")
+    if why_unusable() is None:
+        assert found == expected
+    # operators round as the number of rows at once has it
+    np.testing.assert_allclose(scores_of(found), scores_of(expected), rtol=1e-4)
+
+
+def scores_of(lines: bytes) -> list[list[float]]:
+    return [json.loads(line)["scores"] for line in lines.splitlines()]
 
 
 def test_a_table_of_one_side_is_embedded(model: Path, tmp_path: Path) -> None:
