@@ -172,8 +172,8 @@ def _compare(model: Object2Vec, ratings: Ratings) -> None:
         _say(f"{_INDENT}{name:24}  {value:.3f}   {value**0.5:.3f}")
     change = 100 * (1 - error / best_baseline)
     _say(
-        f"{_INDENT}{change:.0f} % less squared error than the better baseline. (The epoch, and the",
-        f"{_INDENT}demo's settings before it, were chosen by these same ratings.)",
+        f"{_INDENT}{change:.0f} % less squared error than the better baseline. (The epoch was",
+        f"{_INDENT}chosen by these same ratings, the settings by others.)",
         "",
     )
 
