@@ -15,8 +15,10 @@ import pytest
 from raw_rows import COLUMNS, FRAME, ROWS, SMALL, ids, liked_model, stars_model, write_csv
 
 from object2vec import Object2Vec
+from object2vec.cli import main
 from object2vec.errors import CustomerError
 from object2vec.prepare.delimited import Layout
+from object2vec.prepare.tables import layout_of_positions
 
 
 @pytest.fixture(scope="module")
@@ -292,3 +294,43 @@ def test_numbers_of_a_file_come_back_as_numbers(stars: Object2Vec, tmp_path: Pat
     assert (found.stars - found.predicted).notna().tolist() == [True, False]
     assert stars.predict(path, output="arrow")["stars"].to_pylist() == [4, None]
     assert found.code.tolist() == ["007", "12"] and found.share.tolist() == [0.5, -2000.0]
+
+
+@pytest.mark.parametrize(
+    ("first", "header"),
+    [("u1,3,5", False), ("1,3,5", False), ("0,3,5", False), ("0,1,2", True), ("1,0", True),
+     ("0,1,stars", True)],
+    ids=lambda value: str(value).replace(",", "_"),
+)  # fmt: skip
+def test_only_a_header_that_counts_the_columns_is_one(
+    first: str, header: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "asked.csv"
+    path.write_text(f"{first}\n{first}\n")
+    assert layout_of_positions(path, ["0"], ["1"]).header == header
+    assert layout_of_positions(path, ["user"], ["1"]).header
+    # of two sides one may be there alone, but then not both positions
+    assert layout_of_positions(path, ["0"], ["7"]).header == ("0" in first.split(","))
+
+
+def test_a_row_that_holds_the_number_of_a_column_is_answered(tmp_path: Path) -> None:
+    """It was taken for a header: a row less was answered, by embeddings instead of scores."""
+    rows = [(user, film, 1 + (user + film) % 5) for user in range(8) for film in range(1, 9)]
+    paths = [tmp_path / name for name in ("train.csv", "asked.csv")]
+    for path, some in zip(paths, (rows, rows[2:6])):
+        path.write_text("".join("{},{},{}\n".format(*row) for row in some))
+    bare = Layout(header=False)
+    model = Object2Vec.from_table(
+        paths[0], in0="0", in1="1", label="2", layout=bare, **{**SMALL, "epochs": 1}
+    )
+    expected = model.predict([row[:2] for row in rows[2:6]])
+    assert rows[2][:2] == (0, 3)
+    np.testing.assert_array_equal(model.predict(paths[1]), expected)
+    assert model.predict(paths[1], output="pandas")["predicted"].tolist() == expected.tolist()
+    assert model.evaluate(paths[1]) == model.evaluate(paths[1], layout=bare)
+    model.save(tmp_path / "model")
+    answers = tmp_path / "answers"
+    asked = ["--input", str(paths[1]), "--output", str(answers)]
+    assert main(["predict", "--model-dir", str(tmp_path / "model"), *asked]) == 0
+    found = [json.loads(line)["scores"] for line in answers.read_text().splitlines()]
+    np.testing.assert_allclose(np.ravel(found), expected, rtol=1e-6)

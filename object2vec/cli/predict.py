@@ -123,7 +123,7 @@ def _is_table(path: Optional[str], inputs: Optional[Inputs]) -> bool:
         row = orjson.loads(head.removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n", 1)[0])
     except orjson.JSONDecodeError:
         return False
-    columns = {column.name for side in (inputs.in0, inputs.in1) for column in side.columns}
+    columns = set(inputs.names)
     if type(row) is not dict or not row.keys() & columns:
         return False
     return not row.keys() & {"in0", "in1"} or (columns <= row.keys() and inputs.is_row(row.keys()))

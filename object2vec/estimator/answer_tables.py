@@ -116,7 +116,7 @@ def embedded(
         ``pandas``: a frame whose index are the objects. ``arrow``: columns of the objects, and
         ``embedding``, fixed-size lists of float32.
     """
-    names = [side] if inputs is None else [c.name for c in inputs.side(side).columns]
+    names = [side] if inputs is None else inputs.side(side).names
     columns = _object_columns(values, names)
     if output == "pandas":
         pandas = _pandas()

@@ -111,13 +111,9 @@ def layout_of(inputs: Optional[Inputs], data: Any) -> Optional[Layout]:
     """How a table is written whose columns are positions, unless its header counts them so."""
     if inputs is None or not is_path(data):
         return None
-    columns = [column.name for side in SIDES for column in inputs.side(side).columns]
-    if not all(name.isdecimal() for name in columns):
-        return None
-    from object2vec.prepare.delimited import Layout
-    from object2vec.prepare.tables import open_table
+    from object2vec.prepare.tables import layout_of_positions
 
-    return None if set(columns) & set(open_table(data).names) else Layout(header=False)
+    return layout_of_positions(data, inputs.in0.names, inputs.in1.names)
 
 
 def kept(inputs: Optional[Inputs], given: Any, layout: Optional[Layout] = None) -> Any:
@@ -223,8 +219,7 @@ def _is_table(inputs: Inputs, data: Any, layout: Optional[Layout] = None) -> boo
         known = columns_of(data)
     if known is None:
         return False
-    wanted = [column.name for side in SIDES for column in inputs.side(side).columns]
-    return set(wanted) <= set(known) or inputs.is_row(known)
+    return set(inputs.names) <= set(known) or inputs.is_row(known)
 
 
 def _are_rows(inputs: Inputs, data: Any) -> bool:
@@ -272,10 +267,7 @@ def _own(inputs: Inputs, side: str, value: Any) -> Any:
     """An object of a side, also of a row of the table, which holds columns of the other side."""
     if not isinstance(value, Mapping):
         return value
-    own, other = (
-        {column.name for column in inputs.side(name).columns}
-        for name in (side, SIDES[1 - SIDES.index(side)])
-    )
+    own, other = (set(inputs.side(name).names) for name in (side, SIDES[1 - SIDES.index(side)]))
     is_row = bool(value.keys() & (other - own)) and bool(value.keys() & own)
     return {name: value[name] for name in value if name in own} if is_row else value
 
@@ -287,7 +279,7 @@ def _pairs(inputs: Inputs, pairs: Any) -> Any:
 
 
 def _each(inputs: Inputs, pairs: Iterable[Any]) -> Iterator[Any]:
-    columns = [[column.name for column in inputs.side(side).columns] for side in SIDES]
+    columns = [inputs.side(side).names for side in SIDES]
     for position, pair in enumerate(pairs):
         if not isinstance(pair, Mapping) or not inputs.is_row(pair.keys()):
             yield pair

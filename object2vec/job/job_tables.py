@@ -23,8 +23,8 @@ from object2vec.prepare.recipes import recipe
 from object2vec.prepare.table_choice import TableChoice
 from object2vec.prepare.table_hyperparameters import cut_pairs, fitted_inputs, joined_settings
 from object2vec.prepare.table_pairs import encode_table, table_pairs
-from object2vec.prepare.tables import holds_table, open_table
-from object2vec.raw_values.inputs import SIDES, Inputs
+from object2vec.prepare.tables import holds_table, layout_of_positions
+from object2vec.raw_values.inputs import Inputs
 from object2vec.raw_values.inputs_file import FILE, read_inputs
 from object2vec.sagemaker.environment import Channel
 from object2vec.text import named
@@ -206,11 +206,7 @@ class JobTables:
         header = parameters.get("header")
         if header in ("present", "absent"):
             return replace(layout, header=header == "present")
-        if all(column.isdigit() for column in self._columns()):
-            # positions, unless the header itself counts the columns, as pandas writes it
-            known = open_table(channel.path, layout).names
-            return replace(layout, header=set(self._columns()) <= set(known))
-        return layout
+        return layout_of_positions(channel.path, self._columns(), layout=layout)
 
     def _columns(self) -> list[str]:
         """The names of all columns that are read."""
@@ -219,8 +215,7 @@ class JobTables:
             found = [str(name) for side in sides if isinstance(side, list) for name in side]
             return found + ([] if self._choice.label is None else [str(self._choice.label)])
         assert self.inputs is not None
-        names = [column.name for side in SIDES for column in self.inputs.side(side).columns]
-        return names + ([self.inputs.label.name] if self.inputs.label.name else [])
+        return self.inputs.names + ([self.inputs.label.name] if self.inputs.label.name else [])
 
     def _holds_table(self, name: str) -> bool:
         """Whether a channel holds a table, rather than pairs of ids."""

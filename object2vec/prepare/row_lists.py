@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, NamedTuple, Optional
 
 from object2vec.data.arrays import TokenLists
@@ -12,7 +11,7 @@ from object2vec.errors import CustomerError
 from object2vec.prepare.delimited import Layout
 from object2vec.prepare.table_batch import Read, Table
 from object2vec.prepare.table_pairs import TableEncoder
-from object2vec.prepare.tables import column_name, open_table
+from object2vec.prepare.tables import column_name, layout_of_positions, open_table
 from object2vec.raw_values.encode_values import check_exploded
 from object2vec.raw_values.inputs import SIDES, Inputs
 from object2vec.text import names
@@ -50,12 +49,8 @@ def open_asked_table(inputs: Inputs, source: Any, layout: Optional[Layout] = Non
     CustomerError
         If there is no table, or a column is missing in it.
     """
-    columns = {side: [column.name for column in inputs.side(side).columns] for side in SIDES}
-    every = [name for side in SIDES for name in columns[side]]
-    layout = layout or Layout()
-    table = open_table(source, layout)
-    if not set(every) & set(table.names) and all(name.isdecimal() for name in every):
-        table = open_table(source, replace(layout, header=False))
+    columns = {side: inputs.side(side).names for side in SIDES}
+    table = open_table(source, layout_of_positions(source, *columns.values(), layout=layout))
     held = tuple(side for side in SIDES if set(columns[side]) & set(table.names))
     if not held:
         wanted = "; ".join(f"{side} has {names(columns[side])}" for side in SIDES)
@@ -81,7 +76,7 @@ def row_lists(inputs: Inputs, asked: AskedTable) -> Iterator[RowLists]:
         file cannot be read.
     """
     encoder = TableEncoder(inputs)
-    used = [column.name for side in asked.sides for column in inputs.side(side).columns]
+    used = [name for side in asked.sides for name in inputs.side(side).names]
     for batch in asked.table.batches(list(dict.fromkeys(used))):
         read = Read(batch)
         found: dict[str, Optional[TokenLists]] = dict.fromkeys(SIDES)

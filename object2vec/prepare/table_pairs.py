@@ -288,7 +288,7 @@ class TableEncoder:
 
     def blocks_of(self, table: Table, progress: Progress) -> Iterator[Block]:
         """The pairs of another table, all of the split train."""
-        columns = [column.name for side in SIDES for column in self.inputs.side(side).columns]
+        columns = self.inputs.names
         if self.inputs.label.kind != "none":
             columns.append(self.inputs.label.name)
         for batch in table.batches(list(dict.fromkeys(columns))):

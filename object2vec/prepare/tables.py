@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -74,6 +75,39 @@ def open_table(source: Any, layout: Optional[Layout] = None) -> Table:
         "A table must be a path, a list of paths, a frame of pandas, a table of Arrow or a list of "
         f"dicts, found a {type(source).__name__}."
     )
+
+
+def layout_of_positions(
+    source: Any, *groups: Sequence[str], layout: Optional[Layout] = None
+) -> Layout:
+    """How a table is written whose columns have the names that they had in training.
+
+    Where all of them are positions, such as ``0`` and ``1``, files have no header, as in training,
+    unless it counts the columns itself, as pandas writes it.
+
+    Parameters
+    ----------
+    source
+        As of `open_table`.
+    *groups : sequence of str
+        Columns; of several groups a table may hold only one, such as those of in0.
+    layout : Layout, optional
+        How files with separators are written otherwise.
+
+    Raises
+    ------
+    CustomerError
+        As `open_table`.
+    """
+    layout = Layout() if layout is None else layout
+    every = [name for group in groups for name in group]
+    if not layout.header or not all(name.isdecimal() for name in every):
+        return layout
+    known = open_table(source, layout).names
+    # what the first row holds may be such a number too
+    has_positions = all(int(name) < len(known) for name in every)
+    counted = [set(group) <= set(known) for group in groups]
+    return replace(layout, header=all(counted) or (any(counted) and not has_positions))
 
 
 def column_name(table: Table, given: Union[str, int], option: str) -> str:

@@ -131,6 +131,11 @@ class Side:
     columns: tuple[Column, ...]
     max_length: int = 1
 
+    @property
+    def names(self) -> list[str]:
+        """The names of its columns."""
+        return [column.name for column in self.columns]
+
 
 @dataclass(frozen=True)
 class Label:
@@ -181,12 +186,17 @@ class Inputs:
         """The side ``"in0"`` or ``"in1"``."""
         return self.in0 if name == "in0" else self.in1
 
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns of in0, then of in1."""
+        return self.in0.names + self.in1.names
+
     def is_row(self, names: Collection[str]) -> bool:
         """Whether a record with these keys is a row of the table, not a pair of in0 and in1.
 
         A column may be called in0 or in1: what has all of several columns is a row.
         """
-        columns = {column.name for name in SIDES for column in self.side(name).columns}
+        columns = set(self.names)
         return not set(SIDES) <= set(names) or (columns <= set(names) and not columns <= set(SIDES))
 
     def first_ids(self, side: str) -> tuple[int, ...]:
@@ -206,7 +216,7 @@ class Inputs:
         """Build now what the first look-up would: of millions of values that takes seconds."""
         for vocabulary in self.vocabularies.values():
             if isinstance(vocabulary, Vocabulary):
-                assert vocabulary.places is not None
+                _ = vocabulary.places
 
     def sizes(self) -> dict[str, int]:
         """The hyperparameters that follow from the data.
