@@ -109,24 +109,16 @@ def _is_table(path: Optional[str], inputs: Optional[Inputs]) -> bool:
     """Whether a file holds rows with columns of the model rather than instances."""
     if path is None or inputs is None or not Path(path).is_file():
         return False
-    import orjson
+    from object2vec.prepare.tables import file_holds_table
 
-    from object2vec.data.foreign_formats import LOOKED_AT_BYTES, recognise
-    from object2vec.files import open_input
+    columns, is_row = set(inputs.names), inputs.is_row
 
-    with open_input(path) as stream:
-        head = stream.read(LOOKED_AT_BYTES)
-    found = recognise(head)
-    if found is not None:
-        return found.is_table
-    try:
-        row = orjson.loads(head.removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n", 1)[0])
-    except orjson.JSONDecodeError:
-        return False
-    columns = set(inputs.names)
-    if type(row) is not dict or not row.keys() & columns:
-        return False
-    return not row.keys() & {"in0", "in1"} or (columns <= row.keys() and inputs.is_row(row.keys()))
+    def is_asked(row: dict[str, Any]) -> bool:
+        held = row.keys()
+        of_table = not held & {"in0", "in1"} or (columns <= held and is_row(held))
+        return bool(held & columns) and of_table
+
+    return file_holds_table(path, is_asked)
 
 
 def _table_requests(

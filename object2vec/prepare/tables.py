@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, Optional, Union
 import orjson
 
 from object2vec.data.channel_files import channel_files, log_passed_over
-from object2vec.data.foreign_formats import recognise
+from object2vec.data.foreign_formats import LOOKED_AT_BYTES, recognise
 from object2vec.data.json_lines import whole_lines
 from object2vec.data.record_checks import INPUTS
 from object2vec.errors import CustomerError
@@ -28,7 +28,6 @@ from object2vec.text import named, names, quoted, shown
 
 ROWS_AT_ONCE = 1 << 18
 _RECORDS_AT_ONCE = 1 << 14
-_HEAD_BYTES = 1 << 16
 # What may be a table in spite of looking like something known.
 _READABLE = ("LIBSVM", "a file for fastText", "UTF-16", "UTF-32")
 
@@ -161,21 +160,35 @@ def holds_table(path: PathLike, channel: str, columns: Sequence[str]) -> bool:
     files = channel_files(path, channel).files
     if not files:
         return False
+
+    def is_row(record: dict[str, Any]) -> bool:
+        is_pair = all(isinstance(record.get(name), list) for name in INPUTS)
+        return not is_pair and any(name in record for name in columns)
+
     try:
-        with open_input(files[0]) as stream:
-            head = stream.read(_HEAD_BYTES)
+        return file_holds_table(files[0], is_row)
     except READING_ERRORS:
         return False
+
+
+def file_holds_table(path: PathLike, is_row: Callable[[dict[str, Any]], bool]) -> bool:
+    """Whether a file holds a table; of JSON Lines the first object is asked whether it is a row.
+
+    Raises
+    ------
+    OSError, EOFError or zlib.error
+        See `files.READING_ERRORS`.
+    """
+    with open_input(path) as stream:
+        head = stream.read(LOOKED_AT_BYTES)
     line = head.lstrip(b"\xef\xbb\xbf \t\r\n").split(b"\n", 1)[0]
     if not line.startswith(b"{"):
         found = recognise(head)
         return found is not None and found.is_table
     try:
-        record = orjson.loads(line)
+        return is_row(orjson.loads(line))
     except orjson.JSONDecodeError:
         return False
-    is_pair = all(isinstance(record.get(name), list) for name in INPUTS)
-    return not is_pair and any(name in record for name in columns)
 
 
 def json_records(source: Any) -> Iterator[dict[str, Any]]:
@@ -238,7 +251,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 def _open_file(path: Path, layout: Layout) -> Table:
     with open_input(path) as stream:
-        head = stream.read(_HEAD_BYTES)
+        head = stream.read(LOOKED_AT_BYTES)
     if head[:4] == b"PAR1":
         return _ParquetFile(path)
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")

@@ -121,11 +121,7 @@ def object_lists(
         pack_checked_lists(given, side, vocab_size, lambda i: where(int(places[0][i]))),
         encode_side(inputs, side, raw, lambda i: where(int(places[1][i])), lookups),
     ]
-    together = TokenLists.from_lengths(
-        np.concatenate([part.tokens for part in parts]),
-        np.concatenate([part.lengths for part in parts]),
-    )
-    return together.take(np.argsort(np.concatenate(places)))
+    return TokenLists.concatenate(parts).take(np.argsort(np.concatenate(places)))
 
 
 def _is_ids(value: Any, takes_tags: bool) -> bool:

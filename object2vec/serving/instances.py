@@ -165,14 +165,10 @@ def join_requests(requests: Sequence[Request]) -> Request:
     groups = []
     for members in kinds.values():
         positions = np.concatenate([group.positions for group in members])
-        in0, in1 = (_join_lists([getattr(group, field) for group in members]) for field in INPUTS)
-        groups.append(Group(positions, in0, in1))
+        sides = []
+        for field in INPUTS:
+            # all of them hold this input, or none does
+            lists = [found for group in members if (found := getattr(group, field)) is not None]
+            sides.append(TokenLists.concatenate(lists) if lists else None)
+        groups.append(Group(positions, *sides))
     return Request(count, tuple(groups), lookups)
-
-
-def _join_lists(blocks: Sequence[Optional[TokenLists]]) -> Optional[TokenLists]:
-    lists = [block for block in blocks if block is not None]
-    if not lists:
-        return None
-    tokens = np.concatenate([block.tokens for block in lists])
-    return TokenLists.from_lengths(tokens, np.concatenate([block.lengths for block in lists]))
