@@ -291,10 +291,9 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
 
             vectors = read_auxiliary(auxiliary, hyperparameters)
         estimate_memory(options.sized, [part for part in data.parts if part is not None]).check()
-        only_refit: dict[str, Any] = {"validation_positives": data.validation_positives}
         result = options.train(
-            *data.parts, auxiliary=vectors, start=start, refit=refit, inputs=data.inputs,
-            **(only_refit if refit else {}),
+            *data.parts, auxiliary=vectors, start=start, inputs=data.inputs, refit=refit,
+            validation_positives=data.validation_positives,
         )  # fmt: skip
         self._found = None if data.inputs is None else hyperparameters
         self._keep(result.predictor, result.metrics())

@@ -8,6 +8,7 @@ import numbers
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 import numpy as np
@@ -25,6 +26,7 @@ from object2vec.training.training_log import JobStart
 
 if TYPE_CHECKING:
     from object2vec.pretrained.auxiliary_channel import Auxiliary
+    from object2vec.raw_values.inputs import Inputs
     from object2vec.training.training_result import TrainingResult
 
 _logger = logging.getLogger(LOGGER_NAME)
@@ -166,14 +168,18 @@ class FitOptions:
         *,
         auxiliary: Optional[Auxiliary],
         start: JobStart,
+        inputs: Optional[Inputs],
         refit: bool,
-        **settings: Any,
+        validation_positives: Optional[PairDataset],
     ) -> TrainingResult:
-        """Train, and with `refit` once more; see `object2vec.training.loop.train`."""
+        """Train, and with `refit` once more; see `training.loop.train` and `training.refit`."""
         from object2vec.training.loop import train
         from object2vec.training.refit import train_and_refit
 
-        return (train_and_refit if refit else train)(
+        run = (
+            partial(train_and_refit, validation_positives=validation_positives) if refit else train
+        )
+        return run(
             self.hyperparameters,
             pairs,
             validation,
@@ -184,7 +190,7 @@ class FitOptions:
             progress=self._progress,
             callbacks=self._callbacks,
             readable=self._readable,
-            **settings,
+            inputs=inputs,
         )
 
     def _draw_seed(self) -> None:

@@ -33,7 +33,8 @@ IGNORED_PREFIX = "sagemaker_"
 #: Names that say what the columns of a job's tables are; a network knows nothing of them.
 TABLE_NAMES = ("_in0", "_in1", "_label", "_label_kind", "_preset")
 LABEL_KINDS = (AUTO, "number", "class")
-PRESETS = (AUTO, "ratings", "interactions", "text_pair", "text_tags", "documents")
+#: The recipes for tables; see `prepare/recipes.py`.
+PRESETS = ("ratings", "interactions", "text_pair", "text_tags", "documents")
 
 
 @dataclass(frozen=True)
@@ -355,7 +356,7 @@ _GENERAL = (
         "_preset", "categorical",
         "Recipe whose settings a job on a table takes, or one with an inputs.json in its auxiliary "
         "channel, but for those that are given; auto is the one that fits columns and labels.",
-        default_text=f"{AUTO} on a table", choices=PRESETS,
+        default_text=f"{AUTO} on a table", choices=(AUTO, *PRESETS),
     ),
 )  # fmt: skip
 

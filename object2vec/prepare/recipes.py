@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from object2vec.errors import CustomerError
+from object2vec.hyperparameters.table import AUTO, PRESETS
 from object2vec.raw_values.encode_values import nearest
 from object2vec.raw_values.inputs import SIDES, Inputs
 from object2vec.text import named, names, shown
-
-AUTO = "auto"
-PRESETS = ("ratings", "interactions", "text_pair", "text_tags", "documents")
 
 
 @dataclass(frozen=True)
@@ -212,12 +210,9 @@ def _found(inputs: Inputs) -> str:
 
 
 def _settings(inputs: Inputs, name: str) -> dict[str, str]:
-    sizes = inputs.sizes()
-    settings = {}
-    for prefix in ("enc0_", "enc1_"):
-        settings[f"{prefix}network"] = "hcnn" if name == "text_pair" else "pooled_embedding"
-        for key in ("max_seq_len", "vocab_size"):
-            settings[prefix + key] = str(sizes[prefix + key])
+    network = "hcnn" if name == "text_pair" else "pooled_embedding"
+    settings = {"enc0_network": network, "enc1_network": network}
+    settings.update((key, str(size)) for key, size in inputs.sizes().items())
     if inputs.tied:
         settings["tied_token_embedding_weight"] = "true"
     settings.update(_SETTINGS[name])
@@ -226,9 +221,9 @@ def _settings(inputs: Inputs, name: str) -> dict[str, str]:
         settings["weight_decay"] = _DECAYS[ids_alone][not learns_numbers(inputs)]
     if learns_numbers(inputs):
         settings["output_layer"] = "mean_squared_error"
+        settings.pop("num_classes", None)
     else:
         settings["output_layer"] = "softmax"
-        settings["num_classes"] = str(sizes["num_classes"])
     if inputs.label.kind != "none":
         settings.pop("negative_sampling_rate", None)
     return settings
