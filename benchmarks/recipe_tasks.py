@@ -42,7 +42,7 @@ class Task:
     data, measure : str
         In a few words.
     columns : dict
-        What `table_pairs` takes beside the table.
+        What a `TableChoice` takes.
     load : callable
         Folder of the data sets to the tables ``train``, ``validation``, ``test``, and ``others``
         where there are objects of in1 that no pair for training has.

@@ -25,6 +25,7 @@ from benchmarks.recipe_tasks import TASKS, Tables, Task
 from object2vec.hyperparameters.checked import parse
 from object2vec.logs import LOGGER_NAME
 from object2vec.prepare.recipes import recipe
+from object2vec.prepare.table_choice import TableChoice
 from object2vec.prepare.table_pairs import encode_table, table_pairs
 from object2vec.training.loop import train
 
@@ -100,7 +101,7 @@ def _trained(
     seed: int,
     part: str = "validation",
 ) -> dict[str, Any]:
-    made = table_pairs(table, **task.columns)
+    made = table_pairs(table, TableChoice(**task.columns))
     settings = parse({**recipe(made.inputs).settings, **given, "_seed": str(seed)})[0]
     validation: Optional[Any] = None
     if task.stops and part == "validation":

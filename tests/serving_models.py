@@ -12,6 +12,7 @@ from object2vec import Object2Vec
 from object2vec.inference.predictor import Predictor
 from object2vec.model.model_directory import save_model
 from object2vec.prepare.columns import ColumnChoice
+from object2vec.prepare.table_choice import TableChoice
 from object2vec.prepare.table_pairs import table_pairs
 
 VOCAB = 50
@@ -74,9 +75,14 @@ def train_raw(folder: Path, names: Optional[str] = None, **more: Any) -> Path:
     user, age, genres, film, plot, liked = names or RAW_TABLE[0]
     found = table_pairs(
         [dict(zip(names or row, row.values())) for row in RAW_TABLE],
-        in0=[ColumnChoice(user, "id", repeat=2), ColumnChoice(age, "number", bins=[25, 35, 45])],
-        in1=[ColumnChoice(genres, "tags"), film, ColumnChoice(plot, "text")],
-        label=liked,
+        TableChoice(
+            in0=[
+                ColumnChoice(user, "id", repeat=2),
+                ColumnChoice(age, "number", bins=[25, 35, 45]),
+            ],
+            in1=[ColumnChoice(genres, "tags"), film, ColumnChoice(plot, "text")],
+            label=liked,
+        ),
     )
     pairs = found.pairs["train"]
     records = [

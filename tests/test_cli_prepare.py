@@ -27,6 +27,7 @@ from object2vec.data.arrays import TokenLists
 from object2vec.inference.predictor import Predictor
 from object2vec.prepare.delimited import Layout
 from object2vec.prepare.splits import Split
+from object2vec.prepare.table_choice import TableChoice
 from object2vec.prepare.write_channels import write_channels
 from object2vec.raw_values.encode_values import encode_side
 from object2vec.raw_values.inputs_file import read_inputs
@@ -190,15 +191,17 @@ def test_options_are_those_of_python(table: list[dict[str, Any]], tmp_path: Path
     write_channels(
         tmp_path / "python",
         ["a.txt", "b.txt"],
-        in0=[
-            {"name": "0", "repeat": 3, "max_size": 5, **common},
-            {"name": "1", "kind": "number", "bins": [10.0, 20.5, 40.0], **common},
-            {"name": "3", "kind": "text", **common, "min_count": 1},
-        ],
-        in1={"name": "2", "separator": "|", **common},
-        max_length=7,
-        split=Split("leave_one_out", 0.1, 0.1, by="0", time="1"),
-        layout=Layout(";", quotes=False, encoding="latin-1", header=False),
+        TableChoice(
+            in0=[
+                {"name": "0", "repeat": 3, "max_size": 5, **common},
+                {"name": "1", "kind": "number", "bins": [10.0, 20.5, 40.0], **common},
+                {"name": "3", "kind": "text", **common, "min_count": 1},
+            ],
+            in1={"name": "2", "separator": "|", **common},
+            max_length=7,
+            split=Split("leave_one_out", 0.1, 0.1, by="0", time="1"),
+            layout=Layout(";", quotes=False, encoding="latin-1", header=False),
+        ),
     )
     written = sorted(path.relative_to("python") for path in Path("python").rglob("*.json*"))
     assert len(written) == 4

@@ -33,6 +33,7 @@ from object2vec import Object2Vec
 from object2vec.data.negative_sampling import with_negatives
 from object2vec.errors import CustomerError
 from object2vec.prepare.splits import Split
+from object2vec.prepare.table_choice import TableChoice
 from object2vec.prepare.table_pairs import encode_table, table_pairs
 
 
@@ -93,7 +94,7 @@ def test_fit_takes_a_table_where_columns_are_named(stars: Object2Vec) -> None:
 
 
 def test_a_table_is_fitted_to_others_too(stars: Object2Vec) -> None:
-    found = table_pairs(ROWS, label="stars", split=Split(validation=0.2), **COLUMNS)
+    found = table_pairs(ROWS, TableChoice(label="stars", split=Split(validation=0.2), **COLUMNS))
     model = Object2Vec(**SMALL).fit(ROWS[:200], FRAME[200:], ROWS[:50], label="stars", **COLUMNS)
     assert model.inputs is not None
     pairs, _ = encode_table(model.inputs, ROWS[200:])
@@ -160,7 +161,9 @@ def test_without_labels_validation_gets_negatives(caplog: pytest.LogCaptureFixtu
     model = Object2Vec.from_table(positive(ROWS), in0="user", in1="film", **split, **settings)
     rate = model.hyperparameters["negative_sampling_rate"]
     assert rate > 0 and model.classes_ == [0, 1]
-    parts = table_pairs(positive(ROWS), in0="user", in1="film", split=Split(**split)).pairs
+    parts = table_pairs(
+        positive(ROWS), TableChoice(in0="user", in1="film", split=Split(**split))
+    ).pairs
     judged = with_negatives(parts["validation"], rate, 0, [parts["train"], parts["test"]])
     assert len(judged) == (1 + rate) * len(parts["validation"])
     records = [

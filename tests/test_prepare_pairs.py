@@ -24,6 +24,7 @@ from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import parse
 from object2vec.prepare.delimited import Layout
 from object2vec.prepare.splits import Split
+from object2vec.prepare.table_choice import TableChoice
 from object2vec.prepare.table_pairs import encode_table, table_pairs
 from object2vec.prepare.write_channels import write_channels, write_lines
 from object2vec.raw_values.encode_values import encode_side
@@ -51,7 +52,9 @@ def values_of(inputs: Inputs, name: str) -> tuple[str, ...]:
 
 
 def test_ratings(data_dir: Path) -> None:
-    found = table_pairs(data_dir / "ml-100k/ua.base", in0=0, in1=1, label=2, layout=NO_HEADER)
+    found = table_pairs(
+        data_dir / "ml-100k/ua.base", TableChoice(in0=0, in1=1, label=2, layout=NO_HEADER)
+    )
     rows = np.loadtxt(data_dir / "ml-100k/ua.base", np.int64)
     for side, column in (("in0", 0), ("in1", 1)):
         counts = Counter(map(str, rows[:, column].tolist()))
@@ -68,7 +71,7 @@ def test_ratings(data_dir: Path) -> None:
 
 def test_plots_and_genres(data_dir: Path) -> None:
     path = data_dir / "movies/top10K-TMDB-movies.csv.gz"
-    found = table_pairs(path, in0="plot", in1={"name": "genres", "explode": True})
+    found = table_pairs(path, TableChoice(in0="plot", in1={"name": "genres", "explode": True}))
     rows = list(csv.DictReader(io.StringIO(gzip.decompress(path.read_bytes()).decode())))
     genres = [json.loads(row["genres"].replace("'", '"')) for row in rows if row["plot"]]
     assert len(found.pairs["train"]) == sum(map(len, genres))
@@ -83,8 +86,13 @@ def test_plots_and_genres(data_dir: Path) -> None:
 def test_features_have_names_spaces_bins_weights_and_missing_values() -> None:
     found = table_pairs(
         PEOPLE,
-        in0=[{"name": "user", "repeat": 2}, {"name": "age", "kind": "number", "bins": [30, 50]}],
-        in1=["film", {"name": "genres", "separator": "|"}],
+        TableChoice(
+            in0=[
+                {"name": "user", "repeat": 2},
+                {"name": "age", "kind": "number", "bins": [30, 50]},
+            ],
+            in1=["film", {"name": "genres", "separator": "|"}],
+        ),
     )
     # user: unknown 0, missing 1, a 2, b 3, c 4; age: unknown 5, missing 6, below 30 7, 8, 9
     in0 = [found.pairs["train"].in0[row].tolist() for row in range(5)]
@@ -122,7 +130,7 @@ def test_requests_are_encoded_as_tables_are(rows: list[dict[str, Any]]) -> None:
         row["other"] = "x"
     rows.append({"id": "one", "number": 1, "text": "some words", "tags": ["t"], "other": "x"})
     columns = [{"name": name, "kind": name} for name in ("id", "number", "text", "tags")]
-    found = table_pairs(rows, in0=columns, in1="other")
+    found = table_pairs(rows, TableChoice(in0=columns, in1="other"))
     inputs = parse_inputs(inputs_bytes(found.inputs))
     named = [{key: value for key, value in row.items() if key != "other"} for row in rows]
     lists = encode_side(inputs, "in0", named)
@@ -135,7 +143,9 @@ def test_requests_are_encoded_as_tables_are(rows: list[dict[str, Any]]) -> None:
 def test_tied_texts_share_ids() -> None:
     rows = [{"a": "the cat sat", "b": "a dog"}, {"a": "a dog", "b": "the bird"}]
     given = {"kind": "text"}
-    found = table_pairs(rows, in0={"name": "a", **given}, in1={"name": "b", **given}, tied=True)
+    found = table_pairs(
+        rows, TableChoice(in0={"name": "a", **given}, in1={"name": "b", **given}, tied=True)
+    )
     pairs = found.pairs["train"]
     assert pairs.in0[1].tolist() == pairs.in1[0].tolist()
     assert found.inputs.vocab_size("in0") == found.inputs.vocab_size("in1") == 7
@@ -143,21 +153,21 @@ def test_tied_texts_share_ids() -> None:
 
 def test_labels() -> None:
     rows = [{"a": 1, "b": 2, "l": label} for label in ("good", "bad", "good")]
-    found = table_pairs(rows, in0="a", in1="b", label="l")
+    found = table_pairs(rows, TableChoice(in0="a", in1="b", label="l"))
     assert found.inputs.label.classes == ("bad", "good")
     assert found.pairs["train"].labels.tolist() == [1, 0, 1]
     with pytest.raises(CustomerError, match=r"one of bad, good \(the nearest is 'good'\), found"):
         encode_table(found.inputs, [{"a": 1, "b": 2, "l": "goood"}])
     names = table_pairs(
         [{"a": 1, "b": 2, "l": label} for label in ("10", "9", "1")],
-        in0="a", in1="b", label="l", label_kind="class",
+        TableChoice(in0="a", in1="b", label="l", label_kind="class"),
     )  # fmt: skip
     assert names.inputs.label.classes == ("1", "9", "10")
     assert names.inputs.sizes()["num_classes"] == 3
 
 
 def test_nothing_known() -> None:
-    found = table_pairs(PEOPLE, in0="user", in1="film")
+    found = table_pairs(PEOPLE, TableChoice(in0="user", in1="film"))
     with pytest.raises(CustomerError, match=r'No value of "film" in .* is known to in1'):
         encode_table(found.inputs, [{"user": "a", "film": "new"}])
     with pytest.raises(CustomerError, match=r"no column 'usr' \(the nearest is 'user'\).*inst"):
@@ -174,7 +184,7 @@ def test_nothing_known() -> None:
 def test_quantile_bins(rng: np.random.Generator) -> None:
     numbers = rng.normal(size=5000)
     frame = pd.DataFrame({"a": ["x"] * 5000, "n": numbers, "b": "y"})
-    found = table_pairs(frame, in0=["a", {"name": "n", "bins": 4}], in1="b")
+    found = table_pairs(frame, TableChoice(in0=["a", {"name": "n", "bins": 4}], in1="b"))
     edges = found.inputs.vocabularies["in0.1"]
     assert isinstance(edges, Bins)
     counts = np.bincount(found.pairs["train"].in0.tokens[1::2] - 5)
@@ -204,9 +214,9 @@ def test_splits(
 ) -> None:
     frame = events(rng)
     order = {"name": "t", "kind": "id"}
-    found = table_pairs(frame, in0="u", in1=["f", order], split=SPLITS[name])
+    found = table_pairs(frame, TableChoice(in0="u", in1=["f", order], split=SPLITS[name]))
     monkeypatch.setattr("object2vec.prepare.tables.ROWS_AT_ONCE", 7)
-    again = table_pairs(frame, in0="u", in1=["f", order], split=SPLITS[name])
+    again = table_pairs(frame, TableChoice(in0="u", in1=["f", order], split=SPLITS[name]))
     assert inputs_bytes(again.inputs) == inputs_bytes(found.inputs)
     for split, pairs in found.pairs.items():
         np.testing.assert_array_equal(pairs.in0.tokens, again.pairs[split].in0.tokens)
@@ -237,8 +247,8 @@ def test_channels_are_what_pairs_are(tmp_path: Path, rng: np.random.Generator) -
         "in0": ["u", {"name": "row", "kind": "number"}], "in1": "f", "label": "label",
         "split": Split("random", 0.2, 0.1),
     }  # fmt: skip
-    found = table_pairs(frame, **given)
-    inputs, _ = write_channels(tmp_path / "new/out", frame, **given)
+    found = table_pairs(frame, TableChoice(**given))
+    inputs, _ = write_channels(tmp_path / "new/out", frame, TableChoice(**given))
     assert inputs == found.inputs == read_inputs(tmp_path / "new/out/auxiliary/inputs.json")
     sizes = {name: str(n) for name, n in inputs.sizes().items()}
     hyperparameters, _ = parse(
@@ -255,7 +265,7 @@ def test_channels_are_what_pairs_are(tmp_path: Path, rng: np.random.Generator) -
 def test_lines_of_odd_labels() -> None:
     rows = [{"a": 1, "b": 2, "l": label} for label in (0.1, -3, 1e-7, 3e38)]
     stream = io.BytesIO()
-    pairs = table_pairs(rows, in0="a", in1="b", label="l").pairs["train"]
+    pairs = table_pairs(rows, TableChoice(in0="a", in1="b", label="l")).pairs["train"]
     write_lines(stream, pairs)
     labels = [json.loads(line)["label"] for line in stream.getvalue().splitlines()]
     np.testing.assert_array_equal(np.array(labels, np.float32), pairs.labels)
@@ -264,15 +274,20 @@ def test_lines_of_odd_labels() -> None:
 def test_nothing_half_written(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("u,f,r\n" + "a,x,1\n" * 100 + "b,y,1,2\n")
     with pytest.raises(CustomerError, match="line 102, has 4 fields"):
-        write_channels(tmp_path / "out", tmp_path / "a.csv", in0="u", in1="f", label="r")
+        write_channels(
+            tmp_path / "out", tmp_path / "a.csv", TableChoice(in0="u", in1="f", label="r")
+        )
     (tmp_path / "b.csv").write_text("u,f\na,x\n")
     with pytest.raises(CustomerError, match="No row of the table's 1 falls to validation"):
-        write_channels(tmp_path / "out", tmp_path / "b.csv", in0="u", in1="f",
-                       split=Split("random", 1e-9))  # fmt: skip
+        write_channels(
+            tmp_path / "out",
+            tmp_path / "b.csv",
+            TableChoice(in0="u", in1="f", split=Split("random", 1e-9)),
+        )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.csv"]
     (tmp_path / "file").write_text("")
     with pytest.raises(CustomerError, match="cannot be written to"):
-        write_channels(tmp_path / "file/out", tmp_path / "b.csv", in0="u", in1="f")
+        write_channels(tmp_path / "file/out", tmp_path / "b.csv", TableChoice(in0="u", in1="f"))
 
 
 def test_mxnet_stays_away() -> None:

@@ -26,6 +26,7 @@ from object2vec.errors import CustomerError
 from object2vec.prepare import delimited
 from object2vec.prepare.delimited import DelimitedFile, Layout
 from object2vec.prepare.splits import Split
+from object2vec.prepare.table_choice import TableChoice
 from object2vec.prepare.table_pairs import TablePairs, table_pairs
 from object2vec.raw_values.inputs_file import inputs_bytes, parse_inputs
 
@@ -42,7 +43,7 @@ FRAME = pd.DataFrame([{**row, "tags": "|".join(row["tags"])} for row in ROWS])
 
 
 def made(source: Any, **more: Any) -> TablePairs:
-    return table_pairs(source, in0="user", in1="film", label="rating", **more)
+    return table_pairs(source, TableChoice(in0="user", in1="film", label="rating", **more))
 
 
 def same(found: TablePairs) -> None:
@@ -103,9 +104,9 @@ def test_a_folder_and_other_orders_of_columns(tmp_path: Path) -> None:
 def test_positions_without_a_header(tmp_path: Path) -> None:
     path = tmp_path / "u.data"
     path.write_bytes(csv_bytes(sep="\t", header=False))
-    same(table_pairs(path, in0=0, in1=1, label=3, layout=Layout(header=False)))
+    same(table_pairs(path, TableChoice(in0=0, in1=1, label=3, layout=Layout(header=False))))
     path.write_bytes(csv_bytes(sep="\t"))
-    same(table_pairs(path, in0=0, in1=1, label=3))
+    same(table_pairs(path, TableChoice(in0=0, in1=1, label=3)))
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-16-le"])
@@ -118,7 +119,7 @@ def test_numbers_with_missing_ones_are_the_same_ids(tmp_path: Path) -> None:
     frame = pd.DataFrame({"user": [17, None, -3], "film": [2**60, 5, 5]})
     frame.to_csv(tmp_path / "a.csv", index=False)
     for source in (frame, tmp_path / "a.csv", frame.astype({"user": "Int64"})):
-        found = table_pairs(source, in0="user", in1="film")
+        found = table_pairs(source, TableChoice(in0="user", in1="film"))
         assert set(found.inputs.vocabularies["in0.0"].values) == {"17", "-3"}  # type: ignore[union-attr]
         assert set(found.inputs.vocabularies["in1.0"].values) == {str(2**60), "5"}  # type: ignore[union-attr]
 
@@ -126,13 +127,15 @@ def test_numbers_with_missing_ones_are_the_same_ids(tmp_path: Path) -> None:
 def test_integers_beyond_64_bits_are_values_of_their_own(tmp_path: Path) -> None:
     users = [2 * 10**19, 2 * 10**19 + 1, -(2**70) - 1, 5]
     (tmp_path / "a.jsonl").write_text("".join(f'{{"u": {u}, "f": "x"}}\n' for u in users))
-    found = table_pairs(tmp_path / "a.jsonl", in0="u", in1="f")
+    found = table_pairs(tmp_path / "a.jsonl", TableChoice(in0="u", in1="f"))
     assert set(found.inputs.vocabularies["in0.0"].values) == set(map(str, users))  # type: ignore[union-attr]
 
 
 def test_quotes_that_mean_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text('a\tb\nx\t"Hello" he said\ny\t"open\n')
-    found = table_pairs(tmp_path / "a.tsv", in0="a", in1="b", layout=Layout(quotes=False))
+    found = table_pairs(
+        tmp_path / "a.tsv", TableChoice(in0="a", in1="b", layout=Layout(quotes=False))
+    )
     assert len(found.pairs["train"]) == 2
     refused(tmp_path / "a.tsv", r"line 3: a field begins with a double quote that nothing closes",
             in0="a", in1="b")  # fmt: skip
@@ -201,7 +204,7 @@ def refused(source: Any, words: str, *, file: Path | None = None, **more: Any) -
         source = file / "x.csv"
         source.write_bytes(csv_bytes())
     with pytest.raises(CustomerError, match=words) as caught:
-        table_pairs(source, **more)
+        table_pairs(source, TableChoice(**more))
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 800
 
@@ -229,11 +232,19 @@ def test_long_fields_of_a_sound_table(layout: Layout, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(f"{header}a,{LONG},2,1\nb,y,1,2\n,y,1,2\nc,{LONG},3,1\n")
     names = ("u", "f", "t", "r") if layout.header else (0, 1, 2, 3)
     found = table_pairs(
-        tmp_path / "a.csv", in0=names[0], in1=names[1], label=names[3], layout=layout,
-        split=Split("time", 0.4, time=names[2]),
-    )  # fmt: skip
+        tmp_path / "a.csv",
+        TableChoice(
+            in0=names[0],
+            in1=names[1],
+            label=names[3],
+            layout=layout,
+            split=Split("time", 0.4, time=names[2]),
+        ),
+    )
     assert {name: len(pairs) for name, pairs in found.pairs.items()} == {
-        "train": 2, "validation": 1}  # fmt: skip
+        "train": 2,
+        "validation": 1,
+    }
     assert found.report.first_left_out.endswith(f"line {3 + layout.header}")
 
 
@@ -321,7 +332,7 @@ def test_uuids_and_half_floats_of_parquet(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"u": uuids, "f": ["x", "y", "z"], "r": halves}), path)
     for source in (path, pq.read_table(path)):
-        found = table_pairs(source, in0="u", in1="f", label="r")
+        found = table_pairs(source, TableChoice(in0="u", in1="f", label="r"))
         assert found.inputs.vocabularies["in0.0"].values == (str(keys[0]), str(keys[2]))  # type: ignore[union-attr]
         assert found.pairs["train"].labels.tolist() == [1.5, 4]
 
@@ -332,7 +343,7 @@ def test_names_of_columns_are_those_that_inputs_may_have(option: str, length: in
     names = {"in0": "u", "in1": "f", "label": "r", option: "n" * length}
     rows = [{names["in0"]: "a", names["in1"]: "x", names["label"]: 1.5}]
     if length == 300:
-        found = table_pairs(rows, **names)
+        found = table_pairs(rows, TableChoice(**names))
         assert parse_inputs(inputs_bytes(found.inputs)) == found.inputs
     else:
         refused(rows, f"{option} names .* has {length} characters instead of 1 to 300", **names)
@@ -354,7 +365,10 @@ def test_infinite_labels(value: Any, kind: str, place: int) -> None:
 
 def test_an_infinite_label_of_a_text_may_be_a_name() -> None:
     rows = [{"u": "a", "f": "x", "r": "inf"}, {"u": "b", "f": "y", "r": "sup"}]
-    assert table_pairs(rows, in0="u", in1="f", label="r").inputs.label.classes == ("inf", "sup")
+    assert table_pairs(rows, TableChoice(in0="u", in1="f", label="r")).inputs.label.classes == (
+        "inf",
+        "sup",
+    )
 
 
 @pytest.mark.parametrize("block", [1 << 24, 200], ids=["end of the file", "end of a block"])

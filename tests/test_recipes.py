@@ -15,6 +15,7 @@ from object2vec import Object2Vec
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import parse
 from object2vec.prepare.recipes import PRESETS, recipe
+from object2vec.prepare.table_choice import TableChoice
 from object2vec.prepare.table_pairs import encode_table, table_pairs
 from object2vec.prepare.write_channels import write_channels
 from object2vec.raw_values.inputs import Inputs
@@ -52,7 +53,7 @@ CASES: dict[str, tuple[Any, Any, Any, str, str]] = {
 
 def found(case: str, **options: Any) -> Inputs:
     in0, in1, label, _, _ = CASES[case]
-    return table_pairs(TABLE, in0=in0, in1=in1, label=label, **options).inputs
+    return table_pairs(TABLE, TableChoice(in0=in0, in1=in1, label=label, **options)).inputs
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -96,7 +97,7 @@ def test_settings_are_sound_and_fit_the_inputs(case: str) -> None:
 
 def test_ratings_repeat_an_id_that_has_features() -> None:
     columns = {"in0": "user", "in1": ["film", "genres", "seen"], "label": "stars"}
-    made = table_pairs(TABLE, **columns)
+    made = table_pairs(TABLE, TableChoice(**columns))
     assert [column.repeat for column in made.inputs.in0.columns] == [1]
     assert [column.repeat for column in made.inputs.in1.columns] == [3, 1, 1]
     assert recipe(made.inputs).settings["enc1_max_seq_len"] == "6"
@@ -104,7 +105,9 @@ def test_ratings_repeat_an_id_that_has_features() -> None:
     assert len(first) == 6 and len({*first[:3]}) == 1
 
     def repeats(film: Any, **changed: Any) -> list[int]:
-        inputs = table_pairs(TABLE, **{**columns, "in1": [film, "genres"], **changed}).inputs
+        inputs = table_pairs(
+            TABLE, TableChoice(**{**columns, "in1": [film, "genres"], **changed})
+        ).inputs
         return [column.repeat for column in inputs.in1.columns]
 
     assert repeats({"name": "film", "repeat": 1}) == [1, 1]
@@ -116,7 +119,7 @@ def test_ratings_repeat_an_id_that_has_features() -> None:
 
 def test_ratings_decay_by_what_a_side_is_and_what_is_learned() -> None:
     def decay(in1: Any, label: str) -> str:
-        inputs = table_pairs(TABLE, in0="user", in1=in1, label=label).inputs
+        inputs = table_pairs(TABLE, TableChoice(in0="user", in1=in1, label=label)).inputs
         return recipe(inputs).settings["weight_decay"]
 
     assert decay("film", "stars") == "0.0003"
@@ -137,7 +140,9 @@ def test_ratings_with_features_are_learned(data_dir: Path) -> None:
         ).merge(people, on="user")
         for name in ("ua.base", "ua.test")
     )
-    made = table_pairs(base, in0=["user", "age", "gender", "job"], in1="film", label="stars")
+    made = table_pairs(
+        base, TableChoice(in0=["user", "age", "gender", "job"], in1="film", label="stars")
+    )
     settings = parse({**recipe(made.inputs).settings, "epochs": "9", "_seed": "1"})[0]
     predictor = train(settings, made.pairs["train"]).predictor
     pairs, _ = encode_table(made.inputs, test)
@@ -155,7 +160,7 @@ def test_tied_sides_share_a_token_table() -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_settings_train(case: str) -> None:
     in0, in1, label, _, _ = CASES[case]
-    made = table_pairs(TABLE, in0=in0, in1=in1, label=label)
+    made = table_pairs(TABLE, TableChoice(in0=in0, in1=in1, label=label))
     # widths that a test can wait for
     small = {"enc_dim": "8", "mlp_dim": "4", "epochs": "1", "seed": 1}
     settings: dict[str, Any] = {**recipe(made.inputs).settings, **small}
@@ -189,15 +194,17 @@ def test_an_unknown_preset_is_one_sentence(preset: str, near: str) -> None:
     assert str(raised.value) == wanted
     # before the table is read
     with pytest.raises(CustomerError) as raised:
-        table_pairs("no table", in0="a", in1="b", preset=preset)
+        table_pairs("no table", TableChoice(in0="a", in1="b", preset=preset))
     assert str(raised.value) == wanted
 
 
 def test_a_preset_that_does_not_fit_writes_nothing(tmp_path: Any) -> None:
     with pytest.raises(CustomerError, match="The preset text_pair needs"):
         write_channels(
-            tmp_path / "channels", TABLE, in0="user", in1="film", label="stars", preset="text_pair"
+            tmp_path / "channels",
+            TABLE,
+            TableChoice(in0="user", in1="film", label="stars", preset="text_pair"),
         )
     assert not list(tmp_path.iterdir())
     with pytest.raises(CustomerError, match="there are no labels: take interactions"):
-        table_pairs(TABLE, in0="user", in1="film", preset="ratings")
+        table_pairs(TABLE, TableChoice(in0="user", in1="film", preset="ratings"))

@@ -16,6 +16,7 @@ from object2vec import Object2Vec
 from object2vec.cli import main
 from object2vec.errors import CustomerError
 from object2vec.prepare.delimited import Layout
+from object2vec.prepare.table_choice import TableChoice
 from object2vec.prepare.table_pairs import table_pairs
 from object2vec.prepare.tables import open_table
 
@@ -76,8 +77,8 @@ def test_a_number_that_may_be_two_classes_is_refused() -> None:
 def test_a_position_that_names_another_column_is_refused() -> None:
     frame = pd.DataFrame([["film", "user", 1.5]], columns=[1, 0, 2])
     with pytest.raises(CustomerError, match=r"in0 names the column 0, .* '1', .* as a text"):
-        table_pairs(frame, in0=0, in1="1", label=2)
-    found = table_pairs(frame, in0="0", in1="1", label=2)
+        table_pairs(frame, TableChoice(in0=0, in1="1", label=2))
+    found = table_pairs(frame, TableChoice(in0="0", in1="1", label=2))
     assert found.inputs.vocabularies["in0.0"].places == {"user": 1}
     assert found.inputs.label.name == "2"
 

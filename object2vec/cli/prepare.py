@@ -86,8 +86,8 @@ def _run(options: argparse.Namespace) -> int:
         inputs, report = write_channels(
             options.output,
             options.input[0] if len(options.input) == 1 else options.input,
+            choice,
             progress=progress,
-            **vars(choice),
         )
     chosen = recipe(inputs, choice.preset)
     for line in (*report.lines(), *found_lines(inputs), chosen.why):

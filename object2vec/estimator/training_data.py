@@ -200,7 +200,7 @@ def table_data(
         preset=preset,
     )
     with table_progress(options.shows_progress) as progress:
-        found = table_pairs(source, progress=progress, **vars(choice))
+        found = table_pairs(source, choice, progress=progress)
     for line in found.report.lines():
         options.say(line)
     chosen = recipe(found.inputs, preset)

@@ -128,7 +128,7 @@ class JobTables:
         choice, channel = self._choice, self._channels["train"]
         assert choice is not None
         choice = replace(choice, layout=self._layout("train"))
-        pairs, self.inputs, report = table_pairs(channel.path, progress=progress, **vars(choice))
+        pairs, self.inputs, report = table_pairs(channel.path, choice, progress=progress)
         self._ready = pairs
         self.told = [*report.lines(), *found_lines(self.inputs)]
 

@@ -19,8 +19,23 @@ class TableChoice:
 
     Parameters
     ----------
-    in0, in1, label, label_kind, tied, max_length, split, layout, preset
-        As `table_pairs` takes them.
+    in0, in1 : str, int, dict, ColumnChoice, or a list of these
+        The column or the columns of each side; see `columns.ColumnChoice`.
+    label : str or int, optional
+        The label's column; None for pairs that are all positive, whose label is 1.
+    label_kind : str
+        ``number``, ``class``, or ``auto``, which takes numbers where all labels are.
+    tied : bool
+        Whether both sides share their vocabularies, column by column.
+    max_length : int
+        Longer lists of tokens are cut.
+    split : Split, optional
+        How rows are shared out; None leaves all to train. Vocabularies and bins come from the
+        rows of train alone, names of classes from all.
+    layout : Layout, optional
+        How files with separators are written.
+    preset : str
+        See `recipes.recipe`; one that does not fit is refused before anything is encoded.
     """
 
     in0: Columns

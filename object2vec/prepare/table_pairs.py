@@ -5,20 +5,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, NamedTuple, Optional, Union
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
 from object2vec.data.arrays import PairDataset, TokenLists
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.table import SPLITS
-from object2vec.prepare.columns import Columns, choices
+from object2vec.prepare.columns import choices
 from object2vec.prepare.delimited import Layout
 from object2vec.prepare.find_inputs import Fit, Progress, Request
 from object2vec.prepare.labels import encoded_labels
-from object2vec.prepare.recipes import AUTO, check_preset
+from object2vec.prepare.recipes import check_preset
 from object2vec.prepare.splits import TRAIN, Split, Splitter
 from object2vec.prepare.table_batch import Batch, Read, Table, present
+from object2vec.prepare.table_choice import TableChoice
 from object2vec.prepare.table_report import Report
 from object2vec.prepare.tables import column_name, open_table
 from object2vec.raw_values.encode_values import ColumnEncoder, joined
@@ -52,57 +53,25 @@ class Block(NamedTuple):
     splits: np.ndarray
 
 
-def table_pairs(
-    source: Any,
-    *,
-    in0: Columns,
-    in1: Columns,
-    label: Optional[Union[str, int]] = None,
-    label_kind: str = "auto",
-    tied: bool = False,
-    max_length: int = MOST_TOKENS,
-    split: Optional[Split] = None,
-    layout: Optional[Layout] = None,
-    progress: Progress = None,
-    preset: str = AUTO,
-) -> TablePairs:
+def table_pairs(source: Any, choice: TableChoice, *, progress: Progress = None) -> TablePairs:
     """Make pairs in memory of a table.
 
     Parameters
     ----------
     source : path-like, list of path-like, frame, table of Arrow, or list of dicts
         See `tables.open_table`.
-    in0, in1 : str, int, dict, ColumnChoice, or a list of these
-        The column or the columns of each side; see `columns.ColumnChoice`.
-    label : str or int, optional
-        The label's column; None for pairs that are all positive, whose label is 1.
-    label_kind : str
-        ``number``, ``class``, or ``auto``, which takes numbers where all labels are.
-    tied : bool
-        Whether both sides share their vocabularies, column by column.
-    max_length : int
-        Longer lists of tokens are cut.
-    split : Split, optional
-        How rows are shared out; None leaves all to train. Vocabularies and bins come from the
-        rows of train alone, names of classes from all.
-    layout : Layout, optional
-        How files with separators are written.
+    choice : TableChoice
+        How the table becomes pairs.
     progress : callable, optional
         ``progress(pass_name, rows_done)``.
-    preset : str
-        See `recipes.recipe`; one that does not fit is refused before anything is encoded.
 
     Raises
     ------
     CustomerError
         One sentence about the first thing that is not right, with its file and line.
     """
-    request = make_request(
-        source, in0=in0, in1=in1, label=label, label_kind=label_kind, tied=tied, split=split,
-        layout=layout, progress=progress, preset=preset,
-    )  # fmt: skip
-    check_length(max_length)
-    encoder = TableEncoder(Fit(request).inputs(), max_length)
+    request = make_request(source, choice, progress)
+    encoder = TableEncoder(Fit(request).inputs(), choice.max_length)
     blocks: dict[str, list[PairDataset]] = {name: [] for name in SPLITS}
     for block in encoder.blocks(request):
         for number, name in enumerate(SPLITS):
@@ -111,7 +80,7 @@ def table_pairs(
                 break
             if len(mask := np.flatnonzero(block.splits == number)):
                 blocks[name].append(block.pairs.take(mask))
-    check_splits(encoder.report, split)
+    check_splits(encoder.report, choice.split)
     wanted = [name for name in SPLITS if blocks[name]]
     pairs = {name: PairDataset.concatenate(_handed_over(blocks.pop(name))) for name in wanted}
     return TablePairs(pairs, encoder.inputs, encoder.report)
@@ -180,40 +149,31 @@ def encode_table(
     return pairs, report
 
 
-def make_request(
-    source: Any,
-    *,
-    in0: Columns,
-    in1: Columns,
-    label: Optional[Union[str, int]],
-    label_kind: str,
-    tied: bool,
-    split: Optional[Split],
-    layout: Optional[Layout],
-    progress: Progress,
-    preset: str,
-) -> Request:
+def make_request(source: Any, choice: TableChoice, progress: Progress) -> Request:
     """Open a table and check what is asked of it; see `table_pairs`."""
-    check_preset(preset)
-    table = open_table(source, layout)
-    sides = choices(in0, "in0", table), choices(in1, "in1", table)
-    splitter = None
+    check_preset(choice.preset)
+    table = open_table(source, choice.layout)
+    sides = choices(choice.in0, "in0", table), choices(choice.in1, "in1", table)
+    splitter, split = None, choice.split
     if split is not None:
         by, time = (
             None if given is None else column_name(table, given, f"The split's {option}")
             for option, given in (("by", split.by), ("time", split.time))
         )
         splitter = Splitter(replace(split, by=by, time=time))
-    name = None if label is None else column_name(table, label, "label")
-    for side, chosen in zip(SIDES, sides):
-        for choice in chosen:
-            check_name(str(choice.name), side)
+    name = None if choice.label is None else column_name(table, choice.label, "label")
+    for side, columns in zip(SIDES, sides):
+        for column in columns:
+            check_name(str(column.name), side)
     if name is not None:
         check_name(name, "label")
-    return Request(table, sides, name, label_kind, tied, splitter, progress, preset)
+    _check_length(choice.max_length)
+    return Request(
+        table, sides, name, choice.label_kind, choice.tied, splitter, progress, choice.preset
+    )
 
 
-def check_length(max_length: Any) -> None:
+def _check_length(max_length: Any) -> None:
     """Raise a CustomerError unless a list may have so many tokens."""
     if type(max_length) is not int or not 1 <= max_length <= MOST_TOKENS:
         raise CustomerError(

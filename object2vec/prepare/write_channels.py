@@ -8,7 +8,7 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Optional, Union
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -18,20 +18,16 @@ from object2vec.errors import CustomerError, PlatformError
 from object2vec.files import PathLike, atomic_write
 from object2vec.hyperparameters.table import SPLITS
 from object2vec.prepare.arrow import arrow_module
-from object2vec.prepare.columns import Columns
-from object2vec.prepare.delimited import Layout
 from object2vec.prepare.find_inputs import Fit, Progress
-from object2vec.prepare.recipes import AUTO
-from object2vec.prepare.splits import Split
+from object2vec.prepare.table_choice import TableChoice
 from object2vec.prepare.table_pairs import (
     TableEncoder,
     asked_splits,
-    check_length,
     check_splits,
     make_request,
 )
 from object2vec.prepare.table_report import Report
-from object2vec.raw_values.inputs import MOST_TOKENS, Inputs
+from object2vec.raw_values.inputs import Inputs
 from object2vec.raw_values.inputs_file import FILE, inputs_bytes
 from object2vec.text import named, names
 
@@ -40,19 +36,7 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_channels(
-    folder: PathLike,
-    source: Any,
-    *,
-    in0: Columns,
-    in1: Columns,
-    label: Optional[Union[str, int]] = None,
-    label_kind: str = "auto",
-    tied: bool = False,
-    max_length: int = MOST_TOKENS,
-    split: Optional[Split] = None,
-    layout: Optional[Layout] = None,
-    progress: Progress = None,
-    preset: str = AUTO,
+    folder: PathLike, source: Any, choice: TableChoice, *, progress: Progress = None
 ) -> tuple[Inputs, Report]:
     """Write the channels of a job: ``train/train.jsonl``, …, ``auxiliary/inputs.json``.
 
@@ -63,7 +47,7 @@ def write_channels(
     ----------
     folder : path-like
         Where to; it is made if it does not exist.
-    source, in0, in1, label, label_kind, tied, max_length, split, layout, progress, preset
+    source, choice, progress
         As of `table_pairs`.
 
     Returns
@@ -79,17 +63,13 @@ def write_channels(
         As `table_pairs`, or if the folder cannot be written to, lies in the table itself, or
         holds other files that training would read as pairs of this table.
     """
-    request = make_request(
-        source, in0=in0, in1=in1, label=label, label_kind=label_kind, tied=tied, split=split,
-        layout=layout, progress=progress, preset=preset,
-    )  # fmt: skip
-    check_length(max_length)
-    wanted = asked_splits(split)
+    request = make_request(source, choice, progress)
+    wanted = asked_splits(choice.split)
     try:
         _check_folder(Path(folder), wanted, source)
     except OSError as error:
         raise _refused(Path(folder), error) from None
-    encoder = TableEncoder(Fit(request).inputs(), max_length)
+    encoder = TableEncoder(Fit(request).inputs(), choice.max_length)
     with _writing(Path(folder), [*wanted, AUXILIARY]), contextlib.ExitStack() as files:
         # The files come to their places in turn from the last one opened to the first: what
         # describes the others comes last.
@@ -106,7 +86,7 @@ def write_channels(
                 continue
             for number, stream in streams.items():
                 write_lines(stream, block.pairs.take(block.splits == number))
-        check_splits(encoder.report, split)
+        check_splits(encoder.report, choice.split)
         # A full disk is found out before the first of the files is in its place.
         auxiliary.write(inputs_bytes(encoder.inputs))
         for stream in (*streams.values(), auxiliary):
