@@ -25,10 +25,9 @@ from object2vec.data.record_checks import (
 from object2vec.errors import CustomerError
 from object2vec.files import PathLike
 from object2vec.hyperparameters.checked import Hyperparameters
+from object2vec.hyperparameters.table import PAIR_CONTENT_TYPES, TABLE_CONTENT_TYPES
 from object2vec.text import named, names, quoted
 
-CONTENT_TYPES = ("application/jsonlines", "application/json-lines", "application/x-jsonlines")
-TABLE_CONTENT_TYPES = ("text/csv", "application/x-parquet")
 _RECORDS_AT_ONCE = 4096
 
 
@@ -197,12 +196,12 @@ def check_content_type(
         The type is neither one of JSON Lines nor one of a table that may be there.
     """
     media_type = (content_type or "").split(";")[0].strip().lower()
-    if not media_type or media_type in CONTENT_TYPES:
+    if not media_type or media_type in PAIR_CONTENT_TYPES:
         return
     is_table = media_type in TABLE_CONTENT_TYPES
     if takes_tables and is_table:
         return
-    allowed = [CONTENT_TYPES[0], *(TABLE_CONTENT_TYPES if takes_tables else ())]
+    allowed = [PAIR_CONTENT_TYPES[0], *(TABLE_CONTENT_TYPES if takes_tables else ())]
     raise CustomerError(
         f"The {channel} channel has the content type {quoted(content_type)}; it must be "
         f"{' or '.join(allowed)}{f', or {TABLE_ADVICE}' if is_table else ''}"

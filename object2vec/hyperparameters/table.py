@@ -18,6 +18,9 @@ OUTPUT_METRICS = {
     "mean_squared_error": ("mean_squared_error",),
 }
 SPLITS = ("train", "validation", "test")
+#: Content types of their channels: of pairs of ids, and of tables.
+PAIR_CONTENT_TYPES = ("application/jsonlines", "application/json-lines", "application/x-jsonlines")
+TABLE_CONTENT_TYPES = ("text/csv", "application/x-parquet")
 QUALITY_METRIC_NAMES = tuple(
     f"{split}:{metric}"
     for split in SPLITS

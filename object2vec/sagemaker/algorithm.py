@@ -8,6 +8,8 @@ from typing import Any
 
 from object2vec.hyperparameters.table import (
     HYPERPARAMETERS,
+    PAIR_CONTENT_TYPES,
+    TABLE_CONTENT_TYPES,
     Hyperparameter,
     number_text,
     value_text,
@@ -52,8 +54,6 @@ INSTANCE_TYPES = tuple(f"ml.{family}.{size}" for family, sizes in _SIZES.items()
 # Endpoints alone also run on these two.
 REALTIME_INSTANCE_TYPES = (*INSTANCE_TYPES, "ml.c4.large", "ml.c5.large")
 
-PAIR_CONTENT_TYPES = ("application/jsonlines", "application/json-lines", "application/x-jsonlines")
-TABLE_CONTENT_TYPES = ("text/csv", "application/x-parquet")
 AUXILIARY_CONTENT_TYPES = ("text/plain", "application/json", "application/octet-stream")
 INFERENCE_CONTENT_TYPES = ("application/json", "application/jsonlines")
 
