@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mms_server import MmsServer
+from mms_server import starting
 
 from object2vec.inference.predictor import Predictor
 from object2vec.serving.replies import reply_to
@@ -80,8 +80,7 @@ class HttpTarget(Target):
         self._start()
 
     def close(self) -> None:
-        if self._server.process.poll() is None:
-            self._server.stop()
+        self._running.close()
 
     def inputs(self, rng: random.Random) -> Iterator[bytes]:
         bodies = Bodies(rng, longest=700_000)
@@ -105,10 +104,14 @@ class HttpTarget(Target):
         self._look()
 
     def _start(self) -> None:
-        self._server = MmsServer(self._model_dir, self._log, workers=_WORKERS)
-        self._server.wait_until_ready()
-        self._workers = self._server.workers()
-        self._read = 0
+        with contextlib.ExitStack() as running:
+            # one that does not become ready is not left behind
+            server = starting(self._model_dir, self._log, workers=_WORKERS)
+            self._server = running.enter_context(server)
+            self._server.wait_until_ready()
+            self._workers = self._server.workers()
+            self._read = 0
+            self._running = running.pop_all()
 
     def _send(self, given: dict[str, Any]) -> bool:
         """Send what is to be sent; True if an answer is a success."""
