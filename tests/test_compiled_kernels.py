@@ -228,6 +228,6 @@ def backward(model: Any, way: Any, batch: Batch) -> tuple[Any, list[Any]]:
     (shard,) = prepared.shards
     with mx.autograd.record():
         vectors = way.look_up(shard.inputs)
-        objective, _ = model.loss(*way.encode(shard.inputs, vectors), shard.labels)
+        objective, _ = model.loss(*way.encode(shard.inputs, vectors), *shard.targets)
     objective.backward()
     return prepared, vectors

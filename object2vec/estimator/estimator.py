@@ -57,16 +57,25 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         File in the folder that `fit` takes as `auxiliary`.
     enc_dim : int
         Width of an embedding.
+    scorer : str
+        ``mlp`` for comparators and the network behind them, ``dot`` or ``cosine`` for the product
+        of the two embeddings or the cosine between them.
     comparator_list : str or sequence of str
         Some of ``hadamard``, ``concat``, ``abs_diff``, in their order.
     mlp_layers, mlp_dim : int
     mlp_activation : str
         ``tanh``, ``relu`` or ``linear``.
     output_layer : str
-        ``softmax`` for classes, ``mean_squared_error`` for numbers.
+        ``softmax`` for classes, ``mean_squared_error`` for numbers, ``in_batch_softmax`` for pairs
+        without labels.
     num_classes : int
+    temperature : float, optional
+        Of ``in_batch_softmax``; 0.05 for cosine and 1 for dot by default.
+    learn_temperature : bool
+    popularity_correction : float
     dropout : float
     tied_token_embedding_weight : bool
+    tied_encoders : bool
     token_embedding_storage_type : str
         ``dense`` or ``row_sparse``.
     optimizer : str
@@ -147,14 +156,19 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         enc1_freeze_pretrained_embedding: bool = True,
         enc1_vocab_file: str = "",
         enc_dim: int = 4096,
+        scorer: str = "mlp",
         comparator_list: Union[str, Sequence[str]] = ("hadamard", "concat", "abs_diff"),
         mlp_layers: int = 2,
         mlp_dim: int = 512,
         mlp_activation: str = "linear",
         output_layer: str = "softmax",
         num_classes: int = 2,
+        temperature: Optional[float] = None,
+        learn_temperature: bool = False,
+        popularity_correction: float = 0.0,
         dropout: float = 0.0,
         tied_token_embedding_weight: bool = False,
+        tied_encoders: bool = False,
         token_embedding_storage_type: str = "dense",
         optimizer: str = "adam",
         learning_rate: float = 0.0004,

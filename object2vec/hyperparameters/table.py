@@ -12,21 +12,22 @@ INT32_MAX = 2**31 - 1
 
 NETWORKS = ("hcnn", "bilstm", "pooled_embedding")
 COMPARATORS = ("hadamard", "concat", "abs_diff")
+SCORERS = ("mlp", "dot", "cosine")
 #: The metrics that each output layer reports to machines, the loss first.
 OUTPUT_METRICS = {
     "softmax": ("cross_entropy", "accuracy"),
     "mean_squared_error": ("mean_squared_error",),
+    "in_batch_softmax": ("cross_entropy", "accuracy"),
 }
+#: All of them, each once.
+QUALITY_METRICS = tuple(
+    dict.fromkeys(metric for metrics in OUTPUT_METRICS.values() for metric in metrics)
+)
 SPLITS = ("train", "validation", "test")
 #: Content types of their channels: of pairs of ids, and of tables.
 PAIR_CONTENT_TYPES = ("application/jsonlines", "application/json-lines", "application/x-jsonlines")
 TABLE_CONTENT_TYPES = ("text/csv", "application/x-parquet")
-QUALITY_METRIC_NAMES = tuple(
-    f"{split}:{metric}"
-    for split in SPLITS
-    for metrics in OUTPUT_METRICS.values()
-    for metric in metrics
-)
+QUALITY_METRIC_NAMES = tuple(f"{split}:{metric}" for split in SPLITS for metric in QUALITY_METRICS)
 METRIC_NAMES = (*QUALITY_METRIC_NAMES, "train:progress", "train:throughput")
 
 #: Names that SageMaker or its Python SDK add by themselves; they are accepted and not used.
@@ -75,6 +76,10 @@ class Hyperparameter:
         Recommended range of a tuning job.
     required : bool
         The job fails without it.
+    extension : bool
+        Ours, not the original's: off by default, so that the defaults stay the original's.
+    extension_choices : tuple of str
+        Those of the choices that are ours.
     """
 
     name: str
@@ -87,11 +92,22 @@ class Hyperparameter:
     choices: tuple[str, ...] = ()
     tunable: Optional[TuningRange] = None
     required: bool = False
+    extension: bool = False
+    extension_choices: tuple[str, ...] = ()
+
+    def is_extended_by(self, value: Any) -> bool:
+        """Whether the original has no such value: it is that of an extension, and no default."""
+        return value in self.extension_choices or (self.extension and value != self.default)
 
     @property
     def hidden(self) -> bool:
         """Whether the name begins with an underscore."""
         return self.name.startswith("_")
+
+    @property
+    def marked_description(self) -> str:
+        """The description, behind a mark where the original has no such hyperparameter."""
+        return f"(extension) {self.description}" if self.extension else self.description
 
     @property
     def range_text(self) -> str:
@@ -107,7 +123,7 @@ class Hyperparameter:
         texts = {
             "integer": f"integer, {ends}",
             "continuous": f"number, {ends}",
-            "categorical": ", ".join(self.choices),
+            "categorical": ", ".join(map(self._marked_choice, self.choices)),
             "boolean": "True or False, in any case",
             "auto_integer": f"{AUTO} or an integer, {ends}",
             "file_name": "file name of letters, digits, '.', '_' and '-'",
@@ -117,6 +133,9 @@ class Hyperparameter:
             "column": "name of a column",
         }
         return texts[self.kind]
+
+    def _marked_choice(self, choice: str) -> str:
+        return f"{choice} (extension)" if choice in self.extension_choices else choice
 
     @property
     def default_words(self) -> str:
@@ -225,6 +244,14 @@ _GENERAL = (
         default=4096, minimum=4, maximum=10000, tunable=TuningRange(4, 4096),
     ),
     Hyperparameter(
+        "scorer", "categorical",
+        "What a pair's score is made of: mlp is comparators and a network behind them; dot and "
+        "cosine are the product of the two embeddings and the cosine between them, so that the "
+        "nearest embeddings are those with the highest scores, and comparator_list, mlp_layers, "
+        "mlp_dim and mlp_activation are ignored.",
+        default="mlp", choices=SCORERS, extension=True,
+    ),
+    Hyperparameter(
         "comparator_list", "comparators",
         "How the two embeddings are compared, in this order: hadamard is their product, concat "
         "joins them, abs_diff is their absolute difference.",
@@ -246,12 +273,33 @@ _GENERAL = (
     ),
     Hyperparameter(
         "output_layer", "categorical",
-        "softmax learns classes, mean_squared_error learns a number.",
-        default="softmax", choices=tuple(OUTPUT_METRICS),
+        "softmax learns classes, mean_squared_error learns a number, in_batch_softmax learns to "
+        "find each in1 by its in0 among all of a batch, and the other way round: all pairs belong "
+        "together, and scorer is dot or cosine.",
+        default="softmax", choices=tuple(OUTPUT_METRICS), extension_choices=("in_batch_softmax",),
     ),
     Hyperparameter(
-        "num_classes", "integer", "Number of classes; ignored for mean_squared_error.",
+        "num_classes", "integer", "Number of classes; ignored for the other output layers.",
         default=2, minimum=2, maximum=30,
+    ),
+    Hyperparameter(
+        "temperature", "continuous",
+        "What in_batch_softmax divides the scores by: the lower, the more the hardest pairs of a "
+        "batch count.",
+        default_text="0.05 for cosine, 1 for dot", minimum=0.001, maximum=100,
+        tunable=TuningRange(0.01, 1, "Logarithmic"), extension=True,
+    ),
+    Hyperparameter(
+        "learn_temperature", "boolean",
+        "Whether in_batch_softmax learns the temperature, from the given one on.",
+        default=False, extension=True,
+    ),
+    Hyperparameter(
+        "popularity_correction", "continuous",
+        "So many times the logarithm of an object's share of the training pairs is subtracted from "
+        "its scores in in_batch_softmax, where frequent objects are wrong answers more often; 0 is "
+        "no correction, 1 the full one.",
+        default=0.0, minimum=0, maximum=1, tunable=TuningRange(0, 1), extension=True,
     ),
     Hyperparameter(
         "dropout", "continuous",
@@ -263,6 +311,12 @@ _GENERAL = (
         "Whether both encoders share one token table; they then need the same vocab_size, token "
         "width and pretrained file.",
         default=False,
+    ),
+    Hyperparameter(
+        "tied_encoders", "boolean",
+        "Whether both sides are encoded by one encoder with one token table; they then need the "
+        "same enc0_ and enc1_ values, but for max_seq_len.",
+        default=False, extension=True,
     ),
     Hyperparameter(
         "token_embedding_storage_type", "categorical",
@@ -372,7 +426,7 @@ def markdown_table() -> str:
     rows = ["| name | type, range | default | tuning | what it does |", "|---|---|---|---|---|"]
     for item in HYPERPARAMETERS:
         default = item.default_words or '""'
-        description = f"(hidden) {item.description}" if item.hidden else item.description
+        description = f"(hidden) {item.description}" if item.hidden else item.marked_description
         cells = (f"`{item.name}`", item.allowed_text, default, item.tuning_text, description)
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"
@@ -383,4 +437,4 @@ def help_items() -> Iterator[tuple[str, str]]:
     for item in HYPERPARAMETERS:
         default = item.default_words or "empty"
         note = default if item.required else f"default: {default}"
-        yield item.name, f"{item.description} [{item.allowed_text}; {note}]"
+        yield item.name, f"{item.marked_description} [{item.allowed_text}; {note}]"

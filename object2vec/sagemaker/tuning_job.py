@@ -11,7 +11,12 @@ from typing import Any
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import Hyperparameters, parse
 from object2vec.hyperparameters.given import GivenHyperparameters, LogLine
-from object2vec.hyperparameters.rules import LARGEST_ARRAY, ROW_SPARSE_OPTIMIZERS
+from object2vec.hyperparameters.rules import (
+    LARGEST_ARRAY,
+    OF_IN_BATCH_SOFTMAX,
+    OF_MLP,
+    ROW_SPARSE_OPTIMIZERS,
+)
 from object2vec.hyperparameters.table import (
     BY_NAME,
     HYPERPARAMETERS,
@@ -189,6 +194,10 @@ def _without_effect(known: GivenHyperparameters, resolved: Hyperparameters) -> s
         names |= {f"enc{side}_{name}" for name in _COUNTING["hcnn"] if name not in counting}
     if resolved.mlp_layers == 0:
         names |= {"mlp_dim", "mlp_activation"}
+    if resolved.is_similarity:
+        names |= set(OF_MLP)
+    if not resolved.is_contrastive:
+        names |= set(OF_IN_BATCH_SOFTMAX)
     if resolved.optimizer == "adadelta" and "optimizer" in known.given:
         names.add("learning_rate")
     return names

@@ -167,7 +167,8 @@ class CompiledWay(TrainingWay[Inputs]):
         ]
         lookups = self._network.by_table([given.lookup for given in sides])
         inputs = Inputs(sides, [used_rows(of_table) for of_table in lookups])
-        shard = Shard(inputs, to_device(batch.labels, self._context))
+        targets = tuple(to_device(array, self._context) for array in batch.targets)
+        shard = Shard(inputs, targets)
         return Prepared([shard], len(batch), [used.rows for used in inputs.used])
 
     def look_up(self, inputs: Inputs) -> list[NDArray]:

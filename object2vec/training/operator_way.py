@@ -59,7 +59,8 @@ class OperatorWay(TrainingWay[PairInputs]):
             if not weight:
                 part = batch.split(len(batch))[0]
             inputs = PairInputs(self._network, part.sides, part.widths, context)
-            shards.append(Shard(inputs, to_device(part.labels, context), weight))
+            targets = tuple(to_device(array, context) for array in part.targets)
+            shards.append(Shard(inputs, targets, weight))
         rows = self._rows_of([shard.inputs for shard in shards]) if self._deferred else []
         return Prepared(shards, len(batch), rows)
 

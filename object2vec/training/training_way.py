@@ -30,15 +30,15 @@ class Shard(Generic[Inputs]):
     ----------
     inputs
         in0 and in1, in the form that the way takes.
-    labels : NDArray
-        float32 ``(n,)``.
+    targets : tuple of NDArray
+        What the loss takes beside the embeddings: labels, float32 ``(n,)``, or `Batch.objects`.
     weight : float
         0 for a device without pairs: it computes one of another device's pairs, which does not
         count.
     """
 
     inputs: Inputs
-    labels: NDArray
+    targets: tuple[NDArray, ...]
     weight: float = 1.0
 
 
@@ -112,7 +112,7 @@ class TrainingWay(abc.ABC, Generic[Inputs]):
             for shard in prepared.shards:
                 vectors.append(self.look_up(shard.inputs))
                 embeddings = self.encode(shard.inputs, vectors[-1])
-                objective, reported = self._network.loss(*embeddings, shard.labels)
+                objective, reported = self._network.loss(*embeddings, *shard.targets)
                 if shard.weight:
                     sums.append(reported)
                 else:
