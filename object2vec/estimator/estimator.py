@@ -79,8 +79,13 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
     token_embedding_storage_type : str
         ``dense`` or ``row_sparse``.
     optimizer : str
-        ``adadelta``, ``adagrad``, ``adam``, ``sgd`` or ``rmsprop``.
+        ``adadelta``, ``adagrad``, ``adam``, ``sgd``, ``rmsprop`` or ``adamw``.
     learning_rate, weight_decay : float
+    token_embedding_weight_decay : float, optional
+        Of the token tables; default weight_decay's.
+    learning_rate_schedule : str
+        ``constant``, ``linear`` or ``cosine``.
+    warmup_epochs, clip_gradient : float
     mini_batch_size, epochs : int
     early_stopping_patience : int
     early_stopping_tolerance : float
@@ -173,6 +178,10 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         optimizer: str = "adam",
         learning_rate: float = 0.0004,
         weight_decay: float = 0.0,
+        token_embedding_weight_decay: Optional[float] = None,
+        learning_rate_schedule: str = "constant",
+        warmup_epochs: float = 0.0,
+        clip_gradient: float = 0.0,
         mini_batch_size: int = 32,
         epochs: int = 30,
         early_stopping_patience: int = 3,

@@ -326,8 +326,10 @@ _GENERAL = (
     ),
     Hyperparameter(
         "optimizer", "categorical",
-        "Optimizer; adadelta ignores learning_rate.",
-        default="adam", choices=("adadelta", "adagrad", "adam", "sgd", "rmsprop"),
+        "Optimizer; adadelta ignores learning_rate. adamw (extension) is adam whose weight_decay "
+        "is decoupled: each step takes learning_rate times weight_decay of a weight away, however "
+        "large its gradients are.",
+        default="adam", choices=("adadelta", "adagrad", "adam", "sgd", "rmsprop", "adamw"),
         tunable=TuningRange(choices=("adadelta", "adagrad", "adam", "sgd", "rmsprop")),
     ),
     Hyperparameter(
@@ -338,6 +340,28 @@ _GENERAL = (
         "weight_decay", "continuous",
         "L2 penalty of the optimizer; large values drive every prediction to the mean.",
         default=0.0, minimum=0, maximum=10000, tunable=TuningRange(0, 1),
+    ),
+    Hyperparameter(
+        "token_embedding_weight_decay", "continuous",
+        "weight_decay of the token tables, where it is to be another one.",
+        default_text="weight_decay's", minimum=0, maximum=10000, extension=True,
+    ),
+    Hyperparameter(
+        "learning_rate_schedule", "categorical",
+        "How learning_rate changes from step to step: not at all, or it falls to 0 at the end of "
+        "the last of all epochs, along a straight line or half a cosine.",
+        default="constant", choices=("constant", "linear", "cosine"), extension=True,
+    ),
+    Hyperparameter(
+        "warmup_epochs", "continuous",
+        "Epochs, or a part of one, in which the learning rate first rises from 0.",
+        default=0.0, minimum=0, maximum=100, extension=True,
+    ),
+    Hyperparameter(
+        "clip_gradient", "continuous",
+        "Largest L2 norm of a step's gradients, all together; longer ones are shortened to it. 0 "
+        "is no limit.",
+        default=0.0, minimum=0, maximum=10000, extension=True,
     ),
     Hyperparameter(
         "mini_batch_size", "integer", "Pairs in a batch, over all devices together.",

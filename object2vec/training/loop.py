@@ -42,6 +42,7 @@ from object2vec.training.callbacks import Callback, checked_callbacks, who_stops
 from object2vec.training.choose_way import build_way, choose_way
 from object2vec.training.divergence import Divergence
 from object2vec.training.early_stopping import EarlyStopping, EveryEpoch
+from object2vec.training.learning_rates import learning_rate_of
 from object2vec.training.metric_lines import RecordCounters
 from object2vec.training.readable_log import ReadableLog
 from object2vec.training.training_log import JobStart, TrainingLog
@@ -298,7 +299,12 @@ class _Training:
                 if stop():
                     self._way.flush()
                     return None
-                count = prepared.count
+                count, done = prepared.count, counters.records_since_reset
+                self._way.learning_rate = learning_rate_of(
+                    self._settings,
+                    epoch + done / batches.pairs,
+                    epoch + (done + count) / batches.pairs,
+                )
                 with one_at_a_time:
                     queued.append((self._way.step(prepared), count))
                 counters.add(count)
