@@ -71,6 +71,8 @@ def test_two_devices_equal_one(storage: str, store: str, tied: bool) -> None:
     [
         ("adam", "dense"),
         ("adam", "row_sparse"),
+        ("adamw", "dense"),
+        ("adamw", "row_sparse"),
         ("adagrad", "dense"),
         ("adagrad", "row_sparse"),
         ("rmsprop", "dense"),
@@ -88,6 +90,8 @@ def test_each_optimizer(optimizer: str, storage: str) -> None:
         "_kvstore": "local",
         "mini_batch_size": 8,
     }
+    if optimizer == "adamw":
+        given |= {"weight_decay": 0.5, "token_embedding_weight_decay": 1.0}
     check(given, random_pairs(rng, 21, shortest=1))
 
 
@@ -142,6 +146,22 @@ def test_each_device_has_wrong_answers_of_its_own(store: str, tied: bool) -> Non
         expected = (first[name] + second[name]) / 2
         assert np.abs(expected).max() > 1e-7, name
         np.testing.assert_allclose(both[name], expected, rtol=1e-3, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("storage", ["dense", "row_sparse"])
+def test_gradients_that_are_clipped(storage: str) -> None:
+    """By the length of what both devices have found together, not of each one's share."""
+    rng = np.random.default_rng(1)
+    given = {
+        **MIXED,
+        "optimizer": "sgd",
+        "token_embedding_storage_type": storage,
+        "mini_batch_size": 8,
+        "clip_gradient": 0.05,
+        "learning_rate_schedule": "cosine",
+        "warmup_epochs": 0.5,
+    }
+    check(given, random_pairs(rng, 25))
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 100])

@@ -91,10 +91,14 @@ def test_defaults() -> None:
         "optimizer": "adam",
         "learning_rate": 0.0004,
         "weight_decay": 0.0,
+        "learning_rate_schedule": "constant",
+        "warmup_epochs": 0.0,
+        "clip_gradient": 0.0,
         "mini_batch_size": 32,
         "epochs": 30,
         "early_stopping_patience": 3,
         "early_stopping_tolerance": 0.01,
+        "early_stopping_metric": "loss",
         "_kvstore": "auto_gpu",
         "_num_gpus": "auto",
         "_num_kv_servers": "auto",
@@ -140,6 +144,9 @@ RANGES = [  # name, lowest, highest: original.md's table
     ("num_classes", 2, 30),
     ("learning_rate", 1e-6, 1),
     ("weight_decay", 0, 10000),
+    ("token_embedding_weight_decay", 0, 10000),
+    ("warmup_epochs", 0, 100),
+    ("clip_gradient", 0, 10000),
     ("mini_batch_size", 1, 10000),
     ("epochs", 1, 100),
     ("early_stopping_patience", 1, 5),
@@ -599,7 +606,7 @@ def test_regression_ignores_num_classes() -> None:
     assert log(output_layer="mean_squared_error") == []
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adagrad", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "adagrad", "sgd"])
 def test_row_sparse(optimizer: str) -> None:
     sparse = {"token_embedding_storage_type": "row_sparse", "optimizer": optimizer}
     assert parsed(**sparse, bucket_width=10).bucket_width == 0
@@ -614,7 +621,7 @@ def test_row_sparse(optimizer: str) -> None:
 @pytest.mark.parametrize("optimizer", ["adadelta", "rmsprop"])
 def test_row_sparse_needs_a_sparse_optimizer(optimizer: str) -> None:
     text = error(token_embedding_storage_type="row_sparse", optimizer=optimizer)
-    assert "only with optimizer 'adam', 'adagrad' or 'sgd'" in text
+    assert "only with optimizer 'adam', 'adamw', 'adagrad' or 'sgd'" in text
     assert f"'optimizer' is '{optimizer}'" in text
     assert parsed(optimizer=optimizer).optimizer == optimizer
 
@@ -626,6 +633,32 @@ def test_row_sparse_adagrad_has_no_weight_decay() -> None:
     assert "0.1 was given: MXNet has no sparse adagrad update with weight decay" in text
     assert parsed(**sparse, optimizer="sgd").weight_decay == 0.1
     assert parsed(weight_decay=0.1, optimizer="adagrad").weight_decay == 0.1
+    of_tables = {"token_embedding_weight_decay": "0.2", "optimizer": "adagrad"}
+    text = error(token_embedding_storage_type="row_sparse", **of_tables)
+    assert text.startswith("'token_embedding_weight_decay' must be 0 with optimizer 'adagrad'")
+    assert "0.2 was given" in text
+    # the other parameters may decay
+    values = parsed(**sparse, optimizer="adagrad", token_embedding_weight_decay=0)
+    assert (values.weight_decay, values.table_weight_decay) == (0.1, 0.0)
+
+
+def test_a_weight_decay_of_the_tables_own() -> None:
+    assert parsed(weight_decay=0.1).table_weight_decay == 0.1
+    assert parsed(weight_decay=0.1).token_embedding_weight_decay is None
+    own = parsed(weight_decay=0.1, token_embedding_weight_decay="0.3")
+    assert (own.weight_decay, own.table_weight_decay) == (0.1, 0.3)
+    assert parse(own.to_dict())[0] == own
+
+
+def test_a_warm_up_that_does_not_end() -> None:
+    line = "warmup_epochs=3.0 is not below epochs=3: the learning rate rises until training ends."
+    assert log(warmup_epochs=3, epochs=3) == [line]
+    assert log(warmup_epochs=2.9, epochs=3) == []
+    ignored = {"learning_rate_schedule": "linear", "warmup_epochs": 3, "epochs": 3}
+    assert log(optimizer="adadelta", **ignored) == [
+        f"optimizer adadelta ignores the hyperparameter '{name}'."
+        for name in ("learning_rate_schedule", "warmup_epochs")
+    ]
 
 
 def test_adadelta_ignores_the_learning_rate() -> None:

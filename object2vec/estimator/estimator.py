@@ -79,11 +79,20 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
     token_embedding_storage_type : str
         ``dense`` or ``row_sparse``.
     optimizer : str
-        ``adadelta``, ``adagrad``, ``adam``, ``sgd`` or ``rmsprop``.
+        ``adadelta``, ``adagrad``, ``adam``, ``sgd``, ``rmsprop`` or ``adamw``.
     learning_rate, weight_decay : float
+    token_embedding_weight_decay : float, optional
+        Of the token tables; default weight_decay's.
+    learning_rate_schedule : str
+        ``constant``, ``linear`` or ``cosine``.
+    warmup_epochs, clip_gradient : float
     mini_batch_size, epochs : int
     early_stopping_patience : int
     early_stopping_tolerance : float
+    early_stopping_metric : str
+        What tells the best epoch, and when to stop: ``loss``, or a measure of validation pairs:
+        ``cross_entropy``, ``accuracy``, ``auc``, ``macro_f1``, ``hit_rate@10``, ``ndcg@10`` and
+        ``mrr`` of classes, ``mean_squared_error`` and ``mean_absolute_error`` of numbers.
     bucket_width : int
     negative_sampling_rate : int
     seed : int, optional
@@ -110,7 +119,8 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
     best_epoch : int or None
         Whose model was kept, from 0.
     best_loss : float or None
-        Its loss, of validation where there was any.
+        Its loss, of validation where there was any; the lowest of all epochs' unless
+        `early_stopping_metric` is another measure.
 
     Raises
     ------
@@ -173,10 +183,15 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         optimizer: str = "adam",
         learning_rate: float = 0.0004,
         weight_decay: float = 0.0,
+        token_embedding_weight_decay: Optional[float] = None,
+        learning_rate_schedule: str = "constant",
+        warmup_epochs: float = 0.0,
+        clip_gradient: float = 0.0,
         mini_batch_size: int = 32,
         epochs: int = 30,
         early_stopping_patience: int = 3,
         early_stopping_tolerance: float = 0.01,
+        early_stopping_metric: str = "loss",
         bucket_width: int = 0,
         negative_sampling_rate: int = 0,
         seed: Optional[int] = None,

@@ -73,6 +73,10 @@ class Hyperparameters:
     optimizer: str
     learning_rate: float
     weight_decay: float
+    token_embedding_weight_decay: Optional[float]
+    learning_rate_schedule: str
+    warmup_epochs: float
+    clip_gradient: float
     dropout: float
     mini_batch_size: int
     epochs: int
@@ -80,6 +84,7 @@ class Hyperparameters:
     comparator_list: tuple[str, ...]
     early_stopping_patience: int
     early_stopping_tolerance: float
+    early_stopping_metric: str
     negative_sampling_rate: int
     tied_token_embedding_weight: bool
     tied_encoders: bool
@@ -94,6 +99,12 @@ class Hyperparameters:
     def encoders(self) -> tuple[EncoderHyperparameters, EncoderHyperparameters]:
         """Both encoders, to be indexed by side."""
         return (self.enc0, self.enc1)
+
+    @property
+    def table_weight_decay(self) -> float:
+        """Weight decay of the token tables: their own where it is given."""
+        own = self.token_embedding_weight_decay
+        return self.weight_decay if own is None else own
 
     @property
     def is_regression(self) -> bool:

@@ -9,16 +9,22 @@ from dataclasses import replace
 from typing import Any
 
 from object2vec.hyperparameters.given import GivenHyperparameters
-from object2vec.hyperparameters.table import AUTO, BY_NAME, OUTPUT_METRICS, QUALITY_METRIC_NAMES
+from object2vec.hyperparameters.table import (
+    AUTO,
+    BY_NAME,
+    OUTPUT_METRICS,
+    QUALITY_METRIC_NAMES,
+    STOPPING_METRICS,
+)
 from object2vec.hyperparameters.values import read_value, words
 
 #: The hyperparameters that each encoder has for itself, without ``enc0_`` or ``enc1_``.
 ENCODER_KEYS = tuple(name[len("enc0_") :] for name in BY_NAME if name.startswith("enc0_"))
 LARGEST_ARRAY = (1 << 31) - 2  # elements of an array of MXNet; of a sparse one, positions for them
-ROW_SPARSE_OPTIMIZERS = ("adam", "adagrad", "sgd")
 #: What scorers other than mlp, and output layers other than in_batch_softmax, do not heed.
 OF_MLP = ("comparator_list", "mlp_layers", "mlp_dim", "mlp_activation")
 OF_IN_BATCH_SOFTMAX = ("temperature", "learn_temperature", "popularity_correction")
+ROW_SPARSE_OPTIMIZERS = ("adam", "adamw", "adagrad", "sgd")
 _AUTO_LAYERS = {"hcnn": 4, "bilstm": 1}
 # A cosine is at most 1, whatever is learnt, and a product is as large as the embeddings grow.
 _TEMPERATURES = {"cosine": 0.05, "dot": 1.0}
@@ -45,6 +51,7 @@ class RuledHyperparameters(GivenHyperparameters):
     def apply(self) -> None:
         """Apply every rule, in the order in which they build on one another."""
         self._check_tuning_objective()
+        self._check_stopping_metric()
         self._ignore_what_has_no_effect()
         self._check_scorer()
         self._settle_in_batch_softmax()
@@ -55,7 +62,7 @@ class RuledHyperparameters(GivenHyperparameters):
         self._check_tied()
         self._check_table_sizes()
         self._check_something_is_learnt()
-        self._note_adadelta()
+        self._note_learning_rates()
 
     def sentences(self) -> list[str]:
         """All errors: names first, then values in the order of the declaration, then rules."""
@@ -78,6 +85,16 @@ class RuledHyperparameters(GivenHyperparameters):
                 logging.WARNING,
                 f"The objective metric {name} is never reported with output_layer={output_layer}; "
                 f"it reports {', '.join(OUTPUT_METRICS[output_layer])}.",
+            )
+
+    def _check_stopping_metric(self) -> None:
+        if not self._sound("early_stopping_metric", "output_layer"):
+            return
+        metric, output_layer = self.values["early_stopping_metric"], self.values["output_layer"]
+        if metric not in STOPPING_METRICS[output_layer]:
+            self.rule_errors.append(
+                f"'early_stopping_metric' can be {words(STOPPING_METRICS[output_layer])} with "
+                f"output_layer '{output_layer}', but '{metric}' was given."
             )
 
     def _ignore_what_has_no_effect(self) -> None:
@@ -191,13 +208,8 @@ class RuledHyperparameters(GivenHyperparameters):
                     "'token_embedding_storage_type' can be 'row_sparse' only with optimizer "
                     f"{words(ROW_SPARSE_OPTIMIZERS)}, but 'optimizer' is '{optimizer}'."
                 )
-            elif optimizer == "adagrad" and self.values["weight_decay"] > 0:
-                self.rule_errors.append(
-                    "'weight_decay' must be 0 with optimizer 'adagrad' and "
-                    "token_embedding_storage_type 'row_sparse', but "
-                    f"{self.values['weight_decay']} was given: MXNet has no sparse adagrad update "
-                    "with weight decay; 'adam', 'sgd' or 'dense' can do it."
-                )
+            elif optimizer == "adagrad":
+                self._check_decay_of_sparse_adagrad()
         if self._sound("bucket_width") and self.values["bucket_width"] > 0:
             self.log(
                 logging.WARNING,
@@ -227,6 +239,16 @@ class RuledHyperparameters(GivenHyperparameters):
             self.rule_errors.append(
                 f"'{tied}' needs the same {what} on both sides, but "
                 f"'{names[0]}' is {first!r} and '{names[1]}' is {second!r}{note}."
+            )
+
+    def _check_decay_of_sparse_adagrad(self) -> None:
+        own = "token_embedding_weight_decay"
+        name = own if own in self.given else "weight_decay"
+        if self._sound(name) and self.values[name] > 0:
+            self.rule_errors.append(
+                f"'{name}' must be 0 with optimizer 'adagrad' and token_embedding_storage_type "
+                f"'row_sparse', but {self.values[name]} was given: MXNet has no sparse adagrad "
+                "update with weight decay; 'adam', 'sgd' or 'dense' can do it."
             )
 
     def _check_tied(self) -> None:
@@ -294,8 +316,18 @@ class RuledHyperparameters(GivenHyperparameters):
         # only the size of a vocabulary is taken over from encoder 0
         return name if is_width or name in self.given else name.replace("enc1", "enc0")
 
-    def _note_adadelta(self) -> None:
-        if self.values["optimizer"] == "adadelta" and "learning_rate" in self.given:
-            self.log(
-                logging.WARNING, "optimizer adadelta ignores the hyperparameter 'learning_rate'."
-            )
+    def _note_learning_rates(self) -> None:
+        if self.values["optimizer"] == "adadelta":
+            for name in ("learning_rate", "learning_rate_schedule", "warmup_epochs"):
+                if name in self.given:
+                    self.log(
+                        logging.WARNING, f"optimizer adadelta ignores the hyperparameter '{name}'."
+                    )
+        elif self._sound("warmup_epochs", "epochs"):
+            warmup, epochs = self.values["warmup_epochs"], self.values["epochs"]
+            if warmup >= epochs:
+                self.log(
+                    logging.WARNING,
+                    f"warmup_epochs={warmup} is not below epochs={epochs}: the learning rate rises "
+                    "until training ends.",
+                )

@@ -23,6 +23,18 @@ OUTPUT_METRICS = {
 QUALITY_METRICS = tuple(
     dict.fromkeys(metric for metrics in OUTPUT_METRICS.values() for metric in metrics)
 )
+#: What early stopping can judge validation by with each output layer: its loss, or a measure.
+STOPPING_METRICS = {
+    "softmax": (
+        *("loss", "cross_entropy", "accuracy", "auc", "macro_f1"),
+        *("hit_rate@10", "ndcg@10", "mrr"),
+    ),
+    "mean_squared_error": ("loss", "mean_squared_error", "mean_absolute_error"),
+    "in_batch_softmax": (
+        *("loss", "cross_entropy", "accuracy"),
+        *("hit_rate@10", "ndcg@10", "mrr"),
+    ),
+}
 SPLITS = ("train", "validation", "test")
 #: Content types of their channels: of pairs of ids, and of tables.
 PAIR_CONTENT_TYPES = ("application/jsonlines", "application/json-lines", "application/x-jsonlines")
@@ -326,8 +338,10 @@ _GENERAL = (
     ),
     Hyperparameter(
         "optimizer", "categorical",
-        "Optimizer; adadelta ignores learning_rate.",
-        default="adam", choices=("adadelta", "adagrad", "adam", "sgd", "rmsprop"),
+        "Optimizer; adadelta ignores learning_rate. adamw (extension) is adam whose weight_decay "
+        "is decoupled: each step takes learning_rate times weight_decay of a weight away, however "
+        "large its gradients are.",
+        default="adam", choices=("adadelta", "adagrad", "adam", "sgd", "rmsprop", "adamw"),
         tunable=TuningRange(choices=("adadelta", "adagrad", "adam", "sgd", "rmsprop")),
     ),
     Hyperparameter(
@@ -338,6 +352,28 @@ _GENERAL = (
         "weight_decay", "continuous",
         "L2 penalty of the optimizer; large values drive every prediction to the mean.",
         default=0.0, minimum=0, maximum=10000, tunable=TuningRange(0, 1),
+    ),
+    Hyperparameter(
+        "token_embedding_weight_decay", "continuous",
+        "weight_decay of the token tables, where it is to be another one.",
+        default_text="weight_decay's", minimum=0, maximum=10000, extension=True,
+    ),
+    Hyperparameter(
+        "learning_rate_schedule", "categorical",
+        "How learning_rate changes from step to step: not at all, or it falls to 0 at the end of "
+        "the last of all epochs, along a straight line or half a cosine.",
+        default="constant", choices=("constant", "linear", "cosine"), extension=True,
+    ),
+    Hyperparameter(
+        "warmup_epochs", "continuous",
+        "Epochs, or a part of one, in which the learning rate first rises from 0.",
+        default=0.0, minimum=0, maximum=100, extension=True,
+    ),
+    Hyperparameter(
+        "clip_gradient", "continuous",
+        "Largest L2 norm of a step's gradients, all together; longer ones are shortened to it. 0 "
+        "is no limit.",
+        default=0.0, minimum=0, maximum=10000, extension=True,
     ),
     Hyperparameter(
         "mini_batch_size", "integer", "Pairs in a batch, over all devices together.",
@@ -356,6 +392,15 @@ _GENERAL = (
         "early_stopping_tolerance", "continuous",
         "How much lower the loss must be to count as an improvement.",
         default=0.01, minimum=1e-6, maximum=0.1, tunable=TuningRange(0.001, 0.1),
+    ),
+    Hyperparameter(
+        "early_stopping_metric", "categorical",
+        "What tells the best epoch, and when to stop: the loss, or a measure of the validation "
+        "channel, which is then needed and by whose units early_stopping_tolerance goes. The last "
+        "three rank, for each in0 of a pair of another label than 0, all in1 of train and "
+        "validation but those of its training pairs of such labels.",
+        default="loss", extension=True,
+        choices=tuple(dict.fromkeys(name for own in STOPPING_METRICS.values() for name in own)),
     ),
     Hyperparameter(
         "bucket_width", "integer",

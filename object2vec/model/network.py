@@ -19,6 +19,12 @@ from object2vec.pretrained.auxiliary_channel import TokenVectors
 
 _Item = TypeVar("_Item")
 _TABLE_RANGE = 0.07  # token tables start uniform in ±0.07
+_TABLES = ("embed_0_weight", "embed_1_weight", "embed_shared_weight")
+
+
+def is_table(parameter: Parameter) -> bool:
+    """Whether a parameter is a token table."""
+    return parameter.name in _TABLES
 
 
 class _FirstRows(mx.init.Initializer):
@@ -109,7 +115,7 @@ class Object2VecNetwork:
     def _make_tables(self) -> tuple[Parameter, Parameter]:
         settings = self.hyperparameters
         tied = settings.tied_token_embedding_weight
-        names = ("embed_shared_weight",) if tied else ("embed_0_weight", "embed_1_weight")
+        names = _TABLES[2:] if tied else _TABLES[:2]
         frozen = [encoder.frozen for encoder in settings.encoders]
         if tied:  # a file on either side serves both
             frozen = [any(frozen)]

@@ -170,10 +170,14 @@ def _searched(
         )
     if "optimizer" in ranges and resolved.token_embedding_storage_type == "row_sparse":
         # A sparse adagrad has no weight decay.
-        decays = "weight_decay" in ranges or resolved.weight_decay > 0
+        decays = resolved.table_weight_decay > 0 or (
+            "weight_decay" in ranges and "token_embedding_weight_decay" not in known.given
+        )
         ranges["optimizer"] = TuningRange(
             choices=tuple(
-                name for name in ROW_SPARSE_OPTIMIZERS if not (decays and name == "adagrad")
+                name
+                for name in ROW_SPARSE_OPTIMIZERS
+                if name in ranges["optimizer"].choices and not (decays and name == "adagrad")
             )
         )
     if not ranges:
@@ -215,7 +219,9 @@ def _tied_to_others(known: GivenHyperparameters, resolved: Hyperparameters) -> s
         from_file = encoder.pretrained_embedding_file or (tied and any_file)
         if from_file or (tied and not equal_anyway):
             names.add("enc_dim" if pooled[side] else f"enc{side}_token_embedding_dim")
-    if resolved.token_embedding_storage_type == "row_sparse" and resolved.optimizer == "adagrad":
+    is_sparse = resolved.token_embedding_storage_type == "row_sparse"
+    has_own = "token_embedding_weight_decay" in known.given
+    if is_sparse and resolved.optimizer == "adagrad" and not has_own:
         names.add("weight_decay")
     return names
 

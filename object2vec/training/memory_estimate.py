@@ -29,7 +29,7 @@ _OF_DRAWN = 16  # bytes of a negative whose rows are drawn
 _OF_NUMBERED_TOKEN = 40  # bytes, while `negative_sampling.fingerprints` works
 
 # Copies of a parameter that an optimizer keeps.
-_MOMENTS = {"adam": 2, "adadelta": 2, "adagrad": 1, "rmsprop": 1, "sgd": 0}
+_MOMENTS = {"adam": 2, "adamw": 2, "adadelta": 2, "adagrad": 1, "rmsprop": 1, "sgd": 0}
 # Arrays of a table's size that a step takes where it moves all rows: of the largest table at least,
 # and of all tables as a rule, because MXNet's engine frees them late.
 _OF_ALL_ROWS = {"adadelta": (2, 5.5), "adagrad": (2, 4.5), "rmsprop": (1, 1.0)}
