@@ -12,6 +12,7 @@ import numpy as np
 from object2vec.data.arrays import PairDataset
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import Hyperparameters
+from object2vec.hyperparameters.rules import OF_MLP
 from object2vec.raw_values.inputs import SIDES, Inputs
 from object2vec.text import names, quoted
 
@@ -43,8 +44,12 @@ def joined_settings(
             follow[own] = follow[other] = max((follow[name] for name in pair), key=int)
     if both.get("output_layer", "softmax") != "softmax":
         follow.pop("num_classes", None)
-    if both.get("output_layer") == "in_batch_softmax":
-        follow.pop("negative_sampling_rate", None)
+    # a recipe's settings for what is not asked for
+    unheeded = ["negative_sampling_rate"] * (both.get("output_layer") == "in_batch_softmax")
+    if both.get("scorer", "mlp") != "mlp":
+        unheeded += OF_MLP
+    for name in unheeded:
+        follow.pop(name, None)
     return {**follow, **given}
 
 
