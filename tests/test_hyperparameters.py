@@ -74,6 +74,7 @@ def test_defaults() -> None:
                 "pretrained_embedding_file": "",
                 "freeze_pretrained_embedding": True,
                 "vocab_file": "",
+                "random_crop": False,
             }.items()
         },
         "enc_dim": 4096,
@@ -82,6 +83,8 @@ def test_defaults() -> None:
         "tied_token_embedding_weight": False,
         "token_embedding_storage_type": "dense",
         "negative_sampling_rate": 0,
+        "negative_sampling_power": 1.0,
+        "token_dropout": 0.0,
         "mlp_layers": 2,
         "mlp_dim": 512,
         "mlp_activation": "linear",
@@ -138,6 +141,9 @@ RANGES = [  # name, lowest, highest: original.md's table
     ("epochs", 1, 100),
     ("early_stopping_patience", 1, 5),
     ("early_stopping_tolerance", 1e-6, 0.1),
+    # extensions
+    ("negative_sampling_power", 0, 1),
+    ("token_dropout", 0, 0.99),
 ]
 
 
@@ -517,6 +523,22 @@ def test_row_sparse_adagrad_has_no_weight_decay() -> None:
     assert "0.1 was given: MXNet has no sparse adagrad update with weight decay" in text
     assert parsed(**sparse, optimizer="sgd").weight_decay == 0.1
     assert parsed(weight_decay=0.1, optimizer="adagrad").weight_decay == 0.1
+
+
+def test_a_power_without_negatives_has_no_effect() -> None:
+    line = "'negative_sampling_power' has no effect, because 'negative_sampling_rate' is 0."
+    assert log(negative_sampling_power=0.75) == [line]
+    assert log(negative_sampling_power=0.75, negative_sampling_rate=2) == []
+    assert log(negative_sampling_power=1) == []
+
+
+def test_random_crop_is_replaced_as_all_of_enc1() -> None:
+    values = parsed(enc0_random_crop="true", enc1_random_crop="False")
+    assert [encoder.random_crop for encoder in values.encoders] == [True, True]
+    assert values.enc0.kept_len > 10**6
+    values = parsed(enc0_random_crop=True, enc1_network="hcnn", enc1_max_seq_len=7)
+    assert [encoder.random_crop for encoder in values.encoders] == [True, False]
+    assert values.enc1.kept_len == 7
 
 
 def test_adadelta_ignores_the_learning_rate() -> None:

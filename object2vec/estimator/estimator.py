@@ -55,6 +55,8 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
     enc0_freeze_pretrained_embedding, enc1_freeze_pretrained_embedding : bool
     enc0_vocab_file, enc1_vocab_file : str
         File in the folder that `fit` takes as `auxiliary`.
+    enc0_random_crop, enc1_random_crop : bool
+        Whether training takes a random part of a longer list instead of its first tokens.
     enc_dim : int
         Width of an embedding.
     comparator_list : str or sequence of str
@@ -77,6 +79,10 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
     early_stopping_tolerance : float
     bucket_width : int
     negative_sampling_rate : int
+    negative_sampling_power : float
+        Power of how often an object of in1 occurs, in proportion to which it is drawn.
+    token_dropout : float
+        Probability with which training leaves out a token.
     seed : int, optional
         Makes a run on the CPU repeatable; drawn for each `fit` by default.
     random_state : int, numpy.random.RandomState or numpy.random.Generator, optional
@@ -137,6 +143,7 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         enc0_pretrained_embedding_file: str = "",
         enc0_freeze_pretrained_embedding: bool = True,
         enc0_vocab_file: str = "",
+        enc0_random_crop: bool = False,
         enc1_max_seq_len: Optional[int] = None,
         enc1_vocab_size: Optional[int] = None,
         enc1_network: str = "enc0",
@@ -146,6 +153,7 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         enc1_pretrained_embedding_file: str = "",
         enc1_freeze_pretrained_embedding: bool = True,
         enc1_vocab_file: str = "",
+        enc1_random_crop: bool = False,
         enc_dim: int = 4096,
         comparator_list: Union[str, Sequence[str]] = ("hadamard", "concat", "abs_diff"),
         mlp_layers: int = 2,
@@ -165,6 +173,8 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         early_stopping_tolerance: float = 0.01,
         bucket_width: int = 0,
         negative_sampling_rate: int = 0,
+        negative_sampling_power: float = 1.0,
+        token_dropout: float = 0.0,
         seed: Optional[int] = None,
         random_state: Optional[RandomState] = None,
         device: Optional[Device] = None,

@@ -47,6 +47,7 @@ class RuledHyperparameters(GivenHyperparameters):
         self._check_tied()
         self._check_table_sizes()
         self._note_adadelta()
+        self._note_negative_sampling_power()
 
     def sentences(self) -> list[str]:
         """All errors: names first, then values in the order of the declaration, then rules."""
@@ -210,4 +211,12 @@ class RuledHyperparameters(GivenHyperparameters):
         if self.values["optimizer"] == "adadelta" and "learning_rate" in self.given:
             self.log(
                 logging.WARNING, "optimizer adadelta ignores the hyperparameter 'learning_rate'."
+            )
+
+    def _note_negative_sampling_power(self) -> None:
+        names = "negative_sampling_power", "negative_sampling_rate"
+        if self._sound(*names) and self.values[names[0]] != 1 and not self.values[names[1]]:
+            self.log(
+                logging.WARNING,
+                "'negative_sampling_power' has no effect, because 'negative_sampling_rate' is 0.",
             )

@@ -169,7 +169,7 @@ def _in_list(text: str) -> str:
 
 
 def _encoder(side: int) -> tuple[Hyperparameter, ...]:
-    """The nine hyperparameters of one encoder."""
+    """The hyperparameters of one encoder."""
     first = side == 0
     prefix, source = f"enc{side}_", f"in{side}"
     return (
@@ -223,6 +223,13 @@ def _encoder(side: int) -> tuple[Hyperparameter, ...]:
             f"File of the auxiliary channel that maps the words of encoder {side}'s pretrained "
             "vectors to token ids.",
             default="",
+        ),
+        Hyperparameter(
+            f"{prefix}random_crop", "boolean",
+            f"Whether training takes a random part of {prefix}max_seq_len tokens of each longer "
+            f"{source} sequence, another in each epoch, instead of its first tokens. With it on "
+            "both sides and the same sequence on both, in1 gets none of the tokens of in0's part.",
+            default=False, extension=True,
         ),
     )  # fmt: skip
 
@@ -321,6 +328,18 @@ _GENERAL = (
         "negative_sampling_rate", "integer",
         "Random pairs of label 0 that each epoch adds for a pair of another label.",
         default=0, minimum=0, maximum=INT32_MAX,
+    ),
+    Hyperparameter(
+        "negative_sampling_power", "continuous",
+        "How often an object of in1 is drawn for these random pairs: in proportion to this power "
+        "of how often it occurs; 1 is as often as it occurs, 0 as often as any other.",
+        default=1.0, minimum=0, maximum=1, tunable=TuningRange(0, 1), extension=True,
+    ),
+    Hyperparameter(
+        "token_dropout", "continuous",
+        "Probability with which training leaves out each token of a sequence of several, anew in "
+        "each epoch; one token stays at least.",
+        default=0.0, minimum=0, maximum=0.99, tunable=TuningRange(0, 0.8), extension=True,
     ),
     Hyperparameter(
         "_kvstore", "categorical", "Where gradients are summed and weights are updated.",

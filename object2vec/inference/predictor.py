@@ -250,7 +250,7 @@ class Predictor:
         Parameters
         ----------
         pairs : PairDataset
-            Labelled pairs.
+            Labelled pairs; lists that are longer than max_seq_len are cut to it.
         scored : callable
             Called with the number of pairs of each batch.
 
@@ -260,8 +260,9 @@ class Predictor:
             float64, shape ``(2,)``: cross-entropy and right answers, or squared and absolute error.
         """
         sums = np.zeros(2)
-        for rows in self._pair_chunks(pairs.in0, pairs.in1):
-            outputs = self._score(pairs.in0.take(rows), pairs.in1.take(rows), as_logits=True)
+        in0, in1 = self._cut(0, pairs.in0, None), self._cut(1, pairs.in1, None)
+        for rows in self._pair_chunks(in0, in1):
+            outputs = self._score(in0.take(rows), in1.take(rows), as_logits=True)
             with np.errstate(invalid="ignore"):  # the caller reports a loss of NaN
                 sums += self._sums(outputs.astype(np.float64), pairs.labels[rows])
             scored(len(outputs))

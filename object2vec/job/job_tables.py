@@ -187,6 +187,7 @@ class JobTables:
             inputs,
             channel.path,
             num_classes=None if hyperparameters.is_regression else hyperparameters.num_classes,
+            kept_lens=[encoder.kept_len for encoder in hyperparameters.encoders],
             layout=self._layout(name),
             progress=progress,
         )

@@ -23,6 +23,7 @@ from object2vec.backend.kvstore import choose_contexts
 from object2vec.backend.mxnet_import import mx
 from object2vec.backend.mxnet_types import Context, NDArray
 from object2vec.data.arrays import PairDataset
+from object2vec.data.augmentation import Augmentation
 from object2vec.data.batching import TrainingBatches
 from object2vec.data.prefetch import prefetch
 from object2vec.evaluation.baseline import baseline_of
@@ -211,6 +212,8 @@ class _Training:
             settings.mini_batch_size,
             bucket_width=settings.bucket_width,
             negative_sampling_rate=settings.negative_sampling_rate,
+            negative_sampling_power=settings.negative_sampling_power,
+            augmentation=Augmentation.of(settings),
             seed=self._seed,
         )
         self._log.buckets(batches.buckets())

@@ -292,9 +292,10 @@ class _Job:
             pairs = min(settings.mini_batch_size, len(train))
             batches = -(-len(train) // pairs)
             least = pairs * (2 * settings.enc_dim + 2 * compared)
-            for encoder, lists in zip(settings.encoders, (train.in0, train.in1)):
-                # at least one batch has the mean number of tokens or more
-                least += len(lists.tokens) // batches * self._least_of_token(encoder)
+            for encoder, each in zip(settings.encoders, self._lengths()):
+                # at least one batch has the mean number of tokens or more, if none is left out
+                tokens = 0 if settings.token_dropout else int(each.sum()) // batches
+                least += tokens * self._least_of_token(encoder)
         return [
             Part(
                 "a batch's vectors and gradients",
@@ -306,11 +307,10 @@ class _Job:
 
     def _large_batches(self) -> list[tuple[float, float, float]]:
         """Pairs of batches that may be the largest, and their tokens, padding included."""
-        settings, train = self._settings, self._datasets[0]
+        settings, lengths = self._settings, self._lengths()
         size, width = settings.mini_batch_size, settings.bucket_width
-        lengths = train.in0.lengths, train.in1.lengths
         if not width:
-            pairs = min(size, len(train))
+            pairs = min(size, len(lengths[0]))
             tokens = []
             for encoder, each in zip(settings.encoders, lengths):
                 tokens.append(pairs * each.mean() + 3 * math.sqrt(pairs) * each.std())
@@ -325,6 +325,15 @@ class _Job:
             (count, *(count * (bucket - shorter)))
             for count, bucket in zip(counts.tolist(), buckets)
         ]
+
+    def _lengths(self) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens of each list that training takes, of in0 and of in1."""
+        train = self._datasets[0]
+        enc0, enc1 = self._settings.encoders
+        return (
+            np.minimum(train.in0.lengths, enc0.max_seq_len),
+            np.minimum(train.in1.lengths, enc1.max_seq_len),
+        )
 
     def _pads(self, encoder: EncoderHyperparameters) -> bool:
         return encoder.network == "bilstm" and not self._is_compiled
