@@ -55,7 +55,7 @@ def test_every_hyperparameter_is_described() -> None:
     assert tunable == {
         "enc_dim", "mlp_layers", "mlp_dim", "mlp_activation", "dropout", "optimizer",
         "learning_rate", "weight_decay", "mini_batch_size", "epochs", "early_stopping_patience",
-        "early_stopping_tolerance", "negative_sampling_power", "token_dropout",
+        "early_stopping_tolerance", "negative_sampling_power", "token_dropout", "token_weighting",
         *(f"enc{side}_{name}" for side in (0, 1)
           for name in ("layers", "cnn_filter_width", "token_embedding_dim")),
     }  # fmt: skip

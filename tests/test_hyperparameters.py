@@ -85,6 +85,7 @@ def test_defaults() -> None:
         "negative_sampling_rate": 0,
         "negative_sampling_power": 1.0,
         "token_dropout": 0.0,
+        "token_weighting": "mean",
         "mlp_layers": 2,
         "mlp_dim": 512,
         "mlp_activation": "linear",
@@ -530,6 +531,23 @@ def test_a_power_without_negatives_has_no_effect() -> None:
     assert log(negative_sampling_power=0.75) == [line]
     assert log(negative_sampling_power=0.75, negative_sampling_rate=2) == []
     assert log(negative_sampling_power=1) == []
+
+
+def test_token_weights_need_pooled_embedding() -> None:
+    text = error(token_weighting="learned")
+    assert text == (
+        "'token_weighting' can be 'learned' only with the network pooled_embedding, but "
+        "'enc0_network' is 'hcnn' and 'enc1_network' 'hcnn'."
+    )
+    both = {"enc0_network": "hcnn", "enc1_network": "pooled_embedding", "enc_dim": 8}
+    values = parsed(**both, token_weighting="tfidf")
+    weighted = [encoder.is_weighted(values.token_weighting) for encoder in values.encoders]
+    assert weighted == [False, True]
+    tied = {**both, "tied_token_embedding_weight": True, "enc0_token_embedding_dim": 8}
+    assert parsed(**tied).tied_token_embedding_weight
+    text = error(**tied, token_weighting="tfidf")
+    assert "only where both networks are pooled_embedding" in text
+    assert "'enc0_network' is 'hcnn' and 'enc1_network' 'pooled_embedding'" in text
 
 
 def test_random_crop_is_replaced_as_all_of_enc1() -> None:

@@ -71,12 +71,13 @@ POOLED = {"enc0_network": "pooled_embedding", "enc0_vocab_size": 250_000, "enc_d
             "tied_token_embedding_weight": True,
         },
         {**POOLED, "optimizer": "sgd"},
+        {**POOLED, "token_weighting": "learned"},
         {**POOLED, "optimizer": "adadelta", "tied_token_embedding_weight": True},
         {**POOLED, "optimizer": "rmsprop"},
         {"enc0_network": "hcnn", "enc0_vocab_size": 100_000, "enc_dim": 512},
         {"enc0_network": "bilstm", "enc0_vocab_size": 100_000, "enc_dim": 512},
     ],
-    ids=["adam", "row_sparse tied", "sgd", "adadelta", "rmsprop", "hcnn", "bilstm"],
+    ids=["adam", "row_sparse tied", "sgd", "weights", "adadelta", "rmsprop", "hcnn", "bilstm"],
 )
 def test_the_estimate_is_honest(given: dict[str, Any], compiled: str) -> None:
     if compiled == "1":

@@ -83,6 +83,8 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         Power of how often an object of in1 occurs, in proportion to which it is drawn.
     token_dropout : float
         Probability with which training leaves out a token.
+    token_weighting : str
+        ``mean``, ``learned`` or ``tfidf``.
     seed : int, optional
         Makes a run on the CPU repeatable; drawn for each `fit` by default.
     random_state : int, numpy.random.RandomState or numpy.random.Generator, optional
@@ -175,6 +177,7 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         negative_sampling_rate: int = 0,
         negative_sampling_power: float = 1.0,
         token_dropout: float = 0.0,
+        token_weighting: str = "mean",
         seed: Optional[int] = None,
         random_state: Optional[RandomState] = None,
         device: Optional[Device] = None,

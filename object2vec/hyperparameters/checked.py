@@ -47,6 +47,10 @@ class EncoderHyperparameters:
         """Tokens of a list that are kept when it is read: all, where windows of it are taken."""
         return INT32_MAX if self.random_crop else self.max_seq_len
 
+    def is_weighted(self, token_weighting: str) -> bool:
+        """Whether training weighs the tokens of its lists."""
+        return token_weighting != "mean" and self.network == "pooled_embedding"
+
     @property
     def frozen(self) -> bool:
         """Whether the token table stays fixed: only where a pretrained file is given."""
@@ -82,6 +86,7 @@ class Hyperparameters:
     negative_sampling_rate: int
     negative_sampling_power: float
     token_dropout: float
+    token_weighting: str
     tied_token_embedding_weight: bool
     token_embedding_storage_type: str
     kvstore: str

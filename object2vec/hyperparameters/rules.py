@@ -45,6 +45,7 @@ class RuledHyperparameters(GivenHyperparameters):
         self._resolve_encoders()
         self._check_storage_type()
         self._check_tied()
+        self._check_token_weighting()
         self._check_table_sizes()
         self._note_adadelta()
         self._note_negative_sampling_power()
@@ -183,6 +184,25 @@ class RuledHyperparameters(GivenHyperparameters):
                     f"'tied_token_embedding_weight' needs the same {what} on both sides, but "
                     f"'{names[0]}' is {first!r} and '{names[1]}' is {second!r}{note}."
                 )
+
+    def _check_token_weighting(self) -> None:
+        """Weights are of tokens whose vectors pooled_embedding alone reads."""
+        weighting = self.values["token_weighting"]
+        if weighting == "mean" or not self._sound("token_weighting", "enc0_network"):
+            return
+        networks = [self.values[f"enc{side}_network"] for side in (0, 1)]
+        pooled = networks.count("pooled_embedding")
+        if not pooled:
+            self.rule_errors.append(
+                f"'token_weighting' can be '{weighting}' only with the network pooled_embedding, "
+                f"but 'enc0_network' is '{networks[0]}' and 'enc1_network' '{networks[1]}'."
+            )
+        elif pooled == 1 and self.values["tied_token_embedding_weight"] is True:
+            self.rule_errors.append(
+                f"'token_weighting' can be '{weighting}' with 'tied_token_embedding_weight' only "
+                "where both networks are pooled_embedding, but 'enc0_network' is "
+                f"'{networks[0]}' and 'enc1_network' '{networks[1]}'."
+            )
 
     def _check_table_sizes(self) -> None:
         seen = set()

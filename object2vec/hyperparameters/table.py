@@ -11,6 +11,7 @@ AUTO = "auto"
 INT32_MAX = 2**31 - 1
 
 NETWORKS = ("hcnn", "bilstm", "pooled_embedding")
+TOKEN_WEIGHTINGS = ("mean", "learned", "tfidf")
 COMPARATORS = ("hadamard", "concat", "abs_diff")
 #: The metrics that each output layer reports to machines, the loss first.
 OUTPUT_METRICS = {
@@ -340,6 +341,14 @@ _GENERAL = (
         "Probability with which training leaves out each token of a sequence of several, anew in "
         "each epoch; one token stays at least.",
         default=0.0, minimum=0, maximum=0.99, tunable=TuningRange(0, 0.8), extension=True,
+    ),
+    Hyperparameter(
+        "token_weighting", "categorical",
+        "What pooled_embedding takes the mean of: token vectors (mean), or these times a weight of "
+        "each token that is learnt too, frozen vectors or not, and starts from 1 (learned) or from "
+        "its inverse document frequency in the training data (tfidf).",
+        default="mean", choices=TOKEN_WEIGHTINGS, tunable=TuningRange(choices=TOKEN_WEIGHTINGS),
+        extension=True,
     ),
     Hyperparameter(
         "_kvstore", "categorical", "Where gradients are summed and weights are updated.",

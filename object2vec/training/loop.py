@@ -231,6 +231,7 @@ class _Training:
         start = baseline_of(train.labels, settings, batches.negatives)
         with one_at_a_time:
             self._network.set_output_bias(start.output)
+            self._network.token_weights.start_from(train.in0, train.in1)
         stopped_early = interrupted = False
         stopped_by: list[str] = []
         for epoch in range(self._epochs):

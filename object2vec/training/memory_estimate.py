@@ -62,8 +62,8 @@ class Estimate:
     Attributes
     ----------
     stages : tuple of tuple of Part
-        All that is there while the parameters are drawn, in a step, and when the best epoch comes
-        back.
+        All that is there while the parameters are drawn, in a step, when an epoch is judged, and
+        when the best one comes back.
     """
 
     stages: tuple[tuple[Part, ...], ...]
@@ -153,6 +153,7 @@ class _Job:
         stages = zip(itertools.accumulate(sizes.values()), sizes.values())
         self._standing, self._drawn = max(stages, key=sum)
         tables = [size for name, size in sizes.items() if name.startswith("embed_")]
+        self._each_table = tables
         self._tables = sum(tables)
         self._others = sum(sizes.values()) - self._tables
         encoders = hyperparameters.encoders
@@ -200,13 +201,26 @@ class _Job:
         ]
         again = self._tables + self._others if self._settings.epochs > 1 else 0
         restoring = Part("the best epoch's parameters", again)
+        standing = (*common, *self._moments())
         return Estimate(
             (
                 tuple(drawing),
-                (*common, *self._moments(), *self._all_rows(), *self._batch()),
+                (*standing, *self._all_rows(), *self._batch()),
+                (*standing, *self._unweighted()),
                 (*common, restoring),
             )
         )
+
+    def _unweighted(self) -> list[Part]:
+        """What `TokenWeights.fold` keeps, so that training can go on after an epoch."""
+        settings = self._settings
+        weighted = [encoder.is_weighted(settings.token_weighting) for encoder in settings.encoders]
+        # a tied table is there once
+        size = sum(size for size, is_weighted in zip(self._each_table, weighted) if is_weighted)
+        if not size:
+            return []
+        name = "the token tables without the tokens' weights"
+        return [Part(name, size, size, self._table_advice)]
 
     def _moments(self) -> list[Part]:
         optimizer = self._settings.optimizer
@@ -345,6 +359,8 @@ class _Job:
             return 4 * width + (24 if self._pads(encoder) else 9) * encoder.layers * enc_dim
         if encoder.network == "hcnn":
             return 4 * width + 2 * self._least_of_token(encoder) + 6 * enc_dim
+        if encoder.is_weighted(self._settings.token_weighting):
+            return 5 * width  # the rows, their products with the weights, the gradients of both
         return 0 if self._is_compiled else 2 * width  # the rows' gradients
 
     def _least_of_token(self, encoder: EncoderHyperparameters) -> int:
