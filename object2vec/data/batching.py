@@ -11,6 +11,7 @@ import numpy as np
 
 from object2vec.data.arrays import PairDataset, TokenLists
 from object2vec.data.augmentation import AS_GIVEN, Augmentation, AugmentedPairs
+from object2vec.data.in_batch import PairObjects
 from object2vec.data.layouts import widest
 from object2vec.data.negative_sampling import Joined, NegativeSampler
 
@@ -27,12 +28,16 @@ class Batch:
         float32, shape ``(n,)``.
     widths : tuple of int
         The lengths that the lists of in0 and of in1 are padded to, at least 1.
+    objects : tuple of numpy.ndarray
+        Of shape ``(n, 2)``: what `in_batch.PairObjects` tells in the place of labels; empty where
+        labels count.
     """
 
     in0: TokenLists
     in1: TokenLists
     labels: np.ndarray
     widths: tuple[int, int]
+    objects: tuple[np.ndarray, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -42,13 +47,24 @@ class Batch:
         """The lists of in0 and of in1."""
         return self.in0, self.in1
 
+    @property
+    def targets(self) -> tuple[np.ndarray, ...]:
+        """What the loss takes beside embeddings, float32, a row for each pair."""
+        return self.objects or (self.labels,)
+
     def split(self, parts: int) -> list[Batch]:
         """Cut into ``parts`` chunks whose sizes differ by one at most; some may be empty."""
         if parts == 1:
             return [self]
         chunks = np.array_split(np.arange(len(self)), parts)
         return [
-            Batch(self.in0.take(chunk), self.in1.take(chunk), self.labels[chunk], self.widths)
+            Batch(
+                self.in0.take(chunk),
+                self.in1.take(chunk),
+                self.labels[chunk],
+                self.widths,
+                tuple(array[chunk] for array in self.objects),
+            )
             for chunk in chunks
         ]
 
@@ -112,6 +128,8 @@ class TrainingBatches:
         What is done to the lists, anew in each epoch.
     seed : int
         Seed of the order, of the negatives and of the augmentation.
+    objects : PairObjects, optional
+        Where the loss takes objects in the place of labels.
 
     Attributes
     ----------
@@ -131,8 +149,10 @@ class TrainingBatches:
         negative_sampling_power: float = 1.0,
         augmentation: Augmentation = AS_GIVEN,
         seed: int = 0,
+        objects: Optional[PairObjects] = None,
     ) -> None:
         self._given = dataset
+        self._objects = objects
         self._batch_size = batch_size
         self._bucket_width = bucket_width
         self._lists = AugmentedPairs(dataset, augmentation)
@@ -167,8 +187,11 @@ class TrainingBatches:
         """Yield the batches of one more epoch."""
         pairs, self._drawn = self._drawn or self._draw(), None
         for index, widths in self._plan(pairs):
-            in0, in1 = self._lists.take(pairs.in0[index], pairs.in1[index], self._rng)
-            yield Batch(in0, in1, pairs.labels[index], widths or (widest(in0), widest(in1)))
+            rows = pairs.in0[index], pairs.in1[index]
+            in0, in1 = self._lists.take(*rows, self._rng)
+            objects = () if self._objects is None else self._objects.of(*rows)
+            widths = widths or (widest(in0), widest(in1))
+            yield Batch(in0, in1, pairs.labels[index], widths, objects)
 
     def _draw(self) -> Joined:
         rows = np.arange(len(self._given))

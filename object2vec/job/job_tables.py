@@ -186,7 +186,7 @@ class JobTables:
         pairs, report = encode_table(
             inputs,
             channel.path,
-            num_classes=None if hyperparameters.is_regression else hyperparameters.num_classes,
+            num_classes=hyperparameters.classes,
             kept_lens=[encoder.kept_len for encoder in hyperparameters.encoders],
             layout=self._layout(name),
             progress=progress,
