@@ -346,10 +346,11 @@ _GENERAL = (
     ),
     Hyperparameter(
         "optimizer", "categorical",
-        "Optimizer; adadelta ignores learning_rate. adamw (extension) is adam whose weight_decay "
-        "is decoupled: each step takes learning_rate times weight_decay of a weight away, however "
-        "large its gradients are.",
+        "Optimizer; adadelta ignores learning_rate. adamw is adam whose weight_decay is decoupled: "
+        "each step takes learning_rate times weight_decay of a weight away, however large its "
+        "gradients are.",
         default="adam", choices=("adadelta", "adagrad", "adam", "sgd", "rmsprop", "adamw"),
+        extension_choices=("adamw",),
         tunable=TuningRange(choices=("adadelta", "adagrad", "adam", "sgd", "rmsprop")),
     ),
     Hyperparameter(
