@@ -82,15 +82,15 @@ def run(task: Task, tables: Tables, given: dict[str, str], seed: int, test: bool
     Returns
     -------
     dict
-        ``validation`` and perhaps ``test``, the task's measure; ``seconds`` of one training
-        and ``epochs`` until its best one.
+        ``validation`` and perhaps ``test``, the task's measure; ``seconds`` of one training,
+        ``cpu_seconds`` of all its threads, and ``epochs`` until its best one.
     """
     found = _trained(task, tables, tables["train"], given, seed)
     if not test:
         return found
     both = pd.concat([tables["train"], tables["validation"]], ignore_index=True)
-    again = {**given, "epochs": str(found["epochs"])}
-    return {**found, "test": _trained(task, tables, both, again, seed, "test")["test"]}
+    again = _trained(task, tables, both, given, seed, "test", found["epochs"])
+    return {**found, "test": again["test"]}
 
 
 def _trained(
@@ -100,18 +100,22 @@ def _trained(
     given: dict[str, str],
     seed: int,
     part: str = "validation",
+    epochs: Optional[int] = None,
 ) -> dict[str, Any]:
     made = table_pairs(table, TableChoice(**task.columns))
     settings = parse({**recipe(made.inputs).settings, **given, "_seed": str(seed)})[0]
     validation: Optional[Any] = None
     if task.stops and part == "validation":
         validation = encode_table(made.inputs, tables[part])[0]
-    begun = time.monotonic()
-    result = train(settings, made.pairs["train"], validation, inputs=made.inputs)
-    seconds = time.monotonic() - begun
+    begun, computing = time.monotonic(), time.process_time()
+    result = train(
+        settings, made.pairs["train"], validation, inputs=made.inputs, fixed_epochs=epochs
+    )
+    seconds, computed = time.monotonic() - begun, time.process_time() - computing
     return {
         part: round(task.judge(result.predictor, made.inputs, part, tables), 4),
         "seconds": round(seconds, 1),
+        "cpu_seconds": round(computed, 1),
         "epochs": result.best_epoch + 1,
     }
 
@@ -123,11 +127,13 @@ def _print(name: str, lines: list[dict[str, Any]]) -> None:
         if values:
             spread = (max(values) - min(values)) / 2
             texts.append(f"{part} {statistics.mean(values):.4f} ±{spread:.4f}")
-    seconds, epochs = (
-        statistics.median(line[key] for line in lines) for key in ("seconds", "epochs")
+    seconds, computed, epochs = (
+        statistics.median(line[key] for line in lines)
+        for key in ("seconds", "cpu_seconds", "epochs")
     )
     print(
         f"{name:13} {TASKS[name].measure}: {', '.join(texts)}; {seconds:.1f} s, "
+        f"{computed:.1f} s of CPU, "
         f"{epochs:.0f} epochs",
         flush=True,
     )

@@ -28,6 +28,11 @@ HEADS: list[dict[str, Any]] = [
     {"mlp_layers": 1, "mlp_activation": "relu", "comparator_list": "abs_diff", "num_classes": 4},
     {"mlp_layers": 3, "mlp_activation": "relu", "output_layer": "mean_squared_error"},
     {"mlp_layers": 1, "mlp_activation": "tanh", "comparator_list": "hadamard"},
+    {"scorer": "dot"},
+    {"scorer": "cosine"},
+    {"scorer": "cosine", "output_layer": "mean_squared_error"},
+    {"scorer": "dot", "output_layer": "in_batch_softmax"},
+    {"scorer": "cosine", "output_layer": "in_batch_softmax"},
 ]
 
 
@@ -53,7 +58,7 @@ def test_every_head_gives_what_pairs_give(
     with chosen(way):
         predictor = Predictor(network)
     expected = by_pairs(predictor, in0, in1)
-    if given.is_regression:
+    if given.classes is None:
         assert predictor.candidate_scores(in0, in1) == pytest.approx(expected, abs=1e-5)
         return
     for sizes in ({}, {"_IN_CACHE": 20, "_IN_PRODUCT": 17, "_ELEMENTS": 33}):

@@ -9,12 +9,13 @@ layer: it is linear in what the comparators give.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Union
 
 import numpy as np
 
 from object2vec.backend.mxnet_types import Context
 from object2vec.hyperparameters.checked import Hyperparameters
+from object2vec.inference.similarities import comparable
 from object2vec.model.network import Object2VecNetwork
 
 _IN_CACHE = 1 << 16  # elements of in1's embeddings that are compared with one in0 at a time
@@ -149,6 +150,35 @@ class EveryPair:
 
     def _activated(self, x: np.ndarray) -> np.ndarray:
         return np.tanh(x, out=x) if self._activation == "tanh" else np.maximum(x, 0, out=x)
+
+
+class EverySimilarity:
+    """As `EveryPair`, for the scorers dot and cosine: a product of matrices."""
+
+    outputs = 1
+
+    def __init__(
+        self, network: Object2VecNetwork, context: Context, classes: Optional[tuple[int, ...]]
+    ) -> None:
+        self._scorer = network.hyperparameters.scorer
+        sign = -1 if classes == (0,) else 1
+        self._scale, self._bias = (
+            np.float32(sign * number) for number in network.scorer.affine(context)
+        )
+
+    def scores(self, vectors0: np.ndarray, vectors1: np.ndarray) -> np.ndarray:
+        """See `EveryPair.scores`; of a model for in_batch_softmax, the similarities."""
+        first, second = (comparable(vectors, self._scorer) for vectors in (vectors0, vectors1))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._scale * (first @ second.T) + self._bias
+
+
+def every_pair(
+    network: Object2VecNetwork, context: Context, classes: Optional[tuple[int, ...]]
+) -> Union[EveryPair, EverySimilarity]:
+    """What scores blocks of pairs for the network's scorer; see `EveryPair`."""
+    kind = EverySimilarity if network.hyperparameters.is_similarity else EveryPair
+    return kind(network, context, classes)
 
 
 class _Parts(NamedTuple):

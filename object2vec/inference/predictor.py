@@ -19,7 +19,8 @@ from object2vec.data.arrays import PairDataset, Rows, TokenLists
 from object2vec.data.chunks import compute_in_chunks, length_sorted_chunks
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.inference.choose_inference import choose_inference
-from object2vec.inference.every_pair import BestSoFar, EveryPair, Top, blocks_of, probabilities
+from object2vec.inference.every_pair import BestSoFar, Top, blocks_of, every_pair, probabilities
+from object2vec.inference.similarities import retrieval_sums
 from object2vec.inference.sound_answers import finite
 from object2vec.logs import LOGGER_NAME
 from object2vec.model import model_directory
@@ -197,7 +198,9 @@ class Predictor:
             A value is no finite number.
         """
         lists = self._cut(side, lists, max_seq_len)
+        return finite(self._embed(side, lists), f"embeddings of in{side}")
 
+    def _embed(self, side: int, lists: TokenLists) -> np.ndarray:
         def embed(rows: Rows) -> np.ndarray:
             part = lists.take(rows)
             with self._answering({side: part}):
@@ -205,7 +208,7 @@ class Predictor:
 
         chunks = length_sorted_chunks(lists.lengths, *self._elements(side))
         shape = (len(lists), self.hyperparameters.enc_dim)
-        return finite(compute_in_chunks(chunks, shape, embed), f"embeddings of in{side}")
+        return compute_in_chunks(chunks, shape, embed)
 
     def scores(
         self,
@@ -225,7 +228,8 @@ class Predictor:
         Returns
         -------
         numpy.ndarray
-            float32; probabilities ``(n, num_classes)``, or numbers ``(n,)`` for mean_squared_error.
+            float32; probabilities ``(n, num_classes)`` for softmax, numbers ``(n,)`` for
+            mean_squared_error, dot products or cosines ``(n,)`` for in_batch_softmax.
 
         Raises
         ------
@@ -234,11 +238,9 @@ class Predictor:
         """
         limits = max_seq_lens or (None, None)
         in0, in1 = self._cut(0, in0, limits[0]), self._cut(1, in1, limits[1])
-        settings = self.hyperparameters
-        shape = (len(in0),) if settings.is_regression else (len(in0), settings.num_classes)
         values = compute_in_chunks(
             self._pair_chunks(in0, in1),
-            shape,
+            (len(in0), *self.hyperparameters.score_shape),
             lambda rows: self._score(in0.take(rows), in1.take(rows)),
         )
         return finite(values, "scores")
@@ -313,7 +315,7 @@ class Predictor:
         """Rows, columns and scores of blocks of all pairs, the candidates in their order."""
         vectors = self.embeddings(0, in0)
         with one_at_a_time:
-            pairs = EveryPair(self.network, self._context, classes)
+            pairs = every_pair(self.network, self._context, classes)
         for columns in blocks_of(len(candidates), self.hyperparameters.enc_dim):
             others = self.embeddings(1, candidates.take(columns))
             for rows in blocks_of(len(in0), pairs.outputs * len(others)):
@@ -342,6 +344,9 @@ class Predictor:
         numpy.ndarray
             float64, shape ``(2,)``: cross-entropy and right answers, or squared and absolute error.
         """
+        if self.hyperparameters.is_contrastive:
+            with np.errstate(invalid="ignore"):
+                return self._retrieval_sums(pairs, scored)
         sums = np.zeros(2)
         for rows in self._pair_chunks(pairs.in0, pairs.in1):
             found = self._score(pairs.in0.take(rows), pairs.in1.take(rows), as_logits=True)
@@ -351,6 +356,11 @@ class Predictor:
                 sums += self._sums(found.astype(np.float64), pairs.labels[rows])
             scored(len(found))
         return sums
+
+    def _retrieval_sums(self, pairs: PairDataset, scored: Callable[[int], Any]) -> np.ndarray:
+        with one_at_a_time:
+            scale = self.network.loss.scale(self._context)
+        return retrieval_sums(pairs, self.hyperparameters, scale, self._embed, scored)
 
     def _score(self, in0: TokenLists, in1: TokenLists, *, as_logits: bool = False) -> np.ndarray:
         with self._answering({0: in0, 1: in1}):

@@ -75,7 +75,8 @@ class FullRanking:
             The model gives no finite numbers.
         """
         # what is not of class 0 is positive
-        classes = tuple(range(1, predictor.hyperparameters.num_classes))
+        count = predictor.hyperparameters.classes
+        classes = None if count is None else tuple(range(1, count))
         scores = predictor.candidate_scores(self._in0, self._in1, classes=classes, as_log_odds=True)
         step = max(1, _ELEMENTS // scores.shape[1])
         parts = []
