@@ -402,6 +402,8 @@ def test_metrics_that_do_not_fit(given: dict[str, str], words: str) -> None:
 
 def test_it_is_an_extension_that_is_off() -> None:
     item = BY_NAME["early_stopping_metric"]
+    most = f"{full_ranking.MOST_QUERIES:,} in0 or {full_ranking.MOST_CANDIDATES:,} in1"
+    assert most in item.description
     assert item.extension and item.default == "loss" and not item.required
 
 
