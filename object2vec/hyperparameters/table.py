@@ -405,9 +405,10 @@ _GENERAL = (
     Hyperparameter(
         "early_stopping_metric", "categorical",
         "What tells the best epoch, and when to stop: the loss, or a measure of the validation "
-        "channel, which is then needed and by whose units early_stopping_tolerance goes. The last "
-        "three rank, for each in0 of a pair of another label than 0, all in1 of train and "
-        "validation but those of its training pairs of such labels.",
+        "channel, which is then needed and whose units early_stopping_tolerance has. hit_rate@10, "
+        "ndcg@10 and mrr rank, for each in0 of a pair of another label than 0, all in1 of train "
+        "and validation but those of its own training pairs of such labels; of more than 1,000 in0 "
+        "or 10,000 in1 so many are drawn by the seed.",
         default="loss", extension=True,
         choices=tuple(dict.fromkeys(name for own in STOPPING_METRICS.values() for name in own)),
     ),
