@@ -612,6 +612,9 @@ def test_declaration_is_sound(item: Hyperparameter) -> None:
         assert item.name in parsed(**{item.name: item.default}).to_dict()
     else:
         assert item.required or item.default_text
+    if item.extension:
+        assert not item.required
+        assert item.marked_description.startswith("(extension) ")
     if item.tunable is not None and not item.tunable.choices:
         assert item.minimum <= item.tunable.minimum < item.tunable.maximum <= item.maximum
     if item.tunable is not None and item.tunable.choices:

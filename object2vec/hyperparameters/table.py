@@ -75,6 +75,8 @@ class Hyperparameter:
         Recommended range of a tuning job.
     required : bool
         The job fails without it.
+    extension : bool
+        Ours, not the original's: off by default, so that the defaults stay the original's.
     """
 
     name: str
@@ -87,11 +89,17 @@ class Hyperparameter:
     choices: tuple[str, ...] = ()
     tunable: Optional[TuningRange] = None
     required: bool = False
+    extension: bool = False
 
     @property
     def hidden(self) -> bool:
         """Whether the name begins with an underscore."""
         return self.name.startswith("_")
+
+    @property
+    def marked_description(self) -> str:
+        """The description, behind a mark where the original has no such hyperparameter."""
+        return f"(extension) {self.description}" if self.extension else self.description
 
     @property
     def range_text(self) -> str:
@@ -372,7 +380,7 @@ def markdown_table() -> str:
     rows = ["| name | type, range | default | tuning | what it does |", "|---|---|---|---|---|"]
     for item in HYPERPARAMETERS:
         default = item.default_words or '""'
-        description = f"(hidden) {item.description}" if item.hidden else item.description
+        description = f"(hidden) {item.description}" if item.hidden else item.marked_description
         cells = (f"`{item.name}`", item.allowed_text, default, item.tuning_text, description)
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"
@@ -383,4 +391,4 @@ def help_items() -> Iterator[tuple[str, str]]:
     for item in HYPERPARAMETERS:
         default = item.default_words or "empty"
         note = default if item.required else f"default: {default}"
-        yield item.name, f"{item.description} [{item.allowed_text}; {note}]"
+        yield item.name, f"{item.marked_description} [{item.allowed_text}; {note}]"
