@@ -20,7 +20,6 @@ from benchmarks.quality.catalogue import TASKS
 from benchmarks.quality.contest import choose, compare, train
 from benchmarks.quality.exams import Answer, Exam, Grade, Lessons, Sealed, Task
 from benchmarks.quality.ours import published
-from benchmarks.quality.ranks import ranks
 from benchmarks.quality.texts import WordMeans
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -190,11 +189,6 @@ def test_a_difference_has_the_interval_of_pairs(rng: np.random.Generator) -> Non
     assert (high - difference) / error == pytest.approx(1.96, abs=0.25)
 
 
-def test_equal_scores_share_their_places() -> None:
-    scores = np.array([[3.0, 1.0, 2.0], [1.0, 1.0, 1.0], [0.0, 0.0, 5.0]])
-    np.testing.assert_allclose(ranks(scores, np.array([2, 0, 1])), [2, 2, 2.5])
-
-
 def seen_films(rng: np.random.Generator) -> pd.DataFrame:
     seen = np.argwhere(rng.random((30, 14)) < 0.4)
     return pd.DataFrame({"user": seen[:, 0] + 1, "film": seen[:, 1] + 1})
@@ -215,7 +209,7 @@ def test_films_that_were_seen_are_left_out_of_the_ranking(rng: np.random.Generat
         right = films == held.loc[held["user"] == user, "film"].item()
         gains.append(ndcg_score([right[left].astype(int)], [row[left]], k=10))
     np.testing.assert_allclose(grade.each["ndcg@10"], gains, atol=1e-9)
-    assert grade.measures["hit@10"] == np.mean(np.array(gains) > 0)
+    assert grade.measures["hit_rate@10"] == np.mean(np.array(gains) > 0)
 
 
 def test_ease_is_the_ridge_of_each_film_on_the_others(rng: np.random.Generator) -> None:
@@ -259,7 +253,9 @@ def test_the_weight_of_a_hybrid_is_decided_on_validation(rng: np.random.Generato
     both = np.stack([noise, np.eye(40)])
     weight = exam.decide(both)
     assert weight == max(documents._WEIGHTS)
-    assert exam.grade(both, weight).measures["hits@1"] > exam.grade(noise).measures["hits@1"]
+    assert (
+        exam.grade(both, weight).measures["hit_rate@1"] > exam.grade(noise).measures["hit_rate@1"]
+    )
     assert exam.decide(noise) is None
 
 

@@ -10,15 +10,15 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 import pandas as pd
+from object2vec.evaluation.ranking import by_name, ranks_of
 
 from benchmarks.quality.data import SPLIT_SEED, Article, wikipedia
 from benchmarks.quality.exams import Answer, Contestant, Exam, Grade, Lessons, Sealed, Task
 from benchmarks.quality.ours import Ours, all_scores, by_embeddings, published
-from benchmarks.quality.ranks import ranks
 from benchmarks.quality.texts import TfidfTexts, WordMeans, words
 from object2vec import Object2Vec
 
-_FIRST = (10, 1, 20)
+_MEASURES = ("hit_rate@10", "hit_rate@1", "hit_rate@20", "mean_rank")
 _QUERIES = 3  # sentences of an article that ours learns from
 _WEIGHTS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # of the words' score, in a hybrid
 COLUMNS = {
@@ -49,15 +49,15 @@ class _Origin(Exam):
     def grade(self, answers: np.ndarray, decided: Optional[float] = None) -> Grade:
         if answers.ndim > 2:
             answers = answers[0] + np.float32(decided or 0) * answers[1]
-        places = ranks(answers, np.arange(len(self.questions.sentences)))
-        hits = {f"hits@{first}": (places <= first).astype(float) for first in _FIRST}
-        return Grade.of_each({**hits, "mean_rank": places})
+        right = np.eye(*answers.shape, dtype=bool)
+        ranks = ranks_of(answers, right, ties="mean")
+        return Grade.of_each({measure: by_name(measure, ranks) for measure in _MEASURES})
 
     def decide(self, answers: np.ndarray) -> Optional[float]:
         if answers.ndim == 2:
             return None
-        measure = f"hits@{_FIRST[0]}"
-        return max(_WEIGHTS, key=lambda weight: self.grade(answers, weight).measures[measure])
+        first = _MEASURES[0]
+        return max(_WEIGHTS, key=lambda weight: self.grade(answers, weight).measures[first])
 
 
 def load(folder: Path, rows: Optional[int] = None) -> Task:
@@ -65,8 +65,7 @@ def load(folder: Path, rows: Optional[int] = None) -> Task:
     parts = {name: articles[:rows] for name, articles in wikipedia(folder).items()}
     return Task(
         "documents", "Wikipedia, a sentence's article among 5,000",
-        (*(f"hits@{first}" for first in _FIRST), "mean_rank"),
-        Lessons(parts["train"], parts["dev"]), _Origin(parts["dev"], ()),
+        _MEASURES, Lessons(parts["train"], parts["dev"]), _Origin(parts["dev"], ()),
         Sealed(_Origin(parts["test"], parts["test_basedocs"])), smaller=("mean_rank",),
     )  # fmt: skip
 

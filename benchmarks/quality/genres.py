@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 import pandas as pd
+from object2vec.evaluation.classification import ClassCounts
 
 from benchmarks.quality.data import films_with_genres
 from benchmarks.quality.exams import Answer, Contestant, Exam, Grade, Lessons, Sealed, Task
@@ -33,30 +34,18 @@ class _Genres(Exam):
         self._right = has_genres(films, genres)
 
     def grade(self, answers: np.ndarray, decided: Optional[float] = None) -> Grade:
-        found = answers >= (0 if decided is None else decided)
-        right = self._right
-        each = _f1((found & right).sum(0), found.sum(0), right.sum(0))
+        counts = ClassCounts.of(self._right, answers >= (0 if decided is None else decided))
+        # a film has as many guesses as it has genres
         best = np.argsort(np.argsort(-answers, axis=1, kind="stable"), axis=1)
-        among = (best < right.sum(1, keepdims=True)) & right
-        micro = _f1((found & right).sum(), found.sum(), right.sum())
-        return Grade(
-            {
-                "micro-F1": float(micro),
-                "macro-F1": float(np.mean(each)),
-                "found": float(among.sum() / right.sum()),
-            }
-        )
+        among = best < self._right.sum(1, keepdims=True)
+        found = float((among & self._right).sum() / self._right.sum())
+        return Grade({"micro-F1": counts.micro_f1, "macro-F1": counts.macro_f1, "found": found})
 
     def decide(self, answers: np.ndarray) -> Optional[float]:
         order = np.argsort(-answers, axis=None)
         right = np.cumsum(self._right.ravel()[order])
-        values = _f1(right, np.arange(1, len(order) + 1), self._right.sum())
+        values = 2 * right / (np.arange(1, len(order) + 1) + self._right.sum())
         return float(answers.ravel()[order[np.argmax(values)]])
-
-
-def _f1(right: Any, found: Any, wanted: Any) -> Any:
-    """The harmonic mean of precision and recall, from counts; 0 where nothing is right."""
-    return 2 * right / np.maximum(found + wanted, 1)
 
 
 def has_genres(films: pd.DataFrame, genres: list[str]) -> np.ndarray:

@@ -12,16 +12,16 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 import pandas as pd
+from object2vec.evaluation.ranking import by_name, ranks_of
 
 from benchmarks.quality.data import movielens
 from benchmarks.quality.exams import Answer, Contestant, Exam, Grade, Lessons, Sealed, Task
 from benchmarks.quality.ours import Ours, all_scores, by_embeddings
-from benchmarks.quality.ranks import ranks
 from object2vec import Object2Vec
 from object2vec.prepare.splits import Split, Splitter
 from object2vec.prepare.tables import open_table
 
-_FIRST = 10
+_MEASURES = ("ndcg@10", "hit_rate@10")
 
 
 class Asked(NamedTuple):
@@ -39,18 +39,14 @@ class _Next(Exam):
         self.questions = Asked(held["user"].to_numpy(), films)
         self._right = np.searchsorted(films, held["film"])
         known = before[before["user"].isin(held["user"])]
-        self._seen = (
-            np.searchsorted(self.questions.users, known["user"]),
-            np.searchsorted(films, known["film"]),
-        )
+        self._seen = np.zeros((len(held), len(films)), bool)
+        rows = np.searchsorted(self.questions.users, known["user"])
+        self._seen[rows, np.searchsorted(films, known["film"])] = True
 
     def grade(self, answers: np.ndarray, decided: Optional[float] = None) -> Grade:
-        scores = np.array(answers, np.float64)
-        scores[self._seen] = -np.inf
-        places = ranks(scores, self._right)
-        found = places <= _FIRST
-        gains = np.where(found, 1 / np.log2(places + 1), 0)
-        return Grade.of_each({f"ndcg@{_FIRST}": gains, f"hit@{_FIRST}": found.astype(float)})
+        right = self._right[:, None] == np.arange(answers.shape[1])
+        ranks = ranks_of(answers, right, self._seen, ties="mean")
+        return Grade.of_each({measure: by_name(measure, ranks) for measure in _MEASURES})
 
 
 def load(folder: Path, rows: Optional[int] = None) -> Task:
@@ -69,7 +65,7 @@ def load(folder: Path, rows: Optional[int] = None) -> Task:
     before = pd.concat([train, validation])
     return Task(
         "leave_one_out", "MovieLens 100K, everyone's last film among all unseen ones",
-        (f"ndcg@{_FIRST}", f"hit@{_FIRST}"),
+        _MEASURES,
         Lessons(train, validation, beside={"films": catalogue}),
         _Next(train, validation, catalogue), Sealed(_Next(before, test, catalogue)),
         learns_validation=True,
@@ -85,8 +81,8 @@ def contestants() -> list[Contestant]:
         _Ease(),
         _Implicit("implicit ALS", "als", "AlternatingLeastSquares", factors=[32, 64, 128],
                   regularization=[0.1, 1.0, 10.0], alpha=[1.0, 4.0, 16.0], iterations=[15]),
-        _Implicit("implicit BPR", "bpr", "BayesianPersonalizedRanking", factors=[32, 64, 128],
-                  learning_rate=[0.01, 0.05], regularization=[0.01, 0.05], iterations=[100, 300]),
+        _Implicit("implicit BPR", "bpr", "BayesianPersonalizedRanking", factors=[64, 128],
+                  learning_rate=[0.01, 0.05], regularization=[0.01, 0.05], iterations=[100]),
     ]  # fmt: skip
 
 

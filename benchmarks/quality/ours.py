@@ -13,7 +13,6 @@ import numpy as np
 from benchmarks.quality.exams import Answer, Lessons
 from benchmarks.turns import ROOT
 from object2vec import Object2Vec
-from object2vec.backend.mxnet_import import mx
 from object2vec.raw_values.encode_values import encode_side
 
 PUBLISHED = json.loads(
@@ -103,34 +102,15 @@ def all_scores(model: Object2Vec, in0: list[Any], in1: list[Any]) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        float32 ``(len(in0), len(in1))``: the odds, as a logarithm, of the last class against the
-        first, or the predicted number.
+        float32 ``(len(in0), len(in1))``: the odds, as a logarithm, of the last class, or the
+        predicted number.
     """
     predictor, inputs = model._fitted(), model.inputs
     assert inputs is not None
-    settings = predictor.hyperparameters
-    left = predictor.embeddings(0, encode_side(inputs, "in0", in0))
-    right = predictor.embeddings(1, encode_side(inputs, "in1", in1))
-    layers = [
-        (weight.asnumpy(), bias.asnumpy())
-        for weight, bias in predictor.network.scorer.layers(mx.cpu(0))
-    ]
-    scores = np.empty((len(left), len(right)), np.float32)
-    for row, vector in enumerate(left):
-        compared = {
-            "hadamard": lambda vector=vector: [vector * right],
-            "concat": lambda vector=vector: [np.broadcast_to(vector, right.shape), right],
-            "abs_diff": lambda vector=vector: [np.abs(vector - right)],
-        }
-        parts = [part for name in settings.comparator_list for part in compared[name]()]
-        x = np.concatenate(parts, 1) if len(parts) > 1 else parts[0]
-        for weight, bias in layers[:-1]:
-            x = x @ weight.T + bias
-            if settings.mlp_activation != "linear":
-                x = np.tanh(x) if settings.mlp_activation == "tanh" else np.maximum(x, 0)
-        x = x @ layers[-1][0].T + layers[-1][1]
-        scores[row] = x[:, -1] - x[:, 0] if x.shape[1] > 1 else x[:, 0]
-    return scores
+    lists = encode_side(inputs, "in0", in0), encode_side(inputs, "in1", in1)
+    classes = predictor.hyperparameters.num_classes
+    last = None if predictor.hyperparameters.is_regression else (classes - 1,)
+    return predictor.candidate_scores(*lists, classes=last, as_log_odds=True)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 import pandas as pd
+from object2vec.evaluation.correlation import pearson
 
 from benchmarks.quality import documents
 from benchmarks.quality.data import glove, questions, snli, wikipedia
@@ -51,7 +52,7 @@ class _Likeness(Exam):
         self._scores = rows["score"].to_numpy()
 
     def grade(self, answers: np.ndarray, decided: Optional[float] = None) -> Grade:
-        return Grade({"Pearson": float(np.corrcoef(answers, self._scores)[0, 1])})
+        return Grade({"Pearson": pearson(self._scores, answers)})
 
 
 def classes_of(rows: pd.DataFrame) -> np.ndarray:
