@@ -159,7 +159,7 @@ def test_gradients_of_other_vectors_are_refused() -> None:
 def test_catching_up_equals_mxnets_operators(rng: np.random.Generator) -> None:
     weight, _, mean, variance = random_arrays(rng, (900, 70))
     rows = rng.choice(900, 333, replace=False).astype(np.int32)
-    factors = rng.uniform(0.1, 1.0, (4, len(rows), 1)).astype(np.float32)
+    factors = rng.uniform(0.1, 1.0, (5, len(rows), 1)).astype(np.float32)
     results = []
     for way in (kernels.catch_up, catch_up):
         moved = [mx.nd.array(array) for array in (weight, mean, variance)]
@@ -228,6 +228,6 @@ def backward(model: Any, way: Any, batch: Batch) -> tuple[Any, list[Any]]:
     (shard,) = prepared.shards
     with mx.autograd.record():
         vectors = way.look_up(shard.inputs)
-        objective, _ = model.loss(*way.encode(shard.inputs, vectors), shard.labels)
+        objective, _ = model.loss(*way.encode(shard.inputs, vectors), *shard.targets)
     objective.backward()
     return prepared, vectors

@@ -13,7 +13,6 @@ from object2vec.data.layouts import (
     mean_weights,
     pack,
     pad,
-    reversed_positions,
     time_steps,
 )
 
@@ -73,15 +72,6 @@ def test_pack_has_few_shapes() -> None:
         assert count < len(packed.tokens) <= max(count + 8, count * 1.07 + 1)
         rows.add(len(packed.tokens))
     assert len(rows) < 128
-
-
-def test_reversed_positions(rng: np.random.Generator) -> None:
-    lists = random_lists(rng, 9, longest=6)
-    tokens = pad(lists, 8).T
-    reversed_ids = tokens.reshape(-1)[reversed_positions(lists.lengths, 8)]
-    for before, after, ids in zip(tokens.T, reversed_ids.T, lists):
-        np.testing.assert_array_equal(after[: len(ids)], ids[::-1])
-        np.testing.assert_array_equal(after[len(ids) :], before[len(ids) :])
 
 
 def test_time_steps(rng: np.random.Generator) -> None:

@@ -77,9 +77,12 @@ def test_the_service_would_take_it() -> None:
     assert 1 <= len(ranges_of({"enc1_network": "hcnn"})) <= 30
 
 
+TUNABLE = {item.name for item in BY_NAME.values() if item.tunable is not None}
+
+
 def test_the_ranges_are_those_of_the_table() -> None:
     found = ranges_of({"enc1_network": "hcnn"})
-    assert set(found) == {item.name for item in BY_NAME.values() if item.tunable is not None}
+    assert set(found) == TUNABLE - {"temperature", "popularity_correction"}
     assert found["learning_rate"] == {
         "Name": "learning_rate",
         "MinValue": "1e-06",
@@ -155,13 +158,18 @@ def test_what_is_given_is_the_same_in_all_jobs() -> None:
         ),
         ({"enc1_network": "hcnn", "mlp_layers": "0"}, {"mlp_layers", "mlp_dim", "mlp_activation"}),
         ({"enc1_network": "hcnn", "optimizer": "adadelta"}, {"optimizer", "learning_rate"}),
+        (
+            {"enc1_network": "hcnn", "scorer": "dot", "output_layer": "in_batch_softmax"},
+            {"mlp_layers", "mlp_dim", "mlp_activation"},
+        ),
     ],
 )
 def test_what_has_no_effect_or_would_be_refused_is_not_searched(
     given: dict[str, str], left_out: set[str]
 ) -> None:
-    tunable = {item.name for item in BY_NAME.values() if item.tunable is not None}
-    assert tunable - set(ranges_of(given)) == left_out
+    if given.get("output_layer") != "in_batch_softmax":
+        left_out = left_out | {"temperature", "popularity_correction"}
+    assert TUNABLE - set(ranges_of(given)) == left_out
 
 
 @pytest.mark.parametrize(
@@ -279,7 +287,8 @@ def test_mistakes(given: dict[str, Any], words: str) -> None:
 
 def test_only_what_is_named_is_searched() -> None:
     # A whole set, as published jobs have it: nothing is left that is not given.
-    given = {**SIZES, **{name: item.default for name, item in BY_NAME.items() if item.tunable}}
+    given = {**SIZES, **{name: BY_NAME[name].default for name in TUNABLE}}
+    del given["temperature"]  # it has no default of its own
     search = ["learning_rate", "enc0_layers"]
     assert set(ranges_of(given, search)) == set(search)
     static = describe(given, search)[0]["TrainingJobDefinition"]["StaticHyperParameters"]

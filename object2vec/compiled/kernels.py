@@ -104,13 +104,16 @@ class AdamState:
     weight, mean, variance : NDArray
         Of one shape; that of a token table has two axes.
     decay : float
-        Its weight decay.
+        Its weight decay, which is added to the gradient.
+    decoupled_decay : float
+        Its weight decay apart from the gradient.
     """
 
     weight: NDArray
     mean: NDArray
     variance: NDArray
-    decay: float
+    decay: float = 0.0
+    decoupled_decay: float = 0.0
 
     def handles(self) -> Arrays:
         """The structure of its arrays that the C functions take."""
@@ -121,8 +124,9 @@ class AdamStep:
     """A step of adam that updates all parameters of one CPU context in place.
 
     ``g = rescale * gradient + decay * weight``, ``mean = beta1 * mean + (1 - beta1) * g``,
-    ``variance = beta2 * variance + (1 - beta2) * g**2``, ``weight -= rate * mean /
-    (sqrt(variance) + epsilon)``: Kingma and Ba 2015 (arXiv 1412.6980), section 2.
+    ``variance = beta2 * variance + (1 - beta2) * g**2``, ``weight -= plain_rate * decoupled_decay *
+    weight + rate * mean / (sqrt(variance) + epsilon)``: Kingma and Ba 2015 (arXiv 1412.6980),
+    section 2, and Loshchilov and Hutter 2019 (arXiv 1711.05101), algorithm 2.
 
     Parameters
     ----------
@@ -146,7 +150,13 @@ class AdamStep:
         self._context = engine_context((*parameters, *tables)[0].weight.context)
         self._parameter_list = (Parameter * len(parameters))(
             *(
-                Parameter(state.handles(), gradient.handle, state.weight.size, state.decay)
+                Parameter(
+                    state.handles(),
+                    gradient.handle,
+                    state.weight.size,
+                    state.decay,
+                    state.decoupled_decay,
+                )
                 for state, gradient in zip(parameters, gradients)
             )
         )
@@ -161,6 +171,7 @@ class AdamStep:
         beta2: float,
         epsilon: float,
         rescale: float,
+        plain_rate: float = 0.0,
     ) -> None:
         """Queue the step.
 
@@ -177,6 +188,8 @@ class AdamStep:
             Adam's constants.
         rescale : float
             Factor of every gradient.
+        plain_rate : float
+            The learning rate without the bias correction; only decoupled decay takes it.
         """
         if not len(self._tables) == len(used) == len(vector_gradients):
             raise ValueError(f"{len(self._tables)} tables, but the rows in use of {len(used)}")
@@ -189,7 +202,7 @@ class AdamStep:
                 len(self._parameter_list),
                 tables,
                 len(tables),
-                AdamConstants(rate, beta1, beta2, epsilon, rescale),
+                AdamConstants(rate, beta1, beta2, epsilon, rescale, plain_rate),
             )
         )
 
@@ -209,6 +222,7 @@ class AdamStep:
             (ctypes.c_int64 * Table.MAX_GRADIENTS)(*sizes),
             width,
             state.decay,
+            state.decoupled_decay,
             len(used.rows),
             len(used.vectors),
             *(array.ctypes.data for array in lists),

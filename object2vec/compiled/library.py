@@ -71,7 +71,7 @@ class Parameter(ctypes.Structure):
         ("arrays", Arrays),
         ("gradient", c_void_p),
         ("size", c_int64),
-        ("decay", c_float),
+        *_fields(c_float, "decay decoupled_decay"),
     )
 
 
@@ -84,7 +84,7 @@ class Table(ctypes.Structure):
         ("gradients", c_void_p * MAX_GRADIENTS),
         ("sizes", c_int64 * MAX_GRADIENTS),
         ("width", c_int64),
-        ("decay", c_float),
+        *_fields(c_float, "decay decoupled_decay"),
         *_fields(c_int64, "count positions"),
         *_fields(c_void_p, "rows starts vectors mean_weights"),
     )
@@ -93,7 +93,7 @@ class Table(ctypes.Structure):
 class AdamConstants(ctypes.Structure):
     """The constants of adam."""
 
-    _fields_ = _fields(c_float, "rate beta1 beta2 epsilon rescale")
+    _fields_ = _fields(c_float, "rate beta1 beta2 epsilon rescale plain_rate")
 
 
 class Dense(ctypes.Structure):

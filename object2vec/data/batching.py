@@ -10,6 +10,7 @@ from typing import Optional
 import numpy as np
 
 from object2vec.data.arrays import PairDataset, TokenLists
+from object2vec.data.in_batch import PairObjects
 from object2vec.data.layouts import widest
 from object2vec.data.negative_sampling import Joined, NegativeSampler
 
@@ -26,12 +27,16 @@ class Batch:
         float32, shape ``(n,)``.
     widths : tuple of int
         The lengths that the lists of in0 and of in1 are padded to, at least 1.
+    objects : tuple of numpy.ndarray
+        Of shape ``(n, 2)``: what `in_batch.PairObjects` tells in the place of labels; empty where
+        labels count.
     """
 
     in0: TokenLists
     in1: TokenLists
     labels: np.ndarray
     widths: tuple[int, int]
+    objects: tuple[np.ndarray, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -41,13 +46,24 @@ class Batch:
         """The lists of in0 and of in1."""
         return self.in0, self.in1
 
+    @property
+    def targets(self) -> tuple[np.ndarray, ...]:
+        """What the loss takes beside embeddings, float32, a row for each pair."""
+        return self.objects or (self.labels,)
+
     def split(self, parts: int) -> list[Batch]:
         """Cut into ``parts`` chunks whose sizes differ by one at most; some may be empty."""
         if parts == 1:
             return [self]
         chunks = np.array_split(np.arange(len(self)), parts)
         return [
-            Batch(self.in0.take(chunk), self.in1.take(chunk), self.labels[chunk], self.widths)
+            Batch(
+                self.in0.take(chunk),
+                self.in1.take(chunk),
+                self.labels[chunk],
+                self.widths,
+                tuple(array[chunk] for array in self.objects),
+            )
             for chunk in chunks
         ]
 
@@ -106,6 +122,8 @@ class TrainingBatches:
         Negatives for each pair whose label is not 0.
     seed : int
         Seed of the order and of the negatives.
+    objects : PairObjects, optional
+        Where the loss takes objects in the place of labels.
 
     Attributes
     ----------
@@ -123,8 +141,10 @@ class TrainingBatches:
         bucket_width: int = 0,
         negative_sampling_rate: int = 0,
         seed: int = 0,
+        objects: Optional[PairObjects] = None,
     ) -> None:
         self._given = dataset
+        self._objects = objects
         self._batch_size = batch_size
         self._bucket_width = bucket_width
         self._lengths = (dataset.in0.lengths, dataset.in1.lengths)
@@ -157,9 +177,11 @@ class TrainingBatches:
         """Yield the batches of one more epoch."""
         pairs, self._drawn = self._drawn or self._draw(), None
         for index, widths in self._plan(pairs):
-            in0 = self._given.in0.take(pairs.in0[index])
-            in1 = self._given.in1.take(pairs.in1[index])
-            yield Batch(in0, in1, pairs.labels[index], widths or (widest(in0), widest(in1)))
+            rows = pairs.in0[index], pairs.in1[index]
+            in0, in1 = self._given.in0.take(rows[0]), self._given.in1.take(rows[1])
+            objects = () if self._objects is None else self._objects.of(*rows)
+            widths = widths or (widest(in0), widest(in1))
+            yield Batch(in0, in1, pairs.labels[index], widths, objects)
 
     def _draw(self) -> Joined:
         rows = np.arange(len(self._given))

@@ -9,10 +9,10 @@ import numpy as np
 
 from object2vec.data.arrays import TokenLists
 
-# Lengths are rounded up to multiples of these, powers of two, so that the maximum over each list is
-# computed of as many equal parts. bilstm has the smaller one, because each time step that is added
-# costs it as much as the maximum.
+# hcnn's lists are rounded up to a multiple of this power of two, so that the maximum over each is
+# computed of as many equal parts.
 POSITIONS_STEP = 8
+# bilstm's are rounded up to this, so that batches have few shapes whose memory is planned.
 TIME_STEP = 4
 
 
@@ -95,26 +95,6 @@ def pack(lists: TokenLists, width: int) -> PackedLists:
     time = np.arange(-(-widest(lists) // POSITIONS_STEP) * POSITIONS_STEP)[:, None]
     positions = np.where(time < lengths, lists.offsets[:-1] + time, count).astype(np.int32)
     return PackedLists(tokens, count, windows, positions)
-
-
-def reversed_positions(lengths: np.ndarray, width: int) -> np.ndarray:
-    """The rows that each token has in the reversed lists, for time-major data.
-
-    Parameters
-    ----------
-    lengths : numpy.ndarray
-        int64, shape ``(n,)``, each at most ``width``.
-    width : int
-        Padded length.
-
-    Returns
-    -------
-    numpy.ndarray
-        int32, shape ``(width, n)``: ``time * n + list``; padding keeps its row.
-    """
-    time = np.arange(width)[:, None]
-    position = np.where(time < lengths, lengths - 1 - time, time)
-    return (position * len(lengths) + np.arange(len(lengths))).astype(np.int32)
 
 
 @dataclass(frozen=True)

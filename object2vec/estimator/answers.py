@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Optional, Union
 
+from object2vec.data.record_checks import check_positive
 from object2vec.errors import CustomerError
 from object2vec.estimator.answer_tables import check_output, embedded, scored
 from object2vec.estimator.asked_objects import (
@@ -48,10 +49,11 @@ class Answering:
 
         None of a model that predicts numbers, or is not fitted.
         """
-        if self._predictor is None or self._predictor.hyperparameters.is_regression:
+        classes = None if self._predictor is None else self._predictor.hyperparameters.classes
+        if classes is None:
             return None
         found = self.inputs.label.classes if self.inputs is not None else ()
-        return [*found, *range(len(found), self._predictor.hyperparameters.num_classes)]
+        return [*found, *range(len(found), classes)]
 
     def predict(
         self, pairs: Data, output: str = "numpy", *, layout: Optional[Layout] = None
@@ -75,7 +77,8 @@ class Answering:
         -------
         numpy.ndarray, pandas.DataFrame or pyarrow.Table
             float32: probabilities ``(n, num_classes)``, or predicted numbers ``(n,)`` for
-            mean_squared_error; in the order of the pairs. A value that is missing, or was not
+            mean_squared_error, and dot products or cosines ``(n,)`` for in_batch_softmax; in the
+            order of the pairs. A value that is missing, or was not
             seen in training, counts as unknown; a warning in the log says how many are.
 
         Raises
@@ -144,8 +147,9 @@ class Answering:
         -------
         dict of str to float
             ``cross_entropy``, ``accuracy`` and ``perplexity``, or ``mean_squared_error`` and
-            ``mean_absolute_error``; means over the pairs. Rows of a table that lack a value are
-            left out.
+            ``mean_absolute_error``; means over the pairs. For in_batch_softmax the first three are
+            of finding each in1 by its in0 among all in1 of the pairs, at most 10,000. Rows of a
+            table that lack a value are left out.
 
         Raises
         ------
@@ -155,6 +159,7 @@ class Answering:
         """
         predictor = self._fitted()
         data = judged_pairs(predictor.inputs, predictor.hyperparameters, pairs, layout)
+        check_positive(data, predictor.hyperparameters, "evaluated")
         accumulator = MetricAccumulator(predictor.hyperparameters.is_regression)
         loss, score = predictor.loss_sums(data)
         accumulator.update(loss, score, len(data))

@@ -158,7 +158,7 @@ def labelled_pairs(
     if _is_table(inputs, data, layout) or _are_rows(inputs, data):
         from object2vec.prepare.table_pairs import encode_table
 
-        classes = None if hyperparameters.is_regression else hyperparameters.num_classes
+        classes = hyperparameters.classes
         layout = layout or layout_of(inputs, data)
         pairs, report = encode_table(inputs, data, num_classes=classes, layout=layout)
         if report.left_out:

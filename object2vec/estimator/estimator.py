@@ -57,21 +57,35 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         File in the folder that `fit` takes as `auxiliary`.
     enc_dim : int
         Width of an embedding.
+    scorer : str
+        ``mlp`` for comparators and the network behind them, ``dot`` or ``cosine`` for the product
+        of the two embeddings or the cosine between them.
     comparator_list : str or sequence of str
         Some of ``hadamard``, ``concat``, ``abs_diff``, in their order.
     mlp_layers, mlp_dim : int
     mlp_activation : str
         ``tanh``, ``relu`` or ``linear``.
     output_layer : str
-        ``softmax`` for classes, ``mean_squared_error`` for numbers.
+        ``softmax`` for classes, ``mean_squared_error`` for numbers, ``in_batch_softmax`` for pairs
+        without labels.
     num_classes : int
+    temperature : float, optional
+        Of ``in_batch_softmax``; 0.05 for cosine and 1 for dot by default.
+    learn_temperature : bool
+    popularity_correction : float
     dropout : float
     tied_token_embedding_weight : bool
+    tied_encoders : bool
     token_embedding_storage_type : str
         ``dense`` or ``row_sparse``.
     optimizer : str
-        ``adadelta``, ``adagrad``, ``adam``, ``sgd`` or ``rmsprop``.
+        ``adadelta``, ``adagrad``, ``adam``, ``sgd``, ``rmsprop`` or ``adamw``.
     learning_rate, weight_decay : float
+    token_embedding_weight_decay : float, optional
+        Of the token tables; default weight_decay's.
+    learning_rate_schedule : str
+        ``constant``, ``linear`` or ``cosine``.
+    warmup_epochs, clip_gradient : float
     mini_batch_size, epochs : int
     early_stopping_patience : int
     early_stopping_tolerance : float
@@ -147,18 +161,27 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         enc1_freeze_pretrained_embedding: bool = True,
         enc1_vocab_file: str = "",
         enc_dim: int = 4096,
+        scorer: str = "mlp",
         comparator_list: Union[str, Sequence[str]] = ("hadamard", "concat", "abs_diff"),
         mlp_layers: int = 2,
         mlp_dim: int = 512,
         mlp_activation: str = "linear",
         output_layer: str = "softmax",
         num_classes: int = 2,
+        temperature: Optional[float] = None,
+        learn_temperature: bool = False,
+        popularity_correction: float = 0.0,
         dropout: float = 0.0,
         tied_token_embedding_weight: bool = False,
+        tied_encoders: bool = False,
         token_embedding_storage_type: str = "dense",
         optimizer: str = "adam",
         learning_rate: float = 0.0004,
         weight_decay: float = 0.0,
+        token_embedding_weight_decay: Optional[float] = None,
+        learning_rate_schedule: str = "constant",
+        warmup_epochs: float = 0.0,
+        clip_gradient: float = 0.0,
         mini_batch_size: int = 32,
         epochs: int = 30,
         early_stopping_patience: int = 3,

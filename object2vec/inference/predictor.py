@@ -11,7 +11,7 @@ from typing import Any, Optional, Union
 
 import numpy as np
 
-from object2vec.backend.engine import answering, check_devices
+from object2vec.backend.engine import answering, check_devices, one_at_a_time
 from object2vec.backend.kvstore import count_gpus
 from object2vec.backend.mxnet_import import mx
 from object2vec.backend.mxnet_types import Context
@@ -20,6 +20,7 @@ from object2vec.data.chunks import compute_in_chunks, length_sorted_chunks
 from object2vec.errors import UnsoundModelError
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.inference.choose_inference import choose_inference
+from object2vec.inference.similarities import retrieval_sums
 from object2vec.logs import LOGGER_NAME
 from object2vec.model import model_directory
 from object2vec.model.costs import Costs
@@ -196,7 +197,9 @@ class Predictor:
             A value is no finite number.
         """
         lists = self._cut(side, lists, max_seq_len)
+        return _finite(self._embed(side, lists), f"embeddings of in{side}")
 
+    def _embed(self, side: int, lists: TokenLists) -> np.ndarray:
         def embed(rows: Rows) -> np.ndarray:
             part = lists.take(rows)
             with self._answering({side: part}):
@@ -204,7 +207,7 @@ class Predictor:
 
         chunks = length_sorted_chunks(lists.lengths, *self._elements(side))
         shape = (len(lists), self.hyperparameters.enc_dim)
-        return _finite(compute_in_chunks(chunks, shape, embed), f"embeddings of in{side}")
+        return compute_in_chunks(chunks, shape, embed)
 
     def scores(
         self,
@@ -224,7 +227,8 @@ class Predictor:
         Returns
         -------
         numpy.ndarray
-            float32; probabilities ``(n, num_classes)``, or numbers ``(n,)`` for mean_squared_error.
+            float32; probabilities ``(n, num_classes)`` for softmax, numbers ``(n,)`` for
+            mean_squared_error, dot products or cosines ``(n,)`` for in_batch_softmax.
 
         Raises
         ------
@@ -233,11 +237,9 @@ class Predictor:
         """
         limits = max_seq_lens or (None, None)
         in0, in1 = self._cut(0, in0, limits[0]), self._cut(1, in1, limits[1])
-        settings = self.hyperparameters
-        shape = (len(in0),) if settings.is_regression else (len(in0), settings.num_classes)
         values = compute_in_chunks(
             self._pair_chunks(in0, in1),
-            shape,
+            (len(in0), *self.hyperparameters.score_shape),
             lambda rows: self._score(in0.take(rows), in1.take(rows)),
         )
         return _finite(values, "scores")
@@ -259,6 +261,9 @@ class Predictor:
         numpy.ndarray
             float64, shape ``(2,)``: cross-entropy and right answers, or squared and absolute error.
         """
+        if self.hyperparameters.is_contrastive:
+            with np.errstate(invalid="ignore"):
+                return self._retrieval_sums(pairs, scored)
         sums = np.zeros(2)
         for rows in self._pair_chunks(pairs.in0, pairs.in1):
             outputs = self._score(pairs.in0.take(rows), pairs.in1.take(rows), as_logits=True)
@@ -266,6 +271,11 @@ class Predictor:
                 sums += self._sums(outputs.astype(np.float64), pairs.labels[rows])
             scored(len(outputs))
         return sums
+
+    def _retrieval_sums(self, pairs: PairDataset, scored: Callable[[int], Any]) -> np.ndarray:
+        with one_at_a_time:
+            scale = self.network.loss.scale(self._context)
+        return retrieval_sums(pairs, self.hyperparameters, scale, self._embed, scored)
 
     def _score(self, in0: TokenLists, in1: TokenLists, *, as_logits: bool = False) -> np.ndarray:
         with self._answering({0: in0, 1: in1}):

@@ -200,6 +200,8 @@ def summary(inputs: Inputs) -> str:
 
 def _labels(hyperparameters: Hyperparameters, data: PairDataset) -> str:
     labels = data.labels
+    if hyperparameters.is_contrastive:
+        return "all of objects that belong together"
     if hyperparameters.is_regression:
         return f"labels {labels.min():g} to {labels.max():g}, mean {labels.mean():.4g}"
     counts = np.bincount(labels.astype(np.int64), minlength=hyperparameters.num_classes)

@@ -186,7 +186,7 @@ class JobTables:
         pairs, report = encode_table(
             inputs,
             channel.path,
-            num_classes=None if hyperparameters.is_regression else hyperparameters.num_classes,
+            num_classes=hyperparameters.classes,
             layout=self._layout(name),
             progress=progress,
         )

@@ -9,7 +9,7 @@ from typing import Optional
 
 import numpy as np
 
-from object2vec.backend.device_arrays import csr_to_device, to_device
+from object2vec.backend.device_arrays import to_device
 from object2vec.backend.mxnet_import import mx
 from object2vec.backend.mxnet_types import Block, Context, NDArray, Parameter
 from object2vec.data.arrays import TokenLists
@@ -19,7 +19,6 @@ from object2vec.data.layouts import (
     mean_weights,
     pack,
     pad,
-    reversed_positions,
     widest,
 )
 from object2vec.hyperparameters.checked import EncoderHyperparameters
@@ -135,27 +134,24 @@ class PackedTokens(EncoderInput):
 
 @dataclass(frozen=True)
 class PaddedTokens(EncoderInput):
-    """For bilstm: padded lists, time step by time step.
+    """For bilstm: padded lists.
 
     Attributes
     ----------
     tokens : NDArray
-        int32 ``(length, n)``; the length is a multiple of `layouts.TIME_STEP`.
+        int32 ``(n, length)``; the length is a multiple of `layouts.TIME_STEP`.
     lengths : NDArray
         float32 ``(n,)``.
-    reversal : NDArray
-        See `layouts.reversed_positions`.
     """
 
     tokens: NDArray
     lengths: NDArray
-    reversal: NDArray
 
     def look_up(self, table: Parameter, context: Context) -> NDArray:
-        return _rows(table, self.tokens, context)  # (length, n, width)
+        return _rows(table, self.tokens, context)  # (n, length, width)
 
     def encode(self, encoder: Block, vectors: NDArray) -> NDArray:
-        return encoder(vectors, self.lengths, self.reversal)
+        return encoder(vectors, self.lengths)
 
 
 def _rows(table: Parameter, tokens: NDArray, context: Context) -> NDArray:
@@ -195,9 +191,8 @@ def prepare_input(
         padded = pad(lists, width)
         return PaddedTokens(
             padded.reshape(-1),
-            to_device(padded.T, context),
+            to_device(padded, context),
             to_device(lists.lengths.astype(np.float32), context),
-            to_device(reversed_positions(lists.lengths, width), context),
         )
     if lists.are_single():
         return SingleTokens(lists.tokens, to_device(lists.tokens, context))
@@ -209,7 +204,8 @@ def prepare_input(
 
 def _mean_weights(lists: TokenLists, vocab_size: int, context: Context) -> NDArray:
     shape = len(lists), vocab_size
-    return csr_to_device(mean_weights(lists), lists.tokens, lists.offsets, shape, context)
+    arrays = mean_weights(lists), lists.tokens, lists.offsets
+    return mx.nd.sparse.csr_matrix(arrays, shape=shape, ctx=context)
 
 
 class PairInputs:
@@ -235,14 +231,9 @@ class PairInputs:
         context: Context,
     ) -> None:
         self._network, self._context = network, context
-        encoders = network.hyperparameters.encoders
-        # one lookup for both inputs, as the gradients of two lookups would have to be added up
-        self._is_one_lookup = _is_one_lookup(network, len(sides[0]))
-        if self._is_one_lookup:
-            sides, encoders = (TokenLists.concatenate(sides),), encoders[:1]  # type: ignore[assignment]
         self._inputs = [
             prepare_input(encoder, lists, width, context)
-            for encoder, lists, width in zip(encoders, sides, widths)
+            for encoder, lists, width in zip(network.hyperparameters.encoders, sides, widths)
         ]
 
     @property
@@ -259,24 +250,14 @@ class PairInputs:
 
     def encode(self, vectors: list[NDArray]) -> list[NDArray]:
         """Embeddings of in0 and of in1, ``(n, enc_dim)`` each, of the token vectors."""
-        inputs = self._inputs
-        if self._is_one_lookup:
-            inputs = 2 * inputs
-            vectors = mx.nd.split(vectors[0], num_outputs=2, axis=0)
         return [
             given.encode(encoder, each)
-            for given, encoder, each in zip(inputs, self._network.encoders, vectors)
+            for given, encoder, each in zip(self._inputs, self._network.encoders, vectors)
         ]
 
     def embed(self) -> list[NDArray]:
         """Embeddings of in0 and of in1, ``(n, enc_dim)`` each."""
         return self.encode(self.look_up())
-
-
-def _is_one_lookup(network: Object2VecNetwork, pairs: int) -> bool:
-    table, other = network.table(0), network.table(1)
-    both_pooled = network.is_pooled(0) and network.is_pooled(1)
-    return table is other and both_pooled and 2 * pairs * table.shape[0] <= LARGEST_ARRAY
 
 
 def embed(

@@ -41,8 +41,10 @@ def joined_settings(
         elif both.get("enc1_network", "enc0") == "enc0":
             # encoder 1 then has the sizes of encoder 0
             follow[own] = follow[other] = max((follow[name] for name in pair), key=int)
-    if both.get("output_layer") == "mean_squared_error":
+    if both.get("output_layer", "softmax") != "softmax":
         follow.pop("num_classes", None)
+    if both.get("output_layer") == "in_batch_softmax":
+        follow.pop("negative_sampling_rate", None)
     return {**follow, **given}
 
 
@@ -80,10 +82,14 @@ def fitted_inputs(inputs: Inputs, hyperparameters: Hyperparameters, title: str) 
 
 def _check_label(inputs: Inputs, hyperparameters: Hyperparameters, title: str) -> None:
     label, classes = inputs.label, inputs.sizes().get("num_classes")
-    if hyperparameters.is_regression:
+    if hyperparameters.classes is None:
         if label.kind == "class":
+            output_layer = hyperparameters.output_layer
+            learns = "learns numbers"
+            if hyperparameters.is_contrastive:
+                learns = "takes every row for a pair that belongs together"
             raise CustomerError(
-                f"output_layer=mean_squared_error learns numbers, but the label "
+                f"output_layer={output_layer} {learns}, but the label "
                 f"{quoted(label.name)} of {title} holds names ({names(label.classes)}): take "
                 "output_layer=softmax."
             )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training on one CPU by the compiled part, whose adam updates only the rows in use."""
+"""Training on one CPU by the compiled part, whose adam and adamw update only the rows in use."""
 
 from __future__ import annotations
 
@@ -147,17 +147,21 @@ class CompiledWay(TrainingWay[Inputs]):
             for parameter in network.params.values()
             if parameter.grad_req != "null" and parameter not in tables
         ]
-        self._tables = [self._adam_state(table) for table in tables]
+        of_tables, of_others = hyperparameters.table_weight_decay, hyperparameters.weight_decay
+        self._tables = [self._adam_state(table, of_tables) for table in tables]
         self._adam = AdamStep(
-            [self._adam_state(parameter) for parameter in others],
+            [self._adam_state(parameter, of_others) for parameter in others],
             [parameter.grad(context) for parameter in others],
             self._tables,
         )
 
-    def _adam_state(self, parameter: Parameter) -> AdamState:
+    def _adam_state(self, parameter: Parameter, decay: float) -> AdamState:
         weight = parameter.data(self._context)
         mean, variance = (mx.nd.zeros(weight.shape, ctx=self._context) for _ in range(2))
-        return AdamState(weight, mean, variance, self._settings.weight_decay * parameter.wd_mult)
+        decay *= parameter.wd_mult  # 0 for biases
+        if self._settings.optimizer == "adamw":
+            return AdamState(weight, mean, variance, decoupled_decay=decay)
+        return AdamState(weight, mean, variance, decay)
 
     def prepare(self, batch: Batch) -> Prepared[Inputs]:
         """Also find the rows in use; see `TrainingWay`."""
@@ -167,7 +171,8 @@ class CompiledWay(TrainingWay[Inputs]):
         ]
         lookups = self._network.by_table([given.lookup for given in sides])
         inputs = Inputs(sides, [used_rows(of_table) for of_table in lookups])
-        shard = Shard(inputs, to_device(batch.labels, self._context))
+        targets = tuple(to_device(array, self._context) for array in batch.targets)
+        shard = Shard(inputs, targets)
         return Prepared([shard], len(batch), [used.rows for used in inputs.used])
 
     def look_up(self, inputs: Inputs) -> list[NDArray]:
@@ -208,6 +213,7 @@ class CompiledWay(TrainingWay[Inputs]):
             beta2=BETA2,
             epsilon=EPSILON,
             rescale=1.0 / prepared.count,
+            plain_rate=self.learning_rate,
         )
 
     def _catch_up_rows(self, number: int, rows: np.ndarray, factors: np.ndarray) -> None:

@@ -24,7 +24,9 @@ from object2vec.backend.mxnet_import import mx
 from object2vec.backend.mxnet_types import Context, NDArray
 from object2vec.data.arrays import PairDataset
 from object2vec.data.batching import TrainingBatches
+from object2vec.data.in_batch import PairObjects, count_candidates
 from object2vec.data.prefetch import prefetch
+from object2vec.data.record_checks import check_positive
 from object2vec.evaluation.baseline import baseline_of
 from object2vec.evaluation.metrics import MetricAccumulator
 from object2vec.hyperparameters.checked import Hyperparameters
@@ -40,6 +42,7 @@ from object2vec.training.callbacks import Callback, checked_callbacks, who_stops
 from object2vec.training.choose_way import build_way, choose_way
 from object2vec.training.divergence import Divergence
 from object2vec.training.early_stopping import EarlyStopping, EveryEpoch
+from object2vec.training.learning_rates import learning_rate_of
 from object2vec.training.metric_lines import RecordCounters
 from object2vec.training.readable_log import ReadableLog
 from object2vec.training.training_log import JobStart, TrainingLog
@@ -109,10 +112,13 @@ def train(
     Raises
     ------
     CustomerError
-        If the loss becomes NaN or infinite, if more GPUs are asked for than there are, or if
-        something is no callback.
+        If the loss becomes NaN or infinite, if more GPUs are asked for than there are, if
+        something is no callback, or if there are negative pairs where none may be.
     """
     callbacks = checked_callbacks(callbacks)
+    for channel, pairs in (("train", train), ("validation", validation), ("test", test)):
+        if pairs is not None:
+            check_positive(pairs, hyperparameters, channel)
     with contextlib.ExitStack() as stack:
         folder = (
             Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="object2vec-")))
@@ -212,6 +218,11 @@ class _Training:
             bucket_width=settings.bucket_width,
             negative_sampling_rate=settings.negative_sampling_rate,
             seed=self._seed,
+            objects=(
+                PairObjects(train, settings.popularity_correction > 0)
+                if settings.is_contrastive
+                else None
+            ),
         )
         self._log.buckets(batches.buckets())
         self._log.readable.begins(
@@ -227,7 +238,7 @@ class _Training:
         # the sampler has drawn the first epoch's negatives, so their number is known
         start = baseline_of(train.labels, settings, batches.negatives)
         with one_at_a_time:
-            self._network.set_output_bias(start.output)
+            self._network.start_from(start.output, start.spread)
         stopped_early = interrupted = False
         stopped_by: list[str] = []
         for epoch in range(self._epochs):
@@ -288,7 +299,12 @@ class _Training:
                 if stop():
                     self._way.flush()
                     return None
-                count = prepared.count
+                count, done = prepared.count, counters.records_since_reset
+                self._way.learning_rate = learning_rate_of(
+                    self._settings,
+                    epoch + done / batches.pairs,
+                    epoch + (done + count) / batches.pairs,
+                )
                 with one_at_a_time:
                     queued.append((self._way.step(prepared), count))
                 counters.add(count)
@@ -328,10 +344,14 @@ class _Training:
 
     def _compare_with_baseline(self, train: PairDataset, validation: Optional[PairDataset]) -> None:
         if validation is None:
-            baseline = baseline_of(train.labels, self._settings, self._negatives_of_best)
+            candidates = min(self._settings.mini_batch_size, len(train))
+            baseline = baseline_of(
+                train.labels, self._settings, self._negatives_of_best, candidates
+            )
             self._log.warn_of_baseline(self._stopping.best_loss, "training", baseline)
         else:
-            baseline = baseline_of(validation.labels, self._settings)
+            candidates = count_candidates(validation.in1) if self._settings.is_contrastive else 0
+            baseline = baseline_of(validation.labels, self._settings, candidates=candidates)
             self._log.warn_of_baseline(self._stopping.best_loss, "validation", baseline)
 
     def _evaluate(

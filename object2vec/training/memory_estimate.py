@@ -23,11 +23,13 @@ from object2vec.training.row_updates import moves_used_rows_alone
 _ELEMENT = 4  # bytes of a float32
 _PROGRAM = 300_000_000  # Python, NumPy and MXNet, and the scoring of a channel in parts
 _OF_PAIR = 48  # bytes of a pair in an epoch: its rows, its place in the order, its label
+_OF_OBJECTS = 24  # bytes of the numbers and shares of both objects of a pair
+_OF_LOGIT = 12  # elements that a step holds for each two pairs of a batch: see `InBatchLoss`
 _OF_DRAWN = 16  # bytes of a negative whose rows are drawn
 _OF_NUMBERED_TOKEN = 40  # bytes, while `negative_sampling.fingerprints` works
 
 # Copies of a parameter that an optimizer keeps.
-_MOMENTS = {"adam": 2, "adadelta": 2, "adagrad": 1, "rmsprop": 1, "sgd": 0}
+_MOMENTS = {"adam": 2, "adamw": 2, "adadelta": 2, "adagrad": 1, "rmsprop": 1, "sgd": 0}
 # Arrays of a table's size that a step takes where it moves all rows: of the largest table at least,
 # and of all tables as a rule, because MXNet's engine frees them late.
 _OF_ALL_ROWS = {"adadelta": (2, 5.5), "adagrad": (2, 4.5), "rmsprop": (1, 1.0)}
@@ -261,6 +263,8 @@ class _Job:
         train = self._datasets[0]
         rate = self._settings.negative_sampling_rate
         size += _OF_PAIR * len(train)
+        if self._settings.is_contrastive:
+            size += _OF_OBJECTS * len(train)
         parts = [Part("data", size)]
         if rate:
             negatives = rate * int(np.count_nonzero(train.labels))
@@ -281,7 +285,10 @@ class _Job:
         settings, train = self._settings, self._datasets[0]
         compared = compared_width(settings)
         of_pair = 4 * settings.enc_dim + 3 * compared
-        of_pair += 4 * settings.mlp_layers * settings.mlp_dim
+        if not settings.is_similarity:
+            of_pair += 4 * settings.mlp_layers * settings.mlp_dim
+        if settings.is_contrastive:
+            of_pair += _OF_LOGIT * min(settings.mini_batch_size, len(train))
         of_tokens = [self._elements_of_token(encoder) for encoder in settings.encoders]
         largest = max(
             pairs * of_pair + sum(map(operator.mul, tokens, of_tokens))

@@ -30,15 +30,15 @@ class Shard(Generic[Inputs]):
     ----------
     inputs
         in0 and in1, in the form that the way takes.
-    labels : NDArray
-        float32 ``(n,)``.
+    targets : tuple of NDArray
+        What the loss takes beside the embeddings: labels, float32 ``(n,)``, or `Batch.objects`.
     weight : float
         0 for a device without pairs: it computes one of another device's pairs, which does not
         count.
     """
 
     inputs: Inputs
-    labels: NDArray
+    targets: tuple[NDArray, ...]
     weight: float = 1.0
 
 
@@ -80,12 +80,15 @@ class TrainingWay(abc.ABC, Generic[Inputs]):
     store : str or None
         Type of the KVStore that adds up the gradients of several devices; None where there is
         none.
+    learning_rate : float
+        That of the next step; the caller may change it from step to step.
     """
 
     store: Optional[str] = None
 
     def __init__(self, hyperparameters: Hyperparameters, network: Object2VecNetwork) -> None:
         self._settings, self._network = hyperparameters, network
+        self.learning_rate = hyperparameters.learning_rate
         self._steps = 0
         self._deferred: list[DeferredRows] = []
         if defers(hyperparameters):
@@ -112,7 +115,7 @@ class TrainingWay(abc.ABC, Generic[Inputs]):
             for shard in prepared.shards:
                 vectors.append(self.look_up(shard.inputs))
                 embeddings = self.encode(shard.inputs, vectors[-1])
-                objective, reported = self._network.loss(*embeddings, shard.labels)
+                objective, reported = self._network.loss(*embeddings, *shard.targets)
                 if shard.weight:
                     sums.append(reported)
                 else:
@@ -146,10 +149,12 @@ class TrainingWay(abc.ABC, Generic[Inputs]):
             What `look_up` gave on each device.
         """
         self._steps += 1
-        rate = adam_rate(self._settings.learning_rate, self._steps)
+        rate = adam_rate(self.learning_rate, self._steps)
         self._update(prepared, vectors, rate)
+        is_decoupled = self._settings.optimizer == "adamw"
+        decay = self._settings.table_weight_decay if is_decoupled else 0.0
         for deferred, rows in zip(self._deferred, prepared.rows):
-            deferred.touch(rows, rate)
+            deferred.touch(rows, rate, self.learning_rate * decay)
 
     def flush(self) -> None:
         """Wait for all steps, and make every row of the token tables current."""

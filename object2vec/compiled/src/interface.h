@@ -38,7 +38,7 @@ typedef struct {
     Arrays arrays;
     void *gradient;
     int64_t size;
-    float decay;
+    float decay, decoupled_decay; /* added to the gradient; of the weight itself */
 } Parameter;
 
 #define MAX_GRADIENTS 2 /* in0 and in1 may share a table */
@@ -49,7 +49,7 @@ typedef struct {
     void *gradients[MAX_GRADIENTS]; /* of the vectors that were looked up, NDArrays */
     int64_t sizes[MAX_GRADIENTS];   /* vectors in each */
     int64_t width;
-    float decay;
+    float decay, decoupled_decay;
     int64_t count, positions;
     const int32_t *rows;       /* count: those to update */
     const int32_t *starts;     /* count + 1: where the positions of each row start */
@@ -59,6 +59,7 @@ typedef struct {
 
 typedef struct {
     float rate, beta1, beta2, epsilon, rescale;
+    float plain_rate; /* without the bias correction: that of decoupled decay */
 } AdamConstants;
 
 /* A layer of the scorer. */

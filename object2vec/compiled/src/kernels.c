@@ -31,7 +31,7 @@ typedef struct {
     AdamElements elements;
     const float *gradient;
     int64_t size;
-    float decay;
+    float decay, decoupled_decay;
 } Update;
 
 typedef struct {
@@ -56,7 +56,7 @@ typedef struct {
     float epsilon;
     int64_t width, count;
     const int32_t *rows;  /* count */
-    const float *factors; /* (4, count); see deferred_adam.py */
+    const float *factors; /* (5, count); see deferred_adam.py */
 } CatchUp;
 
 typedef struct {
@@ -74,10 +74,10 @@ typedef struct {
 
 typedef struct {
     void (*adam)(AdamElements elements, int64_t start, const float *gradient, int64_t count,
-                 AdamConstants c, float decay);
+                 AdamConstants c, float decay, float shrinkage);
     void (*catch_up_row)(AdamElements elements, int64_t start, int64_t count, float epsilon,
                          float rate_sum, float variance_scale, float beta1_power,
-                         float beta2_power);
+                         float beta2_power, float shrinkage);
     void (*sum_gradients)(float *sum, const TableUpdate *u, int64_t first, int64_t count,
                           int32_t start, int32_t end);
     void (*mean_of_rows)(const float *table, int64_t width, const int32_t *tokens, int64_t count,
@@ -98,7 +98,8 @@ static void update_parameter(const RowKernels *simd, const Update *u, AdamConsta
     for (int64_t block = 0; block < blocks; block++) {
         const int64_t start = block * ADAM_BLOCK;
         const int64_t count = u->size - start < ADAM_BLOCK ? u->size - start : ADAM_BLOCK;
-        simd->adam(u->elements, start, u->gradient + start, count, c, u->decay);
+        simd->adam(u->elements, start, u->gradient + start, count, c, u->decay,
+                   c.plain_rate * u->decoupled_decay);
     }
 }
 
@@ -119,7 +120,8 @@ static void update_table(const RowKernels *simd, const TableUpdate *u, AdamConst
             const int64_t count =
                 t->width - first < GRADIENT_CHUNK ? t->width - first : GRADIENT_CHUNK;
             simd->sum_gradients(gradient, u, first, count, t->starts[k], t->starts[k + 1]);
-            simd->adam(u->elements, row + first, gradient, count, c, t->decay);
+            simd->adam(u->elements, row + first, gradient, count, c, t->decay,
+                       c.plain_rate * t->decoupled_decay);
         }
     }
 }
@@ -172,11 +174,12 @@ static void run_catch_up(void *context, void *argument) {
     const RowKernels *simd = FOR_THIS_CPU(&kernels);
     const int64_t n = job->count, width = job->width;
     const float *rate_sum = job->factors, *variance_scale = rate_sum + n,
-                *beta1_power = rate_sum + 2 * n, *beta2_power = rate_sum + 3 * n;
+                *beta1_power = rate_sum + 2 * n, *beta2_power = rate_sum + 3 * n,
+                *shrinkage = rate_sum + 4 * n;
 #pragma omp parallel for schedule(static) if (n * width > ADAM_BLOCK)
     for (int64_t k = 0; k < n; k++) {
         simd->catch_up_row(elements, job->rows[k] * width, width, job->epsilon, rate_sum[k],
-                           variance_scale[k], beta1_power[k], beta2_power[k]);
+                           variance_scale[k], beta1_power[k], beta2_power[k], shrinkage[k]);
     }
 }
 
@@ -255,6 +258,7 @@ static int prepare_table(Held *held, const Table *t, TableUpdate *u, char **end)
 static int prepare_parameter(Held *held, const Parameter *p, Update *u) {
     u->size = p->size;
     u->decay = p->decay;
+    u->decoupled_decay = p->decoupled_decay;
     const int code = hold_arrays(held, &p->arrays);
     return code != 0 ? code : hold(held, p->gradient);
 }
@@ -350,9 +354,9 @@ int64_t object2vec_group_tokens(const int32_t *tokens, int64_t count, int32_t *r
 int object2vec_catch_up(const Api *api, const void *context, Arrays arrays, int64_t width,
                         int64_t count, const int32_t *rows, const float *factors, float epsilon) {
     char *end;
-    CatchUp *job = allocate(api, sizeof(CatchUp), 3, 5 * 4 * count + 2 * 8, &end);
+    CatchUp *job = allocate(api, sizeof(CatchUp), 3, 6 * 4 * count + 2 * 8, &end);
     if (job == NULL) return NO_MEMORY;
-    job->factors = append_copy(&end, factors, 4 * 4 * count);
+    job->factors = append_copy(&end, factors, 5 * 4 * count);
     job->rows = append_copy(&end, rows, 4 * count);
     job->width = width;
     job->count = count;
