@@ -122,8 +122,7 @@ def _contend(folder: Path, options: argparse.Namespace) -> None:
     """Be the process of one contestant: print its lines, and write its measures by question."""
     (name,), (wanted,) = options.task, options.contestant
     (contestant,) = (one for one in TASKS[name].contestants() if one.name == wanted)
-    if hasattr(contestant, "given"):
-        contestant.given.update(item.split("=", 1) for item in options.set)
+    getattr(contestant, "given", {}).update(item.split("=", 1) for item in options.set)
     task = TASKS[name].load(folder, options.rows)
     seeds = range(1, 1 + (options.seeds if contestant.is_seeded else 1))
     if options.no_test:

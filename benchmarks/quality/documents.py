@@ -139,7 +139,7 @@ class _Hybrid:
 
     def __init__(self, ours: Ours) -> None:
         self._ours = ours
-        self.name, self.grid = ours.name, ours.grid
+        self.name, self.grid, self.given = ours.name, ours.grid, ours.given
 
     def fit(self, lessons: Lessons, setting: dict[str, Any], seed: int) -> dict[str, Answer]:
         """See `exams.Contestant`."""

@@ -53,9 +53,9 @@ def contestants() -> list[Contestant]:
             "ours published, ids", ids, _table, _ways, preset=None, stops=True,
             settings=published("movielens_rating"),
         ),
-        _Surprise("surprise SVD", "SVD", n_factors=[100, 200], n_epochs=[40, 60, 80],
+        _Surprise("surprise SVD", "SVD", n_factors=[100, 200], n_epochs=[40, 80],
                   reg_all=[0.06, 0.08, 0.1]),
-        _Surprise("surprise SVD++", "SVDpp", n_factors=[20, 50], n_epochs=[20, 40],
+        _Surprise("surprise SVD++", "SVDpp", n_factors=[20, 50], n_epochs=[30],
                   reg_all=[0.02, 0.05, 0.08]),
     ]  # fmt: skip
 

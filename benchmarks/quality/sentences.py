@@ -187,6 +187,7 @@ class _Elsewhere:
 
     def __init__(self, name: str, lessons: str, contestant: Any) -> None:
         self.name, self.needs, self.grid = name, contestant.needs, contestant.grid
+        self.given = getattr(contestant, "given", {})
         self._lessons, self._contestant = lessons, contestant
 
     def fit(self, lessons: Lessons, setting: dict[str, Any], seed: int) -> dict[str, Answer]:
