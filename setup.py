@@ -40,6 +40,9 @@ EXTRAS_REQUIRE = {
         "pandas==2.3.3",  # the last for Python 3.9; fit() takes data frames
         "pyarrow==21.0.0",  # the last for Python 3.9; reads tables
         "scikit-learn==1.6.1",  # the last for Python 3.9; its clone() copies estimators
+        # trec_eval, which ranking measures are held equal to; ir-measures asks it too, and ranx
+        # would need numba
+        "pytrec-eval-terrier==0.5.11",
         "nbclient==0.10.2",  # runs the notebooks of examples/, with the two below
         "nbformat==5.10.4",
         "ipykernel==6.31.0",  # the last for Python 3.9

@@ -98,6 +98,7 @@ def test_defaults() -> None:
         "epochs": 30,
         "early_stopping_patience": 3,
         "early_stopping_tolerance": 0.01,
+        "early_stopping_metric": "loss",
         "_kvstore": "auto_gpu",
         "_num_gpus": "auto",
         "_num_kv_servers": "auto",

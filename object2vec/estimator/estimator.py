@@ -89,6 +89,10 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
     mini_batch_size, epochs : int
     early_stopping_patience : int
     early_stopping_tolerance : float
+    early_stopping_metric : str
+        What tells the best epoch, and when to stop: ``loss``, or a measure of validation pairs:
+        ``cross_entropy``, ``accuracy``, ``auc``, ``macro_f1``, ``hit_rate@10``, ``ndcg@10`` and
+        ``mrr`` of classes, ``mean_squared_error`` and ``mean_absolute_error`` of numbers.
     bucket_width : int
     negative_sampling_rate : int
     seed : int, optional
@@ -115,7 +119,8 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
     best_epoch : int or None
         Whose model was kept, from 0.
     best_loss : float or None
-        Its loss, of validation where there was any.
+        Its loss, of validation where there was any; the lowest of all epochs' unless
+        `early_stopping_metric` is another measure.
 
     Raises
     ------
@@ -186,6 +191,7 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         epochs: int = 30,
         early_stopping_patience: int = 3,
         early_stopping_tolerance: float = 0.01,
+        early_stopping_metric: str = "loss",
         bucket_width: int = 0,
         negative_sampling_rate: int = 0,
         seed: Optional[int] = None,

@@ -84,6 +84,7 @@ class Hyperparameters:
     comparator_list: tuple[str, ...]
     early_stopping_patience: int
     early_stopping_tolerance: float
+    early_stopping_metric: str
     negative_sampling_rate: int
     tied_token_embedding_weight: bool
     tied_encoders: bool

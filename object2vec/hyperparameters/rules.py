@@ -9,7 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 from object2vec.hyperparameters.given import GivenHyperparameters
-from object2vec.hyperparameters.table import AUTO, BY_NAME, OUTPUT_METRICS, QUALITY_METRIC_NAMES
+from object2vec.hyperparameters.table import (
+    AUTO,
+    BY_NAME,
+    OUTPUT_METRICS,
+    QUALITY_METRIC_NAMES,
+    STOPPING_METRICS,
+)
 from object2vec.hyperparameters.values import read_value, words
 
 #: The hyperparameters that each encoder has for itself, without ``enc0_`` or ``enc1_``.
@@ -45,6 +51,7 @@ class RuledHyperparameters(GivenHyperparameters):
     def apply(self) -> None:
         """Apply every rule, in the order in which they build on one another."""
         self._check_tuning_objective()
+        self._check_stopping_metric()
         self._ignore_what_has_no_effect()
         self._check_scorer()
         self._settle_in_batch_softmax()
@@ -78,6 +85,16 @@ class RuledHyperparameters(GivenHyperparameters):
                 logging.WARNING,
                 f"The objective metric {name} is never reported with output_layer={output_layer}; "
                 f"it reports {', '.join(OUTPUT_METRICS[output_layer])}.",
+            )
+
+    def _check_stopping_metric(self) -> None:
+        if not self._sound("early_stopping_metric", "output_layer"):
+            return
+        metric, output_layer = self.values["early_stopping_metric"], self.values["output_layer"]
+        if metric not in STOPPING_METRICS[output_layer]:
+            self.rule_errors.append(
+                f"'early_stopping_metric' can be {words(STOPPING_METRICS[output_layer])} with "
+                f"output_layer '{output_layer}', but '{metric}' was given."
             )
 
     def _ignore_what_has_no_effect(self) -> None:

@@ -23,6 +23,18 @@ OUTPUT_METRICS = {
 QUALITY_METRICS = tuple(
     dict.fromkeys(metric for metrics in OUTPUT_METRICS.values() for metric in metrics)
 )
+#: What early stopping can judge validation by with each output layer: its loss, or a measure.
+STOPPING_METRICS = {
+    "softmax": (
+        *("loss", "cross_entropy", "accuracy", "auc", "macro_f1"),
+        *("hit_rate@10", "ndcg@10", "mrr"),
+    ),
+    "mean_squared_error": ("loss", "mean_squared_error", "mean_absolute_error"),
+    "in_batch_softmax": (
+        *("loss", "cross_entropy", "accuracy"),
+        *("hit_rate@10", "ndcg@10", "mrr"),
+    ),
+}
 SPLITS = ("train", "validation", "test")
 #: Content types of their channels: of pairs of ids, and of tables.
 PAIR_CONTENT_TYPES = ("application/jsonlines", "application/json-lines", "application/x-jsonlines")
@@ -380,6 +392,15 @@ _GENERAL = (
         "early_stopping_tolerance", "continuous",
         "How much lower the loss must be to count as an improvement.",
         default=0.01, minimum=1e-6, maximum=0.1, tunable=TuningRange(0.001, 0.1),
+    ),
+    Hyperparameter(
+        "early_stopping_metric", "categorical",
+        "What tells the best epoch, and when to stop: the loss, or a measure of the validation "
+        "channel, which is then needed and by whose units early_stopping_tolerance goes. The last "
+        "three rank, for each in0 of a pair of another label than 0, all in1 of train and "
+        "validation but those of its training pairs of such labels.",
+        default="loss", extension=True,
+        choices=tuple(dict.fromkeys(name for own in STOPPING_METRICS.values() for name in own)),
     ),
     Hyperparameter(
         "bucket_width", "integer",

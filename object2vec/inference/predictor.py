@@ -17,10 +17,11 @@ from object2vec.backend.mxnet_import import mx
 from object2vec.backend.mxnet_types import Context
 from object2vec.data.arrays import PairDataset, Rows, TokenLists
 from object2vec.data.chunks import compute_in_chunks, length_sorted_chunks
-from object2vec.errors import UnsoundModelError
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.inference.choose_inference import choose_inference
+from object2vec.inference.every_pair import BestSoFar, Top, blocks_of, every_pair, probabilities
 from object2vec.inference.similarities import retrieval_sums
+from object2vec.inference.sound_answers import finite
 from object2vec.logs import LOGGER_NAME
 from object2vec.model import model_directory
 from object2vec.model.costs import Costs
@@ -197,7 +198,7 @@ class Predictor:
             A value is no finite number.
         """
         lists = self._cut(side, lists, max_seq_len)
-        return _finite(self._embed(side, lists), f"embeddings of in{side}")
+        return finite(self._embed(side, lists), f"embeddings of in{side}")
 
     def _embed(self, side: int, lists: TokenLists) -> np.ndarray:
         def embed(rows: Rows) -> np.ndarray:
@@ -242,10 +243,90 @@ class Predictor:
             (len(in0), *self.hyperparameters.score_shape),
             lambda rows: self._score(in0.take(rows), in1.take(rows)),
         )
-        return _finite(values, "scores")
+        return finite(values, "scores")
+
+    def candidate_scores(
+        self,
+        in0: TokenLists,
+        candidates: TokenLists,
+        classes: Optional[tuple[int, ...]] = None,
+        *,
+        as_log_odds: bool = False,
+    ) -> np.ndarray:
+        """Score each object of in0 with every candidate of in1, each object being encoded once.
+
+        Parameters
+        ----------
+        in0, candidates : TokenLists
+            ``n`` and ``m`` lists of ids below the encoders' vocab_size; longer ones than their
+            max_seq_len are cut.
+        classes : tuple of int, optional
+            The classes, not all, whose probability together is the score; needed but for
+            mean_squared_error.
+        as_log_odds : bool
+            Give the logarithms of odds in the place of probabilities: their order is the same, and
+            they tell apart what is near 1.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, shape ``(n, m)``.
+
+        Raises
+        ------
+        UnsoundModelError
+            A value is no finite number.
+        """
+        values = np.empty((len(in0), len(candidates)), np.float32)
+        for rows, columns, part in self._every_pair(in0, candidates, classes):
+            values[rows, columns] = part
+        return values if as_log_odds or classes is None else probabilities(values)
+
+    def best_candidates(
+        self,
+        in0: TokenLists,
+        candidates: TokenLists,
+        k: int,
+        classes: Optional[tuple[int, ...]] = None,
+    ) -> Top:
+        """Find the candidates with the highest scores for each object of in0.
+
+        Parameters
+        ----------
+        in0, candidates, classes
+            See `candidate_scores`, which also says what is raised.
+        k : int
+            How many of each, at least 1; all where there are fewer.
+
+        Returns
+        -------
+        Top
+            Of all scores, a block is held at a time.
+        """
+        best = BestSoFar(len(in0), min(k, len(candidates)))
+        for rows, columns, part in self._every_pair(in0, candidates, classes):
+            best.add(rows, columns.start, part)
+        top = best.top()
+        return top if classes is None else Top(top.indices, probabilities(top.scores))
+
+    def _every_pair(
+        self, in0: TokenLists, candidates: TokenLists, classes: Optional[tuple[int, ...]]
+    ) -> Iterator[tuple[slice, slice, np.ndarray]]:
+        """Rows, columns and scores of blocks of all pairs, the candidates in their order."""
+        vectors = self.embeddings(0, in0)
+        with one_at_a_time:
+            pairs = every_pair(self.network, self._context, classes)
+        for columns in blocks_of(len(candidates), self.hyperparameters.enc_dim):
+            others = self.embeddings(1, candidates.take(columns))
+            for rows in blocks_of(len(in0), pairs.outputs * len(others)):
+                part = pairs.scores(vectors[rows], others)
+                yield rows, columns, finite(part, "rows of scores")
 
     def loss_sums(
-        self, pairs: PairDataset, scored: Callable[[int], Any] = lambda count: None
+        self,
+        pairs: PairDataset,
+        scored: Callable[[int], Any] = lambda count: None,
+        outputs: Optional[np.ndarray] = None,
     ) -> np.ndarray:
         """Sum up what `losses.Loss` reports over all pairs.
 
@@ -255,6 +336,8 @@ class Predictor:
             Labelled pairs.
         scored : callable
             Called with the number of pairs of each batch.
+        outputs : numpy.ndarray, optional
+            float32, shape ``(n, num_classes)`` or ``(n,)``: receives the raw outputs.
 
         Returns
         -------
@@ -266,10 +349,12 @@ class Predictor:
                 return self._retrieval_sums(pairs, scored)
         sums = np.zeros(2)
         for rows in self._pair_chunks(pairs.in0, pairs.in1):
-            outputs = self._score(pairs.in0.take(rows), pairs.in1.take(rows), as_logits=True)
+            found = self._score(pairs.in0.take(rows), pairs.in1.take(rows), as_logits=True)
+            if outputs is not None:
+                outputs[rows] = found
             with np.errstate(invalid="ignore"):  # the caller reports a loss of NaN
-                sums += self._sums(outputs.astype(np.float64), pairs.labels[rows])
-            scored(len(outputs))
+                sums += self._sums(found.astype(np.float64), pairs.labels[rows])
+            scored(len(found))
         return sums
 
     def _retrieval_sums(self, pairs: PairDataset, scored: Callable[[int], Any]) -> np.ndarray:
@@ -309,23 +394,3 @@ class Predictor:
     def _elements(self, side: int) -> tuple[int, int]:
         settings = self.hyperparameters
         return self._inference.elements_per_token(side), 4 * settings.enc_dim + settings.mlp_dim
-
-
-def _finite(values: np.ndarray, what: str) -> np.ndarray:
-    """Return what the model answers, if it is finite.
-
-    JSON has no NaN and no infinity. As ids were checked before, only the weights can be the cause.
-
-    Raises
-    ------
-    UnsoundModelError
-        A value is no finite number.
-    """
-    sound = np.isfinite(values)
-    if sound.all():
-        return values
-    count = len(values) - np.count_nonzero(sound.reshape(len(values), -1).all(axis=1))
-    raise UnsoundModelError(
-        f"The model does not give finite numbers, so its weights are not sound: {count} of "
-        f"{len(values)} {what} hold NaN or infinity; train it again or take another model."
-    )

@@ -45,6 +45,12 @@ from object2vec.training.early_stopping import EarlyStopping, EveryEpoch
 from object2vec.training.learning_rates import learning_rate_of
 from object2vec.training.metric_lines import RecordCounters
 from object2vec.training.readable_log import ReadableLog
+from object2vec.training.stopping_metric import (
+    StoppingMetric,
+    check_channels,
+    early_stopping_of,
+    stopping_metric_of,
+)
 from object2vec.training.training_log import JobStart, TrainingLog
 from object2vec.training.training_result import TrainingResult
 
@@ -112,13 +118,16 @@ def train(
     Raises
     ------
     CustomerError
-        If the loss becomes NaN or infinite, if more GPUs are asked for than there are, if
-        something is no callback, or if there are negative pairs where none may be.
+        If the loss becomes NaN or infinite, if more GPUs are asked for than there are, if something
+        is no callback, if there are negative pairs where none may be, or if validation pairs cannot
+        be judged by the metric of early stopping.
     """
     callbacks = checked_callbacks(callbacks)
     for channel, pairs in (("train", train), ("validation", validation), ("test", test)):
         if pairs is not None:
             check_positive(pairs, hyperparameters, channel)
+    if not fixed_epochs:
+        check_channels(hyperparameters, () if validation is None else ("validation",))
     with contextlib.ExitStack() as stack:
         folder = (
             Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="object2vec-")))
@@ -163,12 +172,9 @@ class _Training:
         self._callbacks = callbacks
         self._epochs, self._is_fixed = fixed_epochs or hyperparameters.epochs, bool(fixed_epochs)
         self._stopping: Union[EarlyStopping, EveryEpoch] = (
-            EveryEpoch()
-            if self._is_fixed
-            else EarlyStopping(
-                hyperparameters.early_stopping_patience, hyperparameters.early_stopping_tolerance
-            )
+            EveryEpoch() if self._is_fixed else early_stopping_of(hyperparameters)
         )
+        self._metric: Optional[StoppingMetric] = None
         self._history: list[dict[str, float]] = []
         self._negatives_of_best = 0  # that the best epoch drew
         self._saved: Optional[str] = None  # the digest of the model in the folder
@@ -237,6 +243,8 @@ class _Training:
         self._divergence = Divergence(settings, self._auxiliary, train.labels)
         # the sampler has drawn the first epoch's negatives, so their number is known
         start = baseline_of(train.labels, settings, batches.negatives)
+        if validation is not None and not self._is_fixed:
+            self._metric = stopping_metric_of(settings, train, validation, self._seed)
         with one_at_a_time:
             self._network.start_from(start.output, start.spread)
         stopped_early = interrupted = False
@@ -247,9 +255,9 @@ class _Training:
             if trained is None:
                 interrupted = True
                 break
-            loss = self._judge(epoch, begun, trained, validation)
+            loss, value = self._judge(epoch, begun, trained, validation)
             judging = time.time()
-            is_best = self._stopping.add(loss)
+            is_best = self._stopping.add(loss, value)
             ended = time.time()
             stopped_early = self._stopping.should_stop
             if is_best:
@@ -324,23 +332,30 @@ class _Training:
         begun: float,
         trained: MetricAccumulator,
         validation: Optional[PairDataset],
-    ) -> float:
+    ) -> tuple[float, float]:
+        """The epoch's loss, and what it is judged by."""
         seconds = time.time() - begun
-        validated = None if validation is None else self._evaluate(validation)
-        loss = (validated or trained).loss
+        validated = outputs = None
+        if validation is not None:
+            outputs = None if self._metric is None else self._metric.room()
+            validated = self._evaluate(validation, outputs=outputs)
+        loss = value = (validated or trained).loss
         if not math.isfinite(loss):
             raise self._divergence.error(
                 "training" if validated is None else "validation", loss, epoch
             )
-        self._log.epoch_metrics(epoch, seconds, trained, validated)
+        told = {"train": trained.values()}
+        if validated is not None:
+            told["validation"] = validated.values()
+        if self._metric is not None:
+            value = self._metric.measure(told["validation"], self._predictor, outputs)
+            told["validation"].setdefault(self._metric.name, value)
+        self._log.epoch_metrics(epoch, seconds, told)
         record: dict[str, float] = {"epoch": epoch}
-        for split, accumulator in (("train", trained), ("validation", validated)):
-            if accumulator is not None:
-                record.update(
-                    {f"{split}_{name}": value for name, value in accumulator.values().items()}
-                )
+        for split, values in told.items():
+            record.update({f"{split}_{name}": number for name, number in values.items()})
         self._history.append(record)
-        return loss
+        return loss, value
 
     def _compare_with_baseline(self, train: PairDataset, validation: Optional[PairDataset]) -> None:
         if validation is None:
@@ -348,17 +363,20 @@ class _Training:
             baseline = baseline_of(
                 train.labels, self._settings, self._negatives_of_best, candidates
             )
-            self._log.warn_of_baseline(self._stopping.best_loss, "training", baseline)
+            self._log.warn_of_baseline(self._stopping.lowest_loss, "training", baseline)
         else:
             candidates = count_candidates(validation.in1) if self._settings.is_contrastive else 0
             baseline = baseline_of(validation.labels, self._settings, candidates=candidates)
-            self._log.warn_of_baseline(self._stopping.best_loss, "validation", baseline)
+            self._log.warn_of_baseline(self._stopping.lowest_loss, "validation", baseline)
 
     def _evaluate(
-        self, pairs: PairDataset, scored: Callable[[int], Any] = lambda count: None
+        self,
+        pairs: PairDataset,
+        scored: Callable[[int], Any] = lambda count: None,
+        outputs: Optional[np.ndarray] = None,
     ) -> MetricAccumulator:
         accumulator = MetricAccumulator(self._settings.is_regression)
-        loss, score = self._predictor.loss_sums(pairs, scored)
+        loss, score = self._predictor.loss_sums(pairs, scored, outputs)
         accumulator.update(loss, score, len(pairs))
         return accumulator
 
@@ -401,6 +419,9 @@ class _Training:
         _logger.info(
             "Best model based on epoch %d. Best loss: %.3f", best, self._stopping.best_loss
         )
+        if self._metric is not None:
+            name, value = self._metric.name, self._stopping.best_value
+            _logger.info("It has the best validation %s: %.6g", name, value)
         if interrupted or best < len(self._history) - 1:
             model_directory.restore_parameters(self._folder, self._network, self._saved)
         self._log.finalized(begun)
