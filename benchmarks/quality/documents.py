@@ -10,13 +10,13 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 import pandas as pd
-from object2vec.evaluation.ranking import by_name, ranks_of
 
 from benchmarks.quality.data import SPLIT_SEED, Article, wikipedia
 from benchmarks.quality.exams import Answer, Contestant, Exam, Grade, Lessons, Sealed, Task
 from benchmarks.quality.ours import Ours, all_scores, by_embeddings, published
 from benchmarks.quality.texts import TfidfTexts, WordMeans, words
 from object2vec import Object2Vec
+from object2vec.evaluation.ranking import by_name, ranks_of
 
 _MEASURES = ("hit_rate@10", "hit_rate@1", "hit_rate@20", "mean_rank")
 _QUERIES = 3  # sentences of an article that ours learns from

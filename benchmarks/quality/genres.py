@@ -10,13 +10,13 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 import pandas as pd
-from object2vec.evaluation.classification import ClassCounts
 
 from benchmarks.quality.data import films_with_genres
 from benchmarks.quality.exams import Answer, Contestant, Exam, Grade, Lessons, Sealed, Task
 from benchmarks.quality.ours import Ours, all_scores
 from benchmarks.quality.texts import TfidfTexts, words
 from object2vec import Object2Vec
+from object2vec.evaluation.classification import ClassCounts
 
 
 class Asked(NamedTuple):

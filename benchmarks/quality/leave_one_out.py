@@ -12,12 +12,12 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 import pandas as pd
-from object2vec.evaluation.ranking import by_name, ranks_of
 
 from benchmarks.quality.data import movielens
 from benchmarks.quality.exams import Answer, Contestant, Exam, Grade, Lessons, Sealed, Task
 from benchmarks.quality.ours import Ours, all_scores, by_embeddings
 from object2vec import Object2Vec
+from object2vec.evaluation.ranking import by_name, ranks_of
 from object2vec.prepare.splits import Split, Splitter
 from object2vec.prepare.tables import open_table
 

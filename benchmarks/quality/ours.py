@@ -102,14 +102,14 @@ def all_scores(model: Object2Vec, in0: list[Any], in1: list[Any]) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        float32 ``(len(in0), len(in1))``: the odds, as a logarithm, of the last class, or the
-        predicted number.
+        float32 ``(len(in0), len(in1))``: the odds, as a logarithm, of the last class, the predicted
+        number, or the similarity.
     """
     predictor, inputs = model._fitted(), model.inputs
     assert inputs is not None
     lists = encode_side(inputs, "in0", in0), encode_side(inputs, "in1", in1)
-    classes = predictor.hyperparameters.num_classes
-    last = None if predictor.hyperparameters.is_regression else (classes - 1,)
+    settings = predictor.hyperparameters
+    last = (settings.num_classes - 1,) if settings.output_layer == "softmax" else None
     return predictor.candidate_scores(*lists, classes=last, as_log_odds=True)
 
 

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 import pandas as pd
-from object2vec.evaluation.correlation import pearson
 
 from benchmarks.quality import documents
 from benchmarks.quality.data import glove, questions, snli, wikipedia
@@ -18,6 +17,7 @@ from benchmarks.quality.exams import Answer, Contestant, Exam, Grade, Lessons, S
 from benchmarks.quality.ours import Ours, unit
 from benchmarks.quality.texts import TfidfTexts, WordMeans
 from object2vec import Object2Vec
+from object2vec.evaluation.correlation import pearson
 
 _CLASSES = ("contradiction", "entailment", "neutral")
 COLUMNS = {
