@@ -40,7 +40,7 @@ class WordMeans:
         self._most = float(max(counted.idf_))
         self._vectors, self._width = vectors, width
         self._centre = np.zeros(width, np.float32)
-        self._centre = self.of(texts).mean(0)
+        self._centre = np.mean([self._mean(text) for text in texts], axis=0)
 
     def of(self, texts: Sequence[str]) -> np.ndarray:
         """float32 ``(texts, width)``, rows of length 1; zeros where no word is known."""
