@@ -301,7 +301,7 @@ def test_a_twin_learns_and_keeps_its_best_epoch(network: str) -> None:
     labels = np.array([one.split()[0] == other.split()[0] for one, other in zip(first, second)])
     twin = Twin(
         first[:300], second[:300], labels[:300].astype(np.int64), 2, shared=True, seed=1,
-        enc0_network=network, enc1_network=network, enc_dim=16, enc0_token_embedding_dim=16,
+        enc0_network=network, enc_dim=16, enc0_token_embedding_dim=16,
         enc0_layers=1, mlp_layers=0, learning_rate=0.01, mini_batch_size=32, epochs=8,
     )  # fmt: skip
     twin.train(first[300:], second[300:], labels[300:].astype(np.int64))
