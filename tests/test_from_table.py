@@ -262,3 +262,34 @@ def test_refit_takes_the_rows_kept_back_too(label: Optional[str], capsys: Any) -
     assert f" on {len(rows)} pairs" in said
     with pytest.raises(CustomerError, match="refit needs validation pairs"):
         Object2Vec.from_table(rows, **options)
+
+
+def test_whole_texts_alone_are_learnt_from(rng: np.random.Generator) -> None:
+    """A column on both sides: parts of a text find it by words that stand in other parts."""
+    topics = [[f"word{topic}of{number}" for number in range(30)] for topic in range(20)]
+    texts = [" ".join(rng.choice(topics[row % 20], size=40)) for row in range(400)]
+    model = Object2Vec.from_table(
+        [{"text": text} for text in texts], in0="text", in1="text",
+        tied_token_embedding_weight=True, enc0_max_seq_len=5, enc1_max_seq_len=20,
+        enc0_random_crop=True, enc1_random_crop=True, epochs=6, enc_dim=32, seed=1,
+    )  # fmt: skip
+    assert model.hyperparameters["enc1_max_seq_len"] == 20
+    asked = [" ".join(rng.choice(words, size=5)) for words in topics]
+    pairs = [{"in0": part, "in1": text} for part in asked for text in texts[:20]]
+    scores = model.predict(pairs)[:, 1].reshape(20, 20)
+    assert np.mean(scores.argmax(1) == np.arange(20)) > 0.9
+
+
+def test_another_table_is_read_as_long_as_training_takes_it() -> None:
+    """For validation: whole, so that a negative is never a positive pair of the other table."""
+    rows = [{"in": "a b c d", "out": "a b c d"}, {"in": "c d a b", "out": "c d a b"}]
+    texts = [{"name": name, "kind": "text"} for name in ("in", "out")]
+    choice = TableChoice(in0=texts[0], in1=texts[1], tied=True, max_length=2)
+    inputs = table_pairs(rows, choice).inputs
+    pairs, report = encode_table(inputs, rows)
+    assert pairs.in0.lengths.tolist() == pairs.in1.lengths.tolist() == [2, 2]
+    assert report.truncated == 4
+    pairs, report = encode_table(inputs, rows, kept_lens=(3, 10**6))
+    assert pairs.in0.lengths.tolist() == [3, 3]
+    assert pairs.in1.lengths.tolist() == [4, 4]
+    assert report.truncated == 4

@@ -91,14 +91,10 @@ def test_defaults() -> None:
         "optimizer": "adam",
         "learning_rate": 0.0004,
         "weight_decay": 0.0,
-        "learning_rate_schedule": "constant",
-        "warmup_epochs": 0.0,
-        "clip_gradient": 0.0,
         "mini_batch_size": 32,
         "epochs": 30,
         "early_stopping_patience": 3,
         "early_stopping_tolerance": 0.01,
-        "early_stopping_metric": "loss",
         "_kvstore": "auto_gpu",
         "_num_gpus": "auto",
         "_num_kv_servers": "auto",
@@ -151,6 +147,9 @@ RANGES = [  # name, lowest, highest: original.md's table
     ("epochs", 1, 100),
     ("early_stopping_patience", 1, 5),
     ("early_stopping_tolerance", 1e-6, 0.1),
+    # extensions
+    ("negative_sampling_power", 0, 1),
+    ("token_dropout", 0, 0.99),
 ]
 
 
@@ -659,6 +658,39 @@ def test_a_warm_up_that_does_not_end() -> None:
         f"optimizer adadelta ignores the hyperparameter '{name}'."
         for name in ("learning_rate_schedule", "warmup_epochs")
     ]
+
+
+def test_a_power_without_negatives_has_no_effect() -> None:
+    line = "'negative_sampling_power' has no effect, because 'negative_sampling_rate' is 0."
+    assert log(negative_sampling_power=0.75) == [line]
+    assert log(negative_sampling_power=0.75, negative_sampling_rate=2) == []
+    assert log(negative_sampling_power=1) == []
+
+
+def test_token_weights_need_pooled_embedding() -> None:
+    text = error(token_weighting="learned")
+    assert text == (
+        "'token_weighting' can be 'learned' only with the network pooled_embedding, but "
+        "'enc0_network' is 'hcnn' and 'enc1_network' 'hcnn'."
+    )
+    both = {"enc0_network": "hcnn", "enc1_network": "pooled_embedding", "enc_dim": 8}
+    values = parsed(**both, token_weighting="tfidf")
+    weighted = [encoder.is_weighted(values.token_weighting) for encoder in values.encoders]
+    assert weighted == [False, True]
+    tied = {**both, "tied_token_embedding_weight": True, "enc0_token_embedding_dim": 8}
+    assert parsed(**tied).tied_token_embedding_weight
+    text = error(**tied, token_weighting="tfidf")
+    assert "only where both networks are pooled_embedding" in text
+    assert "'enc0_network' is 'hcnn' and 'enc1_network' 'pooled_embedding'" in text
+
+
+def test_random_crop_is_replaced_as_all_of_enc1() -> None:
+    values = parsed(enc0_random_crop="true", enc1_random_crop="False")
+    assert [encoder.random_crop for encoder in values.encoders] == [True, True]
+    assert values.enc0.kept_len > 10**6
+    values = parsed(enc0_random_crop=True, enc1_network="hcnn", enc1_max_seq_len=7)
+    assert [encoder.random_crop for encoder in values.encoders] == [True, False]
+    assert values.enc1.kept_len == 7
 
 
 def test_adadelta_ignores_the_learning_rate() -> None:

@@ -10,6 +10,7 @@ from typing import Optional
 import numpy as np
 
 from object2vec.data.arrays import PairDataset, TokenLists
+from object2vec.data.augmentation import AS_GIVEN, Augmentation, AugmentedPairs
 from object2vec.data.in_batch import PairObjects
 from object2vec.data.layouts import widest
 from object2vec.data.negative_sampling import Joined, NegativeSampler
@@ -117,11 +118,16 @@ class TrainingBatches:
         Pairs a batch, over all devices together.
     bucket_width : int
         0: pairs come in any order, each batch padded to its own longest lists; else the padded
-        lengths are multiples of it and a batch holds pairs of one bucket.
+        lengths are multiples of it and a batch holds pairs of one bucket, that of the lists as
+        they are before tokens are left out.
     negative_sampling_rate : int
         Negatives for each pair whose label is not 0.
+    negative_sampling_power : float
+        See `NegativeSampler`.
+    augmentation : Augmentation
+        What is done to the lists, anew in each epoch.
     seed : int
-        Seed of the order and of the negatives.
+        Seed of the order, of the negatives and of the augmentation.
     objects : PairObjects, optional
         Where the loss takes objects in the place of labels.
 
@@ -140,6 +146,8 @@ class TrainingBatches:
         *,
         bucket_width: int = 0,
         negative_sampling_rate: int = 0,
+        negative_sampling_power: float = 1.0,
+        augmentation: Augmentation = AS_GIVEN,
         seed: int = 0,
         objects: Optional[PairObjects] = None,
     ) -> None:
@@ -147,10 +155,12 @@ class TrainingBatches:
         self._objects = objects
         self._batch_size = batch_size
         self._bucket_width = bucket_width
-        self._lengths = (dataset.in0.lengths, dataset.in1.lengths)
+        self._lists = AugmentedPairs(dataset, augmentation)
         self._rng = np.random.default_rng(seed)
         self._sampler = (
-            NegativeSampler(dataset, negative_sampling_rate) if negative_sampling_rate else None
+            NegativeSampler(dataset, negative_sampling_rate, power=negative_sampling_power)
+            if negative_sampling_rate
+            else None
         )
         self._drawn: Optional[Joined] = self._draw()
 
@@ -161,7 +171,7 @@ class TrainingBatches:
             samples = len(self._given)
             return [Bucket((0, 0), samples, -(-samples // size))]
         keys, counts = np.unique(
-            bucket_widths(*self._lengths, self._bucket_width), axis=0, return_counts=True
+            bucket_widths(*self._lists.lengths, self._bucket_width), axis=0, return_counts=True
         )
         return [
             Bucket((int(key[0]), int(key[1])), int(count), int(-(-count // size)))
@@ -178,7 +188,7 @@ class TrainingBatches:
         pairs, self._drawn = self._drawn or self._draw(), None
         for index, widths in self._plan(pairs):
             rows = pairs.in0[index], pairs.in1[index]
-            in0, in1 = self._given.in0.take(rows[0]), self._given.in1.take(rows[1])
+            in0, in1 = self._lists.take(*rows, self._rng)
             objects = () if self._objects is None else self._objects.of(*rows)
             widths = widths or (widest(in0), widest(in1))
             yield Batch(in0, in1, pairs.labels[index], widths, objects)
@@ -197,7 +207,7 @@ class TrainingBatches:
             for start in range(0, len(order), self._batch_size):
                 yield order[start : start + self._batch_size], None
             return
-        lengths0, lengths1 = self._lengths
+        lengths0, lengths1 = self._lists.lengths
         keys = bucket_widths(
             lengths0[pairs.in0[order]], lengths1[pairs.in1[order]], self._bucket_width
         )

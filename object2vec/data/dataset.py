@@ -55,7 +55,7 @@ def read_channel(
     Returns
     -------
     PairDataset
-        Lists cut to encN_max_seq_len.
+        Lists cut to encN_max_seq_len, but whole with encN_random_crop.
 
     Raises
     ------

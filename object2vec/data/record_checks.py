@@ -50,12 +50,15 @@ class Rules:
         None where the label is any finite number.
     all_positive : bool
         Every pair is one of objects that belong together: the label is not 0, and may be missing.
+    kept_lens : tuple of int, optional
+        What lists are cut to, where that is more than the maximum.
     """
 
     vocab_sizes: tuple[int, int]
     max_seq_lens: tuple[int, int]
     num_classes: Optional[int]
     all_positive: bool = False
+    kept_lens: Optional[tuple[int, int]] = None
 
     @classmethod
     def of(cls, hyperparameters: Hyperparameters) -> Rules:
@@ -65,6 +68,7 @@ class Rules:
             (enc0.max_seq_len, enc1.max_seq_len),
             hyperparameters.classes,
             hyperparameters.is_contrastive,
+            (enc0.kept_len, enc1.kept_len),
         )
 
     @property
@@ -114,12 +118,15 @@ def pack(
         return None
     sides = []
     truncated = 0
-    for values, vocab_size, max_len in zip(columns, rules.vocab_sizes, rules.max_seq_lens):
+    kept_lens = rules.kept_lens or rules.max_seq_lens
+    for values, vocab_size, max_len, kept_len in zip(
+        columns, rules.vocab_sizes, rules.max_seq_lens, kept_lens
+    ):
         lists = pack_lists(values, vocab_size, may_hold_booleans=may_hold_booleans)
         if lists is None:
             return None
         truncated += int(np.count_nonzero(lists.lengths > max_len))
-        sides.append(lists.truncate(max_len))
+        sides.append(lists.truncate(kept_len))
     packed_labels = _pack_labels(labels, rules)
     if packed_labels is None:
         return None

@@ -160,7 +160,10 @@ def labelled_pairs(
 
         classes = hyperparameters.classes
         layout = layout or layout_of(inputs, data)
-        pairs, report = encode_table(inputs, data, num_classes=classes, layout=layout)
+        kept_lens = [encoder.kept_len for encoder in hyperparameters.encoders]
+        pairs, report = encode_table(
+            inputs, data, num_classes=classes, kept_lens=kept_lens, layout=layout
+        )
         if report.left_out:
             _logger.warning("%s", report.lines()[1])
         sides = zip(SIDES, (pairs.in0, pairs.in1))
@@ -181,7 +184,7 @@ def judged_pairs(
     pairs = labelled_pairs(inputs, hyperparameters, data, "evaluated", layout)
     rate = hyperparameters.negative_sampling_rate
     if inputs is not None and inputs.label.kind == "none" and rate and np.all(pairs.labels):
-        return with_negatives(pairs, rate)
+        return with_negatives(pairs, rate, power=hyperparameters.negative_sampling_power)
     return pairs
 
 

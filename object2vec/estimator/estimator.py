@@ -55,6 +55,8 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
     enc0_freeze_pretrained_embedding, enc1_freeze_pretrained_embedding : bool
     enc0_vocab_file, enc1_vocab_file : str
         File in the folder that `fit` takes as `auxiliary`.
+    enc0_random_crop, enc1_random_crop : bool
+        Whether training takes a random part of a longer list instead of its first tokens.
     enc_dim : int
         Width of an embedding.
     scorer : str
@@ -95,6 +97,12 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         ``mrr`` of classes, ``mean_squared_error`` and ``mean_absolute_error`` of numbers.
     bucket_width : int
     negative_sampling_rate : int
+    negative_sampling_power : float
+        Power of how often an object of in1 occurs, in proportion to which it is drawn.
+    token_dropout : float
+        Probability with which training leaves out a token.
+    token_weighting : str
+        ``mean``, ``learned`` or ``tfidf``.
     seed : int, optional
         Makes a run on the CPU repeatable; drawn for each `fit` by default.
     random_state : int, numpy.random.RandomState or numpy.random.Generator, optional
@@ -156,6 +164,7 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         enc0_pretrained_embedding_file: str = "",
         enc0_freeze_pretrained_embedding: bool = True,
         enc0_vocab_file: str = "",
+        enc0_random_crop: bool = False,
         enc1_max_seq_len: Optional[int] = None,
         enc1_vocab_size: Optional[int] = None,
         enc1_network: str = "enc0",
@@ -165,6 +174,7 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         enc1_pretrained_embedding_file: str = "",
         enc1_freeze_pretrained_embedding: bool = True,
         enc1_vocab_file: str = "",
+        enc1_random_crop: bool = False,
         enc_dim: int = 4096,
         scorer: str = "mlp",
         comparator_list: Union[str, Sequence[str]] = ("hadamard", "concat", "abs_diff"),
@@ -194,6 +204,9 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         early_stopping_metric: str = "loss",
         bucket_width: int = 0,
         negative_sampling_rate: int = 0,
+        negative_sampling_power: float = 1.0,
+        token_dropout: float = 0.0,
+        token_weighting: str = "mean",
         seed: Optional[int] = None,
         random_state: Optional[RandomState] = None,
         device: Optional[Device] = None,

@@ -219,7 +219,9 @@ def table_data(
             parts[name] = labelled_pairs(inputs, hyperparameters, data, name, request.layout)
     validation = parts.get("validation")
     if inputs.label.kind == "none":
-        parts = with_judged_negatives(parts, hyperparameters.negative_sampling_rate)
+        parts = with_judged_negatives(
+            parts, hyperparameters.negative_sampling_rate, hyperparameters.negative_sampling_power
+        )
     everything = parts["train"], parts.get("validation"), parts.get("test")
     return TrainingData(everything, inputs, validation)
 

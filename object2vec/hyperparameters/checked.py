@@ -10,7 +10,7 @@ from typing import Any, Optional, Union
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.given import LogLine
 from object2vec.hyperparameters.rules import ENCODER_KEYS, RuledHyperparameters
-from object2vec.hyperparameters.table import BY_NAME, TABLE_NAMES
+from object2vec.hyperparameters.table import BY_NAME, INT32_MAX, TABLE_NAMES
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class EncoderHyperparameters:
         Width of the token table; equal to enc_dim for pooled_embedding.
     freeze_pretrained_embedding : bool
         As given; see `frozen` for what it means together with the file.
+    random_crop : bool
+        Whether training takes random windows of longer lists.
     """
 
     network: str
@@ -38,6 +40,16 @@ class EncoderHyperparameters:
     pretrained_embedding_file: str
     freeze_pretrained_embedding: bool
     vocab_file: str
+    random_crop: bool
+
+    @property
+    def kept_len(self) -> int:
+        """Tokens of a list that are kept when it is read: all, where windows of it are taken."""
+        return INT32_MAX if self.random_crop else self.max_seq_len
+
+    def is_weighted(self, token_weighting: str) -> bool:
+        """Whether training weighs the tokens of its lists."""
+        return token_weighting != "mean" and self.network == "pooled_embedding"
 
     @property
     def frozen(self) -> bool:
@@ -86,6 +98,9 @@ class Hyperparameters:
     early_stopping_tolerance: float
     early_stopping_metric: str
     negative_sampling_rate: int
+    negative_sampling_power: float
+    token_dropout: float
+    token_weighting: str
     tied_token_embedding_weight: bool
     tied_encoders: bool
     token_embedding_storage_type: str

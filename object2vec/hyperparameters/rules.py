@@ -60,9 +60,11 @@ class RuledHyperparameters(GivenHyperparameters):
         self._check_storage_type()
         self._check_tied_encoders()
         self._check_tied()
+        self._check_token_weighting()
         self._check_table_sizes()
         self._check_something_is_learnt()
         self._note_learning_rates()
+        self._note_negative_sampling_power()
 
     def sentences(self) -> list[str]:
         """All errors: names first, then values in the order of the declaration, then rules."""
@@ -274,6 +276,25 @@ class RuledHyperparameters(GivenHyperparameters):
             note = " (pooled_embedding takes enc_dim)" if key == "token_embedding_dim" else ""
             self._check_equal(tied, names, what, note)
 
+    def _check_token_weighting(self) -> None:
+        """Weights are of tokens whose vectors pooled_embedding alone reads."""
+        weighting = self.values["token_weighting"]
+        if weighting == "mean" or not self._sound("token_weighting", "enc0_network"):
+            return
+        networks = [self.values[f"enc{side}_network"] for side in (0, 1)]
+        pooled = networks.count("pooled_embedding")
+        if not pooled:
+            self.rule_errors.append(
+                f"'token_weighting' can be '{weighting}' only with the network pooled_embedding, "
+                f"but 'enc0_network' is '{networks[0]}' and 'enc1_network' '{networks[1]}'."
+            )
+        elif pooled == 1 and self.values["tied_token_embedding_weight"] is True:
+            self.rule_errors.append(
+                f"'token_weighting' can be '{weighting}' with 'tied_token_embedding_weight' only "
+                "where both networks are pooled_embedding, but 'enc0_network' is "
+                f"'{networks[0]}' and 'enc1_network' '{networks[1]}'."
+            )
+
     def _check_table_sizes(self) -> None:
         seen = set()
         for side in (0, 1):
@@ -331,3 +352,11 @@ class RuledHyperparameters(GivenHyperparameters):
                     f"warmup_epochs={warmup} is not below epochs={epochs}: the learning rate rises "
                     "until training ends.",
                 )
+
+    def _note_negative_sampling_power(self) -> None:
+        names = "negative_sampling_power", "negative_sampling_rate"
+        if self._sound(*names) and self.values[names[0]] != 1 and not self.values[names[1]]:
+            self.log(
+                logging.WARNING,
+                "'negative_sampling_power' has no effect, because 'negative_sampling_rate' is 0.",
+            )

@@ -11,6 +11,7 @@ AUTO = "auto"
 INT32_MAX = 2**31 - 1
 
 NETWORKS = ("hcnn", "bilstm", "pooled_embedding")
+TOKEN_WEIGHTINGS = ("mean", "learned", "tfidf")
 COMPARATORS = ("hadamard", "concat", "abs_diff")
 SCORERS = ("mlp", "dot", "cosine")
 #: The metrics that each output layer reports to machines, the loss first.
@@ -192,7 +193,7 @@ def _in_list(text: str) -> str:
 
 
 def _encoder(side: int) -> tuple[Hyperparameter, ...]:
-    """The nine hyperparameters of one encoder."""
+    """The hyperparameters of one encoder."""
     first = side == 0
     prefix, source = f"enc{side}_", f"in{side}"
     return (
@@ -246,6 +247,13 @@ def _encoder(side: int) -> tuple[Hyperparameter, ...]:
             f"File of the auxiliary channel that maps the words of encoder {side}'s pretrained "
             "vectors to token ids.",
             default="",
+        ),
+        Hyperparameter(
+            f"{prefix}random_crop", "boolean",
+            f"Whether training takes a random part of {prefix}max_seq_len tokens of each longer "
+            f"{source} sequence, another in each epoch, instead of its first tokens. With it on "
+            "both sides and the same sequence on both, in1 gets none of the tokens of in0's part.",
+            default=False, extension=True,
         ),
     )  # fmt: skip
 
@@ -397,9 +405,10 @@ _GENERAL = (
     Hyperparameter(
         "early_stopping_metric", "categorical",
         "What tells the best epoch, and when to stop: the loss, or a measure of the validation "
-        "channel, which is then needed and by whose units early_stopping_tolerance goes. The last "
-        "three rank, for each in0 of a pair of another label than 0, all in1 of train and "
-        "validation but those of its training pairs of such labels.",
+        "channel, which is then needed and whose units early_stopping_tolerance has. hit_rate@10, "
+        "ndcg@10 and mrr rank, for each in0 of a pair of another label than 0, all in1 of train "
+        "and validation but those of its own training pairs of such labels; of more than 1,000 in0 "
+        "or 10,000 in1 so many are drawn by the seed.",
         default="loss", extension=True,
         choices=tuple(dict.fromkeys(name for own in STOPPING_METRICS.values() for name in own)),
     ),
@@ -413,6 +422,26 @@ _GENERAL = (
         "negative_sampling_rate", "integer",
         "Random pairs of label 0 that each epoch adds for a pair of another label.",
         default=0, minimum=0, maximum=INT32_MAX,
+    ),
+    Hyperparameter(
+        "negative_sampling_power", "continuous",
+        "How often an object of in1 is drawn for these random pairs: in proportion to this power "
+        "of how often it occurs; 1 is as often as it occurs, 0 as often as any other.",
+        default=1.0, minimum=0, maximum=1, tunable=TuningRange(0, 1), extension=True,
+    ),
+    Hyperparameter(
+        "token_dropout", "continuous",
+        "Probability with which training leaves out each token of a sequence of several, anew in "
+        "each epoch; one token stays at least.",
+        default=0.0, minimum=0, maximum=0.99, tunable=TuningRange(0, 0.8), extension=True,
+    ),
+    Hyperparameter(
+        "token_weighting", "categorical",
+        "What pooled_embedding takes the mean of: token vectors (mean), or these times a weight of "
+        "each token that is learnt too, frozen vectors or not, and starts from 1 (learned) or from "
+        "its inverse document frequency in the training data (tfidf).",
+        default="mean", choices=TOKEN_WEIGHTINGS, tunable=TuningRange(choices=TOKEN_WEIGHTINGS),
+        extension=True,
     ),
     Hyperparameter(
         "_kvstore", "categorical", "Where gradients are summed and weights are updated.",

@@ -333,7 +333,7 @@ class Predictor:
         Parameters
         ----------
         pairs : PairDataset
-            Labelled pairs.
+            Labelled pairs; lists that are longer than max_seq_len are cut to it.
         scored : callable
             Called with the number of pairs of each batch.
         outputs : numpy.ndarray, optional
@@ -344,12 +344,13 @@ class Predictor:
         numpy.ndarray
             float64, shape ``(2,)``: cross-entropy and right answers, or squared and absolute error.
         """
+        in0, in1 = self._cut(0, pairs.in0, None), self._cut(1, pairs.in1, None)
         if self.hyperparameters.is_contrastive:
             with np.errstate(invalid="ignore"):
-                return self._retrieval_sums(pairs, scored)
+                return self._retrieval_sums(PairDataset(in0, in1, pairs.labels), scored)
         sums = np.zeros(2)
-        for rows in self._pair_chunks(pairs.in0, pairs.in1):
-            found = self._score(pairs.in0.take(rows), pairs.in1.take(rows), as_logits=True)
+        for rows in self._pair_chunks(in0, in1):
+            found = self._score(in0.take(rows), in1.take(rows), as_logits=True)
             if outputs is not None:
                 outputs[rows] = found
             with np.errstate(invalid="ignore"):  # the caller reports a loss of NaN

@@ -168,7 +168,11 @@ def read_inputs(job: Job, begun: Optional[float] = None, *, progress: bool = Fal
             if tables is not None or name in job.channels
         }
     if tables is not None and tables.holds_positives():
-        datasets = with_judged_negatives(datasets, hyperparameters.negative_sampling_rate)
+        datasets = with_judged_negatives(
+            datasets,
+            hyperparameters.negative_sampling_rate,
+            hyperparameters.negative_sampling_power,
+        )
     if "validation" in datasets:
         check_pairs(hyperparameters, datasets["validation"])
     # the auxiliary channel may need MXNet

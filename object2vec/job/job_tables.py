@@ -187,6 +187,7 @@ class JobTables:
             inputs,
             channel.path,
             num_classes=hyperparameters.classes,
+            kept_lens=[encoder.kept_len for encoder in hyperparameters.encoders],
             layout=self._layout(name),
             progress=progress,
         )

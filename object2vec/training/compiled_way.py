@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Union
 
@@ -20,7 +20,7 @@ from object2vec.data.arrays import TokenLists
 from object2vec.data.batching import Batch
 from object2vec.data.layouts import TimeSteps, pack, time_steps
 from object2vec.hyperparameters.checked import Hyperparameters
-from object2vec.model.encoder_inputs import Packing
+from object2vec.model.encoder_inputs import Packing, WeightedMeans
 from object2vec.model.encoders import BiLSTM, dropout
 from object2vec.model.network import Object2VecNetwork
 from object2vec.training.deferred_adam import BETA1, BETA2, EPSILON
@@ -33,14 +33,16 @@ class Input(Protocol):
     Attributes
     ----------
     lookup : TokenLists
-        Lists of tokens: the means of their rows of the token table are the token vectors.
+        Lists of tokens: the means of their rows of the token table are the token vectors, and those
+        of its weights' rows the weights.
     """
 
     @property
     def lookup(self) -> TokenLists: ...
 
-    def encode(self, encoder: Block, vectors: NDArray) -> NDArray:
-        """Embeddings ``(n, enc_dim)`` of the token vectors."""
+    @property
+    def encode(self) -> Callable[..., NDArray]:
+        """Embeddings ``(n, enc_dim)``, given the encoder, the vectors, and weights if there are."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,23 @@ class PooledLists:
 
     def encode(self, encoder: Block, vectors: NDArray) -> NDArray:
         return encoder(vectors, None)
+
+
+@dataclass(frozen=True)
+class WeightedRows:
+    """For pooled_embedding where tokens have weights: one vector for each token in use.
+
+    Attributes
+    ----------
+    means : WeightedMeans
+        What makes the vectors of lists of them.
+    """
+
+    lookup: TokenLists
+    means: WeightedMeans
+
+    def encode(self, encoder: Block, vectors: NDArray, weights: NDArray) -> NDArray:
+        return encoder(self.means.of(vectors, weights), None)
 
 
 @dataclass(frozen=True)
@@ -89,7 +108,7 @@ class StepRows:
 
 def prepare_input(
     hyperparameters: Hyperparameters, side: int, lists: TokenLists, context: Context
-) -> Union[PooledLists, PackedRows, StepRows]:
+) -> Union[PooledLists, WeightedRows, PackedRows, StepRows]:
     """Bring one input of a batch into the form that its encoder takes.
 
     Parameters
@@ -112,6 +131,9 @@ def prepare_input(
         # MXNet has no arrays without elements
         tokens = steps.tokens if steps.tokens.size else np.zeros(1, np.int32)
         return StepRows(TokenLists.of_each(tokens), steps, hyperparameters.dropout)
+    if encoder.is_weighted(hyperparameters.token_weighting):
+        means = WeightedMeans(lists, context)
+        return WeightedRows(TokenLists.of_each(means.ids), means)
     return PooledLists(lists)
 
 
@@ -169,26 +191,34 @@ class CompiledWay(TrainingWay[Inputs]):
             prepare_input(self._settings, side, lists, self._context)
             for side, lists in enumerate(batch.sides)
         ]
-        lookups = self._network.by_table([given.lookup for given in sides])
+        lookups = self._network.by_table(
+            [
+                [given.lookup] * len(self._network.looked_up(side))
+                for side, given in enumerate(sides)
+            ]
+        )
         inputs = Inputs(sides, [used_rows(of_table) for of_table in lookups])
         targets = tuple(to_device(array, self._context) for array in batch.targets)
         shard = Shard(inputs, targets)
         return Prepared([shard], len(batch), [used.rows for used in inputs.used])
 
-    def look_up(self, inputs: Inputs) -> list[NDArray]:
+    def look_up(self, inputs: Inputs) -> list[list[NDArray]]:
         """See `TrainingWay`; vectors of trained tables get a gradient."""
         vectors = [
-            mean_of_rows(self._network.table(side).data(self._context), given.lookup)
+            [
+                mean_of_rows(table.data(self._context), given.lookup)
+                for table in self._network.looked_up(side)
+            ]
             for side, given in enumerate(inputs.sides)
         ]
         for vector in itertools.chain(*self._network.by_table(vectors)):
             vector.attach_grad()
         return vectors
 
-    def encode(self, inputs: Inputs, vectors: list[NDArray]) -> list[NDArray]:
+    def encode(self, inputs: Inputs, vectors: list[list[NDArray]]) -> list[NDArray]:
         """See `TrainingWay`."""
         return [
-            given.encode(encoder, each)
+            given.encode(encoder, *each)
             for given, encoder, each in zip(inputs.sides, self._network.encoders, vectors)
         ]
 
@@ -202,12 +232,12 @@ class CompiledWay(TrainingWay[Inputs]):
         del self._adam, self._tables
 
     def _update(
-        self, prepared: Prepared[Inputs], vectors: Sequence[list[NDArray]], rate: float
+        self, prepared: Prepared[Inputs], vectors: Sequence[list[list[NDArray]]], rate: float
     ) -> None:
         (shard,), (looked_up,) = prepared.shards, vectors
         self._adam(
             shard.inputs.used,
-            self._network.by_table([vector.grad for vector in looked_up]),
+            self._network.by_table([[vector.grad for vector in each] for each in looked_up]),
             rate=rate,
             beta1=BETA1,
             beta2=BETA2,

@@ -64,8 +64,8 @@ class Estimate:
     Attributes
     ----------
     stages : tuple of tuple of Part
-        All that is there while the parameters are drawn, in a step, and when the best epoch comes
-        back.
+        All that is there while the parameters are drawn, in a step, when an epoch is judged, and
+        when the best one comes back.
     """
 
     stages: tuple[tuple[Part, ...], ...]
@@ -155,6 +155,7 @@ class _Job:
         stages = zip(itertools.accumulate(sizes.values()), sizes.values())
         self._standing, self._drawn = max(stages, key=sum)
         tables = [size for name, size in sizes.items() if name.startswith("embed_")]
+        self._each_table = tables
         self._tables = sum(tables)
         self._others = sum(sizes.values()) - self._tables
         encoders = hyperparameters.encoders
@@ -202,13 +203,26 @@ class _Job:
         ]
         again = self._tables + self._others if self._settings.epochs > 1 else 0
         restoring = Part("the best epoch's parameters", again)
+        standing = (*common, *self._moments())
         return Estimate(
             (
                 tuple(drawing),
-                (*common, *self._moments(), *self._all_rows(), *self._batch()),
+                (*standing, *self._all_rows(), *self._batch()),
+                (*standing, *self._unweighted()),
                 (*common, restoring),
             )
         )
+
+    def _unweighted(self) -> list[Part]:
+        """What `TokenWeights.fold` keeps, so that training can go on after an epoch."""
+        settings = self._settings
+        weighted = [encoder.is_weighted(settings.token_weighting) for encoder in settings.encoders]
+        # a tied table is there once
+        size = sum(size for size, is_weighted in zip(self._each_table, weighted) if is_weighted)
+        if not size:
+            return []
+        name = "the token tables without the tokens' weights"
+        return [Part(name, size, size, self._table_advice)]
 
     def _moments(self) -> list[Part]:
         optimizer = self._settings.optimizer
@@ -299,9 +313,10 @@ class _Job:
             pairs = min(settings.mini_batch_size, len(train))
             batches = -(-len(train) // pairs)
             least = pairs * (2 * settings.enc_dim + 2 * compared)
-            for encoder, lists in zip(settings.encoders, (train.in0, train.in1)):
-                # at least one batch has the mean number of tokens or more
-                least += len(lists.tokens) // batches * self._least_of_token(encoder)
+            for encoder, each in zip(settings.encoders, self._lengths()):
+                # at least one batch has the mean number of tokens or more, if none is left out
+                tokens = 0 if settings.token_dropout else int(each.sum()) // batches
+                least += tokens * self._least_of_token(encoder)
         return [
             Part(
                 "a batch's vectors and gradients",
@@ -313,11 +328,10 @@ class _Job:
 
     def _large_batches(self) -> list[tuple[float, float, float]]:
         """Pairs of batches that may be the largest, and their tokens, padding included."""
-        settings, train = self._settings, self._datasets[0]
+        settings, lengths = self._settings, self._lengths()
         size, width = settings.mini_batch_size, settings.bucket_width
-        lengths = train.in0.lengths, train.in1.lengths
         if not width:
-            pairs = min(size, len(train))
+            pairs = min(size, len(lengths[0]))
             tokens = []
             for encoder, each in zip(settings.encoders, lengths):
                 tokens.append(pairs * each.mean() + 3 * math.sqrt(pairs) * each.std())
@@ -333,6 +347,15 @@ class _Job:
             for count, bucket in zip(counts.tolist(), buckets)
         ]
 
+    def _lengths(self) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens of each list that training takes, of in0 and of in1."""
+        train = self._datasets[0]
+        enc0, enc1 = self._settings.encoders
+        return (
+            np.minimum(train.in0.lengths, enc0.max_seq_len),
+            np.minimum(train.in1.lengths, enc1.max_seq_len),
+        )
+
     def _pads(self, encoder: EncoderHyperparameters) -> bool:
         return encoder.network == "bilstm" and not self._is_compiled
 
@@ -343,6 +366,8 @@ class _Job:
             return 4 * width + (24 if self._pads(encoder) else 9) * encoder.layers * enc_dim
         if encoder.network == "hcnn":
             return 4 * width + 2 * self._least_of_token(encoder) + 6 * enc_dim
+        if encoder.is_weighted(self._settings.token_weighting):
+            return 5 * width  # the rows, their products with the weights, the gradients of both
         return 0 if self._is_compiled else 2 * width  # the rows' gradients
 
     def _least_of_token(self, encoder: EncoderHyperparameters) -> int:

@@ -44,7 +44,7 @@ class OperatorWay(TrainingWay[PairInputs]):
         self._contexts = contexts
         if len(contexts) > 1:
             self.store = choose_kvstore(hyperparameters.kvstore, contexts)
-        self._parameters = list(network.params.values())
+        self._parameters = [*network.params.values(), *network.token_weights.params.values()]
         self._trainer = mx.gluon.Trainer(
             self._parameters,
             build_optimizer(hyperparameters),
@@ -59,7 +59,7 @@ class OperatorWay(TrainingWay[PairInputs]):
             weight = 1.0 if len(part) else 0.0
             if not weight:
                 part = batch.split(len(batch))[0]
-            inputs = PairInputs(self._network, part.sides, part.widths, context)
+            inputs = PairInputs(self._network, part.sides, part.widths, context, in_training=True)
             targets = tuple(to_device(array, context) for array in part.targets)
             shards.append(Shard(inputs, targets, weight))
         rows = self._rows_of([shard.inputs for shard in shards]) if self._deferred else []

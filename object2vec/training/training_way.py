@@ -6,7 +6,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Optional, TypeVar
+from typing import Any, Generic, Optional, TypeVar
 
 import numpy as np
 
@@ -65,8 +65,8 @@ class Prepared(Generic[Inputs]):
 class TrainingWay(abc.ABC, Generic[Inputs]):
     """Takes steps with a network.
 
-    After `flush` and until the next step, the token tables hold what plain training gives; at other
-    times, rows that are deferred may lack some steps.
+    After `flush` and until the next step, the token tables hold what plain training gives, times
+    the weights of tokens; at other times, rows that are deferred may lack some steps.
 
     Parameters
     ----------
@@ -109,6 +109,7 @@ class TrainingWay(abc.ABC, Generic[Inputs]):
 
     def step(self, prepared: Prepared[Inputs]) -> list[NDArray]:
         """Queue a step; returns what `losses.Loss` reports, for each device that has pairs."""
+        self._network.token_weights.unfold()
         self.catch_up(prepared)
         vectors, objectives, sums = [], [], []
         with mx.autograd.record():
@@ -131,21 +132,21 @@ class TrainingWay(abc.ABC, Generic[Inputs]):
             self._catch_up_rows(number, *deferred.missed(rows))
 
     @abc.abstractmethod
-    def look_up(self, inputs: Inputs) -> list[NDArray]:
-        """Token vectors of a device's inputs."""
+    def look_up(self, inputs: Inputs) -> list[Any]:
+        """Token vectors of a device's inputs, in the form that `encode` takes."""
 
     @abc.abstractmethod
-    def encode(self, inputs: Inputs, vectors: list[NDArray]) -> list[NDArray]:
+    def encode(self, inputs: Inputs, vectors: list[Any]) -> list[NDArray]:
         """Embeddings of in0 and of in1, ``(n, enc_dim)`` each, of the token vectors."""
 
-    def apply(self, prepared: Prepared[Inputs], vectors: Sequence[list[NDArray]]) -> None:
+    def apply(self, prepared: Prepared[Inputs], vectors: Sequence[list[Any]]) -> None:
         """Update the parameters by their gradients, which are sums over the batch's pairs.
 
         Parameters
         ----------
         prepared : Prepared
             The batch.
-        vectors : sequence of list of NDArray
+        vectors : sequence of list
             What `look_up` gave on each device.
         """
         self._steps += 1
@@ -162,6 +163,7 @@ class TrainingWay(abc.ABC, Generic[Inputs]):
             for number, deferred in enumerate(self._deferred):
                 for rows, factors in deferred.all_missed():
                     self._catch_up_rows(number, rows, factors)
+            self._network.token_weights.fold()
             mx.nd.waitall()
         self.check()
 
@@ -178,10 +180,11 @@ class TrainingWay(abc.ABC, Generic[Inputs]):
     def release(self) -> None:
         """Free the optimizer's moments; no step can follow."""
         self._deferred = []
+        self._network.token_weights.forget()
 
     @abc.abstractmethod
     def _update(
-        self, prepared: Prepared[Inputs], vectors: Sequence[list[NDArray]], rate: float
+        self, prepared: Prepared[Inputs], vectors: Sequence[list[Any]], rate: float
     ) -> None:
         """Update the parameters; see `apply`, which also notes the rows. `rate` is adam's."""
 
