@@ -157,7 +157,7 @@ def test_a_contradiction_is_one_sentence(given: dict[str, Any], words: str) -> N
 
 def test_without_labels_validation_gets_negatives(caplog: pytest.LogCaptureFixture) -> None:
     split = {"validation": 0.2, "test": 0.2}
-    settings = {**SMALL, "epochs": 12, "learning_rate": 0.03}
+    settings = {**SMALL, "output_layer": "softmax", "epochs": 12, "learning_rate": 0.03}
     model = Object2Vec.from_table(positive(ROWS), in0="user", in1="film", **split, **settings)
     rate = model.hyperparameters["negative_sampling_rate"]
     assert rate > 0 and model.classes_ == [0, 1]
