@@ -274,7 +274,22 @@ MISTAKES: dict[str, tuple[dict[str, str], Optional[str], bytes, str]] = {
     "kind": ({**COLUMNS, "_label_kind": "classes"}, CSV, b"", "'_label_kind' should be 'auto'"),
     "name": ({**COLUMNS, "_in2": "x"}, CSV, b"", "'_in2' does not match"),
     "column": (COLUMNS, CSV, b"user,films,genres,rating\n1,2,3,4\n", "(the nearest is 'films')"),
-    "charset": (COLUMNS, "text/csv; charset=utf-9", b"user,film\n", "utf-9"),
+    "charset": (
+        COLUMNS, "text/csv; charset=utf-9", b"user,film\n", "charset must be one that Python knows"
+    ),
+    "header": (
+        COLUMNS, "text/csv; header=maybe", b"user,film,genres,rating\n1,2,3,4\n",
+        "'text/csv; header=maybe', but header must be present or absent",
+    ),
+    "one column": (COLUMNS, CSV, b"user\n1\n", "'user': a pair needs two."),
+    "endless quote": (
+        COLUMNS, CSV, b'user,film,genres,rating\n1,2,3,"4\n', "quoted field are written twice."
+    ),
+    "two kinds": (
+        COLUMNS, CSV, b"user,film,genres,rating\n1,2,3,4\n1,2,3,good\n",
+        "or give _label_kind=class to take all as names",
+    ),
+    "long name": (COLUMNS, CSV, b"user,films,genres,rating\n1,2,3,4\n", "_in1 names the column"),
     "preset": ({**COLUMNS, "_preset": "documents"}, CSV, b"user,film,genres,rating\n1,2,3,4\n",
         "The preset documents needs a text on each side"),
     "no preset": ({**COLUMNS, "_preset": "rating"}, CSV, b"", "(did you mean 'ratings'?)"),

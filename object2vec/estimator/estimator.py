@@ -14,7 +14,7 @@ from object2vec.estimator.answers import Answering
 from object2vec.estimator.from_table import Tabular
 from object2vec.estimator.history import Trained
 from object2vec.estimator.options import FitOptions, RandomState
-from object2vec.estimator.parameters import Parameterized
+from object2vec.estimator.parameters import Parameterized, noting_given
 from object2vec.estimator.pipeline import PipelineStep, are_labels
 from object2vec.estimator.training_data import TableRequest, id_data, table_data
 from object2vec.files import check_model_folder
@@ -125,6 +125,7 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
     (3, 8)
     """
 
+    @noting_given
     def __init__(
         self,
         *,
@@ -222,7 +223,8 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
 
         With `in0` and `in1` the data are a table of raw values, and the sizes of the vocabularies,
         the longest lists, `output_layer` and `num_classes` follow from it. Hyperparameters that
-        differ from their defaults win over those of the recipe.
+        were given, to the class or to `set_params`, win over those of the recipe, also where they
+        equal a default.
 
         Parameters
         ----------

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
 if TYPE_CHECKING:
@@ -20,9 +20,6 @@ _Self = TypeVar("_Self", bound="Tabular")
 
 class Tabular:
     """What is made and fitted at once."""
-
-    #: Parameters that win over a recipe even where they equal their defaults.
-    _named: Collection[str] = ()
 
     @classmethod
     def from_table(
@@ -98,7 +95,6 @@ class Tabular:
         2
         """
         model = cls(**parameters)
-        model._named = frozenset(parameters)
         model.fit(  # type: ignore[attr-defined]
             source, validation, test, in0=in0, in1=in1, label=label, label_kind=label_kind,
             split=split, preset=preset, layout=layout, callbacks=callbacks, refit=refit,

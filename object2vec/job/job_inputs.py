@@ -16,7 +16,8 @@ import numpy as np
 from object2vec.backend import own_process
 from object2vec.data.arrays import PairDataset
 from object2vec.data.channel_files import channel_files
-from object2vec.data.dataset import check_content_type, read_channel
+from object2vec.data.content_types import check_content_type
+from object2vec.data.dataset import read_channel
 from object2vec.data.negative_sampling import with_judged_negatives
 from object2vec.errors import CustomerError
 from object2vec.files import check_model_folder

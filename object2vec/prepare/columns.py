@@ -14,7 +14,8 @@ from object2vec.prepare.tables import column_name
 from object2vec.raw_values.cell_values import number
 from object2vec.raw_values.encode_values import nearest
 from object2vec.raw_values.inputs import KINDS, MOST_IDS, MOST_REPEATS
-from object2vec.raw_values.inputs_file import MOST_COLUMNS
+from object2vec.raw_values.inputs_fields import MOST_COLUMNS
+from object2vec.raw_values.option_names import option
 from object2vec.raw_values.tokenizers import NORMAL_FORMS, separator_of
 from object2vec.text import names, shown
 
@@ -76,15 +77,16 @@ def choices(given: Columns, side: str, table: Table) -> tuple[ColumnChoice, ...]
     CustomerError
         If one is not in the table, stands twice, or has an option that is not right.
     """
+    called = option(side)
     several = isinstance(given, Sequence) and not isinstance(given, str)
     items = list(given) if several else [given]  # type: ignore[arg-type]
     if not 1 <= len(items) <= MOST_COLUMNS:
-        raise CustomerError(f"{side} must name 1 to {MOST_COLUMNS} columns, not {len(items)}.")
+        raise CustomerError(f"{called} must name 1 to {MOST_COLUMNS} columns, not {len(items)}.")
     found = tuple(_choice(item, side, table) for item in items)
     known = [choice.name for choice in found]
     for name in known:
         if known.count(name) > 1:
-            raise CustomerError(f"{side} names the column {shown(name)} twice.")
+            raise CustomerError(f"{called} names the column {shown(name)} twice.")
     if len(found) > 1 and any(choice.explode for choice in found):
         raise CustomerError(f"{side} has {len(found)} columns, but only a single one is exploded.")
     return found
@@ -108,31 +110,32 @@ def _choice(given: Any, side: str, table: Table) -> ColumnChoice:
         raise CustomerError(
             f"A column of {side} must be given by its name or position, found {shown(given.name)}."
         )
-    choice = replace(given, name=column_name(table, given.name, side))
+    choice = replace(given, name=column_name(table, given.name, option(side)))
     _check(choice, side)
     return choice
 
 
 def _check(choice: ColumnChoice, side: str) -> None:
-    def refuse(option: str, wanted: str) -> None:
+    def refuse(field: str, wanted: str) -> None:
+        called = option("tag separator" if field == "separator" else field)
         raise CustomerError(
-            f"{option} of the column {shown(choice.name)} of {side} must be {wanted}, found "
-            f"{shown(getattr(choice, option))}."
+            f"{called} of the column {shown(choice.name)} of {side} must be {wanted}, found "
+            f"{shown(getattr(choice, field))}."
         )
 
     if choice.kind not in (*KINDS, "auto"):
         refuse("kind", f"auto or one of {', '.join(KINDS)}")
-    for option, most in (("repeat", MOST_REPEATS), ("min_count", 2**31), ("max_size", MOST_IDS)):
-        value = getattr(choice, option)
-        if option == "repeat" and value is None:
+    for field, most in (("repeat", MOST_REPEATS), ("min_count", 2**31), ("max_size", MOST_IDS)):
+        value = getattr(choice, field)
+        if field == "repeat" and value is None:
             continue
         if type(value) is not int or not 1 <= value <= most:
-            refuse(option, f"an integer from 1 to {most:,}")
+            refuse(field, f"an integer from 1 to {most:,}")
     if choice.form not in NORMAL_FORMS:
         refuse("form", f"one of {', '.join(NORMAL_FORMS)}")
-    for option in ("lower", "explode"):
-        if type(getattr(choice, option)) is not bool:
-            refuse(option, "True or False")
+    for field in ("lower", "explode"):
+        if type(getattr(choice, field)) is not bool:
+            refuse(field, "True or False")
     if choice.explode and choice.kind not in ("tags", "auto"):
         refuse("kind", "tags, for it is exploded")
     if choice.separator is not None and not (

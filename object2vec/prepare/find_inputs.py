@@ -27,6 +27,7 @@ from object2vec.raw_values.inputs import (
     Side,
     Vocabulary,
 )
+from object2vec.raw_values.option_names import option
 from object2vec.text import shown
 
 Progress = Optional[Callable[[str, int], None]]
@@ -162,12 +163,12 @@ class Fit:
                 f"same kinds, but in0 has {', '.join(kinds[0])} and in1 has {', '.join(kinds[1])}."
             )
         for a, b in zip(*self._sides):
-            for option in ("min_count", "max_size", "bins", "lower", "form"):
-                if getattr(a, option) != getattr(b, option):
+            for field in ("min_count", "max_size", "bins", "lower", "form"):
+                if getattr(a, field) != getattr(b, field):
                     raise CustomerError(
-                        f"Tied sides share vocabularies, but {option} of {shown(a.name)} is "
-                        f"{shown(getattr(a, option))} and of {shown(b.name)} "
-                        f"{shown(getattr(b, option))}: give both the same."
+                        f"Tied sides share vocabularies, but {option(field)} of {shown(a.name)} is "
+                        f"{shown(getattr(a, field))} and of {shown(b.name)} "
+                        f"{shown(getattr(b, field))}: give both the same."
                     )
 
     def _split(self) -> None:

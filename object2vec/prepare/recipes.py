@@ -10,6 +10,7 @@ from object2vec.errors import CustomerError
 from object2vec.hyperparameters.table import AUTO, PRESETS
 from object2vec.raw_values.encode_values import nearest
 from object2vec.raw_values.inputs import SIDES, Inputs
+from object2vec.raw_values.option_names import option
 from object2vec.text import named, names, shown
 
 
@@ -125,7 +126,8 @@ def check_preset(preset: str) -> None:
     known = (AUTO, *PRESETS)
     if preset not in known:
         raise CustomerError(
-            f"preset must be one of {names(known)}, found {shown(preset)}{nearest(preset, known)}."
+            f"{option('preset')} must be one of {names(known)}, found {shown(preset)}"
+            f"{nearest(preset, known)}."
         )
 
 
