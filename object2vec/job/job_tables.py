@@ -27,6 +27,7 @@ from object2vec.prepare.table_choice import TableChoice
 from object2vec.prepare.table_hyperparameters import cut_pairs, fitted_inputs, joined_settings
 from object2vec.prepare.table_pairs import encode_table, table_pairs
 from object2vec.prepare.tables import holds_table, open_by_names, open_table
+from object2vec.pretrained.auxiliary_channel import auxiliary_file
 from object2vec.raw_values.inputs import Inputs
 from object2vec.raw_values.inputs_file import FILE, read_inputs
 from object2vec.raw_values.option_names import HYPERPARAMETERS, calling_options
@@ -266,7 +267,8 @@ def job_tables(
             raise CustomerError(
                 f"The columns are named twice, by --in0 and by {given[0]}: once will do."
             )
-        choice = _choice_of(found.values, given)
+        folder = None if auxiliary is None else auxiliary.path
+        choice = _choice_of(found.values, given, folder)
     elif preset is not None and choice is not None:
         choice = replace(choice, preset=preset)
     elif preset is not None and not has_file:
@@ -284,7 +286,9 @@ def job_tables(
     return JobTables(configuration, channels, choice, inputs, preset, names)
 
 
-def _choice_of(values: Mapping[str, Any], given: Sequence[str]) -> TableChoice:
+def _choice_of(
+    values: Mapping[str, Any], given: Sequence[str], auxiliary: Optional[Path]
+) -> TableChoice:
     """What the hyperparameters say of the columns."""
     missing = [name for name in TABLE_NAMES[:2] if values[name] is None]
     if missing:
@@ -292,10 +296,12 @@ def _choice_of(values: Mapping[str, Any], given: Sequence[str]) -> TableChoice:
             f"{given[0]} is given, but {' and '.join(missing)} "
             f"{'is' if len(missing) == 1 else 'are'} missing: a pair has columns of in0 and of in1."
         )
+    name = values["_tokenizer"]
     return TableChoice(
         in0=list(values["_in0"]),
         in1=list(values["_in1"]),
         label=values["_label"],
         label_kind=values["_label_kind"] or AUTO,
         preset=values["_preset"] or AUTO,
+        tokenizer=auxiliary_file(auxiliary, name, "_tokenizer") if name else None,
     )

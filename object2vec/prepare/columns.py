@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Optional, Union
 
@@ -16,6 +17,7 @@ from object2vec.raw_values.encode_values import nearest
 from object2vec.raw_values.inputs import KINDS, MOST_IDS, MOST_REPEATS
 from object2vec.raw_values.inputs_fields import MOST_COLUMNS
 from object2vec.raw_values.option_names import option
+from object2vec.raw_values.tokenizer_files import TokenizerFile, read_tokenizer
 from object2vec.raw_values.tokenizers import NORMAL_FORMS, separator_of
 from object2vec.text import names, shown
 
@@ -50,6 +52,12 @@ class ColumnChoice:
         Of tags in a string; ``[]`` for lists as Python or JSON writes them. None is guessed.
     lower, form : bool, str
         Of a text; see `tokenizers.words`.
+    tokenizer : path-like or TokenizerFile, optional
+        Of a text: a ``tokenizer.json`` of Hugging Face's package ``tokenizers``, which splits it
+        in place of `tokenizers.words`. Its ids are the vocabulary, its own normaliser applies, and
+        its own unknown token stands for what it does not know.
+    special_tokens : bool
+        Of a text with a tokenizer: whether to add its special tokens, such as ``[CLS]``.
     explode : bool
         Of tags: whether each makes a pair of its own.
     """
@@ -64,8 +72,11 @@ class ColumnChoice:
     lower: bool = True
     form: str = "NFKC"
     explode: bool = False
+    tokenizer: Union[str, os.PathLike[str], TokenizerFile, None] = None
+    special_tokens: bool = False
 
 
+_DEFAULTS = ColumnChoice("")
 Columns = Union[str, int, Mapping[str, Any], ColumnChoice, Sequence[Any]]
 
 
@@ -111,6 +122,8 @@ def _choice(given: Any, side: str, table: Table) -> ColumnChoice:
             f"A column of {side} must be given by its name or position, found {shown(given.name)}."
         )
     choice = replace(given, name=column_name(table, given.name, option(side)))
+    if isinstance(choice.tokenizer, (str, os.PathLike)):
+        choice = replace(choice, tokenizer=read_tokenizer(choice.tokenizer))
     _check(choice, side)
     return choice
 
@@ -133,11 +146,13 @@ def _check(choice: ColumnChoice, side: str) -> None:
             refuse(field, f"an integer from 1 to {most:,}")
     if choice.form not in NORMAL_FORMS:
         refuse("form", f"one of {', '.join(NORMAL_FORMS)}")
-    for field in ("lower", "explode"):
+    for field in ("lower", "explode", "special_tokens"):
         if type(getattr(choice, field)) is not bool:
             refuse(field, "True or False")
     if choice.explode and choice.kind not in ("tags", "auto"):
         refuse("kind", "tags, for it is exploded")
+    if choice.tokenizer is not None:
+        _check_tokenizer(choice, refuse)
     if choice.separator is not None and not (
         isinstance(choice.separator, str) and 1 <= len(choice.separator) <= 20
     ):
@@ -150,6 +165,17 @@ def _check(choice: ColumnChoice, side: str) -> None:
     numbers = all(type(edge) in (int, float) and math.isfinite(edge) for edge in edges)
     if not numbers or not 1 <= len(edges) < _MOST_BINS or sorted(set(edges)) != edges:
         refuse("bins", "an integer, or a list of ascending numbers, the edges")
+
+
+def _check_tokenizer(choice: ColumnChoice, refuse: Callable[[str, str], None]) -> None:
+    if not isinstance(choice.tokenizer, TokenizerFile):
+        refuse("tokenizer", "the path of a tokenizer.json")
+    if choice.kind not in ("text", "auto"):
+        refuse("kind", "text, for it has a tokenizer")
+    for field in ("lower", "form", "min_count", "max_size"):
+        default = getattr(_DEFAULTS, field)
+        if getattr(choice, field) != default:
+            refuse(field, f"left out, for its tokenizer decides (it is {default} then)")
 
 
 def decided(choice: ColumnChoice, found: Distinct, is_list: bool, further: bool) -> ColumnChoice:
@@ -171,6 +197,7 @@ def decided(choice: ColumnChoice, found: Distinct, is_list: bool, further: bool)
     kind = choice.kind
     if kind == "auto":
         kind = "tags" if is_list or choice.explode or choice.separator else _kind(found, further)
+        kind = kind if choice.tokenizer is None else "text"
     separator = choice.separator or separator_of(texts)
     return replace(choice, kind=kind, separator=separator)
 

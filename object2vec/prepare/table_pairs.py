@@ -26,6 +26,7 @@ from object2vec.raw_values.encode_values import ColumnEncoder, joined
 from object2vec.raw_values.inputs import MOST_TOKENS, SIDES, Inputs
 from object2vec.raw_values.inputs_file import check_name
 from object2vec.raw_values.option_names import option
+from object2vec.raw_values.tokenizer_files import read_tokenizer
 from object2vec.text import names, shown
 
 
@@ -170,9 +171,11 @@ def make_request(source: Any, choice: TableChoice, progress: Progress) -> Reques
     if name is not None:
         check_name(name, option("label"))
     _check_length(choice.max_length)
+    tokenizer = None if choice.tokenizer is None else read_tokenizer(choice.tokenizer)
     return Request(
-        table, sides, name, choice.label_kind, choice.tied, splitter, progress, choice.preset
-    )
+        table, sides, name, choice.label_kind, choice.tied, splitter, progress, choice.preset,
+        tokenizer,
+    )  # fmt: skip
 
 
 def _check_sides(sides: tuple[tuple[ColumnChoice, ...], tuple[ColumnChoice, ...]]) -> None:

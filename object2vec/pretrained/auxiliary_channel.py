@@ -83,7 +83,7 @@ def read_auxiliary(folder: Optional[PathLike], hyperparameters: Hyperparameters)
     vectors: dict[_Source, TokenVectors] = {}
     for side, source in enumerate(sources):
         if source.vocab_file and source not in words:
-            path = _find(folder, source.vocab_file, f"enc{side}_vocab_file")
+            path = auxiliary_file(folder, source.vocab_file, f"enc{side}_vocab_file")
             words[source] = read_vocabulary(path, source.vocab_size)
         elif source.vector_file and not source.vocab_file:
             raise CustomerError(
@@ -93,7 +93,9 @@ def read_auxiliary(folder: Optional[PathLike], hyperparameters: Hyperparameters)
             )
     for side, source in enumerate(sources):
         if source.vector_file and source not in vectors:
-            path = _find(folder, source.vector_file, f"enc{side}_pretrained_embedding_file")
+            path = auxiliary_file(
+                folder, source.vector_file, f"enc{side}_pretrained_embedding_file"
+            )
             pooled = hyperparameters.encoders[side].network == "pooled_embedding"
             width_name = "enc_dim" if pooled else f"enc{side}_token_embedding_dim"
             vectors[source] = _read_pretrained(path, words[source], source, side, width_name)
@@ -134,7 +136,23 @@ def _sources(hyperparameters: Hyperparameters) -> tuple[_Source, _Source]:
     return first, second
 
 
-def _find(folder: Optional[PathLike], name: str, parameter: str) -> Path:
+def auxiliary_file(folder: Optional[PathLike], name: str, parameter: str) -> Path:
+    """The path of a file of the auxiliary channel.
+
+    Parameters
+    ----------
+    folder : path-like or None
+        The channel; None if there is none.
+    name : str
+        Of the file.
+    parameter : str
+        What names it, for errors.
+
+    Raises
+    ------
+    CustomerError
+        The channel or the file is missing.
+    """
     if folder is None or not os.path.isdir(folder):
         place = "the job has no auxiliary channel"
         if folder is not None:

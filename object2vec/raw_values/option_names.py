@@ -15,6 +15,7 @@ COMMAND_LINE = {
         for name in (
             *("in0", "in1", "label", "label_kind", "preset", "max_length", "by", "time"),
             *("kind", "repeat", "bins", "explode", "min_count", "max_size"),
+            *("tokenizer", "special_tokens"),
             *("separator", "encoding"),
         )
     },
@@ -24,7 +25,7 @@ COMMAND_LINE = {
 }
 #: Of a training job, which has no other ones for tables; the encoding is the content type's.
 HYPERPARAMETERS = {
-    **{name: f"_{name}" for name in ("in0", "in1", "label", "label_kind", "preset")},
+    **{name: f"_{name}" for name in ("in0", "in1", "label", "label_kind", "preset", "tokenizer")},
     "encoding": "charset",
 }
 _PYTHON = {"tag separator": "separator"}

@@ -136,7 +136,7 @@ class TokenizerFile:
         CustomerError
             The tokenizer does not get on with a text.
         """
-        encode = getattr(self._tokenizer, "encode_batch_fast", self._tokenizer.encode_batch)
+        encode = self._tokenizer.encode_batch_fast
         found: list[list[int]] = []
         for part in _parts(texts):
             with self._telling(f"cannot split {quoted(part[0])} or a text after it"):
