@@ -148,6 +148,7 @@ def test_what_is_given_wins() -> None:
         ({"label": "liked", "output_layer": "mean_squared_error"}, r"holds names \(no, yes\)"),
         ({"label": "score", "output_layer": "softmax"}, "holds numbers that are none"),
         ({"enc0_vocab_file": "words.json"}, "enc0_vocab_file numbers the words itself"),
+        ({"enc0_pretrained_embedding_file": "v.txt"}, "=v.txt is a file of the auxiliary channel"),
         ({"preset": "no such"}, "preset must be"),
         ({"split": "random"}, r"split must be a Split such as Split\('time', time='when'\)"),
         ({"split": Split(), "validation": ROWS}, "The validation data are given, but the split"),
@@ -158,8 +159,8 @@ def test_what_is_given_wins() -> None:
         ({"in0": "in1", "in1": "in0"}, "in0 names in1 and in1 names in0, but these are also"),
         ({"in0": "in0", "in1": ["in0"]}, "in0 names in0 and in1 names in0, but"),
     ],
-    ids=["vocab 0", "vocab 1", "classes", "names", "numbers", "words", "preset", "split", "twice",
-         "share", "column", "one side", "hyperparameter", "swapped", "one for both"],
+    ids=["vocab 0", "vocab 1", "classes", "names", "numbers", "words", "vectors", "preset", "split",
+         "twice", "share", "column", "one side", "hyperparameter", "swapped", "one for both"],
 )  # fmt: skip
 def test_a_contradiction_is_one_sentence(given: dict[str, Any], words: str) -> None:
     rows = [

@@ -235,7 +235,8 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
             Validation decides when to stop and which epoch is best. Of a table also a share of its
             rows, such as 0.1, to be kept back.
         auxiliary : path, optional
-            Folder of the pretrained vectors and vocabulary files.
+            Folder of the pretrained vectors and vocabulary files. Of a table the vectors are found
+            by its words, so that it needs no vocabulary file.
         y : sequence, optional
             The labels of `train`, where its pairs (also ``(in0, in1)`` tuples) or rows hold none,
             or `label` does not name them. As scikit-learn does, it may also be given as the second
@@ -291,7 +292,8 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         if any(e.pretrained_embedding_file or e.vocab_file for e in hyperparameters.encoders):
             from object2vec.pretrained.auxiliary_channel import read_auxiliary
 
-            vectors = read_auxiliary(auxiliary, hyperparameters)
+            words = None if data.inputs is None else data.inputs.words
+            vectors = read_auxiliary(auxiliary, hyperparameters, words)
         estimate_memory(options.sized, [part for part in data.parts if part is not None]).check()
         result = options.train(
             *data.parts, auxiliary=vectors, start=start, inputs=data.inputs, refit=refit,

@@ -170,7 +170,7 @@ def read_inputs(job: Job, begun: Optional[float] = None, *, progress: bool = Fal
         datasets = with_judged_negatives(datasets, hyperparameters.negative_sampling_rate)
     # the auxiliary channel may need MXNet
     own_process.tune()
-    auxiliary = _read_auxiliary(job, hyperparameters)
+    auxiliary = _read_auxiliary(job, hyperparameters, None if tables is None else tables.inputs)
     memory = estimate_memory(hyperparameters, list(datasets.values()))
     memory.check()
     if tables is None:
@@ -300,15 +300,18 @@ def _read_dataset(
     return dataset
 
 
-def _read_auxiliary(job: Job, hyperparameters: Hyperparameters) -> Optional[Auxiliary]:
+def _read_auxiliary(
+    job: Job, hyperparameters: Hyperparameters, raw: Optional[RawInputs]
+) -> Optional[Auxiliary]:
     wanted = any(e.pretrained_embedding_file or e.vocab_file for e in hyperparameters.encoders)
     channel = job.channels.get(AUXILIARY_CHANNEL)
     if not wanted:
-        if channel is not None:
+        if channel is not None and raw is None:
             _logger.info(
                 "The channel 'auxiliary' is given, but no hyperparameter names a file in it."
             )
         return None
     from object2vec.pretrained.auxiliary_channel import read_auxiliary
 
-    return read_auxiliary(None if channel is None else channel.path, hyperparameters)
+    folder = None if channel is None else channel.path
+    return read_auxiliary(folder, hyperparameters, None if raw is None else raw.words)

@@ -281,6 +281,28 @@ class Inputs:
         files = (v.file for v in self.vocabularies.values() if isinstance(v, TokenIds))
         return {file.name: file for file in files}
 
+    def words(self, side: str) -> tuple[dict[str, int], list[tuple[int, int]]]:
+        """What the ids of a side are called, for those who know words alone.
+
+        Returns
+        -------
+        ids : dict of str to int
+            Of each value, word, tag or token the id, of several columns' the first one.
+        twins : list of tuple of int
+            That id, and another one of the same word in a later column.
+        """
+        ids: dict[str, int] = {}
+        twins = []
+        for column, first in zip(self.side(side).columns, self.first_ids(side)):
+            vocabulary = self.vocabularies[column.vocabulary]
+            if isinstance(vocabulary, Bins):
+                continue
+            for word, place in vocabulary.places.items():
+                known = ids.setdefault(word, first + place)
+                if known != first + place:
+                    twins.append((known, first + place))
+        return ids, twins
+
     def vocab_size(self, side: str) -> int:
         """How many ids a side has."""
         columns = self.side(side).columns
