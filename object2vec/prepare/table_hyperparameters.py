@@ -34,6 +34,8 @@ def joined_settings(
         Those of a user.
     """
     follow = {**{name: str(size) for name, size in inputs.sizes().items()}, **settings}
+    if "scorer" not in given and _needs_mlp({**follow, **given}, given):
+        follow.pop("scorer", None)
     both = {**follow, **given}
     for key in _SIZES:
         own, other = pair = [f"enc{number}_{key}" for number in range(len(SIDES))]
@@ -51,6 +53,14 @@ def joined_settings(
     for name in unheeded:
         follow.pop(name, None)
     return {**follow, **given}
+
+
+def _needs_mlp(both: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    """Whether a user asks for what the dot product and the cosine have not."""
+    has_classes = both.get("output_layer", "softmax") == "softmax"
+    return any(name in given for name in OF_MLP) or (
+        has_classes and str(both.get("num_classes", 2)) != "2"
+    )
 
 
 def fitted_inputs(inputs: Inputs, hyperparameters: Hyperparameters, title: str) -> Inputs:
