@@ -37,11 +37,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(LOGGER_NAME)
 
-_OF_WORDS = tuple(
-    f"enc{number}_{key}"
-    for number in range(len(SIDES))
-    for key in ("vocab_file", "pretrained_embedding_file")
-)
+_OF_WORDS = tuple(f"enc{number}_vocab_file" for number in range(len(SIDES)))
 
 
 @dataclass(frozen=True)

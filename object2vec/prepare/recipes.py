@@ -10,6 +10,7 @@ from object2vec.errors import CustomerError
 from object2vec.hyperparameters.table import AUTO, PRESETS
 from object2vec.raw_values.encode_values import nearest
 from object2vec.raw_values.inputs import SIDES, Inputs
+from object2vec.raw_values.option_names import option
 from object2vec.text import named, names, shown
 
 
@@ -94,6 +95,15 @@ _SETTINGS: dict[str, dict[str, str]] = {
         "epochs": "4",
     },
 }
+# Of ratings by the dot product: what falls, and so ends where the rate would have it end. The
+# comparators count where the dot product gives way to what a user asks for.
+_FALLING = {
+    "scorer": "dot",
+    "comparator_list": _BAGS["comparator_list"],
+    "mlp_layers": _BAGS["mlp_layers"],
+    "learning_rate_schedule": "linear",
+    "epochs": "10",
+}
 # In the place of in_batch_softmax, where softmax is what is asked for.
 _BY_SOFTMAX: dict[str, dict[str, str]] = {
     "interactions": {
@@ -106,8 +116,6 @@ _BY_SOFTMAX: dict[str, dict[str, str]] = {
 }
 # Where there are no labels and the output layer is softmax.
 _NEGATIVES = {"interactions": "3", "text_tags": "5", "documents": "5"}
-# Of ratings by the dot product: what falls, and so ends where the rate would have it end.
-_FALLING = {"scorer": "dot", "learning_rate_schedule": "linear", "epochs": "10"}
 # Of ids alone: the weight decay for numbers, then for classes, whose losses are flatter.
 _DECAYS_OF_IDS = ("0.0003", "0.00015")
 # Of ids with features, where all rows decay at each step: 0.3 for MovieLens' 1,682 films. Of n
@@ -158,7 +166,8 @@ def check_preset(preset: str) -> None:
     known = (AUTO, *PRESETS)
     if preset not in known:
         raise CustomerError(
-            f"preset must be one of {names(known)}, found {shown(preset)}{nearest(preset, known)}."
+            f"{option('preset')} must be one of {names(known)}, found {shown(preset)}"
+            f"{nearest(preset, known)}."
         )
 
 
