@@ -186,7 +186,7 @@ def encoded(
     assert isinstance(inputs, StepRows)
     with mx.autograd.record():
         vectors = mean_of_rows(network.table(0).data(), inputs.lookup)
-        if network.by_table([[vectors]])[0]:
+        if network.by_table([vectors])[0]:
             vectors.attach_grad()
         answer = inputs.encode(network.encoders[0], vectors)
     answer.backward(mx.nd.array(slopes))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Optional, Union
 
 import numpy as np
 
@@ -120,6 +121,36 @@ class AdamState:
         return Arrays(self.weight.handle, self.mean.handle, self.variance.handle)
 
 
+@dataclass(frozen=True, eq=False)
+class TableState:
+    """A token table, of which a step moves the rows in use, their weights, or both.
+
+    Attributes
+    ----------
+    rows : AdamState or NDArray
+        Float32 ``(rows, width)``; without moments it stays as it is.
+    token_weights : AdamState, optional
+        Float32 ``(rows, 1)``, without decay: what the rows were multiplied by when vectors were
+        looked up.
+    """
+
+    rows: Union[AdamState, NDArray]
+    token_weights: Optional[AdamState] = None
+
+    @property
+    def trained(self) -> list[AdamState]:
+        """What a step moves, the rows first."""
+        found = [self.rows] if isinstance(self.rows, AdamState) else []
+        return found if self.token_weights is None else [*found, self.token_weights]
+
+    def of_rows(self) -> tuple[NDArray, Arrays, float, float]:
+        """The table, the structure of its arrays, and its decays."""
+        rows = self.rows
+        if isinstance(rows, AdamState):
+            return rows.weight, rows.handles(), rows.decay, rows.decoupled_decay
+        return rows, Arrays(rows.handle, None, None), 0.0, 0.0
+
+
 class AdamStep:
     """A step of adam that updates all parameters of one CPU context in place.
 
@@ -134,7 +165,7 @@ class AdamStep:
         Those with a gradient of their own.
     gradients : sequence of NDArray
         Float32, of the parameters' shapes.
-    tables : sequence of AdamState
+    tables : sequence of TableState
         Token tables. Their gradients are computed from those of the vectors that were looked up,
         and a step updates only the rows in use.
     """
@@ -143,11 +174,12 @@ class AdamStep:
         self,
         parameters: Sequence[AdamState],
         gradients: Sequence[NDArray],
-        tables: Sequence[AdamState] = (),
+        tables: Sequence[TableState] = (),
     ) -> None:
         # kept alive, because their handles are used as long as this lives
         self._parameters, self._gradients, self._tables = parameters, gradients, tables
-        self._context = engine_context((*parameters, *tables)[0].weight.context)
+        states = [*parameters, *(state for table in tables for state in table.trained)]
+        self._context = engine_context(states[0].weight.context)
         self._parameter_list = (Parameter * len(parameters))(
             *(
                 Parameter(
@@ -207,8 +239,10 @@ class AdamStep:
         )
 
     @staticmethod
-    def _table(state: AdamState, used: UsedRows, gradients: Sequence[NDArray]) -> Table:
-        width = state.weight.shape[1]
+    def _table(state: TableState, used: UsedRows, gradients: Sequence[NDArray]) -> Table:
+        table, arrays, decay, decoupled_decay = state.of_rows()
+        weights = state.token_weights
+        width = table.shape[1]
         handles = (_HANDLE * Table.MAX_GRADIENTS)(*(gradient.handle for gradient in gradients))
         sizes = [gradient.size // width for gradient in gradients]
         if sum(sizes) != len(used.mean_weights):
@@ -217,12 +251,13 @@ class AdamStep:
             )
         lists = (used.rows, used.starts, used.vectors, used.mean_weights)
         return Table(
-            state.handles(),
+            arrays,
+            Arrays() if weights is None else weights.handles(),
             handles,
             (ctypes.c_int64 * Table.MAX_GRADIENTS)(*sizes),
             width,
-            state.decay,
-            state.decoupled_decay,
+            decay,
+            decoupled_decay,
             len(used.rows),
             len(used.vectors),
             *(array.ctypes.data for array in lists),
@@ -254,7 +289,9 @@ def catch_up(
     )
 
 
-def mean_of_rows(table: NDArray, lists: TokenLists) -> NDArray:
+def mean_of_rows(
+    table: NDArray, lists: TokenLists, token_weights: Optional[NDArray] = None
+) -> NDArray:
     """Queue the mean of a token table's rows over each list.
 
     Parameters
@@ -263,6 +300,8 @@ def mean_of_rows(table: NDArray, lists: TokenLists) -> NDArray:
         float32 ``(rows, width)``, of a CPU context.
     lists : TokenLists
         ``n`` lists of ids below ``rows``.
+    token_weights : NDArray, optional
+        float32 ``(rows, 1)``: what the rows are multiplied by first.
 
     Returns
     -------
@@ -277,6 +316,7 @@ def mean_of_rows(table: NDArray, lists: TokenLists) -> NDArray:
             API,
             ctypes.byref(engine_context(context)),
             table.handle,
+            None if token_weights is None else token_weights.handle,
             output.handle,
             width,
             len(lists),

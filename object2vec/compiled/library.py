@@ -81,6 +81,7 @@ class Table(ctypes.Structure):
     MAX_GRADIENTS = 2
     _fields_ = (
         ("arrays", Arrays),
+        ("token_weights", Arrays),
         ("gradients", c_void_p * MAX_GRADIENTS),
         ("sizes", c_int64 * MAX_GRADIENTS),
         ("width", c_int64),
@@ -174,7 +175,7 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     ),
     "queue_mean_of_rows": (
         c_int,
-        (POINTER(Api), *[c_void_p] * 3, c_int64, c_int64, c_void_p, c_void_p),
+        (POINTER(Api), *[c_void_p] * 4, c_int64, c_int64, c_void_p, c_void_p),
     ),
     "convolve": (
         c_int,

@@ -48,7 +48,7 @@ IGNORED_NAMES = ("feature_dim",)
 IGNORED_PREFIX = "sagemaker_"
 
 #: Names that say what the columns of a job's tables are; a network knows nothing of them.
-TABLE_NAMES = ("_in0", "_in1", "_label", "_label_kind", "_preset")
+TABLE_NAMES = ("_in0", "_in1", "_label", "_label_kind", "_preset", "_tokenizer")
 LABEL_KINDS = (AUTO, "number", "class")
 #: The recipes for tables; see `prepare/recipes.py`.
 PRESETS = ("ratings", "interactions", "text_pair", "text_tags", "documents")
@@ -489,6 +489,12 @@ _GENERAL = (
         "Recipe whose settings a job on a table takes, or one with an inputs.json in its auxiliary "
         "channel, but for those that are given; auto is the one that fits columns and labels.",
         default_text=f"{AUTO} on a table", choices=(AUTO, *PRESETS),
+    ),
+    Hyperparameter(
+        "_tokenizer", "file_name",
+        "File of the auxiliary channel, a tokenizer.json of Hugging Face, that splits the columns "
+        "of text; its ids are their vocabulary.",
+        default_text="none: words",
     ),
 )  # fmt: skip
 

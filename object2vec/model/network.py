@@ -192,31 +192,31 @@ class Object2VecNetwork:
         """The token table of in0 (0) or in1 (1), a parameter."""
         return self._tables[side]
 
-    def looked_up(self, side: int) -> list[Parameter]:
-        """What training looks up for in0 (0) or in1 (1): the token table, and its weights."""
-        table = self._tables[side]
+    def trained_of(self, table: Parameter) -> list[Parameter]:
+        """What training updates of a token table: its rows, the weights of these, both, nothing."""
+        rows = [table] if table.grad_req != "null" else []
         weights = self.token_weights.of(table)
-        return [table] if weights is None else [table, weights]
+        return rows if weights is None else [*rows, weights]
+
+    def learning_tables(self) -> list[Parameter]:
+        """The token tables of which training updates anything, each once."""
+        return [table for table in dict.fromkeys(self._tables) if self.trained_of(table)]
 
     def trained_tables(self) -> list[Parameter]:
-        """The token tables, and their weights, that training updates, each once."""
-        tables = dict.fromkeys((*self.looked_up(0), *self.looked_up(1)))
-        return [table for table in tables if table.grad_req != "null"]
+        """The token tables, and weights of their rows, that training updates, each once."""
+        return [own for table in self.learning_tables() for own in self.trained_of(table)]
 
-    def by_table(self, of_inputs: Sequence[Sequence[_Item]]) -> list[list[_Item]]:
-        """Group by trained table what belongs to a batch's inputs: in0 and in1, or both in one.
-
-        Parameters
-        ----------
-        of_inputs : sequence of sequences
-            For each input an item for each of what is `looked_up` for it.
-        """
+    def by_table(self, of_inputs: Sequence[_Item]) -> list[list[_Item]]:
+        """Group by learning table what belongs to a batch's inputs, in0 and in1."""
         return [
-            [
-                item
-                for side, items in enumerate(of_inputs)
-                for item, own in zip(items, self.looked_up(side))
-                if own is table
-            ]
-            for table in self.trained_tables()
+            [item for item, own in zip(of_inputs, self._tables) if own is table]
+            for table in self.learning_tables()
+        ]
+
+    def of_trained(self, of_tables: Sequence[_Item]) -> list[_Item]:
+        """Of what there is for each learning table, for each of the trained ones its table's."""
+        return [
+            item
+            for table, item in zip(self.learning_tables(), of_tables)
+            for _ in self.trained_of(table)
         ]

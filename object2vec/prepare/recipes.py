@@ -10,6 +10,7 @@ from object2vec.errors import CustomerError
 from object2vec.hyperparameters.table import AUTO, PRESETS
 from object2vec.raw_values.encode_values import nearest
 from object2vec.raw_values.inputs import SIDES, Inputs
+from object2vec.raw_values.option_names import option
 from object2vec.text import named, names, shown
 
 
@@ -51,13 +52,22 @@ _SETTINGS: dict[str, dict[str, str]] = {
         "early_stopping_patience": "5",
         "early_stopping_tolerance": "0.001",
     },
+    # Cosines, so that what is near is what goes together, and all of a batch for negatives. The
+    # loss of training falls slowly to its end: it is no reason to stop.
     "interactions": {
-        **_BAGS,
-        "enc_dim": "64",
-        "weight_decay": "0.00005",
-        "mini_batch_size": "1024",
-        "epochs": "6",
-        "negative_sampling_rate": "3",
+        "scorer": "cosine",
+        "output_layer": "in_batch_softmax",
+        "temperature": "0.1",
+        "popularity_correction": "1",
+        "enc_dim": "128",
+        "optimizer": "adamw",
+        "weight_decay": "0.15",
+        "learning_rate": "0.004",
+        "learning_rate_schedule": "linear",
+        "mini_batch_size": "256",
+        "epochs": "16",
+        "early_stopping_patience": "5",
+        "early_stopping_tolerance": "0.000001",
     },
     # On 23,500 pairs means of the words beat hcnn, in a tenth of its time. Two epochs are then the
     # best, and eight hardly less right; fewer pairs take more epochs.
@@ -75,7 +85,6 @@ _SETTINGS: dict[str, dict[str, str]] = {
         "dropout": "0.5",
         "mini_batch_size": "512",
         "epochs": "6",
-        "negative_sampling_rate": "5",
     },
     "documents": {
         **_BAGS,
@@ -83,11 +92,29 @@ _SETTINGS: dict[str, dict[str, str]] = {
         "enc_dim": "300",
         "mini_batch_size": "512",
         "epochs": "4",
-        "negative_sampling_rate": "5",
     },
 }
-# Of ratings by the dot product: what falls, and so ends where the rate would have it end.
-_FALLING = {"scorer": "dot", "learning_rate_schedule": "linear", "epochs": "10"}
+# Of ratings by the dot product: what falls, and so ends where the rate would have it end. The
+# comparators count where the dot product gives way to what a user asks for.
+_FALLING = {
+    "scorer": "dot",
+    "comparator_list": _BAGS["comparator_list"],
+    "mlp_layers": _BAGS["mlp_layers"],
+    "learning_rate_schedule": "linear",
+    "epochs": "10",
+}
+# In the place of in_batch_softmax, where softmax is what is asked for.
+_BY_SOFTMAX: dict[str, dict[str, str]] = {
+    "interactions": {
+        **_BAGS,
+        "enc_dim": "64",
+        "weight_decay": "0.00005",
+        "mini_batch_size": "1024",
+        "epochs": "6",
+    },
+}
+# Where there are no labels and the output layer is softmax.
+_NEGATIVES = {"interactions": "3", "text_tags": "5", "documents": "5"}
 # Of ids alone: the weight decay for numbers, then for classes, whose losses are flatter.
 _DECAYS_OF_IDS = ("0.0003", "0.00015")
 # Of ids with features, where all rows decay at each step: 0.3 for MovieLens' 1,682 films. Of n
@@ -130,7 +157,7 @@ def recipe(inputs: Inputs, preset: str = AUTO) -> Recipe:
     fitting = check_fit(inputs, preset)
     found = _found(inputs)
     why = f"Recipe {fitting}, because {found}." if preset == AUTO else f"Recipe {fitting}: {found}."
-    return Recipe(fitting, why, _settings(inputs, fitting))
+    return Recipe(fitting, why, _settings(inputs, _SETTINGS[fitting]))
 
 
 def check_preset(preset: str) -> None:
@@ -138,7 +165,8 @@ def check_preset(preset: str) -> None:
     known = (AUTO, *PRESETS)
     if preset not in known:
         raise CustomerError(
-            f"preset must be one of {names(known)}, found {shown(preset)}{nearest(preset, known)}."
+            f"{option('preset')} must be one of {names(known)}, found {shown(preset)}"
+            f"{nearest(preset, known)}."
         )
 
 
@@ -185,6 +213,19 @@ def advised(inputs: Inputs, preset: str, given: Sequence[Sequence[bool]]) -> Inp
     return replace(inputs, in0=sides[0], in1=sides[1])
 
 
+def needed(inputs: Inputs) -> dict[str, str]:
+    """Hyperparameters that follow from the data besides sizes, recipe or not.
+
+    Numbers or classes are learnt. Where there are no labels softmax tells the rows from negatives.
+    """
+    found = {"output_layer": "mean_squared_error" if learns_numbers(inputs) else "softmax"}
+    if inputs.tied:
+        found["tied_token_embedding_weight"] = "true"
+    if inputs.label.kind == "none":
+        found["negative_sampling_rate"] = _NEGATIVES[_fitting(inputs)]
+    return found
+
+
 def is_text(inputs: Inputs, side: str) -> bool:
     """Whether the order of a side's tokens means something."""
     return [column.kind for column in inputs.side(side).columns] == ["text"]
@@ -222,20 +263,19 @@ def _found(inputs: Inputs) -> str:
     return f"{sides[0]}, {sides[1]} and {label}"
 
 
-def _settings(inputs: Inputs, name: str) -> dict[str, str]:
+def by_softmax(inputs: Inputs) -> dict[str, str]:
+    """The settings by softmax of a recipe whose own are by in_batch_softmax."""
+    return _settings(inputs, _BY_SOFTMAX[_fitting(inputs)])
+
+
+def _settings(inputs: Inputs, own: dict[str, str]) -> dict[str, str]:
     settings = dict.fromkeys(("enc0_network", "enc1_network"), "pooled_embedding")
     settings.update((key, str(size)) for key, size in inputs.sizes().items())
-    if inputs.tied:
-        settings["tied_token_embedding_weight"] = "true"
-    settings.update(_SETTINGS[name])
-    if name == "ratings":
+    settings.update({**needed(inputs), **own})
+    if _fitting(inputs) == "ratings":
         settings.update(_of_ratings(inputs))
-    if learns_numbers(inputs):
-        settings["output_layer"] = "mean_squared_error"
+    if settings["output_layer"] != "softmax":
         settings.pop("num_classes", None)
-    else:
-        settings["output_layer"] = "softmax"
-    if inputs.label.kind != "none":
         settings.pop("negative_sampling_rate", None)
     return settings
 

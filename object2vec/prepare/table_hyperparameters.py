@@ -13,6 +13,7 @@ from object2vec.data.arrays import PairDataset
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.hyperparameters.rules import OF_MLP
+from object2vec.prepare.recipes import by_softmax
 from object2vec.raw_values.inputs import SIDES, Inputs
 from object2vec.text import names, quoted
 
@@ -24,6 +25,9 @@ def joined_settings(
 ) -> dict[str, Any]:
     """Hyperparameters of a table: what is given wins over settings, and sizes fill the gaps.
 
+    A recipe by in_batch_softmax becomes one by softmax where that is what is given, or the scorer
+    mlp or negatives are.
+
     Parameters
     ----------
     inputs : Inputs
@@ -33,7 +37,11 @@ def joined_settings(
     given : mapping
         Those of a user.
     """
+    if settings.get("output_layer") == "in_batch_softmax" and _asks_for_softmax(given):
+        settings = by_softmax(inputs)
     follow = {**{name: str(size) for name, size in inputs.sizes().items()}, **settings}
+    if "scorer" not in given and _needs_mlp({**follow, **given}, given):
+        follow.pop("scorer", None)
     both = {**follow, **given}
     for key in _SIZES:
         own, other = pair = [f"enc{number}_{key}" for number in range(len(SIDES))]
@@ -51,6 +59,22 @@ def joined_settings(
     for name in unheeded:
         follow.pop(name, None)
     return {**follow, **given}
+
+
+def _needs_mlp(both: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    """Whether a user asks for what the dot product and the cosine have not."""
+    has_classes = both.get("output_layer", "softmax") == "softmax"
+    return any(name in given for name in OF_MLP) or (
+        has_classes and str(both.get("num_classes", 2)) != "2"
+    )
+
+
+def _asks_for_softmax(given: Mapping[str, Any]) -> bool:
+    """Whether what is given has an effect with softmax alone, not with in_batch_softmax."""
+    rate = str(given.get("negative_sampling_rate", 0)).strip()
+    output_layer = given.get("output_layer", "in_batch_softmax")
+    asks_for_mlp = given.get("scorer") == "mlp" or any(name in given for name in OF_MLP)
+    return output_layer != "in_batch_softmax" or asks_for_mlp or rate != "0"
 
 
 def fitted_inputs(inputs: Inputs, hyperparameters: Hyperparameters, title: str) -> Inputs:

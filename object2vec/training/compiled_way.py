@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, Union
 
@@ -14,13 +14,20 @@ from object2vec.backend.device_arrays import to_device
 from object2vec.backend.mxnet_import import mx
 from object2vec.backend.mxnet_types import Block, Context, NDArray, Parameter
 from object2vec.compiled import kernels
-from object2vec.compiled.kernels import AdamState, AdamStep, UsedRows, mean_of_rows, used_rows
+from object2vec.compiled.kernels import (
+    AdamState,
+    AdamStep,
+    TableState,
+    UsedRows,
+    mean_of_rows,
+    used_rows,
+)
 from object2vec.compiled.lstm import BidirectionalLayer
 from object2vec.data.arrays import TokenLists
 from object2vec.data.batching import Batch
 from object2vec.data.layouts import TimeSteps, pack, time_steps
 from object2vec.hyperparameters.checked import Hyperparameters
-from object2vec.model.encoder_inputs import Packing, WeightedMeans
+from object2vec.model.encoder_inputs import Packing
 from object2vec.model.encoders import BiLSTM, dropout
 from object2vec.model.network import Object2VecNetwork
 from object2vec.training.deferred_adam import BETA1, BETA2, EPSILON
@@ -33,16 +40,14 @@ class Input(Protocol):
     Attributes
     ----------
     lookup : TokenLists
-        Lists of tokens: the means of their rows of the token table are the token vectors, and those
-        of its weights' rows the weights.
+        Lists of tokens: the means of their rows of the token table are the token vectors.
     """
 
     @property
     def lookup(self) -> TokenLists: ...
 
-    @property
-    def encode(self) -> Callable[..., NDArray]:
-        """Embeddings ``(n, enc_dim)``, given the encoder, the vectors, and weights if there are."""
+    def encode(self, encoder: Block, vectors: NDArray) -> NDArray:
+        """Embeddings ``(n, enc_dim)`` of the token vectors."""
 
 
 @dataclass(frozen=True)
@@ -53,23 +58,6 @@ class PooledLists:
 
     def encode(self, encoder: Block, vectors: NDArray) -> NDArray:
         return encoder(vectors, None)
-
-
-@dataclass(frozen=True)
-class WeightedRows:
-    """For pooled_embedding where tokens have weights: one vector for each token in use.
-
-    Attributes
-    ----------
-    means : WeightedMeans
-        What makes the vectors of lists of them.
-    """
-
-    lookup: TokenLists
-    means: WeightedMeans
-
-    def encode(self, encoder: Block, vectors: NDArray, weights: NDArray) -> NDArray:
-        return encoder(self.means.of(vectors, weights), None)
 
 
 @dataclass(frozen=True)
@@ -108,7 +96,7 @@ class StepRows:
 
 def prepare_input(
     hyperparameters: Hyperparameters, side: int, lists: TokenLists, context: Context
-) -> Union[PooledLists, WeightedRows, PackedRows, StepRows]:
+) -> Union[PooledLists, PackedRows, StepRows]:
     """Bring one input of a batch into the form that its encoder takes.
 
     Parameters
@@ -131,9 +119,6 @@ def prepare_input(
         # MXNet has no arrays without elements
         tokens = steps.tokens if steps.tokens.size else np.zeros(1, np.int32)
         return StepRows(TokenLists.of_each(tokens), steps, hyperparameters.dropout)
-    if encoder.is_weighted(hyperparameters.token_weighting):
-        means = WeightedMeans(lists, context)
-        return WeightedRows(TokenLists.of_each(means.ids), means)
     return PooledLists(lists)
 
 
@@ -163,14 +148,15 @@ class CompiledWay(TrainingWay[Inputs]):
     ) -> None:
         super().__init__(hyperparameters, network)
         self._context = context
-        tables = network.trained_tables()
+        tables = network.learning_tables()
         others = [
             parameter
             for parameter in network.params.values()
             if parameter.grad_req != "null" and parameter not in tables
         ]
         of_tables, of_others = hyperparameters.table_weight_decay, hyperparameters.weight_decay
-        self._tables = [self._adam_state(table, of_tables) for table in tables]
+        self._tables = [self._table_state(table, of_tables) for table in tables]
+        self._trained = [state for table in self._tables for state in table.trained]
         self._adam = AdamStep(
             [self._adam_state(parameter, of_others) for parameter in others],
             [parameter.grad(context) for parameter in others],
@@ -185,40 +171,43 @@ class CompiledWay(TrainingWay[Inputs]):
             return AdamState(weight, mean, variance, decoupled_decay=decay)
         return AdamState(weight, mean, variance, decay)
 
+    def _table_state(self, table: Parameter, decay: float) -> TableState:
+        rows = table.data(self._context)
+        weights = self._network.token_weights.of(table)
+        return TableState(
+            rows if table.grad_req == "null" else self._adam_state(table, decay),
+            None if weights is None else self._adam_state(weights, 0.0),
+        )
+
     def prepare(self, batch: Batch) -> Prepared[Inputs]:
         """Also find the rows in use; see `TrainingWay`."""
         sides: list[Input] = [
             prepare_input(self._settings, side, lists, self._context)
             for side, lists in enumerate(batch.sides)
         ]
-        lookups = self._network.by_table(
-            [
-                [given.lookup] * len(self._network.looked_up(side))
-                for side, given in enumerate(sides)
-            ]
-        )
+        lookups = self._network.by_table([given.lookup for given in sides])
         inputs = Inputs(sides, [used_rows(of_table) for of_table in lookups])
         targets = tuple(to_device(array, self._context) for array in batch.targets)
         shard = Shard(inputs, targets)
-        return Prepared([shard], len(batch), [used.rows for used in inputs.used])
+        rows = self._network.of_trained([used.rows for used in inputs.used])
+        return Prepared([shard], len(batch), rows)
 
-    def look_up(self, inputs: Inputs) -> list[list[NDArray]]:
+    def look_up(self, inputs: Inputs) -> list[NDArray]:
         """See `TrainingWay`; vectors of trained tables get a gradient."""
-        vectors = [
-            [
-                mean_of_rows(table.data(self._context), given.lookup)
-                for table in self._network.looked_up(side)
-            ]
-            for side, given in enumerate(inputs.sides)
-        ]
+        vectors = []
+        for side, given in enumerate(inputs.sides):
+            table = self._network.table(side)
+            weights = self._network.token_weights.of(table)
+            of_tokens = None if weights is None else weights.data(self._context)
+            vectors.append(mean_of_rows(table.data(self._context), given.lookup, of_tokens))
         for vector in itertools.chain(*self._network.by_table(vectors)):
             vector.attach_grad()
         return vectors
 
-    def encode(self, inputs: Inputs, vectors: list[list[NDArray]]) -> list[NDArray]:
+    def encode(self, inputs: Inputs, vectors: list[NDArray]) -> list[NDArray]:
         """See `TrainingWay`."""
         return [
-            given.encode(encoder, *each)
+            given.encode(encoder, each)
             for given, encoder, each in zip(inputs.sides, self._network.encoders, vectors)
         ]
 
@@ -229,15 +218,15 @@ class CompiledWay(TrainingWay[Inputs]):
     def release(self) -> None:
         """See `TrainingWay`."""
         super().release()
-        del self._adam, self._tables
+        del self._adam, self._tables, self._trained
 
     def _update(
-        self, prepared: Prepared[Inputs], vectors: Sequence[list[list[NDArray]]], rate: float
+        self, prepared: Prepared[Inputs], vectors: Sequence[list[NDArray]], rate: float
     ) -> None:
         (shard,), (looked_up,) = prepared.shards, vectors
         self._adam(
             shard.inputs.used,
-            self._network.by_table([[vector.grad for vector in each] for each in looked_up]),
+            self._network.by_table([vector.grad for vector in looked_up]),
             rate=rate,
             beta1=BETA1,
             beta2=BETA2,
@@ -248,5 +237,5 @@ class CompiledWay(TrainingWay[Inputs]):
 
     def _catch_up_rows(self, number: int, rows: np.ndarray, factors: np.ndarray) -> None:
         if len(rows):
-            table = self._tables[number]
+            table = self._trained[number]
             kernels.catch_up(table.weight, table.mean, table.variance, rows, factors, EPSILON)

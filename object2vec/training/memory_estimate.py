@@ -261,8 +261,14 @@ class _Job:
         settings = self._settings
         # what both sides share is there once
         sources = {
-            (one.pretrained_embedding_file, one.vocab_file, one.vocab_size, one.token_embedding_dim)
-            for one in settings.encoders
+            # without a vocabulary file the words are those of a table, each side's its own
+            (
+                one.pretrained_embedding_file,
+                one.vocab_file or side,
+                one.vocab_size,
+                one.token_embedding_dim,
+            )
+            for side, one in enumerate(settings.encoders)
             if one.pretrained_embedding_file
         }
         size = sum(_ELEMENT * rows * width for *_, rows, width in sources)

@@ -68,10 +68,11 @@ class OperatorWay(TrainingWay[PairInputs]):
     def _rows_of(self, devices: Sequence[PairInputs]) -> list[np.ndarray]:
         """The rows of each trained table that some devices look up."""
         ids = [self._network.by_table(inputs.ids) for inputs in devices]
-        return [
+        rows = [
             _distinct(np.concatenate([part for of_device in of_table for part in of_device]))
             for of_table in zip(*ids)
         ]
+        return self._network.of_trained(rows)
 
     def look_up(self, inputs: PairInputs) -> list[NDArray]:
         """See `TrainingWay`."""

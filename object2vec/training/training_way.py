@@ -6,7 +6,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Optional, TypeVar
+from typing import Generic, Optional, TypeVar
 
 import numpy as np
 
@@ -132,21 +132,21 @@ class TrainingWay(abc.ABC, Generic[Inputs]):
             self._catch_up_rows(number, *deferred.missed(rows))
 
     @abc.abstractmethod
-    def look_up(self, inputs: Inputs) -> list[Any]:
-        """Token vectors of a device's inputs, in the form that `encode` takes."""
+    def look_up(self, inputs: Inputs) -> list[NDArray]:
+        """Token vectors of a device's inputs."""
 
     @abc.abstractmethod
-    def encode(self, inputs: Inputs, vectors: list[Any]) -> list[NDArray]:
+    def encode(self, inputs: Inputs, vectors: list[NDArray]) -> list[NDArray]:
         """Embeddings of in0 and of in1, ``(n, enc_dim)`` each, of the token vectors."""
 
-    def apply(self, prepared: Prepared[Inputs], vectors: Sequence[list[Any]]) -> None:
+    def apply(self, prepared: Prepared[Inputs], vectors: Sequence[list[NDArray]]) -> None:
         """Update the parameters by their gradients, which are sums over the batch's pairs.
 
         Parameters
         ----------
         prepared : Prepared
             The batch.
-        vectors : sequence of list
+        vectors : sequence of list of NDArray
             What `look_up` gave on each device.
         """
         self._steps += 1
@@ -154,8 +154,10 @@ class TrainingWay(abc.ABC, Generic[Inputs]):
         self._update(prepared, vectors, rate)
         is_decoupled = self._settings.optimizer == "adamw"
         decay = self._settings.table_weight_decay if is_decoupled else 0.0
-        for deferred, rows in zip(self._deferred, prepared.rows):
-            deferred.touch(rows, rate, self.learning_rate * decay)
+        tables = self._network.trained_tables()
+        for table, deferred, rows in zip(tables, self._deferred, prepared.rows):
+            # the weights of tokens do not decay
+            deferred.touch(rows, rate, self.learning_rate * decay * table.wd_mult)
 
     def flush(self) -> None:
         """Wait for all steps, and make every row of the token tables current."""
@@ -184,7 +186,7 @@ class TrainingWay(abc.ABC, Generic[Inputs]):
 
     @abc.abstractmethod
     def _update(
-        self, prepared: Prepared[Inputs], vectors: Sequence[list[Any]], rate: float
+        self, prepared: Prepared[Inputs], vectors: Sequence[list[NDArray]], rate: float
     ) -> None:
         """Update the parameters; see `apply`, which also notes the rows. `rate` is adam's."""
 

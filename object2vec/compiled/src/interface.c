@@ -30,6 +30,7 @@ const InterfaceEntry object2vec_interface[] = {
     FIELD(Parameter, decoupled_decay),
     STRUCTURE(Table),
     FIELD(Table, arrays),
+    FIELD(Table, token_weights),
     FIELD(Table, gradients),
     FIELD(Table, sizes),
     FIELD(Table, width),

@@ -31,8 +31,7 @@ TARGET_WITHOUT_FMA static void SIMD(catch_up_row)(AdamElements elements, int64_t
                     *restrict variance = elements.variance + start;
     for (int64_t i = 0; i < count; i++) {
         const float m = mean[i], v = variance[i];
-        weight[i] -=
-            shrinkage * weight[i] + rate_sum * m / (sqrtf(variance_scale * v) + epsilon);
+        weight[i] -= shrinkage * weight[i] + rate_sum * m / (sqrtf(variance_scale * v) + epsilon);
         mean[i] = beta1_power * m;
         variance[i] = beta2_power * v;
     }
@@ -55,5 +54,25 @@ TARGET_WITHOUT_FMA static void SIMD(sum_gradients)(float *restrict sum, const Ta
     }
 }
 
-static const RowKernels SIMD(kernels) = {SIMD(adam), SIMD(catch_up_row), SIMD(sum_gradients),
-                                         SIMD(mean_of_rows)};
+/* Of a row that is multiplied by a weight: the gradient of the product becomes that of the row, and
+   that of the weight is returned. */
+TARGET static float SIMD(weigh_gradient)(float *restrict gradient, const float *restrict row,
+                                         int64_t count, float weight) {
+    float parts[LINE_FLOATS] = {0.0f}, sum = 0.0f;
+    int64_t i = 0;
+    for (; i + LINE_FLOATS <= count; i += LINE_FLOATS)
+        for (int k = 0; k < LINE_FLOATS; k++) {
+            parts[k] += gradient[i + k] * row[i + k];
+            gradient[i + k] *= weight;
+        }
+    for (; i < count; i++) {
+        sum += gradient[i] * row[i];
+        gradient[i] *= weight;
+    }
+    for (int k = 0; k < LINE_FLOATS; k++) sum += parts[k];
+    return sum;
+}
+
+static const RowKernels SIMD(kernels) = {SIMD(adam),          SIMD(catch_up_row),
+                                         SIMD(sum_gradients), SIMD(weigh_gradient),
+                                         SIMD(mean_of_rows),  SIMD(weighted_mean_of_rows)};
