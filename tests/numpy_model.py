@@ -85,12 +85,12 @@ class NumpyModel:
         return answer
 
     def _of(self, side: int, name: str) -> np.ndarray:
-        prefix = "shared_" if self.settings["tied_encoders"] else ("source_", "target_")[side]
+        prefix = "shared_" if self.settings.get("tied_encoders") else ("source_", "target_")[side]
         return self.parameters[prefix + name]
 
     def outputs(self, vector0: np.ndarray, vector1: np.ndarray) -> np.ndarray:
         """The output layer's numbers for embeddings, ``(n, num_classes)`` or ``(n, 1)``."""
-        if self.settings["scorer"] != "mlp":
+        if self.settings.get("scorer", "mlp") != "mlp":
             return self._similarity_outputs(self.similarity(vector0, vector1))
         parts = {
             "hadamard": [vector0 * vector1],

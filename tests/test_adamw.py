@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Decoupled weight decay, and a decay of the tables' own, against adam written in NumPy."""
+"""Decoupled weight decay, and a decay of the tables' own, against adam written in NumPy.
+
+Adam divides a gradient by its size, so that the rounding of one near 0 becomes a whole step. Steps
+are compared with an EPSILON of 0.01, where such a gradient gives a small one.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +29,25 @@ from object2vec.training.deferred_adam import DeferredRows
 
 pytestmark = pytest.mark.own_way
 
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+BETA1, BETA2, EPSILON = 0.9, 0.999, 0.01
 BATCH = 8
 WAYS = ("compiled", "operators")
 USED = VOCAB - 9  # the upper ids are in no batch
 
 
+@pytest.fixture(autouse=True)
+def gentle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another EPSILON for adam; see above."""
+    for module in ("compiled_way", "operator_way", "optimizers"):
+        monkeypatch.setattr(f"object2vec.training.{module}.EPSILON", EPSILON)
+
+
+def step_size(rate: float, step: int) -> float:
+    return float(rate * (1 - BETA2**step) ** 0.5 / (1 - BETA1**step))
+
+
 class PlainAdam:
-    """Adam and AdamW of arrays in float64, as the papers have them.
+    """Adam and AdamW of arrays in float64; epsilon is added before the bias is corrected.
 
     Parameters
     ----------
@@ -54,11 +69,9 @@ class PlainAdam:
         mean = self.mean[rows] = BETA1 * self.mean[rows] + (1 - BETA1) * gradient
         variance = BETA2 * self.variance[rows] + (1 - BETA2) * gradient**2
         self.variance[rows] = variance
-        mean = mean / (1 - BETA1**self._steps)
-        variance = variance / (1 - BETA2**self._steps)
-        shrunk = self._decay * weight if self._is_decoupled else 0.0
-        # MXNet adds epsilon before it corrects the bias, which the tests' gradients do not feel
-        self.weight[rows] = weight - rate * (mean / (np.sqrt(variance) + EPSILON) + shrunk)
+        shrunk = rate * self._decay * weight if self._is_decoupled else 0.0
+        moved = step_size(rate, self._steps) * mean / (np.sqrt(variance) + EPSILON)
+        self.weight[rows] = weight - shrunk - moved
 
 
 def gradients_of(way: Any, pairs: PairDataset) -> dict[str, np.ndarray]:
@@ -72,6 +85,16 @@ def gradients_of(way: Any, pairs: PairDataset) -> dict[str, np.ndarray]:
         name: parameter.grad().tostype("default").asnumpy() / len(pairs)
         for name, parameter in network.params.items()
     }
+
+
+def step_of_caught_up(way: Any, prepared: Any) -> None:
+    """What `TrainingWay.step` does on one device with rows that have caught up."""
+    (shard,) = prepared.shards
+    with mx.autograd.record():
+        vectors = way.look_up(shard.inputs)
+        objective, _ = way._network.loss(*way.encode(shard.inputs, vectors), *shard.targets)
+    objective.backward()
+    way.apply(prepared, [vectors])
 
 
 def decay_of(name: str, given: dict[str, Any]) -> float:
@@ -101,7 +124,7 @@ def check_steps(way_name: str, given: dict[str, Any], rng: np.random.Generator) 
         way.catch_up(prepared)
         gradients = gradients_of(way, pairs)
         rate = way.learning_rate = 0.02 * (1 - step / 40)
-        way.step(prepared)
+        step_of_caught_up(way, prepared)
         for name, one in plain.items():
             lists = {"embed_0_weight": pairs.in0, "embed_1_weight": pairs.in1}.get(name)
             rows = slice(None)
@@ -113,7 +136,7 @@ def check_steps(way_name: str, given: dict[str, Any], rng: np.random.Generator) 
     way.flush()
     moved = arrays(network)
     for name, one in plain.items():
-        np.testing.assert_allclose(moved[name], one.weight, rtol=2e-3, atol=2e-4, err_msg=name)
+        np.testing.assert_allclose(moved[name], one.weight, rtol=1e-4, atol=2e-5, err_msg=name)
     unused, before = moved["embed_0_weight"][USED:], start["embed_0_weight"][USED:]
     np.testing.assert_allclose(unused, plain["embed_0_weight"].weight[USED:], rtol=1e-5)
     decays = decay_of("embed_0_weight", given) > 0
@@ -202,7 +225,7 @@ def test_every_optimizer_takes_a_decay_of_the_tables_own(
 def test_rows_that_were_left_alone_end_where_plain_steps_end(
     shrinkage: float, rng: np.random.Generator
 ) -> None:
-    """Over gaps of every length, with gradients below, about and above epsilon."""
+    """Over gaps of every length."""
     rows, width, rate = 30, 5, 0.01
     start = rng.uniform(-1, 1, (rows, width))
     plain = PlainAdam(start, shrinkage / rate, True)
@@ -224,7 +247,7 @@ def test_rows_that_were_left_alone_end_where_plain_steps_end(
         gradient[used] = rng.normal(size=(len(used), width))
         plain.step(gradient, rate)
         catch_up(*deferred.missed(used))
-        corrected = rate * (1 - BETA2**step) ** 0.5 / (1 - BETA1**step)
+        corrected = step_size(rate, step)
         mean[used] = BETA1 * mean[used] + (1 - BETA1) * gradient[used]
         variance[used] = BETA2 * variance[used] + (1 - BETA2) * gradient[used] ** 2
         moved = corrected * mean[used] / (np.sqrt(variance[used]) + EPSILON)

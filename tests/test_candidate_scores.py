@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -105,6 +106,25 @@ def test_the_best_are_those_of_all_scores(rng: np.random.Generator) -> None:
         assert top.indices.dtype == np.int64 and top.scores.dtype == np.float32
         assert np.array_equal(top.indices, order)
         assert np.array_equal(top.scores, np.take_along_axis(scores, order, axis=1))
+
+
+def test_a_block_of_scores_is_held_at_a_time(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = Predictor(
+        random_network(settings(enc0_network="pooled_embedding", mlp_layers=0), rng)
+    )
+    in0, in1 = random_lists(rng, 1000, longest=2), random_lists(rng, 20_000, longest=2)
+    monkeypatch.setattr(every_pair, "_ELEMENTS", 1 << 17)
+    predictor.best_candidates(in0.take(slice(0, 2)), in1, 3, (1,))
+    tracemalloc.start()
+    try:
+        top = predictor.best_candidates(in0, in1, 3, (1,))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert top.indices.shape == (1000, 3)
+    assert peak < 1000 * 20_000  # all scores together have four bytes each
 
 
 @pytest.mark.parametrize("block", [1, 3, 7, 50])

@@ -25,7 +25,7 @@ ROWS: list[dict[str, Any]] = [
     {**RAW_TABLE[0], "user": "nobody", "age": None},
     {**RAW_TABLE[1], "genres": None, "plot": "new, words"},
 ]
-UNKNOWN = "values that were asked for are unknown to the model"
+UNKNOWN = "which are missing or were not seen in training"
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_rows_are_answered_as_requests_with_the_same_values(
     source = tmp_path / "table"
     FORMATS[kind](source)
     assert predicted(model, source) == expected
-    assert f"3 of 411 {UNKNOWN}" in capsys.readouterr().err
+    assert f"1 of 84 values of in0 and 2 of 327 values of in1, {UNKNOWN}" in capsys.readouterr().err
     monkeypatch.setattr(predict, "_ROWS_AT_ONCE", 7)
     found = predicted(model, source, "--content-type", "text/csv")
     if why_unusable() is None:
@@ -141,7 +141,42 @@ def test_files_with_separators_may_be_written_in_any_way(model: Path, tmp_path: 
     plain.write_text(delimited(",", rows))
     odd.write_text(delimited("~", rows), encoding="latin-1")
     more = ["--content-type", "text/csv", "--separator", "~", "--encoding", "latin-1"]
-    assert predicted(model, odd, *more) == predicted(model, plain)
+    expected = predicted(model, plain)
+    assert predicted(model, odd, *more) == expected
+    # what the content type says holds as well; it was passed over
+    odd.write_text(delimited(",", rows), encoding="latin-1")
+    assert predicted(model, odd, "--content-type", "text/csv; charset=latin-1") == expected
+
+
+def test_a_content_type_says_whether_there_is_a_header(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = serving_models.train_raw(tmp_path / "model", names="012345")
+    table = tmp_path / "table.csv"
+    # its first row looks like a header that counts the columns
+    table.write_text("0,1\n" + delimited(",", [{"user": "u1", "age": 3}], header=False))
+    for header, count in (("absent", 2), ("present", 1)):
+        found = predicted(model, table, "--content-type", f"text/csv; header={header}")
+        assert found.count(b"\n") == count
+    capsys.readouterr()
+    command = ["predict", "--model-dir", str(model), "--input", str(table)]
+    assert main([*command, "--content-type", "text/csv; header=maybe"]) == 1
+    found_error = one_sentence(capsys.readouterr().err)
+    assert "The input has the content type 'text/csv; header=maybe', but header must" in found_error
+
+
+@pytest.mark.parametrize("text", ["", "\n \n", "user,age\n"], ids=["nothing", "blanks", "header"])
+def test_what_holds_no_instance_is_told(
+    text: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "asked"
+    source.write_text(text)
+    assert predicted(model, source) == b""
+    told = one_sentence(capsys.readouterr().err)
+    assert told == f"{source} holds no instance, so there is no answer.\n"
+    done = process("predict", "--model-dir", str(model), input=b"")
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert b"Standard input holds no instance" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -221,4 +256,4 @@ def test_raw_values_come_through_pipes(model: Path, expected: bytes) -> None:
     )
     done = process("predict", "--model-dir", str(model), input=text.encode())
     assert done.returncode == 0 and done.stdout == expected
-    assert f"3 of 411 {UNKNOWN}".encode() in done.stderr
+    assert f"1 of 84 values of in0 and 2 of 327 values of in1, {UNKNOWN}".encode() in done.stderr

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 import re
 from pathlib import Path
@@ -53,7 +54,7 @@ def test_sizes_and_settings_follow_from_the_table(stars: Object2Vec) -> None:
     # unknown ones and missing ones of two columns, films, and four genres
     assert found["enc1_vocab_size"] == 2 + FILMS + 2 + 4
     # the recipe repeats the film
-    assert found["enc1_max_seq_len"] == 3 + 2
+    assert found["enc1_max_seq_len"] == 6 + 2
     assert found["output_layer"] == "mean_squared_error"
     assert found["enc0_network"] == "pooled_embedding"
     assert {name: found["_seed" if name == "seed" else name] for name in SMALL} == SMALL
@@ -121,6 +122,17 @@ def test_what_is_given_wins() -> None:
     model = Object2Vec.from_table(ROWS, label="stars", **COLUMNS, **{**SMALL, **given})
     assert given.items() <= model.hyperparameters.items()
     assert model.inputs is not None and model.inputs.in1.max_length == 2
+    # fit of an estimator that was given them, and of its copies, takes them too
+    model = Object2Vec(**{**SMALL, "mini_batch_size": 32}).set_params(mlp_layers=2)
+    copied = pickle.loads(pickle.dumps(clone(model)))
+    # who gives all that get_params gives chose none of them
+    bare = Object2Vec(**Object2Vec(**{**SMALL, "mini_batch_size": 32}).get_params())
+    for other, chosen in ((model, True), (copied, True), (bare, False)):
+        found = other.fit(ROWS, label="stars", **COLUMNS).hyperparameters
+        assert (found["mini_batch_size"] == 32, found["scorer"] == "mlp") == (chosen, chosen)
+        assert found["mlp_layers"] == 2
+    assert clone(model).get_params() == model.get_params()
+    assert list(inspect.signature(Object2Vec).parameters) == list(model.get_params())
     own = Object2Vec(**SMALL).fit(ROWS, label="stars", preset=None, **COLUMNS)
     found = own.hyperparameters
     assert (found["enc0_network"], found["learning_rate"], found["mlp_layers"]) == ("hcnn", 4e-4, 2)
@@ -137,6 +149,7 @@ def test_what_is_given_wins() -> None:
         ({"label": "liked", "output_layer": "mean_squared_error"}, r"holds names \(no, yes\)"),
         ({"label": "score", "output_layer": "softmax"}, "holds numbers that are none"),
         ({"enc0_vocab_file": "words.json"}, "enc0_vocab_file numbers the words itself"),
+        ({"enc0_pretrained_embedding_file": "v.txt"}, "=v.txt is a file of the auxiliary channel"),
         ({"preset": "no such"}, "preset must be"),
         ({"split": "random"}, r"split must be a Split such as Split\('time', time='when'\)"),
         ({"split": Split(), "validation": ROWS}, "The validation data are given, but the split"),
@@ -144,15 +157,28 @@ def test_what_is_given_wins() -> None:
         ({"in0": "usr"}, "in0 names the column 'usr', .*nearest is 'user'"),
         ({"in1": None}, "in0, label speak of a table, so in1 must name its columns too"),
         ({"learning_rte": 1}, "learning_rte"),
+        ({"in0": "in1", "in1": "in0"}, "in0 names in1 and in1 names in0, but these are also"),
+        ({"in0": "in0", "in1": ["in0"]}, "in0 names in0 and in1 names in0, but"),
     ],
-    ids=["vocab 0", "vocab 1", "classes", "names", "numbers", "words", "preset", "split", "twice",
-         "share", "column", "one side", "hyperparameter"],
+    ids=["vocab 0", "vocab 1", "classes", "names", "numbers", "words", "vectors", "preset", "split",
+         "twice", "share", "column", "one side", "hyperparameter", "swapped", "one for both"],
 )  # fmt: skip
 def test_a_contradiction_is_one_sentence(given: dict[str, Any], words: str) -> None:
-    rows = [{**row, "score": row["stars"] + 0.5} for row in ROWS]
+    rows = [
+        {**row, "score": row["stars"] + 0.5, "in0": row["user"], "in1": row["film"]} for row in ROWS
+    ]
     with pytest.raises((CustomerError, TypeError), match=words) as caught:
         Object2Vec.from_table(rows, **{"label": "stars", **COLUMNS, **SMALL, **given})
     assert re.fullmatch(r"[^\n]+", str(caught.value))
+
+
+def test_columns_may_have_the_names_of_their_own_sides() -> None:
+    rows = [{"in0": row["user"], "in1": row["film"], "stars": row["stars"]} for row in ROWS]
+    model = Object2Vec.from_table(rows, in0="in0", in1="in1", label="stars", **SMALL)
+    frame = pd.DataFrame(rows)
+    np.testing.assert_array_equal(model.predict(rows), model.predict(frame))
+    # dicts were asked for a label of another name than the table has
+    assert model.evaluate(rows) == model.evaluate(frame)
 
 
 def test_without_labels_validation_gets_negatives(caplog: pytest.LogCaptureFixture) -> None:

@@ -100,7 +100,7 @@ def test_columns_alone_train_on_a_table(
     assert model.inputs.vocabularies["in0.0"].values == tuple(f"{user}{at}" for at in range(7))
     enc0, enc1 = model.hyperparameters.encoders
     assert (enc0.vocab_size, enc0.max_seq_len) == (8, 1)
-    assert (enc1.vocab_size, enc1.max_seq_len) == (18, 5)
+    assert (enc1.vocab_size, enc1.max_seq_len) == (18, 8)
     assert model.hyperparameters.is_regression
     # the lines of the contract, and one of what was found
     assert log.count("Creating data iterator for ml/input/data/") == 3
@@ -191,7 +191,7 @@ def test_inputs_json_of_the_auxiliary_channel_stays_in_the_model(
     assert by_ids.inputs is not None and inputs_bytes(by_ids.inputs) == auxiliary.read_bytes()
     enc0, enc1 = by_ids.hyperparameters.encoders
     assert (enc0.vocab_size, enc0.max_seq_len) == (8, 1)
-    assert (enc1.vocab_size, enc1.max_seq_len) == (18, 5)
+    assert (enc1.vocab_size, enc1.max_seq_len) == (18, 8)
     assert "num_classes" not in log.partition("Merging")[2].partition("Final")[0]
     # raw values in the channel become the same ids
     for content_type, content in ((CSV, csv(frame)), ("application/x-parquet", parquet(frame))):
@@ -202,7 +202,7 @@ def test_inputs_json_of_the_auxiliary_channel_stays_in_the_model(
         assert by_values.metrics == by_ids.metrics
     # a recipe settles what else the channel needs
     build({}, _preset="auto")
-    assert trained(capsys)[0].hyperparameters.comparator_list == ("hadamard", "concat")
+    assert trained(capsys)[0].hyperparameters.scorer == "dot"
     # JSON around a value changes nothing of what follows from it
     build({}, _preset='"auto"', output_layer='"mean_squared_error"', enc1_network='"enc0"')
     model, log = trained(capsys)
@@ -250,7 +250,7 @@ def test_encoder_1_like_encoder_0_has_room_for_the_ids_of_both(
     given += ["-p", "enc0_network=bilstm", "-p", "output_layer=mean_squared_error"]
     assert main(["validate", *given]) == 0
     text = capsys.readouterr().out
-    assert text.count("bilstm, 1 layer, 18 tokens of width 300, at most 5 in a sequence") == 2
+    assert text.count("bilstm, 1 layer, 18 tokens of width 300, at most 8 in a sequence") == 2
     assert read_inputs(prepared / "auxiliary/inputs.json").vocab_size("in0") == 8
 
 
@@ -274,7 +274,22 @@ MISTAKES: dict[str, tuple[dict[str, str], Optional[str], bytes, str]] = {
     "kind": ({**COLUMNS, "_label_kind": "classes"}, CSV, b"", "'_label_kind' should be 'auto'"),
     "name": ({**COLUMNS, "_in2": "x"}, CSV, b"", "'_in2' does not match"),
     "column": (COLUMNS, CSV, b"user,films,genres,rating\n1,2,3,4\n", "(the nearest is 'films')"),
-    "charset": (COLUMNS, "text/csv; charset=utf-9", b"user,film\n", "utf-9"),
+    "charset": (
+        COLUMNS, "text/csv; charset=utf-9", b"user,film\n", "charset must be one that Python knows"
+    ),
+    "header": (
+        COLUMNS, "text/csv; header=maybe", b"user,film,genres,rating\n1,2,3,4\n",
+        "'text/csv; header=maybe', but header must be present or absent",
+    ),
+    "one column": (COLUMNS, CSV, b"user\n1\n", "'user': a pair needs two."),
+    "endless quote": (
+        COLUMNS, CSV, b'user,film,genres,rating\n1,2,3,"4\n', "quoted field are written twice."
+    ),
+    "two kinds": (
+        COLUMNS, CSV, b"user,film,genres,rating\n1,2,3,4\n1,2,3,good\n",
+        "or give _label_kind=class to take all as names",
+    ),
+    "long name": (COLUMNS, CSV, b"user,films,genres,rating\n1,2,3,4\n", "_in1 names the column"),
     "preset": ({**COLUMNS, "_preset": "documents"}, CSV, b"user,film,genres,rating\n1,2,3,4\n",
         "The preset documents needs a text on each side"),
     "no preset": ({**COLUMNS, "_preset": "rating"}, CSV, b"", "(did you mean 'ratings'?)"),

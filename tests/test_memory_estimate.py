@@ -38,15 +38,17 @@ from object2vec.training.memory_estimate import estimate_memory
 
 logging.disable(logging.CRITICAL)
 common = {"_seed": 1, "enc0_max_seq_len": 50, "epochs": 2, "mini_batch_size": 500, "mlp_dim": 64}
-settings = parse({**common, **json.loads(sys.argv[1])})[0]
+given = json.loads(sys.argv[1])
+count = given.pop("pairs", 1500)
+settings = parse({**common, **given})[0]
 rng = np.random.default_rng(1)
 
 def lists(encoder):
-    lengths = rng.integers(1, 21, 1500)
+    lengths = rng.integers(1, 21, count)
     tokens = rng.integers(0, encoder.vocab_size, lengths.sum())
     return TokenLists.from_lengths(tokens.astype(np.int32), lengths)
 
-labels = rng.integers(0, 2, 1500).astype(np.float32)
+labels = np.maximum(rng.integers(0, 2, count), settings.is_contrastive).astype(np.float32)
 pairs = PairDataset(lists(settings.enc0), lists(settings.enc1), labels)
 estimate = estimate_memory(settings, [pairs])
 own_process.tune()
@@ -76,8 +78,23 @@ POOLED = {"enc0_network": "pooled_embedding", "enc0_vocab_size": 250_000, "enc_d
         {**POOLED, "optimizer": "rmsprop"},
         {"enc0_network": "hcnn", "enc0_vocab_size": 100_000, "enc_dim": 512},
         {"enc0_network": "bilstm", "enc0_vocab_size": 100_000, "enc_dim": 512},
+        {
+            **{**POOLED, "enc0_vocab_size": 9, "enc_dim": 16},
+            **{"scorer": "cosine", "output_layer": "in_batch_softmax"},
+            **{"pairs": 6000, "mini_batch_size": 6000},
+        },
     ],
-    ids=["adam", "row_sparse tied", "sgd", "weights", "adadelta", "rmsprop", "hcnn", "bilstm"],
+    ids=[
+        "adam",
+        "row_sparse tied",
+        "sgd",
+        "weights",
+        "adadelta",
+        "rmsprop",
+        "hcnn",
+        "bilstm",
+        "in batch",
+    ],
 )
 def test_the_estimate_is_honest(given: dict[str, Any], compiled: str) -> None:
     if compiled == "1":

@@ -99,10 +99,10 @@ def test_ratings_repeat_an_id_that_has_features() -> None:
     columns = {"in0": "user", "in1": ["film", "genres", "seen"], "label": "stars"}
     made = table_pairs(TABLE, TableChoice(**columns))
     assert [column.repeat for column in made.inputs.in0.columns] == [1]
-    assert [column.repeat for column in made.inputs.in1.columns] == [3, 1, 1]
-    assert recipe(made.inputs).settings["enc1_max_seq_len"] == "6"
+    assert [column.repeat for column in made.inputs.in1.columns] == [6, 1, 1]
+    assert recipe(made.inputs).settings["enc1_max_seq_len"] == "9"
     first = made.pairs["train"].in1[0].tolist()
-    assert len(first) == 6 and len({*first[:3]}) == 1
+    assert len(first) == 9 and len({*first[:6]}) == 1
 
     def repeats(film: Any, **changed: Any) -> list[int]:
         inputs = table_pairs(
@@ -117,15 +117,25 @@ def test_ratings_repeat_an_id_that_has_features() -> None:
     assert repeats("film", in0="plot") == [1, 1]
 
 
-def test_ratings_decay_by_what_a_side_is_and_what_is_learned() -> None:
-    def decay(in1: Any, label: str) -> str:
-        inputs = table_pairs(TABLE, TableChoice(in0="user", in1=in1, label=label)).inputs
-        return recipe(inputs).settings["weight_decay"]
+def test_ratings_are_learned_by_what_a_side_is_and_what_is_learned() -> None:
+    def settings(in1: Any, label: str, table: pd.DataFrame = TABLE, **more: Any) -> tuple[Any, ...]:
+        choice = TableChoice(in0="user", in1=in1, label=label, **more)
+        found = parse(recipe(table_pairs(table, choice).inputs).settings)[0]
+        storage = found.token_embedding_storage_type
+        return found.scorer, found.optimizer, storage, found.weight_decay
 
-    assert decay("film", "stars") == "0.0003"
-    assert decay("film", "liked") == decay("film", "seen") == "0.00015"
-    assert decay(["film", "genres"], "stars") == "0.0001"
-    assert decay(["film", "genres"], "liked") == "0.00005"
+    assert settings("film", "stars") == ("dot", "adam", "row_sparse", 0.0003)
+    for label in ("liked", "seen"):
+        assert settings("film", label) == ("dot", "adam", "row_sparse", 0.00015)
+    # of few objects as of a hundred
+    for label in ("stars", "liked"):
+        assert settings(["film", "genres"], label) == ("dot", "adamw", "dense", 1.2)
+    many = pd.DataFrame({"user": 7 * ["u"], "film": range(7), "genres": "War", "stars": range(7)})
+    many = pd.concat([many.assign(film=many["film"] + 7 * row) for row in range(550)])
+    assert settings(["film", "genres"], "stars", many) == ("dot", "adamw", "dense", 0.19)
+    classes = {"label_kind": "class"}
+    assert settings("film", "stars", **classes) == ("mlp", "adam", "row_sparse", 0.00015)
+    assert settings(["film", "genres"], "stars", **classes)[3] == 0.00005
 
 
 @pytest.mark.slow
@@ -143,12 +153,12 @@ def test_ratings_with_features_are_learned(data_dir: Path) -> None:
     made = table_pairs(
         base, TableChoice(in0=["user", "age", "gender", "job"], in1="film", label="stars")
     )
-    settings = parse({**recipe(made.inputs).settings, "epochs": "9", "_seed": "1"})[0]
+    settings = parse({**recipe(made.inputs).settings, "_seed": "1"})[0]
     predictor = train(settings, made.pairs["train"]).predictor
     pairs, _ = encode_table(made.inputs, test)
     error = np.mean((predictor.scores(pairs.in0, pairs.in1) - pairs.labels) ** 2)
-    # with ids alone, hadamard alone and adam's decay of all rows it was 0.92
-    assert error < 0.9
+    # with a layer behind the products, and adam's decay of the rows in use, it was 0.88
+    assert error < 0.86
 
 
 def test_tied_sides_share_a_token_table() -> None:

@@ -12,8 +12,9 @@ import pytest
 from test_formats import content
 
 from object2vec.errors import CustomerError
-from object2vec.raw_values.encode_values import Lookups, encode_side, lookups_in
+from object2vec.raw_values.encode_values import encode_side
 from object2vec.raw_values.inputs import Bins, Column, Inputs, Label, Side, Vocabulary
+from object2vec.raw_values.lookups import Lookups, SideLookups, lookups_in
 from object2vec.serving.instances import InstanceFormat
 from object2vec.serving.media_types import JSON, JSON_LINES
 from object2vec.serving.request_formats import parse_body, read_requests
@@ -138,7 +139,8 @@ def test_refusals_name_instance_side_and_column(value: Any, words: str) -> None:
 def test_values_are_counted_each_once_and_ids_never() -> None:
     def count(instances: list[Any]) -> tuple[int, int]:
         lookups = parse_body(json.dumps({"instances": instances}), JSON, RAW).lookups
-        return lookups.values, lookups.unseen
+        sides = lookups.in0, lookups.in1
+        return sum(side.values for side in sides), sum(side.unseen for side in sides)
 
     assert count([{"in0": [0]}, {"in1": [0, 0]}]) == (0, 0)
     assert count([{"in0": {"user": "Ann", "age": 3}, "in1": ["War", "x", "y"]}]) == (5, 2)
@@ -162,17 +164,20 @@ def test_the_log_hears_once_a_minute_of_values_that_are_unknown(
     now = 0.0
     unseen = UnseenValues(lambda: now)
 
-    def lines(lookups: Lookups, at: float) -> list[Optional[str]]:
+    def lines(in0: Lookups, at: float, in1: Optional[Lookups] = None) -> list[Optional[str]]:
         nonlocal now
         now = at
         caplog.clear()
         with caplog.at_level(logging.INFO, logger="object2vec"):
-            unseen.count(lookups)
-        return [record.getMessage().split(" values")[0] for record in caplog.records]
+            unseen.count(SideLookups(in0, in1 or Lookups()))
+        told = [record.getMessage() for record in caplog.records]
+        return [line.partition(" are ")[2].partition(", which")[0] for line in told]
 
     assert lines(Lookups(7, 0), 0) == []
-    assert lines(Lookups(3, 1), 1) == ["1 of 10"]
+    assert lines(Lookups(3, 1), 1) == ["1 of 10 values of in0"]
     assert lines(Lookups(5, 5), 2) == lines(Lookups(1000, 0), 60.9) == []
-    assert lines(Lookups(1, 0), 61) == ["5 of 1,006"]
+    assert lines(Lookups(1, 0), 61) == ["5 of 1,006 values of in0"]
     assert lines(Lookups(1, 0), 200) == []
-    assert lines(Lookups(1, 1), 201) == ["1 of 2"]
+    assert lines(Lookups(1, 1), 201, Lookups(1, 1)) == [
+        "1 of 2 values of in0 and 1 of 1 value of in1"
+    ]

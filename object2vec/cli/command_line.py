@@ -61,7 +61,10 @@ def main(arguments: Optional[Sequence[str]] = None, *, stop: Optional[StopReques
     """
     try:
         options = _parser().parse_args(arguments, argparse.Namespace(stop=stop))
-        return int(options.run(options))
+        from object2vec.raw_values.option_names import COMMAND_LINE, calling_options
+
+        with calling_options(COMMAND_LINE):
+            return int(options.run(options))
     except KeyboardInterrupt:
         say("Stopped.")
         return EXIT_INTERRUPTED

@@ -109,6 +109,9 @@ def job_of_files(options: argparse.Namespace) -> Job:
         paths.update(dict.fromkeys(name for name in shares if is_share(paths[name])))
     given = configuration(options)
     if options.preset is not None and tables is None:
+        from object2vec.prepare.recipes import check_preset
+
+        check_preset(options.preset)
         given["_preset"] = options.preset
     return Job(
         configuration=given,

@@ -7,6 +7,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -14,6 +15,7 @@ from object2vec.cli.parser import MODEL_HELP, add_command
 from object2vec.cli.streams import opened_input, opened_output, say
 from object2vec.cli.table_options import add_layout_options, layout_of
 from object2vec.errors import CustomerError
+from object2vec.text import named
 
 if TYPE_CHECKING:
     from object2vec.raw_values.inputs import Inputs
@@ -65,12 +67,11 @@ def _run(options: argparse.Namespace) -> int:
     from object2vec.logs import logging_to
     from object2vec.model.model_archives import is_archive
     from object2vec.model.model_files import check_model
-    from object2vec.raw_values.encode_values import Lookups
+    from object2vec.raw_values.lookups import SideLookups
     from object2vec.serving.answer_formats import format_answer, infer
     from object2vec.serving.instances import InstanceFormat
     from object2vec.serving.media_types import JSON_LINES, choose_accept, parse_content_type
     from object2vec.serving.request_formats import parse_body, read_requests
-    from object2vec.serving.unseen_values import unseen_sentence
 
     kind, _, parameters = (options.content_type or JSON_LINES).partition(";")
     is_table = kind.strip().lower() in _TABLE_TYPES
@@ -87,21 +88,27 @@ def _run(options: argparse.Namespace) -> int:
         predictor = Predictor.load(options.model_dir)
         predictor.warn_of_fallback()
         taken = InstanceFormat.of(predictor)
-        lookups = Lookups()
+        lookups = SideLookups()
         if is_table or (options.content_type is None and _is_table(options.input, taken.inputs)):
             requests = _table_requests(options, taken.inputs, accept == JSON_LINES)
         elif streaming:
             requests = read_requests(source, taken)
         else:
             requests = iter([parse_body(source.read(), content_type.media_type, taken)])
+        answered = 0
         with opened_output(options.output) as target:
             for request in requests:
+                answered += request.count
                 answer = infer(request, predictor, content_type.max_seq_lens)
                 target.write(format_answer(answer, accept))
                 target.flush()
                 lookups.add(request.lookups)
+    if not answered:
+        # no failure: the server answers a request without instances, too
+        asked = "Standard input" if options.input is None else named(options.input)
+        say(f"{asked} holds no instance, so there is no answer.")
     if lookups.unseen:
-        say(unseen_sentence(lookups))
+        say(lookups.sentence())
     return 0
 
 
@@ -133,9 +140,11 @@ def _table_requests(
     """
     import numpy as np
 
+    from object2vec.data.content_types import table_parameters
     from object2vec.prepare.row_lists import open_asked_table, row_lists
-    from object2vec.raw_values.encode_values import Lookups, lookups_in
+    from object2vec.prepare.tables import open_table
     from object2vec.raw_values.inputs import SIDES
+    from object2vec.raw_values.lookups import SideLookups, lookups_in
     from object2vec.serving.instances import Group, Request
 
     if inputs is None:
@@ -146,15 +155,22 @@ def _table_requests(
         raise CustomerError("A table must be a file: name it by --input.")
     if not as_lines:
         raise CustomerError("A table is answered in application/jsonlines only, a line for a row.")
-    table = open_asked_table(inputs, options.input, layout_of(options))
+    layout = layout_of(options)
+    said = table_parameters(options.content_type, "The input")
+    if said.charset is not None and options.encoding is None:
+        layout = replace(layout, encoding=said.charset)
+    source = options.input
+    if said.header is not None and layout.header:
+        source = open_table(source, replace(layout, header=said.header))
+    table = open_asked_table(inputs, source, layout)
     for found in row_lists(inputs, table):
         count = len(next(lists for lists in found if lists is not None))
         for start in range(0, count, _ROWS_AT_ONCE):
             rows = slice(start, min(start + _ROWS_AT_ONCE, count))
             sides = [None if lists is None else lists.take(rows) for lists in found]
-            lookups = Lookups()
+            lookups = SideLookups()
             for name, lists in zip(SIDES, sides):
                 if lists is not None:
-                    lookups.add(lookups_in(inputs, name, lists))
+                    lookups.of(name).add(lookups_in(inputs, name, lists))
             positions = np.arange(rows.stop - rows.start)
             yield Request(len(positions), (Group(positions, *sides),), lookups)

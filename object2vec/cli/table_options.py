@@ -7,7 +7,7 @@ import argparse
 import contextlib
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from object2vec.cli.parser import whole_number
@@ -30,9 +30,9 @@ _FURTHER: dict[str, Any] = {
     **dict.fromkeys(("label", "label_kind", "max_length", "split", "by", "time", "seed")),
     **dict.fromkeys(("separator", "encoding")),
     **dict.fromkeys(("tied", "keep_case", "no_header", "no_quotes"), False),
-    "explode": [],
+    **{"explode": [], "special_tokens": []},
 }
-_BY_COLUMN = ("kind", "repeat", "bins", "tag_separator", "min_count", "max_size")
+_BY_COLUMN = ("kind", "repeat", "bins", "tag_separator", "min_count", "max_size", "tokenizer")
 
 
 def add_column_options(group: argparse._ActionsContainer, *, required: bool) -> None:
@@ -87,6 +87,13 @@ def _add_kinds(group: argparse._ArgumentGroup) -> None:
         ("--bins", "COLUMN=N", "how many bins of a number, or their edges: 10,20,50"),
         ("--tag-separator", "COLUMN=TEXT", "what stands between tags; [] for lists as in JSON"),
         ("--explode", "COLUMN", "each of its tags makes a pair of its own"),
+        (
+            "--tokenizer",
+            "[COLUMN=]FILE",
+            "a tokenizer.json of Hugging Face, which splits texts and whose ids these then have "
+            "(needs tokenizers: pip install 'object2vec[tokenizers]')",
+        ),
+        ("--special-tokens", "COLUMN", "add those of its tokenizer, such as [CLS]"),
         ("--min-count", "[COLUMN=]N", "what is rarer in the rows for training gets no id"),
         ("--max-size", "[COLUMN=]N", "only so many values, the most frequent ones, get an id"),
     ):
@@ -190,7 +197,8 @@ def table_choice(
         Something in them is not right; columns that are not in the table are found later.
     """
     sides = [_column_names(options, side) for side in _SIDES]
-    columns = _columns(options, sides)
+    files = _tokenizers(options, list(dict.fromkeys(sides[0] + sides[1])))
+    columns = _columns(options, sides, files)
     split = _split(options, sides[0][0], validation, test)
     from object2vec.prepare.table_choice import TableChoice
     from object2vec.raw_values.inputs import MOST_TOKENS
@@ -205,6 +213,7 @@ def table_choice(
         split=split,
         layout=layout_of(options),
         preset=options.preset or "auto",
+        tokenizer=files.get(None),
     )
 
 
@@ -230,7 +239,20 @@ def _column_names(options: argparse.Namespace, side: str) -> list[str]:
     raise CustomerError(f"--{side} must name columns, as in user,age, found {given}.")
 
 
-def _columns(options: argparse.Namespace, sides: list[list[str]]) -> list[list[dict[str, Any]]]:
+def _tokenizers(options: argparse.Namespace, known: Sequence[str]) -> dict[Optional[str], str]:
+    """The files by their columns, by None that of all texts."""
+    found: dict[Optional[str], str] = {}
+    for text in options.tokenizer:
+        # the name of a file may hold the sign itself
+        is_file = os.path.lexists(text)
+        column, file = (None, text) if is_file else _of_column(text, known, "--tokenizer", True)
+        found[column] = file
+    return found
+
+
+def _columns(
+    options: argparse.Namespace, sides: list[list[str]], tokenizers: Mapping[Optional[str], str]
+) -> list[list[dict[str, Any]]]:
     """The columns of both sides as `columns.ColumnChoice` takes them."""
     known = list(dict.fromkeys(sides[0] + sides[1]))
     given: dict[str, dict[str, Any]] = {name: {"name": name} for name in known}
@@ -242,8 +264,10 @@ def _columns(options: argparse.Namespace, sides: list[list[str]]) -> list[list[d
         "min_count": _whole,
         "max_size": _whole,
     }
-    if options.keep_case:
-        for name in known:
+    for name in known:
+        if name in tokenizers:
+            given[name]["tokenizer"] = tokenizers[name]
+        elif options.keep_case:
             given[name]["lower"] = False
     for key, read in readers.items():
         option = "--" + key.replace("_", "-")
@@ -253,10 +277,11 @@ def _columns(options: argparse.Namespace, sides: list[list[str]]) -> list[list[d
             column, value = _of_column(text, known, option, for_all)
             for name in known if column is None else [column]:
                 given[name]["separator" if key == "tag_separator" else key] = read(value, option)
-    for name in options.explode:
-        if name not in given:
-            raise _unknown(name, known, "--explode")
-        given[name]["explode"] = True
+    for key in ("explode", "special_tokens"):
+        for name in getattr(options, key):
+            if name not in given:
+                raise _unknown(name, known, "--" + key.replace("_", "-"))
+            given[name][key] = True
     return [[given[name] for name in side] for side in sides]
 
 

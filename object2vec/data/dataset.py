@@ -11,7 +11,7 @@ from typing import Any, Optional
 
 from object2vec.data.arrays import PairDataset, TokenLists
 from object2vec.data.channel_files import channel_files, log_passed_over, without_pair
-from object2vec.data.foreign_formats import TABLE_ADVICE
+from object2vec.data.content_types import check_content_type
 from object2vec.data.json_lines import read_file
 from object2vec.data.record_checks import (
     EXAMPLE,
@@ -25,7 +25,6 @@ from object2vec.data.record_checks import (
 from object2vec.errors import CustomerError
 from object2vec.files import PathLike
 from object2vec.hyperparameters.checked import Hyperparameters
-from object2vec.hyperparameters.table import PAIR_CONTENT_TYPES, TABLE_CONTENT_TYPES
 from object2vec.text import named, names, quoted
 
 _RECORDS_AT_ONCE = 4096
@@ -175,38 +174,6 @@ def token_lists(values: Iterable[Any], name: str, vocab_size: int, max_len: int)
         )
     rows = [plain(value) for value in values]
     return pack_checked_lists(rows, name, vocab_size, _instance).truncate(max_len)
-
-
-def check_content_type(
-    content_type: Optional[str], channel: str, *, takes_tables: bool = False
-) -> None:
-    """Check what a job says of a channel.
-
-    Parameters
-    ----------
-    content_type : str, optional
-        None if it says nothing.
-    channel : str
-        Name of the channel, for errors.
-    takes_tables : bool
-        Whether it may hold a table: something says what the columns are.
-
-    Raises
-    ------
-    CustomerError
-        The type is neither one of JSON Lines nor one of a table that may be there.
-    """
-    media_type = (content_type or "").split(";")[0].strip().lower()
-    if not media_type or media_type in PAIR_CONTENT_TYPES:
-        return
-    is_table = media_type in TABLE_CONTENT_TYPES
-    if takes_tables and is_table:
-        return
-    allowed = [PAIR_CONTENT_TYPES[0], *(TABLE_CONTENT_TYPES if takes_tables else ())]
-    raise CustomerError(
-        f"The {channel} channel has the content type {quoted(content_type)}; it must be "
-        f"{' or '.join(allowed)}{f', or {TABLE_ADVICE}' if is_table else ''}"
-    )
 
 
 def _rows(records: Any, channel: str, fields: Sequence[str]) -> Iterator[Any]:

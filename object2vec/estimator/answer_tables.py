@@ -6,18 +6,15 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Optional
+from typing import Any, Optional
 
 import numpy as np
 
 from object2vec.data.record_checks import INPUTS
 from object2vec.errors import CustomerError
-from object2vec.estimator.asked_objects import are_paths, columns_of, is_path
+from object2vec.estimator.asked_objects import columns_of
 from object2vec.raw_values.inputs import Inputs
 from object2vec.text import quoted, shown
-
-if TYPE_CHECKING:
-    from object2vec.prepare.delimited import Layout
 
 OUTPUTS = ("numpy", "pandas", "arrow")
 _WHOLE = "^-?(0|[1-9][0-9]{0,17})$"
@@ -55,13 +52,12 @@ def scored(
     scores: np.ndarray,
     classes: Optional[Sequence[Any]],
     output: str,
-    layout: Optional[Layout] = None,
 ) -> Any:
     """A table of pairs and their scores.
 
     Parameters
     ----------
-    pairs : path-like, frame, table of Arrow, or list of mappings or tuples
+    pairs : open table, frame, table of Arrow, or list of mappings or tuples
         What was asked.
     scores : numpy.ndarray
         float32, shape ``(n,)`` or ``(n, num_classes)``.
@@ -69,8 +65,6 @@ def scored(
         The names of the second axis.
     output : str
         ``pandas`` or ``arrow``.
-    layout : Layout, optional
-        How files with separators are written.
 
     Raises
     ------
@@ -81,7 +75,7 @@ def scored(
         found = {PREDICTED: scores}
     else:
         found = {f"{PROBABILITY}{name}": scores[:, at] for at, name in enumerate(classes)}
-    table = (_as_frame if output == "pandas" else _as_arrow)(pairs, layout)
+    table = (_as_frame if output == "pandas" else _as_arrow)(pairs)
     for name in found:
         if name in (table.columns if output == "pandas" else table.column_names):
             raise CustomerError(
@@ -169,16 +163,16 @@ def _as_text(value: Any) -> Any:
     return json.dumps(value, default=str) if isinstance(value, Mapping) else value
 
 
-def _as_frame(pairs: Any, layout: Optional[Layout]) -> Any:
+def _as_frame(pairs: Any) -> Any:
     pandas = _pandas()
     if hasattr(pairs, "iloc"):
         return pairs.copy()
-    if is_path(pairs) or are_paths(pairs) or columns_of(pairs) is not None:
-        return _as_arrow(pairs, layout).to_pandas()
+    if columns_of(pairs) is not None:
+        return _as_arrow(pairs).to_pandas()
     return pandas.DataFrame(_records(pairs))
 
 
-def _as_arrow(pairs: Any, layout: Optional[Layout]) -> Any:
+def _as_arrow(pairs: Any) -> Any:
     arrow = _arrow()
     if hasattr(pairs, "to_batches"):
         return pairs
@@ -186,11 +180,11 @@ def _as_arrow(pairs: Any, layout: Optional[Layout]) -> Any:
         return arrow.table(pairs)
     from object2vec.prepare.tables import open_table
 
-    if not is_path(pairs) and not are_paths(pairs) and columns_of(pairs) is None:
+    if columns_of(pairs) is None:
         pairs = [{n: _as_text(v) for n, v in record.items()} for record in _records(pairs)]
         if not pairs:
             return arrow.table({name: arrow.array([], arrow.string()) for name in INPUTS})
-    table = open_table(pairs, layout)
+    table = open_table(pairs)
     for name in table.names:
         if table.names.count(name) > 1:
             raise CustomerError(
@@ -201,7 +195,8 @@ def _as_arrow(pairs: Any, layout: Optional[Layout]) -> Any:
     if not batches:
         return arrow.table({name: arrow.array([], arrow.string()) for name in table.names})
     found = arrow.concat_tables(batches, promote_options="permissive")
-    return _with_numbers(found) if is_path(pairs) or are_paths(pairs) else found
+    # files alone came here as an open table
+    return _with_numbers(found) if table is pairs else found
 
 
 def _with_numbers(table: Any) -> Any:

@@ -14,10 +14,9 @@ from object2vec.estimator.answer_tables import check_output, embedded, scored
 from object2vec.estimator.asked_objects import (
     asked_objects,
     asked_pairs,
-    is_path,
     judged_pairs,
-    kept,
-    layout_of,
+    readable,
+    repeatable,
 )
 from object2vec.estimator.scored_candidates import in_list, scored_classes
 from object2vec.evaluation.metrics import MetricAccumulator
@@ -94,11 +93,10 @@ class Answering:
         predictor = self._fitted()
         check_output(output)
         if output != "numpy":
-            layout = layout or layout_of(predictor.inputs, pairs)
-            pairs = kept(predictor.inputs, pairs, layout)
+            pairs = readable(predictor.inputs, pairs, layout)
         in0, in1 = asked_pairs(predictor.inputs, predictor.hyperparameters, pairs, layout)
         scores = predictor.scores(in0, in1)
-        return scores if output == "numpy" else scored(pairs, scores, self.classes_, output, layout)
+        return scores if output == "numpy" else scored(pairs, scores, self.classes_, output)
 
     def embed(self, in0: Any = None, in1: Any = None, output: str = "numpy") -> Any:
         """Embed objects of one side.
@@ -128,8 +126,8 @@ class Answering:
         if (in0 is None) == (in1 is None):
             raise CustomerError("embed takes exactly one of in0 and in1.")
         side, values = ("in0", in0) if in0 is not None else ("in1", in1)
-        if output != "numpy" and not is_path(values):
-            values = kept(predictor.inputs, values)
+        if output != "numpy":
+            values = repeatable(values)
         lists = asked_objects(predictor.inputs, predictor.hyperparameters, side, values)
         vectors = predictor.embeddings(int(side[-1]), lists)
         if output == "numpy":

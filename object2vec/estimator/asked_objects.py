@@ -18,9 +18,10 @@ from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.logs import LOGGER_NAME
 from object2vec.raw_values.cell_values import canonical
-from object2vec.raw_values.encode_values import Lookups, lookups_in, nearest, object_lists
+from object2vec.raw_values.encode_values import nearest, object_lists
 from object2vec.raw_values.inputs import SIDES, Inputs
-from object2vec.text import counted, names, quoted
+from object2vec.raw_values.lookups import Lookups, SideLookups, lookups_in
+from object2vec.text import names, quoted
 
 if TYPE_CHECKING:
     from object2vec.prepare.delimited import Layout
@@ -66,11 +67,10 @@ def asked_pairs(
             token_lists(values, side, encoder.vocab_size, encoder.max_seq_len)
             for values, side, encoder in zip(unlabelled_pairs(pairs), SIDES, encoders)
         ]
-    is_table = _is_table(inputs, pairs, layout)
-    if not is_table and is_path(pairs):
-        pairs = _records_of(pairs)
-    if is_table:
-        found = _of_rows(inputs, pairs, SIDES, layout)
+    if _are_files(pairs):
+        pairs = readable(inputs, pairs, layout)
+    if _is_table(inputs, pairs):
+        found = _of_rows(inputs, pairs, SIDES)
     else:
         sides = unlabelled_pairs(_pairs(inputs, pairs))
         found = [
@@ -107,20 +107,26 @@ def asked_objects(
     return found.lists
 
 
-def layout_of(inputs: Optional[Inputs], data: Any) -> Optional[Layout]:
-    """How a table is written whose columns are positions, unless its header counts them so."""
-    if inputs is None or not is_path(data):
-        return None
-    from object2vec.prepare.tables import layout_of_positions
+def readable(inputs: Optional[Inputs], given: Any, layout: Optional[Layout] = None) -> Any:
+    """What is asked, so that it can be read several times.
 
-    return layout_of_positions(data, inputs.in0.names, inputs.in1.names)
+    Files are opened once: those that hold rows of the table are an open table, others a list of
+    records.
+    """
+    if _are_files(given):
+        if inputs is None:
+            return given
+        from object2vec.prepare.tables import open_by_names
+
+        table = open_by_names(given, inputs.in0.names, inputs.in1.names, layout=layout)
+        is_table = not _is_path(given) or _is_table(inputs, table)
+        return table if is_table else _records_of(given)
+    return repeatable(given)
 
 
-def kept(inputs: Optional[Inputs], given: Any, layout: Optional[Layout] = None) -> Any:
-    """What is asked, so that it can be read a second time: tables as they are, others as a list."""
-    if is_path(given):
-        return given if inputs is None or _is_table(inputs, given, layout) else _records_of(given)
-    is_one = columns_of(given) is not None or isinstance(given, Mapping)
+def repeatable(given: Any) -> Any:
+    """What is given, an iterable that is no table as a list."""
+    is_one = columns_of(given) is not None or isinstance(given, (str, bytes, Mapping))
     return given if is_one or not isinstance(given, Iterable) else list(given)
 
 
@@ -153,24 +159,19 @@ def labelled_pairs(
     """
     if inputs is None:
         return read_pairs(data, hyperparameters, channel)
-    if not is_path(data) and columns_of(data) is None and isinstance(data, Iterable):
-        data = list(data)
-    if _is_table(inputs, data, layout) or _are_rows(inputs, data):
+    data = readable(inputs, data, layout)
+    if _is_table(inputs, data) or _are_rows(inputs, data):
         from object2vec.prepare.table_pairs import encode_table
 
-        classes = hyperparameters.classes
-        layout = layout or layout_of(inputs, data)
         kept_lens = [encoder.kept_len for encoder in hyperparameters.encoders]
         pairs, report = encode_table(
-            inputs, data, num_classes=classes, kept_lens=kept_lens, layout=layout
+            inputs, data, num_classes=hyperparameters.classes, kept_lens=kept_lens
         )
         if report.left_out:
             _logger.warning("%s", report.lines()[1])
         sides = zip(SIDES, (pairs.in0, pairs.in1))
         _tell_unseen({side: lookups_in(inputs, side, lists) for side, lists in sides})
         return pairs
-    if is_path(data):
-        data = _records_of(data)
     return from_records(_ids(inputs, hyperparameters, data), hyperparameters, channel=channel)
 
 
@@ -188,17 +189,10 @@ def judged_pairs(
     return pairs
 
 
-def is_path(data: Any) -> bool:
-    return isinstance(data, (str, os.PathLike))
-
-
-def are_paths(data: Any) -> bool:
-    """Whether data are a list of files."""
-    return isinstance(data, Sequence) and bool(data) and all(is_path(item) for item in data)
-
-
 def columns_of(data: Any) -> Optional[list[str]]:
-    """The names of the columns of a frame or of a table of Arrow, None of all else."""
+    """The names of the columns of a frame, of a table of Arrow or of an open one, else None."""
+    if hasattr(data, "batches") and hasattr(data, "names"):
+        return list(data.names)
     if hasattr(data, "columns") and hasattr(data, "iloc"):
         return [str(name) for name in data.columns]
     if hasattr(data, "to_batches") and hasattr(data, "column_names"):
@@ -210,37 +204,36 @@ def columns_of(data: Any) -> Optional[list[str]]:
     return None
 
 
-def _is_table(inputs: Inputs, data: Any, layout: Optional[Layout] = None) -> bool:
-    """Whether data are rows with the columns of the inputs, not pairs with in0 and in1."""
-    if is_path(data):
-        from object2vec.prepare.tables import open_table
+def _is_path(data: Any) -> bool:
+    return isinstance(data, (str, os.PathLike))
 
-        known: Optional[list[str]] = open_table(data, layout).names
-    elif are_paths(data):
-        return True
-    else:
-        known = columns_of(data)
-    if known is None:
-        return False
-    return set(inputs.names) <= set(known) or inputs.is_row(known)
+
+def _are_files(data: Any) -> bool:
+    if isinstance(data, Sequence) and not isinstance(data, (str, bytes)):
+        return bool(data) and all(map(_is_path, data))
+    return _is_path(data)
+
+
+def _is_table(inputs: Inputs, data: Any) -> bool:
+    """Whether data are rows with the columns of the inputs, not pairs with in0 and in1."""
+    known = columns_of(data)
+    return known is not None and (set(inputs.names) <= set(known) or inputs.is_row(known))
 
 
 def _are_rows(inputs: Inputs, data: Any) -> bool:
-    return (
-        isinstance(data, list)
-        and bool(data)
-        and isinstance(data[0], Mapping)
-        and inputs.is_row(data[0].keys())
-    )
+    """Whether data are dicts of the table's columns, with the label as the table calls it."""
+    if not (isinstance(data, list) and data and isinstance(data[0], Mapping)):
+        return False
+    held, label = data[0].keys(), inputs.label.name
+    is_labelled = label in held and "label" not in held
+    return inputs.is_row(held) or (is_labelled and set(inputs.names) <= held)
 
 
-def _of_rows(
-    inputs: Inputs, source: Any, sides: Sequence[str], layout: Optional[Layout] = None
-) -> list[Objects]:
+def _of_rows(inputs: Inputs, source: Any, sides: Sequence[str]) -> list[Objects]:
     from object2vec.prepare.row_lists import AskedTable, open_asked_table, row_lists
     from object2vec.prepare.tables import column_name
 
-    table, held = open_asked_table(inputs, source, layout)
+    table, held = open_asked_table(inputs, source)
     for side in set(sides) - set(held):
         column_name(table, inputs.side(side).columns[0].name, side)
     blocks = list(row_lists(inputs, AskedTable(table, tuple(sides))))
@@ -331,17 +324,9 @@ def _ids(inputs: Inputs, hyperparameters: Hyperparameters, data: Any) -> Any:
 
 def _tell_unseen(sides: Mapping[str, Lookups]) -> None:
     """Say in one line how many values training has not seen."""
-    told = [
-        f"{lookups.unseen:,} of {counted(lookups.values, 'value')} of {side}"
-        for side, lookups in sides.items()
-        if lookups.unseen
-    ]
-    if told:
-        _logger.warning(
-            "Unknown to the model are %s, which are missing or were not seen in training: the "
-            "token of unknown values stands for them.",
-            " and ".join(told),
-        )
+    lookups = SideLookups(**sides)
+    if lookups.unseen:
+        _logger.warning("%s", lookups.sentence())
 
 
 def _class_number(label: Any, classes: Mapping[str, int], position: int) -> Any:

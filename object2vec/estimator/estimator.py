@@ -14,7 +14,7 @@ from object2vec.estimator.answers import Answering
 from object2vec.estimator.from_table import Tabular
 from object2vec.estimator.history import Trained
 from object2vec.estimator.options import FitOptions, RandomState
-from object2vec.estimator.parameters import Parameterized
+from object2vec.estimator.parameters import Parameterized, noting_given
 from object2vec.estimator.pipeline import PipelineStep, are_labels
 from object2vec.estimator.training_data import TableRequest, id_data, table_data
 from object2vec.files import check_model_folder
@@ -152,6 +152,7 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
     (3, 8)
     """
 
+    @noting_given
     def __init__(
         self,
         *,
@@ -264,7 +265,8 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
 
         With `in0` and `in1` the data are a table of raw values, and the sizes of the vocabularies,
         the longest lists, `output_layer` and `num_classes` follow from it. Hyperparameters that
-        differ from their defaults win over those of the recipe.
+        were given, to the class or to `set_params`, win over those of the recipe, also where they
+        equal a default.
 
         Parameters
         ----------
@@ -275,7 +277,8 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
             Validation decides when to stop and which epoch is best. Of a table also a share of its
             rows, such as 0.1, to be kept back.
         auxiliary : path, optional
-            Folder of the pretrained vectors and vocabulary files.
+            Folder of the pretrained vectors and vocabulary files. Of a table the vectors are found
+            by its words, so that it needs no vocabulary file.
         y : sequence, optional
             The labels of `train`, where its pairs (also ``(in0, in1)`` tuples) or rows hold none,
             or `label` does not name them. As scikit-learn does, it may also be given as the second
@@ -331,7 +334,8 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         if any(e.pretrained_embedding_file or e.vocab_file for e in hyperparameters.encoders):
             from object2vec.pretrained.auxiliary_channel import read_auxiliary
 
-            vectors = read_auxiliary(auxiliary, hyperparameters)
+            words = None if data.inputs is None else data.inputs.words
+            vectors = read_auxiliary(auxiliary, hyperparameters, words)
         estimate_memory(options.sized, [part for part in data.parts if part is not None]).check()
         result = options.train(
             *data.parts, auxiliary=vectors, start=start, inputs=data.inputs, refit=refit,

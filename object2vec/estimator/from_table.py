@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
 if TYPE_CHECKING:
-    from object2vec.estimator.answers import Table
+    from object2vec.estimator.answers import PathLike, Table
     from object2vec.prepare.columns import Columns
     from object2vec.prepare.delimited import Layout
     from object2vec.prepare.splits import Split
@@ -21,9 +21,6 @@ _Self = TypeVar("_Self", bound="Tabular")
 class Tabular:
     """What is made and fitted at once."""
 
-    #: Parameters that win over a recipe even where they equal their defaults.
-    _named: Collection[str] = ()
-
     @classmethod
     def from_table(
         cls: type[_Self],
@@ -34,6 +31,7 @@ class Tabular:
         label: Optional[Union[str, int]] = None,
         validation: KeptBack = None,
         test: KeptBack = None,
+        auxiliary: Optional[PathLike] = None,
         label_kind: str = "auto",
         split: Optional[Split] = None,
         preset: Optional[str] = "auto",
@@ -62,6 +60,8 @@ class Tabular:
         validation, test : share, or like source, optional
             A share of the rows, such as 0.1, to be kept back, or other data. Validation decides
             when to stop and which epoch is best.
+        auxiliary : path, optional
+            Folder of pretrained vectors, such as GloVe's, whose words are those of the table.
         label_kind : str
             ``number``, ``class``, or ``auto``: numbers where all labels are.
         split : object2vec.prepare.splits.Split, optional
@@ -98,10 +98,9 @@ class Tabular:
         2
         """
         model = cls(**parameters)
-        model._named = frozenset(parameters)
         model.fit(  # type: ignore[attr-defined]
-            source, validation, test, in0=in0, in1=in1, label=label, label_kind=label_kind,
-            split=split, preset=preset, layout=layout, callbacks=callbacks, refit=refit,
-            progress=progress,
+            source, validation, test, auxiliary, in0=in0, in1=in1, label=label,
+            label_kind=label_kind, split=split, preset=preset, layout=layout, callbacks=callbacks,
+            refit=refit, progress=progress,
         )  # fmt: skip
         return model

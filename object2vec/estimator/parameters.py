@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import inspect
 import numbers
 import textwrap
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, ClassVar, Optional, TypeVar
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, ClassVar, Optional, TypeVar, cast
 
 import numpy as np
 
@@ -25,6 +27,18 @@ _LONGEST_VALUE = 300
 _GLUE = "\0"
 
 _Self = TypeVar("_Self", bound="Parameterized")
+_Init = TypeVar("_Init", bound=Callable[..., None])
+
+
+def noting_given(init: _Init) -> _Init:
+    """Let an ``__init__`` of `Parameterized` note which parameters it is given: it sees all."""
+
+    @functools.wraps(init)
+    def noting(self: Any, *args: Any, **given: Any) -> None:
+        self._named = self._chosen(given)
+        init(self, *args, **given)
+
+    return cast(_Init, noting)
 
 
 class Parameterized:
@@ -41,6 +55,14 @@ class Parameterized:
     #: Sizes that are to follow from a table, and all that did; pickles of 0.1 have neither.
     _open: Sequence[str] = ()
     _found: Optional[Hyperparameters] = None
+    #: Parameters that were given, which win over a recipe even where they equal their defaults.
+    _named: Collection[str] = ()
+
+    def __sklearn_clone__(self: _Self) -> _Self:
+        """What ``sklearn.base.clone`` gives: not fitted, with the same parameters given."""
+        copied = type(self)(**copy.deepcopy(self.get_params()))
+        copied._named = self._named
+        return copied
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters as they were given, as scikit-learn asks for them.
@@ -87,6 +109,7 @@ class Parameterized:
                 )
         own = {name: value for name, value in params.items() if name in self._defaults}
         self._take({**self._given, **own})
+        self._named = frozenset(self._named) | self._chosen(params)
         for name in params.keys() - own.keys():
             setattr(self, name, params[name])
         return self
@@ -135,6 +158,14 @@ class Parameterized:
             break_on_hyphens=False,
         )
         return (start + f"\n{' ' * len(start)}".join(lines)).replace(_GLUE, " ")
+
+    @classmethod
+    def _chosen(cls, given: Collection[str]) -> frozenset[str]:
+        """Those of the given parameters that somebody chose.
+
+        Who gives all of them, as ``Object2Vec(**model.get_params())`` does, chose none.
+        """
+        return frozenset() if set(cls._parameters()) <= set(given) else frozenset(given)
 
     @classmethod
     def _parameters(cls) -> dict[str, Any]:

@@ -39,11 +39,7 @@ _logger = logging.getLogger(LOGGER_NAME)
 
 #: Hyperparameters that follow from the data, recipe or not.
 _NEEDED = ("output_layer", "num_classes", "negative_sampling_rate", "tied_token_embedding_weight")
-_OF_WORDS = tuple(
-    f"enc{number}_{key}"
-    for number in range(len(SIDES))
-    for key in ("vocab_file", "pretrained_embedding_file")
-)
+_OF_WORDS = tuple(f"enc{number}_vocab_file" for number in range(len(SIDES)))
 
 
 @dataclass(frozen=True)

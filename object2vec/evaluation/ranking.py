@@ -14,7 +14,12 @@ from object2vec.errors import CustomerError
 from object2vec.evaluation.checked_arrays import numbers
 from object2vec.text import quoted
 
-TIES = ("pessimistic", "optimistic", "mean")
+#: What stands ahead of a relevant candidate, in means over several ways to count it.
+TIES: dict[str, tuple[Callable[..., np.ndarray], ...]] = {
+    "pessimistic": (np.greater_equal,),
+    "optimistic": (np.greater,),
+    "mean": (np.greater_equal, np.greater),
+}
 _ELEMENTS = 1 << 22  # scores that are looked at at once
 
 
@@ -127,7 +132,9 @@ def ranks_of(
         raise CustomerError(
             f"Scores must have the shape (queries, candidates), found {given.shape}."
         )
-    gains = numbers(_of_shape(relevant, given.shape, "relevant"), "the relevances")
+    gains = _of_shape(relevant, given.shape, "relevant")
+    if gains.dtype != bool:
+        gains = numbers(gains, "the relevances")
     if gains.min() < 0:
         raise CustomerError(f"Relevances must not be below 0, found {gains.min():g}.")
     queries, columns = np.nonzero(gains)
@@ -153,11 +160,10 @@ def ranks_of(
     for part in _parts(len(found), given.shape[1]):
         rows, own = queries[part], found[part, None]
         among = others[rows]
-        above = np.count_nonzero((given[rows] > own) & among, axis=1).astype(np.float64)
-        if ties != "optimistic":
-            equal = np.count_nonzero((given[rows] == own) & among, axis=1)
-            above += equal / 2 if ties == "mean" else equal
-        ahead[part] = above
+        counted = [
+            np.count_nonzero(is_ahead(given[rows], own) & among, axis=1) for is_ahead in TIES[ties]
+        ]
+        ahead[part] = np.mean(counted, axis=0)
     places = np.arange(1, len(found) + 1) - np.repeat(offsets[:-1], counts)
     return Ranks(ahead + places, gained, offsets)
 

@@ -48,7 +48,7 @@ IGNORED_NAMES = ("feature_dim",)
 IGNORED_PREFIX = "sagemaker_"
 
 #: Names that say what the columns of a job's tables are; a network knows nothing of them.
-TABLE_NAMES = ("_in0", "_in1", "_label", "_label_kind", "_preset")
+TABLE_NAMES = ("_in0", "_in1", "_label", "_label_kind", "_preset", "_tokenizer")
 LABEL_KINDS = (AUTO, "number", "class")
 #: The recipes for tables; see `prepare/recipes.py`.
 PRESETS = ("ratings", "interactions", "text_pair", "text_tags", "documents")
@@ -346,10 +346,11 @@ _GENERAL = (
     ),
     Hyperparameter(
         "optimizer", "categorical",
-        "Optimizer; adadelta ignores learning_rate. adamw (extension) is adam whose weight_decay "
-        "is decoupled: each step takes learning_rate times weight_decay of a weight away, however "
-        "large its gradients are.",
+        "Optimizer; adadelta ignores learning_rate. adamw is adam whose weight_decay is decoupled: "
+        "each step takes learning_rate times weight_decay of a weight away, however large its "
+        "gradients are.",
         default="adam", choices=("adadelta", "adagrad", "adam", "sgd", "rmsprop", "adamw"),
+        extension_choices=("adamw",),
         tunable=TuningRange(choices=("adadelta", "adagrad", "adam", "sgd", "rmsprop")),
     ),
     Hyperparameter(
@@ -404,9 +405,10 @@ _GENERAL = (
     Hyperparameter(
         "early_stopping_metric", "categorical",
         "What tells the best epoch, and when to stop: the loss, or a measure of the validation "
-        "channel, which is then needed and by whose units early_stopping_tolerance goes. The last "
-        "three rank, for each in0 of a pair of another label than 0, all in1 of train and "
-        "validation but those of its training pairs of such labels.",
+        "channel, which is then needed and whose units early_stopping_tolerance has. hit_rate@10, "
+        "ndcg@10 and mrr rank, for each in0 of a pair of another label than 0, all in1 of train "
+        "and validation but those of its own training pairs of such labels; of more than 1,000 in0 "
+        "or 10,000 in1 so many are drawn by the seed.",
         default="loss", extension=True,
         choices=tuple(dict.fromkeys(name for own in STOPPING_METRICS.values() for name in own)),
     ),
@@ -487,6 +489,12 @@ _GENERAL = (
         "Recipe whose settings a job on a table takes, or one with an inputs.json in its auxiliary "
         "channel, but for those that are given; auto is the one that fits columns and labels.",
         default_text=f"{AUTO} on a table", choices=(AUTO, *PRESETS),
+    ),
+    Hyperparameter(
+        "_tokenizer", "file_name",
+        "File of the auxiliary channel, a tokenizer.json of Hugging Face, that splits the columns "
+        "of text; its ids are their vocabulary.",
+        default_text="none: words",
     ),
 )  # fmt: skip
 

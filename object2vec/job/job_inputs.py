@@ -16,7 +16,8 @@ import numpy as np
 from object2vec.backend import own_process
 from object2vec.data.arrays import PairDataset
 from object2vec.data.channel_files import channel_files
-from object2vec.data.dataset import check_content_type, read_channel
+from object2vec.data.content_types import check_content_type
+from object2vec.data.dataset import read_channel
 from object2vec.data.negative_sampling import with_judged_negatives
 from object2vec.errors import CustomerError
 from object2vec.files import check_model_folder
@@ -177,7 +178,7 @@ def read_inputs(job: Job, begun: Optional[float] = None, *, progress: bool = Fal
         check_pairs(hyperparameters, datasets["validation"])
     # the auxiliary channel may need MXNet
     own_process.tune()
-    auxiliary = _read_auxiliary(job, hyperparameters)
+    auxiliary = _read_auxiliary(job, hyperparameters, None if tables is None else tables.inputs)
     memory = estimate_memory(hyperparameters, list(datasets.values()))
     memory.check()
     if tables is None:
@@ -309,15 +310,18 @@ def _read_dataset(
     return dataset
 
 
-def _read_auxiliary(job: Job, hyperparameters: Hyperparameters) -> Optional[Auxiliary]:
+def _read_auxiliary(
+    job: Job, hyperparameters: Hyperparameters, raw: Optional[RawInputs]
+) -> Optional[Auxiliary]:
     wanted = any(e.pretrained_embedding_file or e.vocab_file for e in hyperparameters.encoders)
     channel = job.channels.get(AUXILIARY_CHANNEL)
     if not wanted:
-        if channel is not None:
+        if channel is not None and raw is None:
             _logger.info(
                 "The channel 'auxiliary' is given, but no hyperparameter names a file in it."
             )
         return None
     from object2vec.pretrained.auxiliary_channel import read_auxiliary
 
-    return read_auxiliary(None if channel is None else channel.path, hyperparameters)
+    folder = None if channel is None else channel.path
+    return read_auxiliary(folder, hyperparameters, None if raw is None else raw.words)

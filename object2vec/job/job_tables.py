@@ -6,11 +6,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
 from object2vec.data.arrays import PairDataset
+from object2vec.data.content_types import table_parameters
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.hyperparameters.given import GivenHyperparameters
@@ -20,12 +22,15 @@ from object2vec.prepare.delimited import Layout
 from object2vec.prepare.find_inputs import Progress
 from object2vec.prepare.inputs_summary import found_lines
 from object2vec.prepare.recipes import recipe
+from object2vec.prepare.table_batch import Table
 from object2vec.prepare.table_choice import TableChoice
 from object2vec.prepare.table_hyperparameters import cut_pairs, fitted_inputs, joined_settings
 from object2vec.prepare.table_pairs import encode_table, table_pairs
-from object2vec.prepare.tables import holds_table, layout_of_positions
+from object2vec.prepare.tables import holds_table, open_by_names, open_table
+from object2vec.pretrained.auxiliary_channel import auxiliary_file
 from object2vec.raw_values.inputs import Inputs
 from object2vec.raw_values.inputs_file import FILE, read_inputs
+from object2vec.raw_values.option_names import HYPERPARAMETERS, calling_options
 from object2vec.sagemaker.environment import Channel
 from object2vec.text import named
 
@@ -51,6 +56,8 @@ class JobTables:
         What was found before, in the table that ``inputs.json`` was made of.
     preset : str, optional
         The recipe beside `inputs`; None takes nothing but sizes.
+    names : mapping, optional
+        What errors call options; see `option_names`. None leaves it as it is.
 
     Attributes
     ----------
@@ -67,8 +74,10 @@ class JobTables:
         choice: Optional[TableChoice] = None,
         inputs: Optional[Inputs] = None,
         preset: Optional[str] = None,
+        names: Optional[Mapping[str, str]] = None,
     ) -> None:
         self.inputs = inputs
+        self._names = names
         # without JSON around them, but for what parse refuses
         self._plain = GivenHyperparameters(configuration).given
         self._given = {
@@ -125,10 +134,10 @@ class JobTables:
         CustomerError
             One sentence about the first thing that is not right, with its file and line.
         """
-        choice, channel = self._choice, self._channels["train"]
-        assert choice is not None
-        choice = replace(choice, layout=self._layout("train"))
-        pairs, self.inputs, report = table_pairs(channel.path, choice, progress=progress)
+        assert self._choice is not None
+        with self._calling_options():
+            table = self._open("train")
+            pairs, self.inputs, report = table_pairs(table, self._choice, progress=progress)
         self._ready = pairs
         self.told = [*report.lines(), *found_lines(self.inputs)]
 
@@ -180,34 +189,35 @@ class JobTables:
         assert inputs is not None
         if name in self._ready:
             return cut_pairs(self._ready.pop(name), hyperparameters)
-        channel = self._channels[name]
         if not self._holds_table(name):
             return None
-        pairs, report = encode_table(
-            inputs,
-            channel.path,
-            num_classes=hyperparameters.classes,
-            kept_lens=[encoder.kept_len for encoder in hyperparameters.encoders],
-            layout=self._layout(name),
-            progress=progress,
-        )
+        with self._calling_options():
+            pairs, report = encode_table(
+                inputs,
+                self._open(name),
+                num_classes=hyperparameters.classes,
+                kept_lens=[encoder.kept_len for encoder in hyperparameters.encoders],
+                progress=progress,
+            )
         # all rows of another table are of one split
         report.pairs = {name: len(pairs)}
         _logger.info("%s", " ".join(report.lines()))
         self.told += report.lines()
         return pairs
 
-    def _layout(self, name: str) -> Layout:
-        """How the files of a channel are written, where they have separators."""
+    def _calling_options(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._names is None else calling_options(self._names)
+
+    def _open(self, name: str) -> Table:
+        """The table of a channel; its content type says how files with separators are written."""
         choice, channel = self._choice, self._channels[name]
         if choice is not None and choice.layout is not None:
-            return choice.layout
-        parameters = _parameters(channel.content_type or "")
-        layout = Layout(encoding=parameters.get("charset", "utf-8"))
-        header = parameters.get("header")
-        if header in ("present", "absent"):
-            return replace(layout, header=header == "present")
-        return layout_of_positions(channel.path, self._columns(), layout=layout)
+            return open_table(channel.path, choice.layout)
+        said = table_parameters(channel.content_type, f"The {name} channel")
+        layout = Layout(encoding=said.charset or "utf-8")
+        if said.header is not None:
+            return open_table(channel.path, replace(layout, header=said.header))
+        return open_by_names(channel.path, self._columns(), layout=layout)
 
     def _columns(self) -> list[str]:
         """The names of all columns that are read."""
@@ -254,12 +264,14 @@ def job_tables(
     if wrong:
         raise CustomerError(" ".join(wrong))
     preset = found.values["_preset"]
+    names = HYPERPARAMETERS if choice is None else None
     if given and given != ["_preset"]:
         if choice is not None:
             raise CustomerError(
                 f"The columns are named twice, by --in0 and by {given[0]}: once will do."
             )
-        choice = _choice_of(found.values, given)
+        folder = None if auxiliary is None else auxiliary.path
+        choice = _choice_of(found.values, given, folder)
     elif preset is not None and choice is not None:
         choice = replace(choice, preset=preset)
     elif preset is not None and not has_file:
@@ -274,10 +286,12 @@ def job_tables(
     if choice is None and not has_file:
         return None
     inputs = read_inputs(path) if path is not None and has_file else None
-    return JobTables(configuration, channels, choice, inputs, preset)
+    return JobTables(configuration, channels, choice, inputs, preset, names)
 
 
-def _choice_of(values: Mapping[str, Any], given: Sequence[str]) -> TableChoice:
+def _choice_of(
+    values: Mapping[str, Any], given: Sequence[str], auxiliary: Optional[Path]
+) -> TableChoice:
     """What the hyperparameters say of the columns."""
     missing = [name for name in TABLE_NAMES[:2] if values[name] is None]
     if missing:
@@ -285,16 +299,12 @@ def _choice_of(values: Mapping[str, Any], given: Sequence[str]) -> TableChoice:
             f"{given[0]} is given, but {' and '.join(missing)} "
             f"{'is' if len(missing) == 1 else 'are'} missing: a pair has columns of in0 and of in1."
         )
+    name = values["_tokenizer"]
     return TableChoice(
         in0=list(values["_in0"]),
         in1=list(values["_in1"]),
         label=values["_label"],
         label_kind=values["_label_kind"] or AUTO,
         preset=values["_preset"] or AUTO,
+        tokenizer=auxiliary_file(auxiliary, name, "_tokenizer") if name else None,
     )
-
-
-def _parameters(content_type: str) -> dict[str, str]:
-    """The parameters of a content type: of ``text/csv; header=absent`` the header."""
-    parts = (part.partition("=") for part in content_type.split(";")[1:])
-    return {name.strip().lower(): value.strip().strip('"').lower() for name, _, value in parts}

@@ -108,16 +108,18 @@ class InBatchLoss(mx.gluon.HybridBlock):
             vector0 = F.broadcast_mul(vector0, F.exp(parameters["log_scale"]))
         else:
             vector0 = vector0 * self._scale
-        excluded, places = self._excluded(F, objects), F.contrib.arange_like(vector0, axis=0)
-        found = []
-        for side, (asked, answers) in enumerate(((vector0, vector1), (vector1, vector0))):
-            # (n, n): a row for each pair that asks, a column for each that may be the answer
-            logits = F.broadcast_sub(F.dot(asked, answers, transpose_b=True), excluded)
-            if log_shares is not None:
-                shares = F.slice_axis(log_shares, axis=1, begin=1 - side, end=2 - side)
-                correction = self._settings.popularity_correction * F.transpose(shares)
-                logits = F.broadcast_sub(logits, correction)
-            found.append(logits)
+        # (n, n): a row for each in0, a column for each in1
+        logits = F.dot(vector0, vector1, transpose_b=True)
+        logits = F.broadcast_sub(logits, self._excluded(F, objects))
+        # (n, n) each: a row for each pair that asks, a column for each that may be the answer
+        found = [logits, F.transpose(logits)]
+        if log_shares is not None:
+            corrections = F.transpose(self._settings.popularity_correction * log_shares)
+            found = [
+                F.broadcast_sub(each, F.slice_axis(corrections, axis=0, begin=side, end=side + 1))
+                for side, each in zip((1, 0), found)
+            ]
+        places = F.contrib.arange_like(vector0, axis=0)
         entropies = [-F.pick(F.log_softmax(logits, axis=1), places, axis=1) for logits in found]
         objective = 0.5 * F.sum(entropies[0] + entropies[1])
         first = F.sum(F.argmax(found[0], axis=1) == places)

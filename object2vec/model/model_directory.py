@@ -35,7 +35,7 @@ from object2vec.raw_values.inputs_file import FILE as INPUTS_FILE
 from object2vec.raw_values.inputs_file import inputs_bytes
 from object2vec.version import __version__
 
-_STEM = r"(parameters|hyperparameters|metrics|inputs|scores|enc[01]|vocabulary[01])"
+_STEM = r"(parameters|hyperparameters|metrics|inputs|tokenizer|scores|enc[01]|vocabulary[01])"
 _OWN_FILE = re.compile(
     rf"{_STEM}-[0-9a-f]{{12}}\.(params|json)"
     # what a kill leaves of `_Folder.add` and of `atomic_write`
@@ -218,7 +218,10 @@ def _write_model(
         inputs.check_fit(network.hyperparameters, INPUTS_FILE)
 
     def add_text(stem: str, text: str) -> str:
-        return target.add(stem, "json", lambda stream: stream.write(text.encode()), _sha256)
+        return add_bytes(stem, text.encode())
+
+    def add_bytes(stem: str, content: bytes) -> str:
+        return target.add(stem, "json", lambda stream: stream.write(content), _sha256)
 
     # one at a time, as tracing changes a block's state, which threads share; with its own name
     # manager, so that the nodes' numbers start anew and one model gives the same bytes each time
@@ -253,8 +256,10 @@ def _write_model(
     }
     if inputs is not None:
         # absent elsewhere, so that the models of ids stay what they were, byte by byte
-        content = inputs_bytes(inputs)
-        manifest["inputs"] = target.add("inputs", "json", lambda s: s.write(content), _sha256)
+        manifest["inputs"] = add_bytes("inputs", inputs_bytes(inputs))
+        for file in inputs.tokenizers.values():
+            # it gets the name that the inputs call it by
+            add_bytes("tokenizer", file.content)
     return json.dumps(manifest, indent=1).encode()
 
 

@@ -95,7 +95,7 @@ class ModelFiles:
         name = self.manifest.inputs
         if name is None:
             return None
-        inputs = parse_inputs(self._content(name), str(self._path(name)))
+        inputs = parse_inputs(self._content(name), str(self._path(name)), self._tokenizer)
         inputs.check_fit(hyperparameters, str(self._path(name)))
         return inputs
 
@@ -124,6 +124,14 @@ class ModelFiles:
         own = {manifest.hyperparameters, manifest.metrics, manifest.parameters, manifest.inputs}
         for name in self._streams.keys() - own - set(manifest.vocabularies):
             self.check(name)
+
+    def _tokenizer(self, name: str) -> bytes:
+        if name not in self._streams:
+            raise CustomerError(
+                f"{self._path(MANIFEST)} does not list {name}, which the model's inputs name; "
+                f"{DAMAGED}."
+            )
+        return self._content(name)
 
     def _vocabulary(self, name: str) -> str:
         content = self._content(name)

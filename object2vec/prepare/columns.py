@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Optional, Union
 
@@ -14,7 +15,9 @@ from object2vec.prepare.tables import column_name
 from object2vec.raw_values.cell_values import number
 from object2vec.raw_values.encode_values import nearest
 from object2vec.raw_values.inputs import KINDS, MOST_IDS, MOST_REPEATS
-from object2vec.raw_values.inputs_file import MOST_COLUMNS
+from object2vec.raw_values.inputs_fields import MOST_COLUMNS
+from object2vec.raw_values.option_names import option
+from object2vec.raw_values.tokenizer_files import TokenizerFile, read_tokenizer
 from object2vec.raw_values.tokenizers import NORMAL_FORMS, separator_of
 from object2vec.text import names, shown
 
@@ -49,6 +52,12 @@ class ColumnChoice:
         Of tags in a string; ``[]`` for lists as Python or JSON writes them. None is guessed.
     lower, form : bool, str
         Of a text; see `tokenizers.words`.
+    tokenizer : path-like or TokenizerFile, optional
+        Of a text: a ``tokenizer.json`` of Hugging Face's package ``tokenizers``, which splits it
+        in place of `tokenizers.words`. Its ids are the vocabulary, its own normaliser applies, and
+        its own unknown token stands for what it does not know.
+    special_tokens : bool
+        Of a text with a tokenizer: whether to add its special tokens, such as ``[CLS]``.
     explode : bool
         Of tags: whether each makes a pair of its own.
     """
@@ -63,8 +72,11 @@ class ColumnChoice:
     lower: bool = True
     form: str = "NFKC"
     explode: bool = False
+    tokenizer: Union[str, os.PathLike[str], TokenizerFile, None] = None
+    special_tokens: bool = False
 
 
+_DEFAULTS = ColumnChoice("")
 Columns = Union[str, int, Mapping[str, Any], ColumnChoice, Sequence[Any]]
 
 
@@ -76,15 +88,16 @@ def choices(given: Columns, side: str, table: Table) -> tuple[ColumnChoice, ...]
     CustomerError
         If one is not in the table, stands twice, or has an option that is not right.
     """
+    called = option(side)
     several = isinstance(given, Sequence) and not isinstance(given, str)
     items = list(given) if several else [given]  # type: ignore[arg-type]
     if not 1 <= len(items) <= MOST_COLUMNS:
-        raise CustomerError(f"{side} must name 1 to {MOST_COLUMNS} columns, not {len(items)}.")
+        raise CustomerError(f"{called} must name 1 to {MOST_COLUMNS} columns, not {len(items)}.")
     found = tuple(_choice(item, side, table) for item in items)
     known = [choice.name for choice in found]
     for name in known:
         if known.count(name) > 1:
-            raise CustomerError(f"{side} names the column {shown(name)} twice.")
+            raise CustomerError(f"{called} names the column {shown(name)} twice.")
     if len(found) > 1 and any(choice.explode for choice in found):
         raise CustomerError(f"{side} has {len(found)} columns, but only a single one is exploded.")
     return found
@@ -108,33 +121,38 @@ def _choice(given: Any, side: str, table: Table) -> ColumnChoice:
         raise CustomerError(
             f"A column of {side} must be given by its name or position, found {shown(given.name)}."
         )
-    choice = replace(given, name=column_name(table, given.name, side))
+    choice = replace(given, name=column_name(table, given.name, option(side)))
+    if isinstance(choice.tokenizer, (str, os.PathLike)):
+        choice = replace(choice, tokenizer=read_tokenizer(choice.tokenizer))
     _check(choice, side)
     return choice
 
 
 def _check(choice: ColumnChoice, side: str) -> None:
-    def refuse(option: str, wanted: str) -> None:
+    def refuse(field: str, wanted: str) -> None:
+        called = option("tag separator" if field == "separator" else field)
         raise CustomerError(
-            f"{option} of the column {shown(choice.name)} of {side} must be {wanted}, found "
-            f"{shown(getattr(choice, option))}."
+            f"{called} of the column {shown(choice.name)} of {side} must be {wanted}, found "
+            f"{shown(getattr(choice, field))}."
         )
 
     if choice.kind not in (*KINDS, "auto"):
         refuse("kind", f"auto or one of {', '.join(KINDS)}")
-    for option, most in (("repeat", MOST_REPEATS), ("min_count", 2**31), ("max_size", MOST_IDS)):
-        value = getattr(choice, option)
-        if option == "repeat" and value is None:
+    for field, most in (("repeat", MOST_REPEATS), ("min_count", 2**31), ("max_size", MOST_IDS)):
+        value = getattr(choice, field)
+        if field == "repeat" and value is None:
             continue
         if type(value) is not int or not 1 <= value <= most:
-            refuse(option, f"an integer from 1 to {most:,}")
+            refuse(field, f"an integer from 1 to {most:,}")
     if choice.form not in NORMAL_FORMS:
         refuse("form", f"one of {', '.join(NORMAL_FORMS)}")
-    for option in ("lower", "explode"):
-        if type(getattr(choice, option)) is not bool:
-            refuse(option, "True or False")
+    for field in ("lower", "explode", "special_tokens"):
+        if type(getattr(choice, field)) is not bool:
+            refuse(field, "True or False")
     if choice.explode and choice.kind not in ("tags", "auto"):
         refuse("kind", "tags, for it is exploded")
+    if choice.tokenizer is not None:
+        _check_tokenizer(choice, refuse)
     if choice.separator is not None and not (
         isinstance(choice.separator, str) and 1 <= len(choice.separator) <= 20
     ):
@@ -147,6 +165,17 @@ def _check(choice: ColumnChoice, side: str) -> None:
     numbers = all(type(edge) in (int, float) and math.isfinite(edge) for edge in edges)
     if not numbers or not 1 <= len(edges) < _MOST_BINS or sorted(set(edges)) != edges:
         refuse("bins", "an integer, or a list of ascending numbers, the edges")
+
+
+def _check_tokenizer(choice: ColumnChoice, refuse: Callable[[str, str], None]) -> None:
+    if not isinstance(choice.tokenizer, TokenizerFile):
+        refuse("tokenizer", "the path of a tokenizer.json")
+    if choice.kind not in ("text", "auto"):
+        refuse("kind", "text, for it has a tokenizer")
+    for field in ("lower", "form", "min_count", "max_size"):
+        default = getattr(_DEFAULTS, field)
+        if getattr(choice, field) != default:
+            refuse(field, f"left out, for its tokenizer decides (it is {default} then)")
 
 
 def decided(choice: ColumnChoice, found: Distinct, is_list: bool, further: bool) -> ColumnChoice:
@@ -168,6 +197,7 @@ def decided(choice: ColumnChoice, found: Distinct, is_list: bool, further: bool)
     kind = choice.kind
     if kind == "auto":
         kind = "tags" if is_list or choice.explode or choice.separator else _kind(found, further)
+        kind = kind if choice.tokenizer is None else "text"
     separator = choice.separator or separator_of(texts)
     return replace(choice, kind=kind, separator=separator)
 

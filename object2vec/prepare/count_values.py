@@ -15,6 +15,7 @@ from object2vec.prepare.table_batch import Batch, Distinct
 from object2vec.raw_values.cell_values import canonical_all, number
 from object2vec.raw_values.encode_values import parts_of
 from object2vec.raw_values.inputs import Bins, Column, Vocabulary
+from object2vec.raw_values.option_names import option
 from object2vec.text import quoted
 
 _FEW_PARTS = 1 << 20  # values that wait to be added up
@@ -183,7 +184,7 @@ def vocabulary(
     """
     values = counter.most_frequent(min_count, most)
     if not values:
-        times = f" {min_count} times or more (min_count)" if min_count > 1 else ""
+        times = f" {min_count} times or more ({option('min_count')})" if min_count > 1 else ""
         raise CustomerError(f"No value of the column {quoted(column)} occurs{times}.")
     return Vocabulary(values, counts_missing)
 

@@ -18,6 +18,7 @@ from object2vec.errors import CustomerError
 from object2vec.files import open_input
 from object2vec.prepare.arrow import arrow_module
 from object2vec.prepare.table_batch import Batch
+from object2vec.raw_values.option_names import option, option_with
 from object2vec.text import named, quoted, shown
 
 # Larger blocks hold fewer dictionaries to join; they take some times their size of memory.
@@ -90,7 +91,8 @@ class DelimitedFile:
         mark = self._separator
         if len(mark) > 1 or not mark.isascii() or mark in ('"', "\n", "\r", "\0"):
             raise CustomerError(
-                f"separator must be one ASCII character, such as ',', found {quoted(mark)}."
+                f"{option('separator')} must be one ASCII character, such as ',', found "
+                f"{quoted(mark)}."
             )
         with open_input(path) as stream:
             head = self._head(stream)
@@ -99,10 +101,14 @@ class DelimitedFile:
         first = self._first_record(head)
         self.names = first if self._header else [str(place) for place in range(len(first))]
         if len(self.names) == 1:
+            told = option_with("separator", "'…'")
+            advice = (
+                f"; give {told} where another character than , ; | and the tab stands between the "
+                "columns"
+            )
             raise CustomerError(
-                f"{self.title} holds one column only, {quoted(self.names[0])}: a pair needs two; "
-                "give separator='…' where another character than , ; | and the tab stands between "
-                "the columns."
+                f"{self.title} holds one column only, {quoted(self.names[0])}: a pair needs two"
+                f"{advice if told else ''}."
             )
 
     def batches(self, columns: Sequence[str]) -> Iterator[Batch]:
@@ -274,10 +280,11 @@ class DelimitedFile:
                 f"{self.title}, line {line}, has more than {LONGEST_RECORD >> 20} MiB."
             )
         line += pending.count(b"\n", 0, start)
+        told = option_with("quotes", "False")
+        advice = f", and {told} takes them as plain characters" if told else ""
         raise CustomerError(
             f"{self.title}, line {line}: a field begins with a double quote that nothing closes; "
-            "double quotes inside a quoted field are written twice, and quotes=False takes them "
-            "as plain characters."
+            f"double quotes inside a quoted field are written twice{advice}."
         )
 
     def _decoded(self, stream: BinaryIO) -> Iterator[bytes]:
@@ -339,7 +346,7 @@ def encoding_of(name: str) -> str:
         "".encode(found)
     except (LookupError, ValueError, TypeError):
         raise CustomerError(
-            f"encoding must be one that Python knows, such as utf-8 or latin-1, found "
+            f"{option('encoding')} must be one that Python knows, such as utf-8 or latin-1, found "
             f"{quoted(name)}."
         ) from None
     return "utf-8" if found == "utf-8-sig" else found

@@ -25,12 +25,17 @@ from object2vec.raw_values.inputs import (
     Inputs,
     Label,
     Side,
+    TokenIds,
+    Values,
     Vocabulary,
 )
+from object2vec.raw_values.option_names import option
+from object2vec.raw_values.tokenizer_files import TokenizerFile
 from object2vec.text import shown
 
 Progress = Optional[Callable[[str, int], None]]
-Counter = Union[count_values.ValueCounter, count_values.NumberCounter]
+# None where a tokenizer has its ids already
+Counter = Union[None, count_values.ValueCounter, count_values.NumberCounter]
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,8 @@ class Request:
         Told the name of a pass and how many rows are done.
     preset : str
         See `recipes.recipe`.
+    tokenizer : TokenizerFile, optional
+        Of the text columns that name none of their own.
     """
 
     table: Table
@@ -63,6 +70,7 @@ class Request:
     splitter: Optional[Splitter] = None
     progress: Progress = None
     preset: str = AUTO
+    tokenizer: Optional[TokenizerFile] = None
 
     @property
     def columns(self) -> list[str]:
@@ -122,7 +130,7 @@ class Fit:
             If the preset does not fit what was found.
         """
         label = Label("none") if self._labels is None else self._labels.label()
-        vocabularies: dict[str, Union[Vocabulary, Bins]] = {}
+        vocabularies: dict[str, Values] = {}
         sides = []
         for number_of_side, name in enumerate(SIDES):
             columns = []
@@ -141,7 +149,7 @@ class Fit:
         batch = next((batch for batch, _ in self._request.batches("look") if batch.rows), None)
         if batch is None:
             raise CustomerError(f"{self._request.table.title} holds no row below its header.")
-        return [
+        sides = [
             [
                 decided(
                     choice,
@@ -153,6 +161,34 @@ class Fit:
             ]
             for side in self._request.sides
         ]
+        if self._request.tokenizer is not None:
+            sides = self._with_tokenizer(sides)
+        for choice in (choice for side in sides for choice in side):
+            if choice.special_tokens and choice.tokenizer is None:
+                raise CustomerError(
+                    f"{option('special_tokens')} is given for the column {shown(choice.name)}, "
+                    f"which is no text with a tokenizer ({option('tokenizer')})."
+                )
+        return sides
+
+    def _with_tokenizer(self, sides: list[list[ColumnChoice]]) -> list[list[ColumnChoice]]:
+        """The columns, of which the texts without a tokenizer get the one for all."""
+        kinds = [choice.kind for side in sides for choice in side]
+        if "text" not in kinds:
+            raise CustomerError(
+                f"{option('tokenizer')} splits texts, but in0 and in1 have none: their columns are "
+                f"of the kinds {', '.join(dict.fromkeys(kinds))}."
+            )
+        file = self._request.tokenizer
+        return [
+            [
+                replace(choice, tokenizer=file)
+                if choice.kind == "text" and choice.tokenizer is None
+                else choice
+                for choice in side
+            ]
+            for side in sides
+        ]
 
     def _check_tied(self) -> None:
         kinds = [[choice.kind for choice in side] for side in self._sides]
@@ -162,12 +198,14 @@ class Fit:
                 f"same kinds, but in0 has {', '.join(kinds[0])} and in1 has {', '.join(kinds[1])}."
             )
         for a, b in zip(*self._sides):
-            for option in ("min_count", "max_size", "bins", "lower", "form"):
-                if getattr(a, option) != getattr(b, option):
+            for field in (
+                *("min_count", "max_size", "bins", "lower", "form", "tokenizer", "special_tokens"),
+            ):
+                if getattr(a, field) != getattr(b, field):
                     raise CustomerError(
-                        f"Tied sides share vocabularies, but {option} of {shown(a.name)} is "
-                        f"{shown(getattr(a, option))} and of {shown(b.name)} "
-                        f"{shown(getattr(b, option))}: give both the same."
+                        f"Tied sides share vocabularies, but {option(field)} of {shown(a.name)} is "
+                        f"{shown(getattr(a, field))} and of {shown(b.name)} "
+                        f"{shown(getattr(b, field))}: give both the same."
                     )
 
     def _split(self) -> None:
@@ -196,6 +234,8 @@ class Fit:
             for choice, counter in zip(side, counters):
                 found = read.distinct(str(choice.name))
                 counts = np.bincount(found.codes[kept], minlength=len(found.values))
+                if counter is None:
+                    continue
                 if isinstance(counter, count_values.NumberCounter):
                     count_values.count_numbers(counter, found, counts)
                 else:
@@ -203,24 +243,32 @@ class Fit:
                         count_values.count_column(counter, _column(choice, ""), found, counts)
         return int(np.count_nonzero(kept))
 
-    def _vocabulary(self, side: int, place: int) -> Union[Vocabulary, Bins]:
+    def _vocabulary(self, side: int, place: int) -> Values:
         choice, counter = self._sides[side][place], self._counters[side][place]
         counts_missing = len(self._sides[side]) > 1
+        if isinstance(choice.tokenizer, TokenizerFile):
+            return TokenIds(choice.tokenizer, counts_missing)
         name = str(choice.name)
         if isinstance(counter, count_values.ValueCounter):
             most = min(choice.max_size, MOST_IDS - 1 - counts_missing)
             return count_values.vocabulary(counter, name, choice.min_count, most, counts_missing)
+        assert counter is not None
         if isinstance(choice.bins, int):
             return count_values.bins(counter, name, choice.bins, counts_missing)
         return Bins(tuple(float(edge) for edge in choice.bins), counts_missing)
 
 
 def _counter(choice: ColumnChoice) -> Counter:
+    if choice.tokenizer is not None:
+        return None
     return count_values.NumberCounter() if choice.kind == "number" else count_values.ValueCounter()
 
 
 def _column(choice: ColumnChoice, vocabulary: str) -> Column:
     column = Column(str(choice.name), choice.kind, vocabulary, choice.repeat or 1)
+    if isinstance(choice.tokenizer, TokenizerFile):
+        special = choice.special_tokens
+        return replace(column, tokenizer=choice.tokenizer.name, special_tokens=special)
     if choice.kind == "text":
         return replace(column, lower=choice.lower, form=choice.form)
     if choice.kind == "tags":
@@ -228,11 +276,16 @@ def _column(choice: ColumnChoice, vocabulary: str) -> Column:
     return column
 
 
-def _fit(vocabularies: dict[str, Union[Vocabulary, Bins]], names: Sequence[str]) -> None:
+def _fit(vocabularies: dict[str, Values], names: Sequence[str]) -> None:
     """Take rare values off the largest vocabularies of a side until it has no id too many."""
     while (excess := sum(len(vocabularies[name]) for name in names) - MOST_IDS) > 0:
-        name = max(names, key=lambda name: len(vocabularies[name]))
-        largest = vocabularies[name]
-        if not isinstance(largest, Vocabulary):
-            raise AssertionError("bins are far fewer than ids")
+        found = {name: vocabularies[name] for name in names}
+        shortened = {name: v for name, v in found.items() if isinstance(v, Vocabulary) and v.values}
+        if not shortened:
+            raise CustomerError(
+                f"The tokenizers of one side have {excess + MOST_IDS:,} ids together, but it can "
+                f"have {MOST_IDS:,}."
+            )
+        name = max(shortened, key=lambda name: len(shortened[name]))
+        largest = shortened[name]
         vocabularies[name] = Vocabulary(largest.values[:-excess], largest.counts_missing)

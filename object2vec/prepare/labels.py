@@ -14,6 +14,7 @@ from object2vec.prepare.table_batch import Batch
 from object2vec.raw_values.cell_values import MISSING_NUMBERS, canonical, number
 from object2vec.raw_values.encode_values import nearest
 from object2vec.raw_values.inputs import MOST_CLASSES, Label
+from object2vec.raw_values.option_names import option_with
 from object2vec.text import names, quoted
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -95,7 +96,7 @@ class LabelFinder:
             raise CustomerError(
                 f"The label {quoted(self._name)} is of two kinds, a number as "
                 f"{self._found(True)} and a name as {self._found(False)}: make it one, or give "
-                "the kind of label class to take all as names."
+                f"{option_with('label_kind', quoted('class'))} to take all as names."
             )
 
     def _not_finite(self, value: Any, place: Callable[[], str]) -> CustomerError:

@@ -11,7 +11,7 @@ from object2vec.errors import CustomerError
 from object2vec.prepare.delimited import Layout
 from object2vec.prepare.table_batch import Read, Table
 from object2vec.prepare.table_pairs import TableEncoder
-from object2vec.prepare.tables import column_name, layout_of_positions, open_table
+from object2vec.prepare.tables import column_name, open_by_names
 from object2vec.raw_values.encode_values import check_exploded
 from object2vec.raw_values.inputs import SIDES, Inputs
 from object2vec.text import names
@@ -50,7 +50,7 @@ def open_asked_table(inputs: Inputs, source: Any, layout: Optional[Layout] = Non
         If there is no table, or a column is missing in it.
     """
     columns = {side: inputs.side(side).names for side in SIDES}
-    table = open_table(source, layout_of_positions(source, *columns.values(), layout=layout))
+    table = open_by_names(source, *columns.values(), layout=layout)
     held = tuple(side for side in SIDES if set(columns[side]) & set(table.names))
     if not held:
         wanted = "; ".join(f"{side} has {names(columns[side])}" for side in SIDES)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional, Union
 
+from object2vec.files import PathLike
 from object2vec.prepare.columns import Columns
 from object2vec.prepare.delimited import Layout
 from object2vec.prepare.recipes import AUTO
@@ -34,6 +35,9 @@ class TableChoice:
         rows of train alone, names of classes from all.
     layout : Layout, optional
         How files with separators are written.
+    tokenizer : path-like, optional
+        Splits the texts of all text columns that name none of their own; see
+        `columns.ColumnChoice`.
     preset : str
         See `recipes.recipe`; one that does not fit is refused before anything is encoded.
     """
@@ -47,3 +51,4 @@ class TableChoice:
     split: Optional[Split] = None
     layout: Optional[Layout] = None
     preset: str = AUTO
+    tokenizer: Optional[PathLike] = None

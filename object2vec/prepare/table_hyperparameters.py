@@ -12,6 +12,7 @@ import numpy as np
 from object2vec.data.arrays import PairDataset
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import Hyperparameters
+from object2vec.hyperparameters.rules import OF_MLP
 from object2vec.raw_values.inputs import SIDES, Inputs
 from object2vec.text import names, quoted
 
@@ -33,6 +34,8 @@ def joined_settings(
         Those of a user.
     """
     follow = {**{name: str(size) for name, size in inputs.sizes().items()}, **settings}
+    if "scorer" not in given and _needs_mlp({**follow, **given}, given):
+        follow.pop("scorer", None)
     both = {**follow, **given}
     for key in _SIZES:
         own, other = pair = [f"enc{number}_{key}" for number in range(len(SIDES))]
@@ -43,9 +46,21 @@ def joined_settings(
             follow[own] = follow[other] = max((follow[name] for name in pair), key=int)
     if both.get("output_layer", "softmax") != "softmax":
         follow.pop("num_classes", None)
-    if both.get("output_layer") == "in_batch_softmax":
-        follow.pop("negative_sampling_rate", None)
+    # a recipe's settings for what is not asked for
+    unheeded = ["negative_sampling_rate"] * (both.get("output_layer") == "in_batch_softmax")
+    if both.get("scorer", "mlp") != "mlp":
+        unheeded += OF_MLP
+    for name in unheeded:
+        follow.pop(name, None)
     return {**follow, **given}
+
+
+def _needs_mlp(both: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    """Whether a user asks for what the dot product and the cosine have not."""
+    has_classes = both.get("output_layer", "softmax") == "softmax"
+    return any(name in given for name in OF_MLP) or (
+        has_classes and str(both.get("num_classes", 2)) != "2"
+    )
 
 
 def fitted_inputs(inputs: Inputs, hyperparameters: Hyperparameters, title: str) -> Inputs:

@@ -12,7 +12,7 @@ import numpy as np
 from object2vec.data.arrays import PairDataset, TokenLists
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.table import SPLITS
-from object2vec.prepare.columns import choices
+from object2vec.prepare.columns import ColumnChoice, choices
 from object2vec.prepare.delimited import Layout
 from object2vec.prepare.find_inputs import Fit, Progress, Request
 from object2vec.prepare.labels import encoded_labels
@@ -25,7 +25,9 @@ from object2vec.prepare.tables import column_name, open_table
 from object2vec.raw_values.encode_values import ColumnEncoder, joined
 from object2vec.raw_values.inputs import MOST_TOKENS, SIDES, Inputs
 from object2vec.raw_values.inputs_file import check_name
-from object2vec.text import shown
+from object2vec.raw_values.option_names import option
+from object2vec.raw_values.tokenizer_files import read_tokenizer
+from object2vec.text import names, shown
 
 
 class TablePairs(NamedTuple):
@@ -160,27 +162,42 @@ def make_request(source: Any, choice: TableChoice, progress: Progress) -> Reques
     splitter, split = None, choice.split
     if split is not None:
         by, time = (
-            None if given is None else column_name(table, given, f"The split's {option}")
-            for option, given in (("by", split.by), ("time", split.time))
+            None if given is None else column_name(table, given, option(field))
+            for field, given in (("by", split.by), ("time", split.time))
         )
         splitter = Splitter(replace(split, by=by, time=time))
-    name = None if choice.label is None else column_name(table, choice.label, "label")
+    name = None if choice.label is None else column_name(table, choice.label, option("label"))
     for side, columns in zip(SIDES, sides):
         for column in columns:
-            check_name(str(column.name), side)
+            check_name(str(column.name), option(side))
+    _check_sides(sides)
     if name is not None:
-        check_name(name, "label")
+        check_name(name, option("label"))
     _check_length(choice.max_length)
+    tokenizer = None if choice.tokenizer is None else read_tokenizer(choice.tokenizer)
     return Request(
-        table, sides, name, choice.label_kind, choice.tied, splitter, progress, choice.preset
-    )
+        table, sides, name, choice.label_kind, choice.tied, splitter, progress, choice.preset,
+        tokenizer,
+    )  # fmt: skip
+
+
+def _check_sides(sides: tuple[tuple[ColumnChoice, ...], tuple[ColumnChoice, ...]]) -> None:
+    """Refuse columns that are called in0 and in1 and belong to other sides than these."""
+    known = [[str(column.name) for column in columns] for columns in sides]
+    if set(known[0] + known[1]) <= set(SIDES) and known != [[side] for side in SIDES]:
+        raise CustomerError(
+            f"in0 names {names(known[0])} and in1 names {names(known[1])}, but these are also "
+            "the names of the sides, so that a pair of in0 and in1 could be read in two ways: "
+            "rename the columns, or let each side name the column of its own name."
+        )
 
 
 def _check_length(max_length: Any) -> None:
     """Raise a CustomerError unless a list may have so many tokens."""
     if type(max_length) is not int or not 1 <= max_length <= MOST_TOKENS:
         raise CustomerError(
-            f"max_length must be an integer from 1 to {MOST_TOKENS}, found {shown(max_length)}."
+            f"{option('max_length')} must be an integer from 1 to {MOST_TOKENS}, found "
+            f"{shown(max_length)}."
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,16 +15,15 @@ import orjson
 
 from object2vec.data.channel_files import channel_files, log_passed_over
 from object2vec.data.foreign_formats import LOOKED_AT_BYTES, recognise
-from object2vec.data.json_lines import whole_lines
 from object2vec.data.record_checks import INPUTS
 from object2vec.errors import CustomerError
 from object2vec.files import READING_ERRORS, PathLike, open_input, unreadable
 from object2vec.prepare.arrow import arrow_module
 from object2vec.prepare.delimited import DelimitedFile, Layout
+from object2vec.prepare.json_rows import JsonRows, batch_of, keys_of
 from object2vec.prepare.table_batch import Batch, Table, column_of
 from object2vec.raw_values.encode_values import nearest
-from object2vec.raw_values.exact_json import may_hold_long_integer, parse_exactly
-from object2vec.text import named, names, quoted, shown
+from object2vec.text import named, names, quoted
 
 ROWS_AT_ONCE = 1 << 18
 _RECORDS_AT_ONCE = 1 << 14
@@ -40,7 +39,7 @@ def open_table(source: Any, layout: Optional[Layout] = None) -> Table:
     source : path-like, list of path-like, frame of pandas, table of Arrow, or list of dicts
         A file or a folder of files, or several, in CSV, TSV or another text with separators, in
         JSON Lines (all of these gzipped or not) or in Parquet: the content decides. What exports
-        Arrow's C stream, as frames of polars do, is taken too.
+        Arrow's C stream, as frames of polars do, is taken too, and a table that is open already.
     layout : Layout, optional
         How files with separators are written.
 
@@ -49,6 +48,8 @@ def open_table(source: Any, layout: Optional[Layout] = None) -> Table:
     CustomerError
         If there is no table, or it cannot be read.
     """
+    if isinstance(source, _OPEN):
+        return source
     layout = Layout() if layout is None else layout
     if not isinstance(layout, Layout):
         raise CustomerError(
@@ -76,10 +77,8 @@ def open_table(source: Any, layout: Optional[Layout] = None) -> Table:
     )
 
 
-def layout_of_positions(
-    source: Any, *groups: Sequence[str], layout: Optional[Layout] = None
-) -> Layout:
-    """How a table is written whose columns have the names that they had in training.
+def open_by_names(source: Any, *groups: Sequence[str], layout: Optional[Layout] = None) -> Table:
+    """Open a table whose columns have the names that they had in training.
 
     Where all of them are positions, such as ``0`` and ``1``, files have no header, as in training,
     unless it counts the columns itself, as pandas writes it.
@@ -87,7 +86,7 @@ def layout_of_positions(
     Parameters
     ----------
     source
-        As of `open_table`.
+        As of `open_table`; one that is open already stays as it is.
     *groups : sequence of str
         Columns; of several groups a table may hold only one, such as those of in0.
     layout : Layout, optional
@@ -98,15 +97,18 @@ def layout_of_positions(
     CustomerError
         As `open_table`.
     """
+    table = open_table(source, layout)
     layout = Layout() if layout is None else layout
     every = [name for group in groups for name in group]
-    if not layout.header or not all(name.isdecimal() for name in every):
-        return layout
-    known = open_table(source, layout).names
+    if isinstance(source, _OPEN) or not layout.header or not all(map(str.isdecimal, every)):
+        return table
+    known = table.names
     # what the first row holds may be such a number too
     has_positions = all(int(name) < len(known) for name in every)
     counted = [set(group) <= set(known) for group in groups]
-    return replace(layout, header=all(counted) or (any(counted) and not has_positions))
+    if all(counted) or (any(counted) and not has_positions):
+        return table
+    return open_table(source, replace(layout, header=False))
 
 
 def column_name(table: Table, given: Union[str, int], option: str) -> str:
@@ -201,8 +203,7 @@ def json_records(source: Any) -> Iterator[dict[str, Any]]:
     """
     for path in _listed(source):
         with _readable(path):
-            for _, records in _JsonLines(path)._blocks():
-                yield from records
+            yield from JsonRows(path).records()
 
 
 def _listed(source: Any) -> list[Path]:
@@ -256,7 +257,7 @@ def _open_file(path: Path, layout: Layout) -> Table:
         return _ParquetFile(path)
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if text[:1] == b"{":
-        return _JsonLines(path)
+        return JsonRows(path)
     found = recognise(head)
     if found is not None and not found.is_table and found.name not in _READABLE:
         raise CustomerError(
@@ -342,75 +343,16 @@ class _Records:
 
     def __init__(self, records: Sequence[Mapping[Any, Any]]) -> None:
         self._records = records
-        self.names = _keys(records[:1000])
+        self.names = keys_of(records[:1000])
 
     def batches(self, columns: Sequence[str]) -> Iterator[Batch]:
         for first in range(0, len(self._records), _RECORDS_AT_ONCE):
             rows = self._records[first : first + _RECORDS_AT_ONCE]
-            yield _of_records(rows, columns, partial(_row_of, self.title, first))
-
-
-class _JsonLines:
-    def __init__(self, path: Path) -> None:
-        self.title = named(path)
-        self._path = path
-        # Of a column that is missing in the first rows nothing is known.
-        self.names = _keys([record for _, records in self._blocks(1) for record in records])
-
-    def batches(self, columns: Sequence[str]) -> Iterator[Batch]:
-        for lines, records in self._blocks():
-            yield _of_records(records, columns, partial(self._place, lines))
-
-    def _place(self, lines: Sequence[int], row: int) -> str:
-        return f"{self.title}, line {lines[row]}"
-
-    def _blocks(self, most: int = 0) -> Iterator[tuple[list[int], list[dict[str, Any]]]]:
-        line = 1
-        with open_input(self._path) as stream:
-            for number, block in enumerate(whole_lines(stream, self._path), 1):
-                lines, records = [], []
-                exactly = may_hold_long_integer(block)
-                for at, text in enumerate(block.split(b"\n"), line):
-                    if text.strip():
-                        lines.append(at)
-                        records.append(self._record(text, at, exactly))
-                yield lines, records
-                line += block.count(b"\n")
-                if number == most:
-                    return
-
-    def _record(self, text: bytes, line: int, exactly: bool) -> dict[str, Any]:
-        try:
-            record = orjson.loads(text)
-        except orjson.JSONDecodeError as error:
-            reason = error.msg.split(": line ")[0]
-            raise CustomerError(
-                f"Broken JSON at column {error.colno}, {reason}: each line must hold one row such "
-                f'as {{"user": "u17", "film": "Heat", "rating": 4}} ({self.title}, line {line}).'
-            ) from None
-        if exactly:
-            try:
-                record = parse_exactly(text)
-            except CustomerError as error:
-                place = f"{self.title}, line {line}"
-                raise CustomerError(f"{error.message.rstrip('.')} ({place}).") from None
-        if type(record) is not dict:
-            raise CustomerError(
-                f"A row must be one JSON object, found {shown(record)} ({self.title}, line {line})."
-            )
-        return record
-
-
-def _keys(records: Iterable[Mapping[Any, Any]]) -> list[str]:
-    return list(dict.fromkeys(str(key) for record in records for key in record))
-
-
-def _of_records(records: Sequence[Mapping[Any, Any]], columns: Sequence[str], place: Any) -> Batch:
-    arrays = {
-        name: column_of([record.get(name) for record in records], name, place) for name in columns
-    }
-    return Batch(arrays, len(records), place)
+            yield batch_of(rows, columns, partial(_row_of, self.title, first))
 
 
 def _row_of(title: str, first: int, row: int) -> str:
     return f"{title}, row {first + row}, counting from 0"
+
+
+_OPEN = (_Files, _Frame, _ArrowTable, _Records)

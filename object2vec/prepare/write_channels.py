@@ -87,9 +87,15 @@ def write_channels(
             for number, stream in streams.items():
                 write_lines(stream, block.pairs.take(block.splits == number))
         check_splits(encoder.report, choice.split)
-        # A full disk is found out before the first of the files is in its place.
         auxiliary.write(inputs_bytes(encoder.inputs))
-        for stream in (*streams.values(), auxiliary):
+        tokenizers = [
+            files.enter_context(atomic_write(Path(folder) / AUXILIARY / name))
+            for name in encoder.inputs.tokenizers
+        ]
+        for stream, file in zip(tokenizers, encoder.inputs.tokenizers.values()):
+            stream.write(file.content)
+        # A full disk is found out before the first of the files is in its place.
+        for stream in (*streams.values(), *tokenizers, auxiliary):
             stream.flush()
     return encoder.inputs, encoder.report
 

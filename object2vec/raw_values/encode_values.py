@@ -7,8 +7,7 @@ import difflib
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 import numpy as np
 
@@ -17,15 +16,16 @@ from object2vec.data.record_checks import pack_checked_lists, pack_lists
 from object2vec.errors import CustomerError
 from object2vec.raw_values.cell_values import canonical, canonical_all, number
 from object2vec.raw_values.inputs import (
-    MISSING,
     MOST_TOKENS,
     SIDES,
     UNKNOWN,
     Bins,
     Column,
     Inputs,
-    Vocabulary,
+    TokenIds,
+    Values,
 )
+from object2vec.raw_values.lookups import Lookups
 from object2vec.raw_values.tokenizers import AS_LIST, tags, words
 from object2vec.text import names, quoted, shown
 
@@ -35,37 +35,6 @@ _ONLY_IDS = "; this model was trained on ids and takes nothing else"
 
 Where = Callable[[int], str]
 _instance: Where = "instance {}, counting from 0".format
-
-
-@dataclass
-class Lookups:
-    """Counts what was looked up in vocabularies.
-
-    Attributes
-    ----------
-    values : int
-        How many values, words and tags.
-    unseen : int
-        Those of them that had no id of their own.
-    """
-
-    values: int = 0
-    unseen: int = 0
-
-    def add(self, others: Lookups) -> None:
-        """Count the others, too."""
-        self.values += others.values
-        self.unseen += others.unseen
-
-
-def lookups_in(inputs: Inputs, side: str, lists: TokenLists) -> Lookups:
-    """Count the values that lists of a side were encoded from."""
-    firsts = np.array(inputs.first_ids(side), np.int32)
-    columns = np.searchsorted(firsts, lists.tokens, side="right") - 1
-    repeats = np.array([column.repeat for column in inputs.side(side).columns])
-    is_unseen = lists.tokens == firsts[columns]
-    counts = (np.bincount(part, minlength=len(firsts)) for part in (columns, columns[is_unseen]))
-    return Lookups(*(int(np.sum(count // repeats)) for count in counts))
 
 
 def object_lists(
@@ -186,7 +155,7 @@ def encode_side(
             raise
         if lookups is not None:
             tokens = parts[-1].tokens
-            lookups.add(Lookups(len(tokens), int(np.count_nonzero(tokens == first))))
+            lookups.add(Lookups(len(tokens), int(np.count_nonzero(tokens == encoder.unknown))))
     lists = joined(parts, [column.repeat for column in columns])
     check_exploded(inputs, side, lists, where)
     return lists
@@ -259,17 +228,23 @@ class ColumnEncoder:
     ----------
     column : Column
         Its kind and options.
-    vocabulary : Vocabulary or Bins
-        Its values or bins.
+    vocabulary : Vocabulary, Bins or TokenIds
+        Its values, bins or tokens.
     first : int
         The first id of the vocabulary in its side.
+
+    Attributes
+    ----------
+    unknown : int
+        The id that stands for unknown values, -1 where there is none.
     """
 
-    def __init__(self, column: Column, vocabulary: Union[Vocabulary, Bins], first: int) -> None:
+    def __init__(self, column: Column, vocabulary: Values, first: int) -> None:
         self.column = column
         self.first = first
+        self.unknown = -1 if vocabulary.unknown is None else first + vocabulary.unknown
         self._vocabulary = vocabulary
-        self._missing: Optional[int] = MISSING if vocabulary.counts_missing else None
+        self._missing = vocabulary.missing
 
     def encode(self, values: Sequence[Any]) -> TokenLists:
         """The tokens of each value, n lists.
@@ -281,6 +256,8 @@ class ColumnEncoder:
         """
         if isinstance(self._vocabulary, Bins):
             return TokenLists.of_each(self._placed([self._bin(value) for value in values]))
+        if isinstance(self._vocabulary, TokenIds):
+            return self._tokenized(self._vocabulary, values)
         places = self._vocabulary.places
         if self.column.kind == "id":
             texts = canonical_all(values)
@@ -298,6 +275,16 @@ class ColumnEncoder:
             elif self._missing is not None:
                 flat.append(self._missing)
                 lengths[position] = 1
+        return TokenLists.from_lengths(self._placed(flat), lengths)
+
+    def _tokenized(self, vocabulary: TokenIds, values: Sequence[Any]) -> TokenLists:
+        texts = [_text(value) for value in values]
+        given = [text for text in texts if text is not None]
+        found = iter(vocabulary.file.lists(given, self.column.special_tokens, MOST_TOKENS + 1))
+        missing = [] if self._missing is None else [self._missing]
+        lists = [missing if text is None else next(found) for text in texts]
+        flat = [token for tokens in lists for token in tokens]
+        lengths = np.fromiter(map(len, lists), np.int64, len(lists))
         return TokenLists.from_lengths(self._placed(flat), lengths)
 
     def _bin(self, value: Any) -> int:
@@ -346,6 +333,10 @@ def parts_of(column: Column, value: Any, most: Optional[int] = None) -> Optional
     if text.count("," if column.separator == AS_LIST else column.separator) >= _MOST_VALUES:
         raise CustomerError(_TOO_MANY_TAGS)
     return tags(text, column.separator)
+
+
+def _text(value: Any) -> Optional[str]:
+    return canonical(value.tolist() if hasattr(value, "tolist") else value)
 
 
 def joined(parts: Sequence[TokenLists], repeats: Sequence[int]) -> TokenLists:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""JSON whose integers have more than 64 bits, of which the fast parser makes other numbers."""
+"""JSON as it was written: integers of more than 64 bits, and keys that stand twice in an object."""
 
 from __future__ import annotations
 
@@ -38,3 +38,20 @@ def parse_exactly(text: bytes, make_object: Optional[Callable[[Any], Any]] = Non
         return json.loads(text, object_pairs_hook=make_object)
     except RecursionError:
         raise CustomerError("The brackets of the JSON are nested too deeply.") from None
+
+
+class Repeating(dict[str, Any]):
+    """An object that holds a key twice."""
+
+    key = ""
+
+
+def remembering(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of its keys and values, a `Repeating` where a key stands twice."""
+    fields = dict(pairs)
+    if len(fields) == len(pairs):
+        return fields
+    seen: set[str] = set()
+    repeating = Repeating(fields)
+    repeating.key = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+    return repeating

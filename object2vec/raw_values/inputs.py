@@ -3,7 +3,8 @@
 
 Ids of a side are shared out among its vocabularies in the order of its columns. Of each, the first
 id stands for values that it does not know; where it counts missing values, the next one stands for
-these; its values or bins follow. So the unknown token of a side of one column has the id 0.
+these; its values or bins follow. So the unknown token of a side of one column has the id 0. The ids
+of a tokenizer of a file are its own, with its own unknown token among them.
 No id is kept for padding: the length of a list decides what is padding, never an id.
 """
 
@@ -20,6 +21,8 @@ from object2vec.data.arrays import TokenLists
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.hyperparameters.table import BY_NAME
+from object2vec.raw_values.tokenizer_files import TokenizerFile
+from object2vec.raw_values.tokenizers import TOKENIZER
 from object2vec.text import named
 
 SIDES = ("in0", "in1")
@@ -37,8 +40,20 @@ _FEWEST_IDS = int(BY_NAME["enc0_vocab_size"].minimum)
 _FEWEST_CLASSES = int(BY_NAME["num_classes"].minimum)
 
 
+class _StartingWithUnknown:
+    """Whose first id stands for what it does not know, and the next one for missing values."""
+
+    counts_missing: bool
+    unknown: Optional[int] = UNKNOWN
+
+    @property
+    def missing(self) -> Optional[int]:
+        """The id of a missing value, counting from the first one, or None."""
+        return MISSING if self.counts_missing else None
+
+
 @dataclass(frozen=True, eq=False)
-class Vocabulary:
+class Vocabulary(_StartingWithUnknown):
     """The values that have an id of their own.
 
     Parameters
@@ -71,7 +86,7 @@ class Vocabulary:
 
 
 @dataclass(frozen=True)
-class Bins:
+class Bins(_StartingWithUnknown):
     """The bins of a column of numbers.
 
     Parameters
@@ -92,6 +107,44 @@ class Bins:
 
 
 @dataclass(frozen=True)
+class TokenIds:
+    """The ids of a tokenizer of a file, which are those of its tokens.
+
+    Parameters
+    ----------
+    file : TokenizerFile
+        The tokenizer.
+    counts_missing : bool
+        Whether a missing value has an id: the one behind those of the tokenizer.
+    """
+
+    file: TokenizerFile
+    counts_missing: bool = False
+
+    @property
+    def places(self) -> Mapping[str, int]:
+        """The id of each token, counting from the first one."""
+        return self.file.ids
+
+    @property
+    def unknown(self) -> Optional[int]:
+        """The id of what the tokenizer does not know, or None."""
+        return self.file.unknown
+
+    @property
+    def missing(self) -> Optional[int]:
+        """The id of a missing value, or None."""
+        return self.file.size if self.counts_missing else None
+
+    def __len__(self) -> int:
+        """How many ids it takes."""
+        return self.file.size + self.counts_missing
+
+
+Values = Union[Vocabulary, Bins, TokenIds]
+
+
+@dataclass(frozen=True)
 class Column:
     """One column of a side.
 
@@ -106,8 +159,13 @@ class Column:
         Name of its vocabulary or bins in the inputs.
     repeat : int
         How often its tokens stand in a list: its weight in a mean.
+    tokenizer : str
+        Of a text: `tokenizers.TOKENIZER`, or the name of a `TokenizerFile`, whose ids its
+        vocabulary then is.
     lower, form : bool, str
-        Of a text; see `tokenizers.words`.
+        Of a text without such a file; see `tokenizers.words`.
+    special_tokens : bool
+        Of a text with one: whether its special tokens are added, such as ``[CLS]``.
     separator : str
         Of tags in a string; see `tokenizers.tags`.
     explode : bool
@@ -118,8 +176,10 @@ class Column:
     kind: str
     vocabulary: str
     repeat: int = 1
+    tokenizer: str = TOKENIZER
     lower: bool = True
     form: str = "NFKC"
+    special_tokens: bool = False
     separator: str = "|"
     explode: bool = False
 
@@ -170,7 +230,7 @@ class Inputs:
         The two sides.
     label : Label
         The labels.
-    vocabularies : mapping of str to Vocabulary or Bins
+    vocabularies : mapping of str to Vocabulary, Bins or TokenIds
         By name; each belongs to one column of a side, of tied sides to one column of each.
     tied : bool
         Whether both sides share their vocabularies, column by column, and so their ids.
@@ -179,7 +239,7 @@ class Inputs:
     in0: Side
     in1: Side
     label: Label
-    vocabularies: Mapping[str, Union[Vocabulary, Bins]]
+    vocabularies: Mapping[str, Values]
     tied: bool = False
 
     def side(self, name: str) -> Side:
@@ -200,12 +260,48 @@ class Inputs:
         return not set(SIDES) <= set(names) or (columns <= set(names) and not columns <= set(SIDES))
 
     def first_ids(self, side: str) -> tuple[int, ...]:
-        """The first id of each column's vocabulary, which stands for unknown values."""
+        """The first id of each column's vocabulary."""
         firsts, total = [], 0
         for column in self.side(side).columns:
             firsts.append(total)
             total += len(self.vocabularies[column.vocabulary])
         return tuple(firsts)
+
+    def unknown_ids(self, side: str) -> tuple[int, ...]:
+        """The id of each column that stands for unknown values, -1 where there is none."""
+        vocabularies = (self.vocabularies[column.vocabulary] for column in self.side(side).columns)
+        return tuple(
+            -1 if vocabulary.unknown is None else first + vocabulary.unknown
+            for first, vocabulary in zip(self.first_ids(side), vocabularies)
+        )
+
+    @property
+    def tokenizers(self) -> dict[str, TokenizerFile]:
+        """The tokenizers of files, by the names that these have beside an ``inputs.json``."""
+        files = (v.file for v in self.vocabularies.values() if isinstance(v, TokenIds))
+        return {file.name: file for file in files}
+
+    def words(self, side: str) -> tuple[dict[str, int], list[tuple[int, int]]]:
+        """What the ids of a side are called, for those who know words alone.
+
+        Returns
+        -------
+        ids : dict of str to int
+            Of each value, word, tag or token the id, of several columns' the first one.
+        twins : list of tuple of int
+            That id, and another one of the same word in a later column.
+        """
+        ids: dict[str, int] = {}
+        twins = []
+        for column, first in zip(self.side(side).columns, self.first_ids(side)):
+            vocabulary = self.vocabularies[column.vocabulary]
+            if isinstance(vocabulary, Bins):
+                continue
+            for word, place in vocabulary.places.items():
+                known = ids.setdefault(word, first + place)
+                if known != first + place:
+                    twins.append((known, first + place))
+        return ids, twins
 
     def vocab_size(self, side: str) -> int:
         """How many ids a side has."""
@@ -270,5 +366,5 @@ class Inputs:
 
     def unseen(self, side: str, lists: TokenLists) -> int:
         """How many tokens of encoded lists stand for values that the vocabularies do not know."""
-        seen = np.isin(lists.tokens, np.array(self.first_ids(side), np.int32))
-        return int(np.count_nonzero(seen))
+        unseen = np.isin(lists.tokens, np.array(self.unknown_ids(side), np.int32))
+        return int(np.count_nonzero(unseen))

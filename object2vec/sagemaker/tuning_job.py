@@ -204,6 +204,8 @@ def _without_effect(known: GivenHyperparameters, resolved: Hyperparameters) -> s
         names |= set(OF_IN_BATCH_SOFTMAX)
     if resolved.optimizer == "adadelta" and "optimizer" in known.given:
         names.add("learning_rate")
+    if not resolved.negative_sampling_rate:
+        names.add("negative_sampling_power")
     return names
 
 
@@ -213,6 +215,8 @@ def _tied_to_others(known: GivenHyperparameters, resolved: Hyperparameters) -> s
     tied = resolved.tied_token_embedding_weight
     any_file = any(encoder.pretrained_embedding_file for encoder in resolved.encoders)
     pooled = [encoder.network == "pooled_embedding" for encoder in resolved.encoders]
+    if not any(pooled) or (tied and not all(pooled)):
+        names.add("token_weighting")
     # Both widths move together where they are one hyperparameter.
     equal_anyway = all(pooled) or known.values["enc1_network"] == "enc0"
     for side, encoder in enumerate(resolved.encoders):

@@ -9,7 +9,7 @@ from typing import Any
 from object2vec.data.record_checks import INPUTS
 from object2vec.data.repeated_keys import repeated_sentence
 from object2vec.errors import CustomerError
-from object2vec.raw_values.exact_json import LEAST_LOST, parse_exactly
+from object2vec.raw_values.exact_json import LEAST_LOST, Repeating, parse_exactly, remembering
 
 _SAFE = {int, str, bool, type(None)}
 
@@ -48,11 +48,11 @@ def exact_instances(
     may_repeat = bool(objects) and text.count(b":") != keys
     if not may_repeat and not _hold_large_floats(values):
         return instances
-    found = select(parse_exactly(text, _object))
+    found = select(parse_exactly(text, remembering))
     for position, instance in enumerate(found):
         for side in INPUTS:
             value = instance.get(side)
-            if type(value) is _Repeating:
+            if type(value) is Repeating:
                 raise CustomerError(f"{repeated_sentence(value.key)} ({side} of {name(position)})")
     return found
 
@@ -69,19 +69,3 @@ def _hold_large_floats(values: Iterable[Any]) -> bool:
             if not set(map(type, inner)) <= _SAFE and _hold_large_floats(inner):
                 return True
     return False
-
-
-class _Repeating(dict[str, Any]):
-    """An object that holds a key twice."""
-
-    key = ""
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) == len(pairs):
-        return fields
-    seen: set[str] = set()
-    repeating = _Repeating(fields)
-    repeating.key = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-    return repeating

@@ -13,8 +13,9 @@ import numpy as np
 from object2vec.data.arrays import TokenLists
 from object2vec.data.record_checks import INPUTS, pack_lists
 from object2vec.errors import CustomerError
-from object2vec.raw_values.encode_values import Lookups, object_lists
+from object2vec.raw_values.encode_values import object_lists
 from object2vec.raw_values.inputs import Inputs
+from object2vec.raw_values.lookups import SideLookups
 from object2vec.serving.mistaken_bodies import mistaken_string
 from object2vec.text import shown
 
@@ -74,13 +75,13 @@ class Request:
         How many instances there are.
     groups : tuple of Group
         All of them.
-    lookups : Lookups
+    lookups : SideLookups
         How many raw values they held.
     """
 
     count: int
     groups: tuple[Group, ...]
-    lookups: Lookups
+    lookups: SideLookups
 
 
 def group_instances(
@@ -126,7 +127,7 @@ def group_instances(
             )
         positions.setdefault(held, []).append(position)
     groups = []
-    lookups = Lookups()
+    lookups = SideLookups()
     is_exact = taken.inputs is None
     for held, members in positions.items():
         lists: list[Optional[TokenLists]] = [None, None]
@@ -139,7 +140,8 @@ def group_instances(
                     if not is_exact:
                         instances, is_exact = exact() or instances, True
                     values = [instances[position][field] for position in members]
-                    packed = object_lists(taken.inputs, field, values, size, where, lookups)
+                    counts = lookups.of(field)
+                    packed = object_lists(taken.inputs, field, values, size, where, counts)
                 lists[side] = packed
         groups.append(Group(np.array(members, dtype=np.int64), lists[0], lists[1]))
     return Request(len(instances), tuple(groups), lookups)
@@ -155,7 +157,7 @@ def join_requests(requests: Sequence[Request]) -> Request:
         return requests[0]
     kinds: dict[tuple[bool, bool], list[Group]] = {}
     count = 0
-    lookups = Lookups()
+    lookups = SideLookups()
     for request in requests:
         for group in request.groups:
             moved = Group(group.positions + count, group.in0, group.in1)

@@ -8,7 +8,7 @@ import time
 from typing import Callable
 
 from object2vec.logs import LOGGER_NAME
-from object2vec.raw_values.encode_values import Lookups
+from object2vec.raw_values.lookups import SideLookups
 
 _logger = logging.getLogger(LOGGER_NAME)
 SECONDS_BETWEEN_LINES = 60
@@ -26,21 +26,13 @@ class UnseenValues:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._next_line = -float("inf")
-        self._lookups = Lookups()
+        self._lookups = SideLookups()
 
-    def count(self, lookups: Lookups) -> None:
+    def count(self, lookups: SideLookups) -> None:
         """Count those of one request."""
         self._lookups.add(lookups)
         if not self._lookups.unseen or self._clock() < self._next_line:
             return
-        _logger.info("%s", unseen_sentence(self._lookups))
-        self._lookups = Lookups()
+        _logger.info("%s", self._lookups.sentence())
+        self._lookups = SideLookups()
         self._next_line = self._clock() + SECONDS_BETWEEN_LINES
-
-
-def unseen_sentence(lookups: Lookups) -> str:
-    """How many values had no id of their own, and what became of them."""
-    return (
-        f"{lookups.unseen:,} of {lookups.values:,} values that were asked for are unknown to the "
-        "model; the token of unknown values stands for them."
-    )

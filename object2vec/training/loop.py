@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Optional, Union
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -25,7 +25,7 @@ from object2vec.backend.mxnet_types import Context, NDArray
 from object2vec.data.arrays import PairDataset
 from object2vec.data.augmentation import Augmentation
 from object2vec.data.batching import TrainingBatches
-from object2vec.data.in_batch import PairObjects, count_candidates
+from object2vec.data.in_batch import PairObjects
 from object2vec.data.prefetch import prefetch
 from object2vec.data.record_checks import check_positive
 from object2vec.evaluation.baseline import baseline_of
@@ -43,15 +43,10 @@ from object2vec.training.callbacks import Callback, checked_callbacks, who_stops
 from object2vec.training.choose_way import build_way, choose_way
 from object2vec.training.divergence import Divergence
 from object2vec.training.early_stopping import EarlyStopping, EveryEpoch
+from object2vec.training.judge import Judge
 from object2vec.training.learning_rates import learning_rate_of
-from object2vec.training.metric_lines import RecordCounters
 from object2vec.training.readable_log import ReadableLog
-from object2vec.training.stopping_metric import (
-    StoppingMetric,
-    check_channels,
-    early_stopping_of,
-    stopping_metric_of,
-)
+from object2vec.training.stopping_metric import check_channels, early_stopping_of
 from object2vec.training.training_log import JobStart, TrainingLog
 from object2vec.training.training_result import TrainingResult
 
@@ -175,7 +170,6 @@ class _Training:
         self._stopping: Union[EarlyStopping, EveryEpoch] = (
             EveryEpoch() if self._is_fixed else early_stopping_of(hyperparameters)
         )
-        self._metric: Optional[StoppingMetric] = None
         self._history: list[dict[str, float]] = []
         self._negatives_of_best = 0  # that the best epoch drew
         self._saved: Optional[str] = None  # the digest of the model in the folder
@@ -246,8 +240,10 @@ class _Training:
         self._divergence = Divergence(settings, self._auxiliary, train.labels)
         # the sampler has drawn the first epoch's negatives, so their number is known
         start = baseline_of(train.labels, settings, batches.negatives)
-        if validation is not None and not self._is_fixed:
-            self._metric = stopping_metric_of(settings, train, validation, self._seed)
+        self._judge = judge = Judge(
+            *(settings, self._predictor, train, validation, self._seed),
+            by_metric=not self._is_fixed,
+        )
         with one_at_a_time:
             self._network.start_from(start.output, start.spread)
             self._network.token_weights.start_from(train.in0, train.in1)
@@ -259,9 +255,14 @@ class _Training:
             if trained is None:
                 interrupted = True
                 break
-            loss, value = self._judge(epoch, begun, trained, validation)
+            seconds = time.time() - begun
+            judged = judge.epoch(trained)
+            if not math.isfinite(judged.loss):
+                raise self._divergence.error(judge.split, judged.loss, epoch)
+            self._log.epoch_metrics(epoch, seconds, judged.metrics)
+            self._history.append(judged.record(epoch))
             judging = time.time()
-            is_best = self._stopping.add(loss, value)
+            is_best = self._stopping.add(judged.loss, judged.value)
             ended = time.time()
             stopped_early = self._stopping.should_stop
             if is_best:
@@ -276,8 +277,9 @@ class _Training:
             self._way.release()
         self._restore_best(interrupted)
         if self._history:
-            self._compare_with_baseline(train, validation)
-        test_metrics = None if test is None or interrupted else self._score(test)
+            lowest = self._stopping.lowest_loss
+            judge.compare_with_baseline(self._log, lowest, self._negatives_of_best)
+        test_metrics = None if test is None or interrupted else judge.test(test, self._log)
         self._log.finished()
         return TrainingResult(
             self._predictor,
@@ -330,69 +332,6 @@ class _Training:
         self._way.flush()
         return accumulator
 
-    def _judge(
-        self,
-        epoch: int,
-        begun: float,
-        trained: MetricAccumulator,
-        validation: Optional[PairDataset],
-    ) -> tuple[float, float]:
-        """The epoch's loss, and what it is judged by."""
-        seconds = time.time() - begun
-        validated = outputs = None
-        if validation is not None:
-            outputs = None if self._metric is None else self._metric.room()
-            validated = self._evaluate(validation, outputs=outputs)
-        loss = value = (validated or trained).loss
-        if not math.isfinite(loss):
-            raise self._divergence.error(
-                "training" if validated is None else "validation", loss, epoch
-            )
-        told = {"train": trained.values()}
-        if validated is not None:
-            told["validation"] = validated.values()
-        if self._metric is not None:
-            value = self._metric.measure(told["validation"], self._predictor, outputs)
-            told["validation"].setdefault(self._metric.name, value)
-        self._log.epoch_metrics(epoch, seconds, told)
-        record: dict[str, float] = {"epoch": epoch}
-        for split, values in told.items():
-            record.update({f"{split}_{name}": number for name, number in values.items()})
-        self._history.append(record)
-        return loss, value
-
-    def _compare_with_baseline(self, train: PairDataset, validation: Optional[PairDataset]) -> None:
-        if validation is None:
-            candidates = min(self._settings.mini_batch_size, len(train))
-            baseline = baseline_of(
-                train.labels, self._settings, self._negatives_of_best, candidates
-            )
-            self._log.warn_of_baseline(self._stopping.lowest_loss, "training", baseline)
-        else:
-            candidates = count_candidates(validation.in1) if self._settings.is_contrastive else 0
-            baseline = baseline_of(validation.labels, self._settings, candidates=candidates)
-            self._log.warn_of_baseline(self._stopping.lowest_loss, "validation", baseline)
-
-    def _evaluate(
-        self,
-        pairs: PairDataset,
-        scored: Callable[[int], Any] = lambda count: None,
-        outputs: Optional[np.ndarray] = None,
-    ) -> MetricAccumulator:
-        accumulator = MetricAccumulator(self._settings.is_regression)
-        loss, score = self._predictor.loss_sums(pairs, scored, outputs)
-        accumulator.update(loss, score, len(pairs))
-        return accumulator
-
-    def _score(self, test: PairDataset) -> dict[str, float]:
-        counters = RecordCounters()
-        counters.reset()
-        begun = time.time()
-        with self._log.measured("model.score.time"):
-            scored = self._evaluate(test, counters.add)
-        self._log.test_scores(begun, scored, counters)
-        return scored.values()
-
     def _save(self, complete: bool) -> None:
         with self._log.measured("model.serialize.time"):
             self._saved = model_directory.save_model(
@@ -423,9 +362,9 @@ class _Training:
         _logger.info(
             "Best model based on epoch %d. Best loss: %.3f", best, self._stopping.best_loss
         )
-        if self._metric is not None:
-            name, value = self._metric.name, self._stopping.best_value
-            _logger.info("It has the best validation %s: %.6g", name, value)
+        if self._judge.metric is not None:
+            value = self._stopping.best_value
+            _logger.info("It has the best validation %s: %.6g", self._judge.metric, value)
         if interrupted or best < len(self._history) - 1:
             model_directory.restore_parameters(self._folder, self._network, self._saved)
         self._log.finalized(begun)

@@ -13,6 +13,7 @@ import numpy as np
 
 from object2vec.data.arrays import PairDataset
 from object2vec.data.batching import bucket_widths
+from object2vec.data.in_batch import MOST_CANDIDATES
 from object2vec.errors import PlatformError
 from object2vec.hyperparameters.checked import EncoderHyperparameters, Hyperparameters
 from object2vec.model.parameter_shapes import compared_width, parameter_shapes
@@ -24,7 +25,8 @@ _ELEMENT = 4  # bytes of a float32
 _PROGRAM = 300_000_000  # Python, NumPy and MXNet, and the scoring of a channel in parts
 _OF_PAIR = 48  # bytes of a pair in an epoch: its rows, its place in the order, its label
 _OF_OBJECTS = 24  # bytes of the numbers and shares of both objects of a pair
-_OF_LOGIT = 12  # elements that a step holds for each two pairs of a batch: see `InBatchLoss`
+# Elements that a step of in-batch softmax holds for each two pairs of a batch: as a rule, at least.
+_OF_LOGIT, _LEAST_OF_LOGIT = 9, 4
 _OF_DRAWN = 16  # bytes of a negative whose rows are drawn
 _OF_NUMBERED_TOKEN = 40  # bytes, while `negative_sampling.fingerprints` works
 
@@ -207,7 +209,7 @@ class _Job:
         return Estimate(
             (
                 tuple(drawing),
-                (*standing, *self._all_rows(), *self._batch()),
+                (*standing, *self._all_rows(), *self._batch(), *self._candidates()),
                 (*standing, *self._unweighted()),
                 (*common, restoring),
             )
@@ -259,8 +261,14 @@ class _Job:
         settings = self._settings
         # what both sides share is there once
         sources = {
-            (one.pretrained_embedding_file, one.vocab_file, one.vocab_size, one.token_embedding_dim)
-            for one in settings.encoders
+            # without a vocabulary file the words are those of a table, each side's its own
+            (
+                one.pretrained_embedding_file,
+                one.vocab_file or side,
+                one.vocab_size,
+                one.token_embedding_dim,
+            )
+            for side, one in enumerate(settings.encoders)
             if one.pretrained_embedding_file
         }
         size = sum(_ELEMENT * rows * width for *_, rows, width in sources)
@@ -313,6 +321,8 @@ class _Job:
             pairs = min(settings.mini_batch_size, len(train))
             batches = -(-len(train) // pairs)
             least = pairs * (2 * settings.enc_dim + 2 * compared)
+            if settings.is_contrastive:
+                least = pairs * (2 * settings.enc_dim + _LEAST_OF_LOGIT * pairs)
             for encoder, each in zip(settings.encoders, self._lengths()):
                 # at least one batch has the mean number of tokens or more, if none is left out
                 tokens = 0 if settings.token_dropout else int(each.sum()) // batches
@@ -325,6 +335,14 @@ class _Job:
                 "'mini_batch_size' or 'enc_dim'",
             )
         ]
+
+    def _candidates(self) -> list[Part]:
+        """What validation holds of in_batch_softmax: the embeddings among which it looks."""
+        if not self._settings.is_contrastive or len(self._datasets) < 2:
+            return []
+        most = min(MOST_CANDIDATES, max(map(len, self._datasets[1:])))
+        size = 2 * _ELEMENT * most * self._settings.enc_dim
+        return [Part("the embeddings of validation", size)]
 
     def _large_batches(self) -> list[tuple[float, float, float]]:
         """Pairs of batches that may be the largest, and their tokens, padding included."""
