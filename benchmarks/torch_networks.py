@@ -45,7 +45,7 @@ class Scorer(nn.Module):
             if settings.mlp_activation in _ACTIVATIONS:
                 x = _ACTIVATIONS[settings.mlp_activation](x)
                 if settings.dropout:
-                    x = functional.dropout(x, settings.dropout)
+                    x = functional.dropout(x, settings.dropout, self.training)
         return self.output(x)
 
 
@@ -57,7 +57,7 @@ class Dropout(nn.Module):
         self._rate = rate
 
     def forward(self, means: torch.Tensor) -> torch.Tensor:
-        return functional.dropout(means, self._rate) if self._rate else means
+        return functional.dropout(means, self._rate, self.training) if self._rate else means
 
 
 class HierarchicalCNN(nn.Module):

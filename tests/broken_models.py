@@ -133,7 +133,7 @@ def _setting(value: Any, *keys: str) -> Break:
 def _fields() -> Iterator[Broken]:
     wrong: dict[str, list[Any]] = {
         "format": [None, 1, [], "other"],
-        "format_version": [None, True, 1.0, "1", [], {}, 2, "x" * 5000],
+        "format_version": [None, True, 1.0, "1", [], {}, 3, "x" * 5000],
         "complete": [None, 0, "true", []],
         "files": [None, [], "x", 3, {}],
         "hyperparameters": [None, 5, [], {}, True, "x" * 5000],

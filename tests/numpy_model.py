@@ -85,10 +85,13 @@ class NumpyModel:
         return answer
 
     def _of(self, side: int, name: str) -> np.ndarray:
-        return self.parameters[("source_", "target_")[side] + name]
+        prefix = "shared_" if self.settings.get("tied_encoders") else ("source_", "target_")[side]
+        return self.parameters[prefix + name]
 
     def outputs(self, vector0: np.ndarray, vector1: np.ndarray) -> np.ndarray:
         """The output layer's numbers for embeddings, ``(n, num_classes)`` or ``(n, 1)``."""
+        if self.settings.get("scorer", "mlp") != "mlp":
+            return self._similarity_outputs(self.similarity(vector0, vector1))
         parts = {
             "hadamard": [vector0 * vector1],
             "concat": [vector0, vector1],
@@ -105,18 +108,84 @@ class NumpyModel:
             x = activate(self._dense(f"mlp_fc{layer}", x))
         return self._dense("output_layer", x)
 
+    def similarity(self, vector0: np.ndarray, vector1: np.ndarray) -> np.ndarray:
+        """Dot products or cosines over the last axis."""
+        if self.settings["scorer"] == "cosine":
+            vector0, vector1 = (
+                vector / np.sqrt(np.sum(vector**2, axis=-1, keepdims=True) + 1e-12)
+                for vector in (vector0, vector1)
+            )
+        return np.sum(vector0 * vector1, axis=-1)
+
+    def _similarity_outputs(self, similarity: np.ndarray) -> np.ndarray:
+        if self._is_contrastive:
+            return similarity[:, None]
+        scale = np.exp(self.parameters.get("output_layer_log_scale", np.zeros(1)))
+        output = (similarity * scale + self.parameters["output_layer_bias"])[:, None]
+        return output if self._is_regression else np.concatenate([0 * output, output], axis=1)
+
+    def logits(self, in0: Sequence[Sequence[int]], in1: Sequence[Sequence[int]]) -> np.ndarray:
+        """Similarities of all in0 with all in1, over the temperature."""
+        vectors = self.embeddings(0, in0)[:, None], self.embeddings(1, in1)[None]
+        log_scale = self.parameters.get("output_layer_log_scale")
+        scale = 1 / self.settings["temperature"] if log_scale is None else np.exp(log_scale)
+        return self.similarity(*vectors) * scale
+
+    def in_batch_losses(
+        self,
+        in0: Sequence[Sequence[int]],
+        in1: Sequence[Sequence[int]],
+        log_shares: Sequence[np.ndarray] = (),
+    ) -> tuple[float, float]:
+        """Mean loss of a batch in both directions, and the share of in1 that are found first."""
+        sides = [[tuple(ids) for ids in lists] for lists in (in0, in1)]
+        places = range(len(in0))
+        entropies, hits = np.zeros(len(in0)), 0
+        for direction, logits in enumerate((self.logits(in0, in1), self.logits(in0, in1).T)):
+            for row in places:
+                answers = [
+                    column
+                    for column in places
+                    if column == row or all(side[column] != side[row] for side in sides)
+                ]
+                found = logits[row].copy()
+                if len(log_shares):
+                    found -= self.settings["popularity_correction"] * log_shares[1 - direction]
+                total = np.log(np.sum(np.exp(found[answers] - found[row])))
+                entropies[row] += total / 2
+                hits += direction == 0 and max(answers, key=lambda at: found[at]) == row
+        return float(np.mean(entropies)), hits / len(in0)
+
+    def retrieval(
+        self, in0: Sequence[Sequence[int]], in1: Sequence[Sequence[int]]
+    ) -> tuple[float, float]:
+        """Mean cross-entropy of each in1 among all that differ, and the share of those found."""
+        every = list(dict.fromkeys(tuple(ids) for ids in in1))
+        own = np.array([every.index(tuple(ids)) for ids in in1])
+        logits = self.logits(in0, every)
+        entropies = -_log_softmax(logits)[np.arange(len(own)), own]
+        # one that is as good as another is not found
+        before = np.sum(logits >= logits[np.arange(len(own)), own][:, None], axis=1)
+        return float(np.mean(entropies)), float(np.mean(before == 1))
+
     def _dense(self, name: str, x: np.ndarray) -> np.ndarray:
         return x @ self.parameters[f"{name}_weight"].T + self.parameters[f"{name}_bias"]
 
     def scores(self, in0: Sequence[Sequence[int]], in1: Sequence[Sequence[int]]) -> np.ndarray:
         """Probabilities ``(n, num_classes)``, or numbers ``(n,)``."""
         outputs = self.outputs(self.embeddings(0, in0), self.embeddings(1, in1))
-        return outputs[:, 0] if self._is_regression else np.exp(_log_softmax(outputs))
+        one_number = self._is_regression or self._is_contrastive
+        return outputs[:, 0] if one_number else np.exp(_log_softmax(outputs))
 
     def losses(
         self, in0: Sequence[Sequence[int]], in1: Sequence[Sequence[int]], labels: np.ndarray
     ) -> tuple[float, float, float]:
-        """Mean trained loss, mean reported loss, and accuracy or mean absolute error."""
+        """Mean trained loss, mean reported loss, and accuracy or mean absolute error.
+
+        What is reported of in_batch_softmax is that of validation, the other that of one batch.
+        """
+        if self._is_contrastive:
+            return (self.in_batch_losses(in0, in1)[0], *self.retrieval(in0, in1))
         outputs = self.outputs(self.embeddings(0, in0), self.embeddings(1, in1))
         if self._is_regression:
             difference = outputs[:, 0] - labels
@@ -125,6 +194,10 @@ class NumpyModel:
         classes = labels.astype(int)
         entropy = -float(np.mean(_log_softmax(outputs)[np.arange(len(classes)), classes]))
         return entropy, entropy, float(np.mean(outputs.argmax(axis=1) == classes))
+
+    @property
+    def _is_contrastive(self) -> bool:
+        return bool(self.settings["output_layer"] == "in_batch_softmax")
 
     @property
     def _is_regression(self) -> bool:

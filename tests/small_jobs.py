@@ -16,6 +16,7 @@ from object2vec.backend.mxnet_import import mx
 from object2vec.compiled.library import VARIABLE, why_unusable
 from object2vec.data.arrays import PairDataset, TokenLists
 from object2vec.data.batching import Batch
+from object2vec.data.in_batch import PairObjects
 from object2vec.hyperparameters.checked import Hyperparameters, parse
 from object2vec.model.network import Object2VecNetwork
 from object2vec.training.choose_way import Choice, build_way
@@ -66,10 +67,19 @@ def settings(**given: Any) -> Hyperparameters:
     return parse({**small, **given})[0]
 
 
-def batch_of(pairs: PairDataset, wider: int = 0) -> Batch:
-    """All pairs as one batch, padded to the longest lists and `wider` beyond."""
+def batch_of(
+    pairs: PairDataset, wider: int = 0, hyperparameters: Optional[Hyperparameters] = None
+) -> Batch:
+    """All pairs as one batch, padded to the longest lists and `wider` beyond.
+
+    Hyperparameters are needed where a loss takes something else than labels.
+    """
+    objects: tuple[np.ndarray, ...] = ()
+    if hyperparameters is not None and hyperparameters.is_contrastive:
+        rows = np.arange(len(pairs))
+        objects = PairObjects(pairs, hyperparameters.popularity_correction > 0).of(rows, rows)
     widths = [int(lists.lengths.max(initial=1)) + wider for lists in (pairs.in0, pairs.in1)]
-    return Batch(pairs.in0, pairs.in1, pairs.labels, (widths[0], widths[1]))
+    return Batch(pairs.in0, pairs.in1, pairs.labels, (widths[0], widths[1]), objects)
 
 
 def random_lists(

@@ -146,19 +146,6 @@ def test_serving_measures_every_contestant() -> None:
     assert text.count("model server ") >= 6
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", ["ratings", "ratings-ids", "interactions", "text_pair", "text_tags", "documents"]
-)
-@pytest.mark.usefixtures("data_dir")
-def test_recipes_are_judged_on_validation_and_test(name: str) -> None:
-    small = ("--set", "epochs=1", "enc_dim=8", "mlp_dim=4")
-    options = ("--seeds", "1", "--rows", "60", "--test", "--json", *small)
-    (line,) = run("recipes", name, *options)
-    assert (line["task"], line["seed"], line["epochs"]) == (name, 1, 1)
-    assert line["validation"] >= 0 and line["test"] >= 0
-
-
 @needs_gensim
 @pytest.mark.slow
 def test_models_of_words_are_no_peers() -> None:

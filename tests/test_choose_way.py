@@ -62,7 +62,17 @@ CHOICES: list[tuple[dict[str, Any], list[Any], Optional[str]]] = [
     ({}, CPU, None),
     ({"token_embedding_storage_type": "row_sparse", "weight_decay": 0.1}, CPU, None),
     ({"weight_decay": 0.1}, CPU, "with weight_decay, adam moves all rows of dense token tables"),
-    ({"optimizer": "sgd"}, CPU, "has adam alone, and the optimizer is sgd"),
+    ({"optimizer": "sgd"}, CPU, "has adam and adamw alone, and the optimizer is sgd"),
+    ({"weight_decay": 0.1, "token_embedding_weight_decay": 0.0}, CPU, None),
+    ({"token_embedding_weight_decay": 0.1}, CPU, "with weight_decay, adam moves all rows of dense"),
+    ({"clip_gradient": 1.0}, CPU, "the compiled part does not clip gradients, and clip_gradient"),
+    ({"learning_rate_schedule": "linear", "warmup_epochs": 1.0}, CPU, None),
+    ({"optimizer": "adamw", "weight_decay": 0.1}, CPU, None),
+    (
+        {"optimizer": "adamw", "learning_rate": 1, "weight_decay": 0.6},
+        CPU,
+        "more than half of each",
+    ),
     ({}, TWO, r"is for one CPU, and this trains on cpu\(0\), cpu\(1\)"),
     ({}, GPU, r"is for one CPU, and this trains on gpu\(0\)"),
 ]
@@ -73,7 +83,7 @@ CHOICES: list[tuple[dict[str, Any], list[Any], Optional[str]]] = [
 def test_the_choice(given: dict[str, Any], contexts: list[Any], reason: Optional[str]) -> None:
     choice = choose_way(settings(**given), contexts)
     assert choice.is_compiled == (reason is None)
-    assert re.search(reason or "by the compiled part: adam on one CPU", choice.line)
+    assert re.search(reason or "by the compiled part: adamw? on one CPU", choice.line)
     assert choice.level == logging.INFO
     if contexts is CPU:
         assert is_compiled_expected(settings(**given)) == choice.is_compiled

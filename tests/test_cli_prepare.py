@@ -110,8 +110,8 @@ CASES: dict[str, tuple[list[str], dict[str, str], int]] = {
     ),
     "positive pairs": (
         ["--in0", "user", "--in1", "genres", "--explode", "genres", "--validation", "0.2"],
-        {"output_layer": "softmax", "num_classes": "2", "negative_sampling_rate": "3"},
-        2,
+        {"output_layer": "in_batch_softmax", "scorer": "cosine", "negative_sampling_rate": "0"},
+        1,
     ),
     "tied texts": (
         ["--in0", "plot", "--in1", "film", "--kind", "film=text", "--label", "seen", "--tied"],

@@ -110,7 +110,7 @@ def test_validation_is_encoded_by_what_the_training_rows_know(
     log = capsys.readouterr().out
     assert log.count("Of 4 tokens of in0, 1 stand for values that have no id of their own.") == 2
     assert "train: 200 pairs" in validated(capsys, *given)
-    assert "validation: 4 pairs, 4 and 18 tokens" in validated(capsys, *given)
+    assert "validation: 4 pairs, 4 and 30 tokens" in validated(capsys, *given)
 
 
 @pytest.mark.usefixtures("table")
@@ -142,13 +142,14 @@ def test_an_encoder_1_like_encoder_0_takes_the_ids_of_both(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     text = validated(capsys, "--train", "table.csv", *COLUMNS, "-p", "enc1_network=enc0")
-    assert text.count("pooled_embedding, 18 tokens of width 64, at most 5 in a sequence") == 2
+    assert text.count("pooled_embedding, 18 tokens of width 128, at most 8 in a sequence") == 2
 
 
 @pytest.mark.usefixtures("table")
 def test_positive_pairs_are_validated_with_negatives(capsys: pytest.CaptureFixture[str]) -> None:
     columns = ("--in0", "user", "--in1", "age", "--validation", "0.2")
-    command = ["train", "--train", "table.csv", *columns, *SMALL, "--model-dir", "model"]
+    by_softmax = ("-p", "output_layer=softmax", *SMALL)
+    command = ["train", "--train", "table.csv", *columns, *by_softmax, "--model-dir", "model"]
     assert main(command) == 0
     log = capsys.readouterr().out
     assert Predictor.load("model").hyperparameters.negative_sampling_rate == 3

@@ -11,7 +11,7 @@ from small_jobs import random_network, settings, training_way
 
 from object2vec.backend.mxnet_import import mx
 from object2vec.compiled import kernels
-from object2vec.compiled.kernels import AdamState, AdamStep, mean_of_rows, used_rows
+from object2vec.compiled.kernels import AdamState, AdamStep, TableState, mean_of_rows, used_rows
 from object2vec.data.arrays import TokenLists
 from object2vec.data.batching import Batch
 from object2vec.training.deferred_adam import catch_up
@@ -94,7 +94,7 @@ def test_a_table_moves_by_the_gradients_of_vectors(
     weight, _, mean, variance = random_arrays(rng, (600, width))
     variance += 0.01  # a step along next to no variance magnifies rounding
     own, plain = ([mx.nd.array(array) for array in (weight, mean, variance)] for _ in range(2))
-    step = AdamStep([], [], [AdamState(*own, decay=0.1)])
+    step = AdamStep([], [], [TableState(AdamState(*own, decay=0.1))])
     given = [mx.nd.array(vector) for vector in vectors]
     step([used_rows(lookups)], [given], rate=0.01, rescale=0.25, **CONSTANTS)
     mx.nd.adam_update(
@@ -116,7 +116,7 @@ def test_arrays_may_go_before_the_engine_comes_to_them(rng: np.random.Generator)
     lists = TokenLists.from_lists([[row] for row in range(0, 4_000, 2)])
     before = weight.asnumpy()
     for _ in range(20):
-        step = AdamStep([], [], [AdamState(weight, mean, variance, 0.0)])
+        step = AdamStep([], [], [TableState(AdamState(weight, mean, variance))])
         part = gradient[: len(lists)].copy()
         step([used_rows([lists])], [[part]], rate=0.01, rescale=0.25, **CONSTANTS)
         del step, part
@@ -143,13 +143,13 @@ def test_no_rows_in_use() -> None:
     used = used_rows([TokenLists.from_lists([[], []])])
     assert [used.rows.size, used.vectors.size, *used.starts] == [0, 0, 0]
     table = [mx.nd.ones((3, 4)) for _ in range(3)]
-    step = AdamStep([], [], [AdamState(*table, decay=0.0)])
+    step = AdamStep([], [], [TableState(AdamState(*table))])
     step([used], [[mx.nd.ones((2, 4))]], rate=0.01, rescale=1.0, **CONSTANTS)
     assert all(np.all(array.asnumpy() == 1) for array in table)
 
 
 def test_gradients_of_other_vectors_are_refused() -> None:
-    step = AdamStep([], [], [AdamState(*(mx.nd.ones((3, 4)) for _ in range(3)), decay=0.0)])
+    step = AdamStep([], [], [TableState(AdamState(*(mx.nd.ones((3, 4)) for _ in range(3))))])
     used = used_rows([TokenLists.from_lists([[0], [1]])])
     with pytest.raises(ValueError, match=r"\[3\] vectors, but 2 are in use"):
         step([used], [[mx.nd.ones((3, 4))]], rate=0.01, rescale=1.0, **CONSTANTS)
@@ -159,7 +159,7 @@ def test_gradients_of_other_vectors_are_refused() -> None:
 def test_catching_up_equals_mxnets_operators(rng: np.random.Generator) -> None:
     weight, _, mean, variance = random_arrays(rng, (900, 70))
     rows = rng.choice(900, 333, replace=False).astype(np.int32)
-    factors = rng.uniform(0.1, 1.0, (4, len(rows), 1)).astype(np.float32)
+    factors = rng.uniform(0.1, 1.0, (5, len(rows), 1)).astype(np.float32)
     results = []
     for way in (kernels.catch_up, catch_up):
         moved = [mx.nd.array(array) for array in (weight, mean, variance)]
@@ -215,7 +215,7 @@ def test_tables_are_trained_as_by_mxnet(
     gradients = [table.grad().copy() for table in model.trained_tables()]
     prepared, vectors = backward(model, ours, batch)
     ours.apply(prepared, [vectors])
-    for rows, gradient, moved in zip(prepared.rows, gradients, ours._tables):
+    for rows, gradient, moved in zip(prepared.rows, gradients, ours._trained):
         np.testing.assert_array_equal(rows, gradient.indices.asnumpy())
         # the first step's mean is a tenth of the gradient
         expected = 0.1 * gradient.asnumpy() / count
@@ -228,6 +228,6 @@ def backward(model: Any, way: Any, batch: Batch) -> tuple[Any, list[Any]]:
     (shard,) = prepared.shards
     with mx.autograd.record():
         vectors = way.look_up(shard.inputs)
-        objective, _ = model.loss(*way.encode(shard.inputs, vectors), shard.labels)
+        objective, _ = model.loss(*way.encode(shard.inputs, vectors), *shard.targets)
     objective.backward()
     return prepared, vectors

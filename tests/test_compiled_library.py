@@ -41,8 +41,8 @@ def test_the_same_interface_is_taken(tmp_path: Path) -> None:
 
 CHANGES = {
     "a field more": (
-        "    int64_t width;\n    float decay;",
-        "    int64_t width, height;\n    float decay;",
+        "    int64_t width;\n    float decay, decoupled",
+        "    int64_t width, height;\n    float decay, decoupled",
         "its Table.decay begins at byte 72 and has 4 bytes, and should begin at byte 64 and have 4",
     ),
     "another order": (

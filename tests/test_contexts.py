@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from small_jobs import arrays, random_pairs, settings
+from small_jobs import arrays, batch_of, random_network, random_pairs, settings
 
 from object2vec.backend.kvstore import choose_contexts, choose_kvstore, count_gpus
 from object2vec.backend.mxnet_import import mx
 from object2vec.data.arrays import PairDataset
 from object2vec.errors import CustomerError
+from object2vec.model.network import Object2VecNetwork
 from object2vec.training.loop import train
+from object2vec.training.operator_way import OperatorWay
 
 ONE = [mx.cpu(0)]
 TWO = [mx.cpu(0), mx.cpu(1)]
@@ -68,6 +71,8 @@ def test_two_devices_equal_one(storage: str, store: str, tied: bool) -> None:
     [
         ("adam", "dense"),
         ("adam", "row_sparse"),
+        ("adamw", "dense"),
+        ("adamw", "row_sparse"),
         ("adagrad", "dense"),
         ("adagrad", "row_sparse"),
         ("rmsprop", "dense"),
@@ -85,7 +90,78 @@ def test_each_optimizer(optimizer: str, storage: str) -> None:
         "_kvstore": "local",
         "mini_batch_size": 8,
     }
+    if optimizer == "adamw":
+        given |= {"weight_decay": 0.5, "token_embedding_weight_decay": 1.0}
     check(given, random_pairs(rng, 21, shortest=1))
+
+
+@pytest.mark.parametrize("tied", [False, True], ids=["own", "tied"])
+@pytest.mark.parametrize("store", ["local", "device"])
+def test_each_device_has_wrong_answers_of_its_own(store: str, tied: bool) -> None:
+    """Two devices with four pairs each do what one does with a batch of four, twice, at sgd."""
+    rng = np.random.default_rng(3)
+    pairs = random_pairs(rng, 8, classes=None, shortest=1)
+    hyperparameters = settings(
+        enc0_network="hcnn",
+        enc0_layers=2,
+        scorer="cosine",
+        output_layer="in_batch_softmax",
+        learn_temperature=True,
+        popularity_correction=1.0,
+        tied_encoders=tied,
+        optimizer="sgd",
+        learning_rate=0.01,
+        mini_batch_size=8,
+        _kvstore=store,
+    )
+    network = random_network(hyperparameters, rng, scale=0.5)
+    start, moved = arrays(network), []
+    rows = np.arange(8)
+    batch = batch_of(pairs, 0, hyperparameters)
+    halves = [
+        replace(
+            batch,
+            in0=batch.in0.take(half),
+            in1=batch.in1.take(half),
+            labels=batch.labels[half],
+            objects=tuple(array[half] for array in batch.objects),
+        )
+        for half in (rows[:4], rows[4:])
+    ]
+    for contexts, batches in ((TWO, [batch]), (ONE, halves[:1]), (ONE, halves[1:])):
+        own = Object2VecNetwork(hyperparameters)
+        own.initialize(contexts)
+        for name, parameter in own.params.items():
+            parameter.set_data(mx.nd.array(start[name]))
+        own.hybridize()
+        way = OperatorWay(hyperparameters, own, contexts)
+        for prepared in way.prepared(batches):
+            sums = way.step(prepared)
+        way.flush()
+        assert len(sums) == len(contexts)
+        moved.append({name: value - start[name] for name, value in arrays(own).items()})
+    both, first, second = moved
+    for name in start:
+        # a step divides by its pairs: four of eight count half
+        expected = (first[name] + second[name]) / 2
+        assert np.abs(expected).max() > 1e-7, name
+        np.testing.assert_allclose(both[name], expected, rtol=1e-3, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("storage", ["dense", "row_sparse"])
+def test_gradients_that_are_clipped(storage: str) -> None:
+    """By the length of what both devices have found together, not of each one's share."""
+    rng = np.random.default_rng(1)
+    given = {
+        **MIXED,
+        "optimizer": "sgd",
+        "token_embedding_storage_type": storage,
+        "mini_batch_size": 8,
+        "clip_gradient": 0.05,
+        "learning_rate_schedule": "cosine",
+        "warmup_epochs": 0.5,
+    }
+    check(given, random_pairs(rng, 25))
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 100])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arrays that are read from memory are those that MXNet makes, and its operators take them."""
+"""Arrays that are read from memory are those that MXNet makes; its sparse products add up."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from object2vec.backend.device_arrays import csr_to_device, to_device
+from object2vec.backend.device_arrays import to_device
 from object2vec.backend.mxnet_import import mx
 
 pytestmark = pytest.mark.own_way
@@ -33,22 +33,6 @@ def test_dense(dtype: type, shape: tuple[int, ...], context: Any, rng: np.random
         assert bytes_of(answer) == bytes_of(mx.nd.array(array, dtype=dtype, ctx=context))
 
 
-@pytest.mark.parametrize("context", [CPU, mx.cpu(1)], ids=str)
-@pytest.mark.parametrize(
-    "lengths", [[0, 0, 0], [2, 0, 3, 1], [40] * 50], ids=["empty", "few", "many"]
-)
-def test_csr(lengths: list[int], context: Any, rng: np.random.Generator) -> None:
-    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    columns = np.concatenate([rng.permutation(60)[:length] for length in lengths])
-    values = rng.normal(size=len(columns)).astype(np.float32)
-    shape = (len(lengths), 60)
-    answer = csr_to_device(values, columns.astype(np.int32), starts, shape, context)
-    expected = mx.nd.sparse.csr_matrix((values, columns, starts), shape=shape, ctx=context)
-    assert answer.context == context
-    assert bytes_of(answer) == bytes_of(expected)
-    assert np.array_equal(answer.asnumpy(), expected.asnumpy())
-
-
 @pytest.mark.parametrize("columns", [1, 3, 2_000])
 @pytest.mark.parametrize("width", [1, 17, 300])
 def test_products_add_up_columns_that_come_again(
@@ -65,8 +49,9 @@ def test_products_add_up_columns_that_come_again(
 
     on_device = mx.nd.array(table)
     on_device.attach_grad(stype="row_sparse")
+    weights = mx.nd.sparse.csr_matrix((values, found, starts), shape=(200, columns))
     with mx.autograd.record():
-        product = mx.nd.dot(csr_to_device(values, found, starts, (200, columns), CPU), on_device)
+        product = mx.nd.dot(weights, on_device)
     product.backward(mx.nd.array(slope))
     np.testing.assert_allclose(product.asnumpy(), dense @ table, rtol=1e-4, atol=1e-4)
     expected = dense.T @ slope

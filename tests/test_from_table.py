@@ -54,7 +54,7 @@ def test_sizes_and_settings_follow_from_the_table(stars: Object2Vec) -> None:
     # unknown ones and missing ones of two columns, films, and four genres
     assert found["enc1_vocab_size"] == 2 + FILMS + 2 + 4
     # the recipe repeats the film
-    assert found["enc1_max_seq_len"] == 3 + 2
+    assert found["enc1_max_seq_len"] == 6 + 2
     assert found["output_layer"] == "mean_squared_error"
     assert found["enc0_network"] == "pooled_embedding"
     assert {name: found["_seed" if name == "seed" else name] for name in SMALL} == SMALL
@@ -129,7 +129,8 @@ def test_what_is_given_wins() -> None:
     bare = Object2Vec(**Object2Vec(**{**SMALL, "mini_batch_size": 32}).get_params())
     for other, chosen in ((model, True), (copied, True), (bare, False)):
         found = other.fit(ROWS, label="stars", **COLUMNS).hyperparameters
-        assert (found["mini_batch_size"] == 32, found["mlp_layers"] == 2) == (chosen, chosen)
+        assert (found["mini_batch_size"] == 32, found["scorer"] == "mlp") == (chosen, chosen)
+        assert found["mlp_layers"] == 2
     assert clone(model).get_params() == model.get_params()
     assert list(inspect.signature(Object2Vec).parameters) == list(model.get_params())
     own = Object2Vec(**SMALL).fit(ROWS, label="stars", preset=None, **COLUMNS)
@@ -182,7 +183,7 @@ def test_columns_may_have_the_names_of_their_own_sides() -> None:
 
 def test_without_labels_validation_gets_negatives(caplog: pytest.LogCaptureFixture) -> None:
     split = {"validation": 0.2, "test": 0.2}
-    settings = {**SMALL, "epochs": 12, "learning_rate": 0.03}
+    settings = {**SMALL, "output_layer": "softmax", "epochs": 12, "learning_rate": 0.03}
     model = Object2Vec.from_table(positive(ROWS), in0="user", in1="film", **split, **settings)
     rate = model.hyperparameters["negative_sampling_rate"]
     assert rate > 0 and model.classes_ == [0, 1]
@@ -287,3 +288,34 @@ def test_refit_takes_the_rows_kept_back_too(label: Optional[str], capsys: Any) -
     assert f" on {len(rows)} pairs" in said
     with pytest.raises(CustomerError, match="refit needs validation pairs"):
         Object2Vec.from_table(rows, **options)
+
+
+def test_whole_texts_alone_are_learnt_from(rng: np.random.Generator) -> None:
+    """A column on both sides: parts of a text find it by words that stand in other parts."""
+    topics = [[f"word{topic}of{number}" for number in range(30)] for topic in range(20)]
+    texts = [" ".join(rng.choice(topics[row % 20], size=40)) for row in range(400)]
+    model = Object2Vec.from_table(
+        [{"text": text} for text in texts], in0="text", in1="text",
+        tied_token_embedding_weight=True, enc0_max_seq_len=5, enc1_max_seq_len=20,
+        enc0_random_crop=True, enc1_random_crop=True, epochs=6, enc_dim=32, seed=1,
+    )  # fmt: skip
+    assert model.hyperparameters["enc1_max_seq_len"] == 20
+    asked = [" ".join(rng.choice(words, size=5)) for words in topics]
+    pairs = [{"in0": part, "in1": text} for part in asked for text in texts[:20]]
+    scores = model.predict(pairs)[:, 1].reshape(20, 20)
+    assert np.mean(scores.argmax(1) == np.arange(20)) > 0.9
+
+
+def test_another_table_is_read_as_long_as_training_takes_it() -> None:
+    """For validation: whole, so that a negative is never a positive pair of the other table."""
+    rows = [{"in": "a b c d", "out": "a b c d"}, {"in": "c d a b", "out": "c d a b"}]
+    texts = [{"name": name, "kind": "text"} for name in ("in", "out")]
+    choice = TableChoice(in0=texts[0], in1=texts[1], tied=True, max_length=2)
+    inputs = table_pairs(rows, choice).inputs
+    pairs, report = encode_table(inputs, rows)
+    assert pairs.in0.lengths.tolist() == pairs.in1.lengths.tolist() == [2, 2]
+    assert report.truncated == 4
+    pairs, report = encode_table(inputs, rows, kept_lens=(3, 10**6))
+    assert pairs.in0.lengths.tolist() == [3, 3]
+    assert pairs.in1.lengths.tolist() == [4, 4]
+    assert report.truncated == 4

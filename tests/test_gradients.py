@@ -47,7 +47,7 @@ def step_of_caught_up(way: Any, prepared: Any) -> None:
     (shard,) = prepared.shards
     with mx.autograd.record():
         vectors = way.look_up(shard.inputs)
-        objective, _ = way._network.loss(*way.encode(shard.inputs, vectors), shard.labels)
+        objective, _ = way._network.loss(*way.encode(shard.inputs, vectors), *shard.targets)
     objective.backward()
     way.apply(prepared, [vectors])
 

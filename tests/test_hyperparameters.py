@@ -60,7 +60,7 @@ def error(**values: Any) -> str:
 def test_defaults() -> None:
     values = parse(REQUIRED)[0]
     assert values.enc0 == values.enc1
-    assert values.to_dict() == {
+    assert values.to_stored() == {
         **{
             f"enc{side}_{name}": value
             for side in (0, 1)
@@ -100,6 +100,12 @@ def test_defaults() -> None:
         "_num_kv_servers": "auto",
         "_tuning_objective_metric": "",
     }
+    # what the original lacks is off, and stored by no name that it does not know
+    extensions = {item.name: item.default for item in HYPERPARAMETERS if item.extension}
+    for name, value in extensions.items():
+        assert values.to_dict().get(name) == value
+    assert values.to_dict().keys() - extensions.keys() == values.to_stored().keys()
+    assert not values.is_extended
     assert values.seed is None
     assert not values.is_regression
     assert values.encoders == (values.enc0, values.enc1)
@@ -134,10 +140,16 @@ RANGES = [  # name, lowest, highest: original.md's table
     ("num_classes", 2, 30),
     ("learning_rate", 1e-6, 1),
     ("weight_decay", 0, 10000),
+    ("token_embedding_weight_decay", 0, 10000),
+    ("warmup_epochs", 0, 100),
+    ("clip_gradient", 0, 10000),
     ("mini_batch_size", 1, 10000),
     ("epochs", 1, 100),
     ("early_stopping_patience", 1, 5),
     ("early_stopping_tolerance", 1e-6, 0.1),
+    # extensions
+    ("negative_sampling_power", 0, 1),
+    ("token_dropout", 0, 0.99),
 ]
 
 
@@ -239,7 +251,11 @@ BAD_VALUES = [
     ("enc1_network", "pooled", "but 'pooled' was given"),
     ("optimizer", "Adma", "but 'Adma' was given (did you mean 'adam'?)."),
     ("optimizer", 3, "'optimizer' should be a string, but 3 was given."),
-    ("output_layer", "mse", "should be 'softmax' or 'mean_squared_error', but 'mse' was given."),
+    (
+        "output_layer",
+        "mse",
+        "should be 'softmax', 'mean_squared_error' or 'in_batch_softmax', but 'mse' was given.",
+    ),
     ("_kvstore", "dist_sync", "should be 'auto_gpu', 'auto_cpu', 'local' or 'device'"),
     (
         "enc0_layers", "5",
@@ -428,6 +444,105 @@ def test_anything_is_parsed_or_refused_in_words(raw: dict[str, Any]) -> None:
         assert None not in values.to_dict().values()
 
 
+# --- the scorer, and what goes with it ---
+
+
+def test_what_a_scorer_does_not_heed_is_ignored() -> None:
+    given_values = {"mlp_layers": "77", "mlp_dim": "64", "comparator_list": "concat"}
+    values, lines = parse({**REQUIRED, "scorer": "dot", **given_values})
+    assert values == parsed(scorer="dot")
+    assert {line.text for line in lines} == {
+        f"scorer is set to dot. Ignoring the hyperparameter '{name}'." for name in given_values
+    }
+    values, lines = parse({**REQUIRED, "temperature": "2", "popularity_correction": "7"})
+    assert values == parsed()
+    assert [line.text for line in lines] == [
+        f"output_layer is set to softmax. Ignoring the hyperparameter '{name}'."
+        for name in ("temperature", "popularity_correction")
+    ]
+
+
+CONTRASTIVE = {"scorer": "cosine", "output_layer": "in_batch_softmax"}
+
+
+@pytest.mark.parametrize(("scorer", "temperature"), [("cosine", 0.05), ("dot", 1.0)])
+def test_the_temperature_is_settled(scorer: str, temperature: float) -> None:
+    assert parsed(**{**CONTRASTIVE, "scorer": scorer}).temperature == temperature
+    assert parsed(**CONTRASTIVE, temperature="0.2").temperature == 0.2
+    assert parsed(scorer=scorer).temperature is None
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (
+            {"output_layer": "in_batch_softmax"},
+            "'output_layer' can be 'in_batch_softmax' only with scorer 'dot' or 'cosine', but "
+            "'scorer' is 'mlp'.",
+        ),
+        (
+            {**CONTRASTIVE, "negative_sampling_rate": "3"},
+            "'negative_sampling_rate' must be 0 with output_layer 'in_batch_softmax', which takes "
+            "the other pairs of a batch for negatives, but 3 was given.",
+        ),
+        (
+            {"scorer": "dot", "num_classes": "3"},
+            "'scorer' can be 'dot' with output_layer 'softmax' only for 2 classes, but "
+            "'num_classes' is 3: 'mlp' has scores of more.",
+        ),
+        (
+            {
+                **CONTRASTIVE,
+                "enc0_network": "pooled_embedding",
+                "enc0_pretrained_embedding_file": "words.txt",
+            },
+            "With 'pooled_embedding' and output_layer 'in_batch_softmax' nothing but token vectors "
+            "is learnt, and these are frozen: set 'enc0_freeze_pretrained_embedding' or "
+            "'enc1_freeze_pretrained_embedding' to False.",
+        ),
+    ],
+    ids=["mlp", "negatives", "three classes", "all frozen"],
+)
+def test_what_does_not_go_together(given: dict[str, Any], sentence: str) -> None:
+    assert error(**given) == sentence
+
+
+def test_tied_encoders_take_one_table() -> None:
+    values = parsed(tied_encoders=True, enc1_network="hcnn", enc1_max_seq_len=7)
+    assert values.tied_token_embedding_weight
+    assert values.enc1.max_seq_len == 7
+    assert error(tied_encoders=True, enc1_network="bilstm") == (
+        "'tied_encoders' needs the same network on both sides, but 'enc0_network' is 'hcnn' and "
+        "'enc1_network' is 'bilstm'."
+    )
+    assert error(
+        tied_encoders=True, enc1_network="hcnn", enc1_layers=2, enc1_cnn_filter_width=4,
+        enc1_token_embedding_dim=8, enc1_vocab_size=9,
+    ) == (
+        "'tied_encoders' needs the same number of layers on both sides, but 'enc0_layers' is 4 and "
+        "'enc1_layers' is 2. 'tied_encoders' needs the same filter width on both sides, but "
+        "'enc0_cnn_filter_width' is 3 and 'enc1_cnn_filter_width' is 4. 'tied_encoders' needs the "
+        "same vocabulary size on both sides, but 'enc0_vocab_size' is 100 and 'enc1_vocab_size' is "
+        "9. 'tied_encoders' needs the same token width on both sides, but "
+        "'enc0_token_embedding_dim' is 300 and 'enc1_token_embedding_dim' is 8 (pooled_embedding "
+        "takes enc_dim)."
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "given",
+    [CONTRASTIVE, {"scorer": "dot"}, {"tied_encoders": True}, {**CONTRASTIVE, "temperature": 3}],
+    ids=["in batch", "dot", "tied", "temperature"],
+)
+def test_extensions_are_stored_where_they_are_used(given: dict[str, Any]) -> None:
+    values = parsed(**given)
+    assert values.is_extended
+    assert given.items() <= values.to_stored().items()
+    assert parse(values.to_stored())[0] == values
+    off = {item.name for item in HYPERPARAMETERS if item.extension} - values.to_stored().keys()
+    assert off
+
+
 # --- rules ----------------------------------------------------------------------------------
 
 
@@ -490,7 +605,7 @@ def test_regression_ignores_num_classes() -> None:
     assert log(output_layer="mean_squared_error") == []
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adagrad", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "adagrad", "sgd"])
 def test_row_sparse(optimizer: str) -> None:
     sparse = {"token_embedding_storage_type": "row_sparse", "optimizer": optimizer}
     assert parsed(**sparse, bucket_width=10).bucket_width == 0
@@ -505,7 +620,7 @@ def test_row_sparse(optimizer: str) -> None:
 @pytest.mark.parametrize("optimizer", ["adadelta", "rmsprop"])
 def test_row_sparse_needs_a_sparse_optimizer(optimizer: str) -> None:
     text = error(token_embedding_storage_type="row_sparse", optimizer=optimizer)
-    assert "only with optimizer 'adam', 'adagrad' or 'sgd'" in text
+    assert "only with optimizer 'adam', 'adamw', 'adagrad' or 'sgd'" in text
     assert f"'optimizer' is '{optimizer}'" in text
     assert parsed(optimizer=optimizer).optimizer == optimizer
 
@@ -517,6 +632,65 @@ def test_row_sparse_adagrad_has_no_weight_decay() -> None:
     assert "0.1 was given: MXNet has no sparse adagrad update with weight decay" in text
     assert parsed(**sparse, optimizer="sgd").weight_decay == 0.1
     assert parsed(weight_decay=0.1, optimizer="adagrad").weight_decay == 0.1
+    of_tables = {"token_embedding_weight_decay": "0.2", "optimizer": "adagrad"}
+    text = error(token_embedding_storage_type="row_sparse", **of_tables)
+    assert text.startswith("'token_embedding_weight_decay' must be 0 with optimizer 'adagrad'")
+    assert "0.2 was given" in text
+    # the other parameters may decay
+    values = parsed(**sparse, optimizer="adagrad", token_embedding_weight_decay=0)
+    assert (values.weight_decay, values.table_weight_decay) == (0.1, 0.0)
+
+
+def test_a_weight_decay_of_the_tables_own() -> None:
+    assert parsed(weight_decay=0.1).table_weight_decay == 0.1
+    assert parsed(weight_decay=0.1).token_embedding_weight_decay is None
+    own = parsed(weight_decay=0.1, token_embedding_weight_decay="0.3")
+    assert (own.weight_decay, own.table_weight_decay) == (0.1, 0.3)
+    assert parse(own.to_dict())[0] == own
+
+
+def test_a_warm_up_that_does_not_end() -> None:
+    line = "warmup_epochs=3.0 is not below epochs=3: the learning rate rises until training ends."
+    assert log(warmup_epochs=3, epochs=3) == [line]
+    assert log(warmup_epochs=2.9, epochs=3) == []
+    ignored = {"learning_rate_schedule": "linear", "warmup_epochs": 3, "epochs": 3}
+    assert log(optimizer="adadelta", **ignored) == [
+        f"optimizer adadelta ignores the hyperparameter '{name}'."
+        for name in ("learning_rate_schedule", "warmup_epochs")
+    ]
+
+
+def test_a_power_without_negatives_has_no_effect() -> None:
+    line = "'negative_sampling_power' has no effect, because 'negative_sampling_rate' is 0."
+    assert log(negative_sampling_power=0.75) == [line]
+    assert log(negative_sampling_power=0.75, negative_sampling_rate=2) == []
+    assert log(negative_sampling_power=1) == []
+
+
+def test_token_weights_need_pooled_embedding() -> None:
+    text = error(token_weighting="learned")
+    assert text == (
+        "'token_weighting' can be 'learned' only with the network pooled_embedding, but "
+        "'enc0_network' is 'hcnn' and 'enc1_network' 'hcnn'."
+    )
+    both = {"enc0_network": "hcnn", "enc1_network": "pooled_embedding", "enc_dim": 8}
+    values = parsed(**both, token_weighting="tfidf")
+    weighted = [encoder.is_weighted(values.token_weighting) for encoder in values.encoders]
+    assert weighted == [False, True]
+    tied = {**both, "tied_token_embedding_weight": True, "enc0_token_embedding_dim": 8}
+    assert parsed(**tied).tied_token_embedding_weight
+    text = error(**tied, token_weighting="tfidf")
+    assert "only where both networks are pooled_embedding" in text
+    assert "'enc0_network' is 'hcnn' and 'enc1_network' 'pooled_embedding'" in text
+
+
+def test_random_crop_is_replaced_as_all_of_enc1() -> None:
+    values = parsed(enc0_random_crop="true", enc1_random_crop="False")
+    assert [encoder.random_crop for encoder in values.encoders] == [True, True]
+    assert values.enc0.kept_len > 10**6
+    values = parsed(enc0_random_crop=True, enc1_network="hcnn", enc1_max_seq_len=7)
+    assert [encoder.random_crop for encoder in values.encoders] == [True, False]
+    assert values.enc1.kept_len == 7
 
 
 def test_adadelta_ignores_the_learning_rate() -> None:
@@ -612,6 +786,9 @@ def test_declaration_is_sound(item: Hyperparameter) -> None:
         assert item.name in parsed(**{item.name: item.default}).to_dict()
     else:
         assert item.required or item.default_text
+    if item.extension:
+        assert not item.required
+        assert item.marked_description.startswith("(extension) ")
     if item.tunable is not None and not item.tunable.choices:
         assert item.minimum <= item.tunable.minimum < item.tunable.maximum <= item.maximum
     if item.tunable is not None and item.tunable.choices:

@@ -100,7 +100,7 @@ def test_columns_alone_train_on_a_table(
     assert model.inputs.vocabularies["in0.0"].values == tuple(f"{user}{at}" for at in range(7))
     enc0, enc1 = model.hyperparameters.encoders
     assert (enc0.vocab_size, enc0.max_seq_len) == (8, 1)
-    assert (enc1.vocab_size, enc1.max_seq_len) == (18, 5)
+    assert (enc1.vocab_size, enc1.max_seq_len) == (18, 8)
     assert model.hyperparameters.is_regression
     # the lines of the contract, and one of what was found
     assert log.count("Creating data iterator for ml/input/data/") == 3
@@ -162,7 +162,7 @@ def test_names_as_json_and_labels_as_classes(
     columns = trained(capsys)[0].inputs.in1.columns  # type: ignore[union-attr]
     assert [column.name for column in columns] == ["film, long", "genres"]
     build({}, **{**COLUMNS, "_in1": '"film, long",genres', "_label": "null"})
-    assert trained(capsys)[0].hyperparameters.negative_sampling_rate > 0
+    assert trained(capsys)[0].hyperparameters.is_contrastive
 
 
 @pytest.fixture
@@ -191,7 +191,7 @@ def test_inputs_json_of_the_auxiliary_channel_stays_in_the_model(
     assert by_ids.inputs is not None and inputs_bytes(by_ids.inputs) == auxiliary.read_bytes()
     enc0, enc1 = by_ids.hyperparameters.encoders
     assert (enc0.vocab_size, enc0.max_seq_len) == (8, 1)
-    assert (enc1.vocab_size, enc1.max_seq_len) == (18, 5)
+    assert (enc1.vocab_size, enc1.max_seq_len) == (18, 8)
     assert "num_classes" not in log.partition("Merging")[2].partition("Final")[0]
     # raw values in the channel become the same ids
     for content_type, content in ((CSV, csv(frame)), ("application/x-parquet", parquet(frame))):
@@ -202,7 +202,7 @@ def test_inputs_json_of_the_auxiliary_channel_stays_in_the_model(
         assert by_values.metrics == by_ids.metrics
     # a recipe settles what else the channel needs
     build({}, _preset="auto")
-    assert trained(capsys)[0].hyperparameters.comparator_list == ("hadamard", "concat")
+    assert trained(capsys)[0].hyperparameters.scorer == "dot"
     # JSON around a value changes nothing of what follows from it
     build({}, _preset='"auto"', output_layer='"mean_squared_error"', enc1_network='"enc0"')
     model, log = trained(capsys)
@@ -250,7 +250,7 @@ def test_encoder_1_like_encoder_0_has_room_for_the_ids_of_both(
     given += ["-p", "enc0_network=bilstm", "-p", "output_layer=mean_squared_error"]
     assert main(["validate", *given]) == 0
     text = capsys.readouterr().out
-    assert text.count("bilstm, 1 layer, 18 tokens of width 300, at most 5 in a sequence") == 2
+    assert text.count("bilstm, 1 layer, 18 tokens of width 300, at most 8 in a sequence") == 2
     assert read_inputs(prepared / "auxiliary/inputs.json").vocab_size("in0") == 8
 
 

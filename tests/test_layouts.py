@@ -11,9 +11,9 @@ from object2vec.data.arrays import TokenLists
 from object2vec.data.layouts import (
     POSITIONS_STEP,
     mean_weights,
+    numbered,
     pack,
     pad,
-    reversed_positions,
     time_steps,
 )
 
@@ -75,15 +75,6 @@ def test_pack_has_few_shapes() -> None:
     assert len(rows) < 128
 
 
-def test_reversed_positions(rng: np.random.Generator) -> None:
-    lists = random_lists(rng, 9, longest=6)
-    tokens = pad(lists, 8).T
-    reversed_ids = tokens.reshape(-1)[reversed_positions(lists.lengths, 8)]
-    for before, after, ids in zip(tokens.T, reversed_ids.T, lists):
-        np.testing.assert_array_equal(after[: len(ids)], ids[::-1])
-        np.testing.assert_array_equal(after[len(ids) :], before[len(ids) :])
-
-
 def test_time_steps(rng: np.random.Generator) -> None:
     lists = random_lists(rng, 30, longest=6)
     steps = time_steps(lists)
@@ -104,3 +95,13 @@ def test_time_steps(rng: np.random.Generator) -> None:
 def test_time_steps_of_empty_lists() -> None:
     steps = time_steps(TokenLists.from_lists([[], []]))
     assert (len(steps.order), len(steps.counts), len(steps.tokens)) == (2, 0, 0)
+
+
+@pytest.mark.parametrize("largest", [0, 3, 10**6])
+def test_distinct_tokens_are_numpy_s(largest: int, rng: np.random.Generator) -> None:
+    tokens = rng.integers(0, largest + 1, size=500).astype(np.int32)
+    found, places = numbered(tokens)
+    expected, inverse = np.unique(tokens, return_inverse=True)
+    assert (found.dtype, places.dtype) == (np.int32, np.int32)
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(places, inverse)

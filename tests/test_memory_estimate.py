@@ -17,6 +17,7 @@ import pytest
 from small_jobs import random_pairs, settings, skip_without_compiled_part
 
 from object2vec import Object2Vec, cli, resources
+from object2vec.data.arrays import PairDataset
 from object2vec.errors import PlatformError
 from object2vec.hyperparameters.checked import parse
 from object2vec.resources import Memory
@@ -37,15 +38,17 @@ from object2vec.training.memory_estimate import estimate_memory
 
 logging.disable(logging.CRITICAL)
 common = {"_seed": 1, "enc0_max_seq_len": 50, "epochs": 2, "mini_batch_size": 500, "mlp_dim": 64}
-settings = parse({**common, **json.loads(sys.argv[1])})[0]
+given = json.loads(sys.argv[1])
+count = given.pop("pairs", 1500)
+settings = parse({**common, **given})[0]
 rng = np.random.default_rng(1)
 
 def lists(encoder):
-    lengths = rng.integers(1, 21, 1500)
+    lengths = rng.integers(1, 21, count)
     tokens = rng.integers(0, encoder.vocab_size, lengths.sum())
     return TokenLists.from_lengths(tokens.astype(np.int32), lengths)
 
-labels = rng.integers(0, 2, 1500).astype(np.float32)
+labels = np.maximum(rng.integers(0, 2, count), settings.is_contrastive).astype(np.float32)
 pairs = PairDataset(lists(settings.enc0), lists(settings.enc1), labels)
 estimate = estimate_memory(settings, [pairs])
 own_process.tune()
@@ -70,12 +73,28 @@ POOLED = {"enc0_network": "pooled_embedding", "enc0_vocab_size": 250_000, "enc_d
             "tied_token_embedding_weight": True,
         },
         {**POOLED, "optimizer": "sgd"},
+        {**POOLED, "token_weighting": "learned"},
         {**POOLED, "optimizer": "adadelta", "tied_token_embedding_weight": True},
         {**POOLED, "optimizer": "rmsprop"},
         {"enc0_network": "hcnn", "enc0_vocab_size": 100_000, "enc_dim": 512},
         {"enc0_network": "bilstm", "enc0_vocab_size": 100_000, "enc_dim": 512},
+        {
+            **{**POOLED, "enc0_vocab_size": 9, "enc_dim": 16},
+            **{"scorer": "cosine", "output_layer": "in_batch_softmax"},
+            **{"pairs": 6000, "mini_batch_size": 6000},
+        },
     ],
-    ids=["adam", "row_sparse tied", "sgd", "adadelta", "rmsprop", "hcnn", "bilstm"],
+    ids=[
+        "adam",
+        "row_sparse tied",
+        "sgd",
+        "weights",
+        "adadelta",
+        "rmsprop",
+        "hcnn",
+        "bilstm",
+        "in batch",
+    ],
 )
 def test_the_estimate_is_honest(given: dict[str, Any], compiled: str) -> None:
     if compiled == "1":
@@ -153,6 +172,27 @@ def test_only_what_surely_cannot_fit_is_refused(memory: Any) -> None:
         estimate.check()
     memory(estimate.least + 1024)
     estimate.check()
+
+
+def test_whole_lists_are_data_but_no_batch(rng: np.random.Generator) -> None:
+    """A batch holds windows of them."""
+    given: dict[str, Any] = {"enc0_network": "hcnn", "enc0_max_seq_len": 5}
+    whole = random_pairs(rng, 300, longest=200)
+    cut = PairDataset(whole.in0.truncate(5), whole.in1.truncate(5), whole.labels)
+
+    def parts(crop: bool, pairs: PairDataset) -> dict[str, Part]:
+        estimate = estimate_memory(settings(**given, enc0_random_crop=crop), [pairs])
+        return {part.name: part for stage in estimate.stages for part in stage}
+
+    of_whole, of_cut = parts(True, whole), parts(False, cut)
+    saved = 4 * sum(
+        len(more.tokens) - len(less.tokens)
+        for more, less in ((whole.in0, cut.in0), (whole.in1, cut.in1))
+    )
+    assert of_whole["data"].bytes - of_cut["data"].bytes == saved
+    of_whole.pop("data")
+    of_cut.pop("data")
+    assert of_whole == of_cut
 
 
 def test_negatives_count_and_are_named(memory: Any, rng: np.random.Generator) -> None:

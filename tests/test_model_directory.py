@@ -232,7 +232,7 @@ def test_missing_file(folder: Path) -> None:
     assert f"{path} is missing" in text
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [0, 3, "1", None])
 def test_other_format_version(folder: Path, version: object) -> None:
     content = {**manifest(folder), "format_version": version, "object2vec_version": "9.8"}
     (folder / "model.json").write_text(json.dumps(content))

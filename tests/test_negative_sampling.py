@@ -16,6 +16,7 @@ from object2vec.data.negative_sampling import (
     Joined,
     NegativeSampler,
     fingerprints,
+    with_judged_negatives,
     with_negatives,
 )
 from object2vec.training.loop import train
@@ -112,6 +113,63 @@ def test_anew_each_epoch(rng: np.random.Generator) -> None:
     first, second = negatives(), negatives()
     assert first
     assert first != second
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, 0.75, 1.0])
+def test_objects_are_drawn_by_a_power_of_their_counts(
+    power: float, rng: np.random.Generator
+) -> None:
+    """Equal lists are one object, in whichever rows they stand."""
+    counts = np.array([1, 4, 16, 64, 256])
+    objects = [[], [1], [1, 2], [2, 1], [3]]
+    in1 = [ids for ids, count in zip(objects, counts) for _ in range(count)]
+    order = rng.permutation(len(in1))
+    # each in0 is of its own, so that no draw is refused but that of its own pair
+    pairs = PairDataset(
+        TokenLists.of_each(np.arange(len(in1), dtype=np.int32)),
+        TokenLists.from_lists(in1).take(order),
+        np.ones(len(in1), np.float32),
+    )
+    drawn = NegativeSampler(pairs, 200, power=power).draw(rng)
+    found = Counter(pair[1] for pair in contents(pairs, drawn)[len(in1) :])
+    shares = counts**power / (counts**power).sum()
+    # a pair's own object is drawn again, by the other objects' shares
+    refused = counts / counts.sum()
+    expected = sum(
+        share * np.where(np.arange(5) == own, 0, shares / (1 - shares[own]))
+        for own, share in enumerate(refused)
+    )
+    total = 200 * len(in1)
+    for at, ids in enumerate(objects):
+        error = 5 * np.sqrt(expected[at] * (1 - expected[at]) / total)
+        assert abs(found[tuple(ids)] / total - expected[at]) < error
+
+
+def test_the_power_1_draws_as_ever(rng: np.random.Generator) -> None:
+    """Rows, not objects, so that a seed's negatives stay what they were."""
+    pairs = random_pairs(rng, 90, vocab=1000, shortest=1)
+    number = 3 * int(np.count_nonzero(pairs.labels))
+    drawn = NegativeSampler(pairs, 3).draw(np.random.default_rng(7))
+    again = NegativeSampler(pairs, 3, power=1.0).draw(np.random.default_rng(7))
+    assert drawn.in1.tolist() == again.in1.tolist()
+    first = np.random.default_rng(7).integers(90, size=number)
+    assert np.mean(drawn.in1[90:] == first) > 0.9
+
+
+def test_judged_negatives_are_drawn_by_the_same_power() -> None:
+    """The object 0 has three quarters of the pairs, a hundred others one each."""
+    in1 = TokenLists.of_each(np.concatenate([np.zeros(300), np.arange(1, 101)]).astype(np.int32))
+    in0 = TokenLists.of_each(np.arange(400, dtype=np.int32))
+    pairs = PairDataset(in0, in1, np.ones(400, np.float32))
+    shares = []
+    for power in (1.0, 0.0):
+        parts = {"train": pairs.take(np.arange(2)), "validation": pairs}
+        found = with_judged_negatives(parts, 4, power)["validation"]
+        others = (found.in0.tokens >= 300) & (found.labels == 0)
+        assert others.sum() == 400
+        shares.append(np.mean(found.in1.tokens[others] == 0))
+    assert shares[0] > 0.6
+    assert shares[1] < 0.05
 
 
 def test_a_dense_set_says_so_in_one_sentence(

@@ -25,6 +25,10 @@ OTHERS: list[dict[str, Any]] = [
     {"mlp_layers": 0, "output_layer": "mean_squared_error", "comparator_list": "hadamard"},
     {"enc0_layers": 3, "enc1_layers": 2, "enc0_cnn_filter_width": 4, "enc_dim": 11},
     {"enc1_vocab_size": 31, "enc1_token_embedding_dim": 7},
+    {"scorer": "dot"},
+    {"scorer": "cosine", "output_layer": "mean_squared_error"},
+    {"scorer": "dot", "output_layer": "in_batch_softmax"},
+    {"scorer": "cosine", "output_layer": "in_batch_softmax", "learn_temperature": True},
 ]
 
 
@@ -45,7 +49,8 @@ def test_size_of_the_file(tmp_path: Path, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("network", ["hcnn", "bilstm", "pooled_embedding"])
-def test_tied(network: str) -> None:
-    given = settings(enc0_network=network, tied_token_embedding_weight=True)
+@pytest.mark.parametrize("tied", ["tied_token_embedding_weight", "tied_encoders"])
+def test_tied(network: str, tied: str) -> None:
+    given = settings(enc0_network=network, **{tied: True})
     expected = {name: value.shape for name, value in Object2VecNetwork(given).params.items()}
     assert list(parameter_shapes(given).items()) == list(expected.items())

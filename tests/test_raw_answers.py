@@ -143,7 +143,7 @@ def test_an_unknown_object_is_embedded_by_its_features(stars: Object2Vec) -> Non
     assert stars.inputs is not None
     place = stars.inputs.first_ids("in1")[1] + stars.inputs.vocabularies["in1.1"].places["War"]  # type: ignore[union-attr]
     np.testing.assert_array_equal(
-        cold, stars.embed(in1=[[*3 * [0], place], [*3 * [1], place], [*3 * [0], 23]])
+        cold, stars.embed(in1=[[*6 * [0], place], [*6 * [1], place], [*6 * [0], 23]])
     )
 
 

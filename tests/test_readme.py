@@ -45,6 +45,11 @@ def test_python_examples_run(tmp_path: Path, monkeypatch: Any, rng: Any) -> None
         table.write("user,film,genres,rating\n")
         for user, film, stars in rng.integers(1, 6, (300, 3)).tolist():
             table.write(f'u{user},"Film, {film}",{"War|Crime" if film % 2 else "War"},{stars}\n')
+    with (tmp_path / "articles.csv").open("w", encoding="utf-8") as table:
+        table.write("title,text\n")
+        for row in range(60):
+            words = " ".join(f"word{row % 3 + 7 * place}" for place in range(50))
+            table.write(f"Article {row},{words}\n")
     *api, manners, without_package = code_blocks("python")[1:]
     names: dict[str, Any] = {}
     for block in api:

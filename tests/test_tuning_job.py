@@ -77,9 +77,18 @@ def test_the_service_would_take_it() -> None:
     assert 1 <= len(ranges_of({"enc1_network": "hcnn"})) <= 30
 
 
+TUNABLE = {item.name for item in BY_NAME.values() if item.tunable is not None}
+
+#: Beside defaults, for they belong to other choices: extensions of in-batch softmax, of negatives,
+#: of pooled_embedding.
+WITHOUT_EFFECT = {
+    "temperature", "popularity_correction", "negative_sampling_power", "token_weighting"
+}  # fmt: skip
+
+
 def test_the_ranges_are_those_of_the_table() -> None:
     found = ranges_of({"enc1_network": "hcnn"})
-    assert set(found) == {item.name for item in BY_NAME.values() if item.tunable is not None}
+    assert set(found) == TUNABLE - WITHOUT_EFFECT
     assert found["learning_rate"] == {
         "Name": "learning_rate",
         "MinValue": "1e-06",
@@ -155,13 +164,26 @@ def test_what_is_given_is_the_same_in_all_jobs() -> None:
         ),
         ({"enc1_network": "hcnn", "mlp_layers": "0"}, {"mlp_layers", "mlp_dim", "mlp_activation"}),
         ({"enc1_network": "hcnn", "optimizer": "adadelta"}, {"optimizer", "learning_rate"}),
+        (
+            {"enc1_network": "hcnn", "scorer": "dot", "output_layer": "in_batch_softmax"},
+            {"mlp_layers", "mlp_dim", "mlp_activation"},
+        ),
+        ({"enc1_network": "hcnn", "negative_sampling_rate": "2"}, set()),
     ],
 )
 def test_what_has_no_effect_or_would_be_refused_is_not_searched(
     given: dict[str, str], left_out: set[str]
 ) -> None:
-    tunable = {item.name for item in BY_NAME.values() if item.tunable is not None}
-    assert tunable - set(ranges_of(given)) == left_out
+    found = ranges_of(given)
+    assert TUNABLE - WITHOUT_EFFECT - set(found) == left_out
+    with_effect = set()
+    if given.get("output_layer") == "in_batch_softmax":
+        with_effect |= {"temperature", "popularity_correction"}
+    if given.get("negative_sampling_rate"):
+        with_effect.add("negative_sampling_power")
+    if "pooled_embedding" in given.values():
+        with_effect.add("token_weighting")
+    assert WITHOUT_EFFECT & set(found) == with_effect
 
 
 @pytest.mark.parametrize(
@@ -279,7 +301,8 @@ def test_mistakes(given: dict[str, Any], words: str) -> None:
 
 def test_only_what_is_named_is_searched() -> None:
     # A whole set, as published jobs have it: nothing is left that is not given.
-    given = {**SIZES, **{name: item.default for name, item in BY_NAME.items() if item.tunable}}
+    given = {**SIZES, **{name: BY_NAME[name].default for name in TUNABLE}}
+    del given["temperature"]  # it has no default of its own
     search = ["learning_rate", "enc0_layers"]
     assert set(ranges_of(given, search)) == set(search)
     static = describe(given, search)[0]["TrainingJobDefinition"]["StaticHyperParameters"]
@@ -306,7 +329,7 @@ def test_only_what_is_named_is_searched() -> None:
 def test_what_cannot_be_searched(given: dict[str, str], search: list[str], words: str) -> None:
     with pytest.raises(CustomerError, match=re.escape(words)) as caught:
         ranges_of(given, search)
-    assert len(str(caught.value)) < 500 and str(caught.value).isprintable()
+    assert len(str(caught.value)) < 600 and str(caught.value).isprintable()
 
 
 def test_the_command_needs_nothing_but_python() -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Optional, Union
 
 import numpy as np
 
@@ -104,25 +105,59 @@ class AdamState:
     weight, mean, variance : NDArray
         Of one shape; that of a token table has two axes.
     decay : float
-        Its weight decay.
+        Its weight decay, which is added to the gradient.
+    decoupled_decay : float
+        Its weight decay apart from the gradient.
     """
 
     weight: NDArray
     mean: NDArray
     variance: NDArray
-    decay: float
+    decay: float = 0.0
+    decoupled_decay: float = 0.0
 
     def handles(self) -> Arrays:
         """The structure of its arrays that the C functions take."""
         return Arrays(self.weight.handle, self.mean.handle, self.variance.handle)
 
 
+@dataclass(frozen=True, eq=False)
+class TableState:
+    """A token table, of which a step moves the rows in use, their weights, or both.
+
+    Attributes
+    ----------
+    rows : AdamState or NDArray
+        Float32 ``(rows, width)``; without moments it stays as it is.
+    token_weights : AdamState, optional
+        Float32 ``(rows, 1)``, without decay: what the rows were multiplied by when vectors were
+        looked up.
+    """
+
+    rows: Union[AdamState, NDArray]
+    token_weights: Optional[AdamState] = None
+
+    @property
+    def trained(self) -> list[AdamState]:
+        """What a step moves, the rows first."""
+        found = [self.rows] if isinstance(self.rows, AdamState) else []
+        return found if self.token_weights is None else [*found, self.token_weights]
+
+    def of_rows(self) -> tuple[NDArray, Arrays, float, float]:
+        """The table, the structure of its arrays, and its decays."""
+        rows = self.rows
+        if isinstance(rows, AdamState):
+            return rows.weight, rows.handles(), rows.decay, rows.decoupled_decay
+        return rows, Arrays(rows.handle, None, None), 0.0, 0.0
+
+
 class AdamStep:
     """A step of adam that updates all parameters of one CPU context in place.
 
     ``g = rescale * gradient + decay * weight``, ``mean = beta1 * mean + (1 - beta1) * g``,
-    ``variance = beta2 * variance + (1 - beta2) * g**2``, ``weight -= rate * mean /
-    (sqrt(variance) + epsilon)``: Kingma and Ba 2015 (arXiv 1412.6980), section 2.
+    ``variance = beta2 * variance + (1 - beta2) * g**2``, ``weight -= plain_rate * decoupled_decay *
+    weight + rate * mean / (sqrt(variance) + epsilon)``: Kingma and Ba 2015 (arXiv 1412.6980),
+    section 2, and Loshchilov and Hutter 2019 (arXiv 1711.05101), algorithm 2.
 
     Parameters
     ----------
@@ -130,7 +165,7 @@ class AdamStep:
         Those with a gradient of their own.
     gradients : sequence of NDArray
         Float32, of the parameters' shapes.
-    tables : sequence of AdamState
+    tables : sequence of TableState
         Token tables. Their gradients are computed from those of the vectors that were looked up,
         and a step updates only the rows in use.
     """
@@ -139,14 +174,21 @@ class AdamStep:
         self,
         parameters: Sequence[AdamState],
         gradients: Sequence[NDArray],
-        tables: Sequence[AdamState] = (),
+        tables: Sequence[TableState] = (),
     ) -> None:
         # kept alive, because their handles are used as long as this lives
         self._parameters, self._gradients, self._tables = parameters, gradients, tables
-        self._context = engine_context((*parameters, *tables)[0].weight.context)
+        states = [*parameters, *(state for table in tables for state in table.trained)]
+        self._context = engine_context(states[0].weight.context)
         self._parameter_list = (Parameter * len(parameters))(
             *(
-                Parameter(state.handles(), gradient.handle, state.weight.size, state.decay)
+                Parameter(
+                    state.handles(),
+                    gradient.handle,
+                    state.weight.size,
+                    state.decay,
+                    state.decoupled_decay,
+                )
                 for state, gradient in zip(parameters, gradients)
             )
         )
@@ -161,6 +203,7 @@ class AdamStep:
         beta2: float,
         epsilon: float,
         rescale: float,
+        plain_rate: float = 0.0,
     ) -> None:
         """Queue the step.
 
@@ -177,6 +220,8 @@ class AdamStep:
             Adam's constants.
         rescale : float
             Factor of every gradient.
+        plain_rate : float
+            The learning rate without the bias correction; only decoupled decay takes it.
         """
         if not len(self._tables) == len(used) == len(vector_gradients):
             raise ValueError(f"{len(self._tables)} tables, but the rows in use of {len(used)}")
@@ -189,13 +234,15 @@ class AdamStep:
                 len(self._parameter_list),
                 tables,
                 len(tables),
-                AdamConstants(rate, beta1, beta2, epsilon, rescale),
+                AdamConstants(rate, beta1, beta2, epsilon, rescale, plain_rate),
             )
         )
 
     @staticmethod
-    def _table(state: AdamState, used: UsedRows, gradients: Sequence[NDArray]) -> Table:
-        width = state.weight.shape[1]
+    def _table(state: TableState, used: UsedRows, gradients: Sequence[NDArray]) -> Table:
+        table, arrays, decay, decoupled_decay = state.of_rows()
+        weights = state.token_weights
+        width = table.shape[1]
         handles = (_HANDLE * Table.MAX_GRADIENTS)(*(gradient.handle for gradient in gradients))
         sizes = [gradient.size // width for gradient in gradients]
         if sum(sizes) != len(used.mean_weights):
@@ -204,11 +251,13 @@ class AdamStep:
             )
         lists = (used.rows, used.starts, used.vectors, used.mean_weights)
         return Table(
-            state.handles(),
+            arrays,
+            Arrays() if weights is None else weights.handles(),
             handles,
             (ctypes.c_int64 * Table.MAX_GRADIENTS)(*sizes),
             width,
-            state.decay,
+            decay,
+            decoupled_decay,
             len(used.rows),
             len(used.vectors),
             *(array.ctypes.data for array in lists),
@@ -240,7 +289,9 @@ def catch_up(
     )
 
 
-def mean_of_rows(table: NDArray, lists: TokenLists) -> NDArray:
+def mean_of_rows(
+    table: NDArray, lists: TokenLists, token_weights: Optional[NDArray] = None
+) -> NDArray:
     """Queue the mean of a token table's rows over each list.
 
     Parameters
@@ -249,6 +300,8 @@ def mean_of_rows(table: NDArray, lists: TokenLists) -> NDArray:
         float32 ``(rows, width)``, of a CPU context.
     lists : TokenLists
         ``n`` lists of ids below ``rows``.
+    token_weights : NDArray, optional
+        float32 ``(rows, 1)``: what the rows are multiplied by first.
 
     Returns
     -------
@@ -263,6 +316,7 @@ def mean_of_rows(table: NDArray, lists: TokenLists) -> NDArray:
             API,
             ctypes.byref(engine_context(context)),
             table.handle,
+            None if token_weights is None else token_weights.handle,
             output.handle,
             width,
             len(lists),

@@ -71,7 +71,7 @@ class Parameter(ctypes.Structure):
         ("arrays", Arrays),
         ("gradient", c_void_p),
         ("size", c_int64),
-        ("decay", c_float),
+        *_fields(c_float, "decay decoupled_decay"),
     )
 
 
@@ -81,10 +81,11 @@ class Table(ctypes.Structure):
     MAX_GRADIENTS = 2
     _fields_ = (
         ("arrays", Arrays),
+        ("token_weights", Arrays),
         ("gradients", c_void_p * MAX_GRADIENTS),
         ("sizes", c_int64 * MAX_GRADIENTS),
         ("width", c_int64),
-        ("decay", c_float),
+        *_fields(c_float, "decay decoupled_decay"),
         *_fields(c_int64, "count positions"),
         *_fields(c_void_p, "rows starts vectors mean_weights"),
     )
@@ -93,7 +94,7 @@ class Table(ctypes.Structure):
 class AdamConstants(ctypes.Structure):
     """The constants of adam."""
 
-    _fields_ = _fields(c_float, "rate beta1 beta2 epsilon rescale")
+    _fields_ = _fields(c_float, "rate beta1 beta2 epsilon rescale plain_rate")
 
 
 class Dense(ctypes.Structure):
@@ -174,7 +175,7 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     ),
     "queue_mean_of_rows": (
         c_int,
-        (POINTER(Api), *[c_void_p] * 3, c_int64, c_int64, c_void_p, c_void_p),
+        (POINTER(Api), *[c_void_p] * 4, c_int64, c_int64, c_void_p, c_void_p),
     ),
     "convolve": (
         c_int,

@@ -123,11 +123,11 @@ class PairDataset:
     Parameters
     ----------
     in0, in1 : TokenLists
-        n lists each, cut to the encoders' max_seq_len.
+        n lists each, cut to the encoders' max_seq_len; whole where training takes random windows.
     labels : numpy.ndarray
         float32, shape ``(n,)``: a class number or a real number.
     truncated : int
-        How many lists of both inputs were cut.
+        How many lists of both inputs were longer than that.
     """
 
     in0: TokenLists

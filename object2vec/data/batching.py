@@ -10,6 +10,8 @@ from typing import Optional
 import numpy as np
 
 from object2vec.data.arrays import PairDataset, TokenLists
+from object2vec.data.augmentation import AS_GIVEN, Augmentation, AugmentedPairs
+from object2vec.data.in_batch import PairObjects
 from object2vec.data.layouts import widest
 from object2vec.data.negative_sampling import Joined, NegativeSampler
 
@@ -26,12 +28,16 @@ class Batch:
         float32, shape ``(n,)``.
     widths : tuple of int
         The lengths that the lists of in0 and of in1 are padded to, at least 1.
+    objects : tuple of numpy.ndarray
+        Of shape ``(n, 2)``: what `in_batch.PairObjects` tells in the place of labels; empty where
+        labels count.
     """
 
     in0: TokenLists
     in1: TokenLists
     labels: np.ndarray
     widths: tuple[int, int]
+    objects: tuple[np.ndarray, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -41,13 +47,24 @@ class Batch:
         """The lists of in0 and of in1."""
         return self.in0, self.in1
 
+    @property
+    def targets(self) -> tuple[np.ndarray, ...]:
+        """What the loss takes beside embeddings, float32, a row for each pair."""
+        return self.objects or (self.labels,)
+
     def split(self, parts: int) -> list[Batch]:
         """Cut into ``parts`` chunks whose sizes differ by one at most; some may be empty."""
         if parts == 1:
             return [self]
         chunks = np.array_split(np.arange(len(self)), parts)
         return [
-            Batch(self.in0.take(chunk), self.in1.take(chunk), self.labels[chunk], self.widths)
+            Batch(
+                self.in0.take(chunk),
+                self.in1.take(chunk),
+                self.labels[chunk],
+                self.widths,
+                tuple(array[chunk] for array in self.objects),
+            )
             for chunk in chunks
         ]
 
@@ -101,11 +118,18 @@ class TrainingBatches:
         Pairs a batch, over all devices together.
     bucket_width : int
         0: pairs come in any order, each batch padded to its own longest lists; else the padded
-        lengths are multiples of it and a batch holds pairs of one bucket.
+        lengths are multiples of it and a batch holds pairs of one bucket, that of the lists as
+        they are before tokens are left out.
     negative_sampling_rate : int
         Negatives for each pair whose label is not 0.
+    negative_sampling_power : float
+        See `NegativeSampler`.
+    augmentation : Augmentation
+        What is done to the lists, anew in each epoch.
     seed : int
-        Seed of the order and of the negatives.
+        Seed of the order, of the negatives and of the augmentation.
+    objects : PairObjects, optional
+        Where the loss takes objects in the place of labels.
 
     Attributes
     ----------
@@ -122,15 +146,21 @@ class TrainingBatches:
         *,
         bucket_width: int = 0,
         negative_sampling_rate: int = 0,
+        negative_sampling_power: float = 1.0,
+        augmentation: Augmentation = AS_GIVEN,
         seed: int = 0,
+        objects: Optional[PairObjects] = None,
     ) -> None:
         self._given = dataset
+        self._objects = objects
         self._batch_size = batch_size
         self._bucket_width = bucket_width
-        self._lengths = (dataset.in0.lengths, dataset.in1.lengths)
+        self._lists = AugmentedPairs(dataset, augmentation)
         self._rng = np.random.default_rng(seed)
         self._sampler = (
-            NegativeSampler(dataset, negative_sampling_rate) if negative_sampling_rate else None
+            NegativeSampler(dataset, negative_sampling_rate, power=negative_sampling_power)
+            if negative_sampling_rate
+            else None
         )
         self._drawn: Optional[Joined] = self._draw()
 
@@ -141,7 +171,7 @@ class TrainingBatches:
             samples = len(self._given)
             return [Bucket((0, 0), samples, -(-samples // size))]
         keys, counts = np.unique(
-            bucket_widths(*self._lengths, self._bucket_width), axis=0, return_counts=True
+            bucket_widths(*self._lists.lengths, self._bucket_width), axis=0, return_counts=True
         )
         return [
             Bucket((int(key[0]), int(key[1])), int(count), int(-(-count // size)))
@@ -157,9 +187,11 @@ class TrainingBatches:
         """Yield the batches of one more epoch."""
         pairs, self._drawn = self._drawn or self._draw(), None
         for index, widths in self._plan(pairs):
-            in0 = self._given.in0.take(pairs.in0[index])
-            in1 = self._given.in1.take(pairs.in1[index])
-            yield Batch(in0, in1, pairs.labels[index], widths or (widest(in0), widest(in1)))
+            rows = pairs.in0[index], pairs.in1[index]
+            in0, in1 = self._lists.take(*rows, self._rng)
+            objects = () if self._objects is None else self._objects.of(*rows)
+            widths = widths or (widest(in0), widest(in1))
+            yield Batch(in0, in1, pairs.labels[index], widths, objects)
 
     def _draw(self) -> Joined:
         rows = np.arange(len(self._given))
@@ -175,7 +207,7 @@ class TrainingBatches:
             for start in range(0, len(order), self._batch_size):
                 yield order[start : start + self._batch_size], None
             return
-        lengths0, lengths1 = self._lengths
+        lengths0, lengths1 = self._lists.lengths
         keys = bucket_widths(
             lengths0[pairs.in0[order]], lengths1[pairs.in1[order]], self._bucket_width
         )

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import count, islice
 from typing import Any, Optional
@@ -54,7 +54,7 @@ def read_channel(
     Returns
     -------
     PairDataset
-        Lists cut to encN_max_seq_len.
+        Lists cut to encN_max_seq_len, but whole with encN_random_crop.
 
     Raises
     ------
@@ -97,7 +97,8 @@ def from_records(
         One sentence that names the instance, counting from 0 as in the order of an answer.
     """
     rules = Rules.of(hyperparameters)
-    pairs = PairDataset.concatenate(_record_blocks(_rows(records, channel), rules, channel))
+    rows = _rows(records, channel, rules.fields)
+    pairs = PairDataset.concatenate(_record_blocks(rows, rules, channel))
     if not len(pairs):
         raise CustomerError(f"The {channel} channel holds no pair: no record was given")
     return pairs
@@ -175,17 +176,18 @@ def token_lists(values: Iterable[Any], name: str, vocab_size: int, max_len: int)
     return pack_checked_lists(rows, name, vocab_size, _instance).truncate(max_len)
 
 
-def _rows(records: Any, channel: str) -> Iterator[Any]:
+def _rows(records: Any, channel: str, fields: Sequence[str]) -> Iterator[Any]:
     """The records of an iterable or of a data frame, known by its columns and to_dict."""
     if hasattr(records, "columns") and hasattr(records, "to_dict"):
-        missing = [name for name in FIELDS if name not in records.columns]
+        missing = [name for name in fields if name not in records.columns]
         if missing:
             raise CustomerError(
                 f"The data frame of the {channel} channel has no column {missing[0]!r}; "
                 f"it has {names(records.columns)}"
             )
-        columns = (records[name].tolist() for name in FIELDS)
-        return (dict(zip(FIELDS, row)) for row in zip(*columns))
+        present = [name for name in FIELDS if name in records.columns]
+        columns = (records[name].tolist() for name in present)
+        return (dict(zip(present, row)) for row in zip(*columns))
     if isinstance(records, (str, bytes, Mapping)) or not isinstance(records, Iterable):
         raise CustomerError(
             f"The {channel} channel must be an iterable of pairs such as {EXAMPLE}, "

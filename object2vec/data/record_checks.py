@@ -18,10 +18,15 @@ from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.text import shown
 
 EXAMPLE = '{"label": 1, "in0": [6, 17], "in1": [16, 21]}'
+NO_NEGATIVES = (
+    "{} with output_layer=in_batch_softmax, which takes every pair for one of objects that belong "
+    "together: leave the others out"
+)
 INPUTS = ("in0", "in1")
 FIELDS = (*INPUTS, "label")
 _DIGITS = re.compile(r"\s*[0-9]{1,10}\s*")
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
+_FLOAT32_TINY = float(np.finfo(np.float32).tiny)
 _KINDS = {
     dict: "an object",
     list: "a list",
@@ -42,12 +47,18 @@ class Rules:
     vocab_sizes, max_seq_lens : tuple of int
         Of in0 and in1.
     num_classes : int or None
-        None for regression, where the label is any finite number.
+        None where the label is any finite number.
+    all_positive : bool
+        Every pair is one of objects that belong together: the label is not 0, and may be missing.
+    kept_lens : tuple of int, optional
+        What lists are cut to, where that is more than the maximum.
     """
 
     vocab_sizes: tuple[int, int]
     max_seq_lens: tuple[int, int]
     num_classes: Optional[int]
+    all_positive: bool = False
+    kept_lens: Optional[tuple[int, int]] = None
 
     @classmethod
     def of(cls, hyperparameters: Hyperparameters) -> Rules:
@@ -55,8 +66,15 @@ class Rules:
         return cls(
             (enc0.vocab_size, enc1.vocab_size),
             (enc0.max_seq_len, enc1.max_seq_len),
-            None if hyperparameters.is_regression else hyperparameters.num_classes,
+            hyperparameters.classes,
+            hyperparameters.is_contrastive,
+            (enc0.kept_len, enc1.kept_len),
         )
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """What a pair must have."""
+        return INPUTS if self.all_positive else FIELDS
 
 
 def pack_checked(records: Sequence[Any], rules: Rules, where: Callable[[int], str]) -> PairDataset:
@@ -92,18 +110,24 @@ def pack(
     """
     try:
         columns = [[record[name] for record in records] for name in INPUTS]
-        labels = [record["label"] for record in records]
-    except (KeyError, TypeError, IndexError):
+        if rules.all_positive:
+            labels = [record.get("label", 1) for record in records]
+        else:
+            labels = [record["label"] for record in records]
+    except (AttributeError, KeyError, TypeError, IndexError):
         return None
     sides = []
     truncated = 0
-    for values, vocab_size, max_len in zip(columns, rules.vocab_sizes, rules.max_seq_lens):
+    kept_lens = rules.kept_lens or rules.max_seq_lens
+    for values, vocab_size, max_len, kept_len in zip(
+        columns, rules.vocab_sizes, rules.max_seq_lens, kept_lens
+    ):
         lists = pack_lists(values, vocab_size, may_hold_booleans=may_hold_booleans)
         if lists is None:
             return None
         truncated += int(np.count_nonzero(lists.lengths > max_len))
-        sides.append(lists.truncate(max_len))
-    packed_labels = _pack_labels(labels, rules.num_classes)
+        sides.append(lists.truncate(kept_len))
+    packed_labels = _pack_labels(labels, rules)
     if packed_labels is None:
         return None
     return PairDataset(sides[0], sides[1], packed_labels, truncated)
@@ -149,17 +173,19 @@ def pack_checked_lists(
     return lists
 
 
-def _pack_labels(labels: list[Any], num_classes: Optional[int]) -> Optional[np.ndarray]:
+def _pack_labels(labels: list[Any], rules: Rules) -> Optional[np.ndarray]:
     if not set(map(type, labels)) <= {int, float}:
         return None
     try:
         values = np.array(labels, dtype=np.float64)
     except OverflowError:
         return None
-    if num_classes is None:
+    if rules.num_classes is None:
         sound = np.abs(values) <= _FLOAT32_MAX
     else:
-        sound = (values >= 0) & (values < num_classes) & (values == np.floor(values))
+        sound = (values >= 0) & (values < rules.num_classes) & (values == np.floor(values))
+    if rules.all_positive:
+        sound &= np.abs(values) >= _FLOAT32_TINY
     return values.astype(np.float32) if sound.all() else None
 
 
@@ -182,9 +208,24 @@ def check_record(record: Any, rules: Rules, where: Callable[[], str]) -> None:
                 f"{name} is missing: a pair looks like {EXAMPLE}, {_fields(record)}{hint}", where
             )
         check_list(record[name], name, vocab_size, where)
-    if "label" not in record:
+    if "label" in record:
+        _check_label(record["label"], rules, where)
+    elif not rules.all_positive:
         _refuse(f"label is missing: a pair looks like {EXAMPLE}, {_fields(record)}", where)
-    _check_label(record["label"], rules.num_classes, where)
+
+
+def check_positive(pairs: PairDataset, hyperparameters: Hyperparameters, channel: str) -> None:
+    """See that no pair is negative where none may be; files of pairs are checked line by line.
+
+    Raises
+    ------
+    CustomerError
+        One sentence that names the first.
+    """
+    if hyperparameters.is_contrastive and not pairs.labels.all():
+        position = int(np.flatnonzero(pairs.labels == 0)[0])
+        found = f"The label of pair {position}, counting from 0, of the {channel} data must not be"
+        raise CustomerError(f"{NO_NEGATIVES.format(f'{found} 0')}.")
 
 
 def check_list(value: Any, name: str, vocab_size: int, where: Callable[[], str]) -> None:
@@ -219,12 +260,15 @@ def _vocab_sentence(name: str, token: int, vocab_size: int) -> str:
     return f'Inconsistent vocab for {name} found. Vocab id "{shown(token)}" is {reason}'
 
 
-def _check_label(label: Any, num_classes: Optional[int], where: Callable[[], str]) -> None:
+def _check_label(label: Any, rules: Rules, where: Callable[[], str]) -> None:
+    num_classes = rules.num_classes
     if num_classes is None:
         if type(label) not in (int, float):
             _refuse(f"label must be a number, found {shown(label)}", where)
         if not abs(label) <= _FLOAT32_MAX:
             _refuse(f"label must be a finite 32-bit number, found {shown(label)}", where)
+        if rules.all_positive and abs(label) < _FLOAT32_TINY:
+            _refuse(NO_NEGATIVES.format(f"label must not be {shown(label)}"), where)
     elif type(label) not in (int, float) or not (0 <= label < num_classes and label % 1 == 0):
         _refuse(
             f"label must be an integer class from 0 to {num_classes - 1} "

@@ -19,6 +19,7 @@ from object2vec.demo.ratings import Ratings
 from object2vec.estimator.estimator import Object2Vec
 from object2vec.logs import handling, write_line
 from object2vec.prepare.recipes import recipe
+from object2vec.prepare.table_hyperparameters import joined_settings
 from object2vec.raw_values.inputs import Column, Inputs, Label, Side, Vocabulary
 from object2vec.training.metric_lines import METRIC_DEFINITIONS
 
@@ -44,7 +45,9 @@ def show(
     """
     _say("object2vec demo: from ratings to films that are alike", "")
     ratings = load(_say)
-    settings = {**recipe(ratings_inputs(ratings), "ratings").settings, "seed": SEED, **settings}
+    inputs = ratings_inputs(ratings)
+    given = {"seed": SEED, **settings}
+    settings = joined_settings(inputs, recipe(inputs, "ratings").settings, given)
     _describe(ratings, settings)
     model = _fit(ratings, settings)
     model.save(model_dir)

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Optional, Union
 
+from object2vec.data.record_checks import check_positive
 from object2vec.errors import CustomerError
 from object2vec.estimator.answer_tables import check_output, embedded, scored
 from object2vec.estimator.asked_objects import (
@@ -16,11 +18,15 @@ from object2vec.estimator.asked_objects import (
     readable,
     repeatable,
 )
+from object2vec.estimator.scored_candidates import in_list, scored_classes
 from object2vec.evaluation.metrics import MetricAccumulator
+from object2vec.text import quoted
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas
 
+    from object2vec.inference.every_pair import Top
     from object2vec.inference.predictor import Predictor
     from object2vec.prepare.delimited import Layout
     from object2vec.raw_values.inputs import Inputs
@@ -47,10 +53,11 @@ class Answering:
 
         None of a model that predicts numbers, or is not fitted.
         """
-        if self._predictor is None or self._predictor.hyperparameters.is_regression:
+        classes = None if self._predictor is None else self._predictor.hyperparameters.classes
+        if classes is None:
             return None
         found = self.inputs.label.classes if self.inputs is not None else ()
-        return [*found, *range(len(found), self._predictor.hyperparameters.num_classes)]
+        return [*found, *range(len(found), classes)]
 
     def predict(
         self, pairs: Data, output: str = "numpy", *, layout: Optional[Layout] = None
@@ -74,7 +81,8 @@ class Answering:
         -------
         numpy.ndarray, pandas.DataFrame or pyarrow.Table
             float32: probabilities ``(n, num_classes)``, or predicted numbers ``(n,)`` for
-            mean_squared_error; in the order of the pairs. A value that is missing, or was not
+            mean_squared_error, and dot products or cosines ``(n,)`` for in_batch_softmax; in the
+            order of the pairs. A value that is missing, or was not
             seen in training, counts as unknown; a warning in the log says how many are.
 
         Raises
@@ -126,6 +134,64 @@ class Answering:
             return vectors
         return embedded(values, vectors, predictor.inputs, side, output)
 
+    def scores(
+        self, in0: Any, candidates: Any, k: Optional[int] = None, *, class_: Any = None
+    ) -> Union[np.ndarray, Top]:
+        """Score objects of in0 with every one of many candidates of in1.
+
+        What `predict` gives for all these pairs, but each object is encoded once, and no pair is
+        made. Where nothing but linear layers follows the comparators (``mlp_layers=0``, or
+        ``mlp_activation="linear"``), ``hadamard`` and ``concat`` are one product of matrices.
+
+        Parameters
+        ----------
+        in0 : iterable, pandas.DataFrame or table of Arrow
+            Objects as `embed` takes them; or a single one: a list of ids, or a text, a number or a
+            dict of a model that was trained on a table.
+        candidates : iterable, pandas.DataFrame or table of Arrow
+            Objects of in1, as `embed` takes them.
+        k : int, optional
+            Give the k best candidates of each in0 alone.
+        class_ : optional
+            Which one of `classes_` the scores are the probabilities of: the second one by default;
+            needed where there are more than two.
+
+        Returns
+        -------
+        numpy.ndarray or Top
+            float32, shape ``(n, m)``, n being 1 for a single object: probabilities, or predicted
+            numbers for mean_squared_error. With `k` two arrays ``(n, k)``, best first: int64
+            ``indices`` into the candidates and float32 ``scores``; k is m where m is less. They are
+            in the order of the scores before rounding, which probabilities near 1 do not show.
+
+        Raises
+        ------
+        CustomerError
+            One sentence that names the first object that is not right, or says what k or class_
+            should be.
+
+        Examples
+        --------
+        >>> from object2vec import Object2Vec
+        >>> model = Object2Vec(enc0_max_seq_len=1, enc0_vocab_size=4, enc_dim=8, epochs=1, seed=1)
+        >>> pairs = [{"in0": [1], "in1": [2], "label": 1}, {"in0": [1], "in1": [3], "label": 0}]
+        >>> model.fit(pairs).scores([1], [[0], [2], [3]]).shape
+        (1, 3)
+        >>> model.scores([[1], [2]], [[0], [2], [3]], k=2).indices.shape
+        (2, 2)
+        """
+        predictor = self._fitted()
+        if k is not None and (isinstance(k, bool) or not isinstance(k, Integral) or k < 1):
+            raise CustomerError(f"k must be a whole number from 1, found {quoted(k)}.")
+        classes = scored_classes(self.classes_, class_)
+        first, second = (
+            asked_objects(predictor.inputs, predictor.hyperparameters, side, objects)
+            for side, objects in (("in0", in_list(predictor.inputs, in0)), ("in1", candidates))
+        )
+        if k is None:
+            return predictor.candidate_scores(first, second, classes)
+        return predictor.best_candidates(first, second, int(k), classes)
+
     def evaluate(self, pairs: Table, *, layout: Optional[Layout] = None) -> dict[str, float]:
         """Score labelled pairs against their labels.
 
@@ -142,8 +208,9 @@ class Answering:
         -------
         dict of str to float
             ``cross_entropy``, ``accuracy`` and ``perplexity``, or ``mean_squared_error`` and
-            ``mean_absolute_error``; means over the pairs. Rows of a table that lack a value are
-            left out.
+            ``mean_absolute_error``; means over the pairs. For in_batch_softmax the first three are
+            of finding each in1 by its in0 among all in1 of the pairs, at most 10,000. Rows of a
+            table that lack a value are left out.
 
         Raises
         ------
@@ -153,6 +220,7 @@ class Answering:
         """
         predictor = self._fitted()
         data = judged_pairs(predictor.inputs, predictor.hyperparameters, pairs, layout)
+        check_positive(data, predictor.hyperparameters, "evaluated")
         accumulator = MetricAccumulator(predictor.hyperparameters.is_regression)
         loss, score = predictor.loss_sums(data)
         accumulator.update(loss, score, len(data))

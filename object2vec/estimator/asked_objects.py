@@ -163,8 +163,10 @@ def labelled_pairs(
     if _is_table(inputs, data) or _are_rows(inputs, data):
         from object2vec.prepare.table_pairs import encode_table
 
-        classes = None if hyperparameters.is_regression else hyperparameters.num_classes
-        pairs, report = encode_table(inputs, data, num_classes=classes)
+        kept_lens = [encoder.kept_len for encoder in hyperparameters.encoders]
+        pairs, report = encode_table(
+            inputs, data, num_classes=hyperparameters.classes, kept_lens=kept_lens
+        )
         if report.left_out:
             _logger.warning("%s", report.lines()[1])
         sides = zip(SIDES, (pairs.in0, pairs.in1))
@@ -183,7 +185,7 @@ def judged_pairs(
     pairs = labelled_pairs(inputs, hyperparameters, data, "evaluated", layout)
     rate = hyperparameters.negative_sampling_rate
     if inputs is not None and inputs.label.kind == "none" and rate and np.all(pairs.labels):
-        return with_negatives(pairs, rate)
+        return with_negatives(pairs, rate, power=hyperparameters.negative_sampling_power)
     return pairs
 
 

@@ -55,28 +55,54 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
     enc0_freeze_pretrained_embedding, enc1_freeze_pretrained_embedding : bool
     enc0_vocab_file, enc1_vocab_file : str
         File in the folder that `fit` takes as `auxiliary`.
+    enc0_random_crop, enc1_random_crop : bool
+        Whether training takes a random part of a longer list instead of its first tokens.
     enc_dim : int
         Width of an embedding.
+    scorer : str
+        ``mlp`` for comparators and the network behind them, ``dot`` or ``cosine`` for the product
+        of the two embeddings or the cosine between them.
     comparator_list : str or sequence of str
         Some of ``hadamard``, ``concat``, ``abs_diff``, in their order.
     mlp_layers, mlp_dim : int
     mlp_activation : str
         ``tanh``, ``relu`` or ``linear``.
     output_layer : str
-        ``softmax`` for classes, ``mean_squared_error`` for numbers.
+        ``softmax`` for classes, ``mean_squared_error`` for numbers, ``in_batch_softmax`` for pairs
+        without labels.
     num_classes : int
+    temperature : float, optional
+        Of ``in_batch_softmax``; 0.05 for cosine and 1 for dot by default.
+    learn_temperature : bool
+    popularity_correction : float
     dropout : float
     tied_token_embedding_weight : bool
+    tied_encoders : bool
     token_embedding_storage_type : str
         ``dense`` or ``row_sparse``.
     optimizer : str
-        ``adadelta``, ``adagrad``, ``adam``, ``sgd`` or ``rmsprop``.
+        ``adadelta``, ``adagrad``, ``adam``, ``sgd``, ``rmsprop`` or ``adamw``.
     learning_rate, weight_decay : float
+    token_embedding_weight_decay : float, optional
+        Of the token tables; default weight_decay's.
+    learning_rate_schedule : str
+        ``constant``, ``linear`` or ``cosine``.
+    warmup_epochs, clip_gradient : float
     mini_batch_size, epochs : int
     early_stopping_patience : int
     early_stopping_tolerance : float
+    early_stopping_metric : str
+        What tells the best epoch, and when to stop: ``loss``, or a measure of validation pairs:
+        ``cross_entropy``, ``accuracy``, ``auc``, ``macro_f1``, ``hit_rate@10``, ``ndcg@10`` and
+        ``mrr`` of classes, ``mean_squared_error`` and ``mean_absolute_error`` of numbers.
     bucket_width : int
     negative_sampling_rate : int
+    negative_sampling_power : float
+        Power of how often an object of in1 occurs, in proportion to which it is drawn.
+    token_dropout : float
+        Probability with which training leaves out a token.
+    token_weighting : str
+        ``mean``, ``learned`` or ``tfidf``.
     seed : int, optional
         Makes a run on the CPU repeatable; drawn for each `fit` by default.
     random_state : int, numpy.random.RandomState or numpy.random.Generator, optional
@@ -101,7 +127,8 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
     best_epoch : int or None
         Whose model was kept, from 0.
     best_loss : float or None
-        Its loss, of validation where there was any.
+        Its loss, of validation where there was any; the lowest of all epochs' unless
+        `early_stopping_metric` is another measure.
 
     Raises
     ------
@@ -138,6 +165,7 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         enc0_pretrained_embedding_file: str = "",
         enc0_freeze_pretrained_embedding: bool = True,
         enc0_vocab_file: str = "",
+        enc0_random_crop: bool = False,
         enc1_max_seq_len: Optional[int] = None,
         enc1_vocab_size: Optional[int] = None,
         enc1_network: str = "enc0",
@@ -147,25 +175,39 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         enc1_pretrained_embedding_file: str = "",
         enc1_freeze_pretrained_embedding: bool = True,
         enc1_vocab_file: str = "",
+        enc1_random_crop: bool = False,
         enc_dim: int = 4096,
+        scorer: str = "mlp",
         comparator_list: Union[str, Sequence[str]] = ("hadamard", "concat", "abs_diff"),
         mlp_layers: int = 2,
         mlp_dim: int = 512,
         mlp_activation: str = "linear",
         output_layer: str = "softmax",
         num_classes: int = 2,
+        temperature: Optional[float] = None,
+        learn_temperature: bool = False,
+        popularity_correction: float = 0.0,
         dropout: float = 0.0,
         tied_token_embedding_weight: bool = False,
+        tied_encoders: bool = False,
         token_embedding_storage_type: str = "dense",
         optimizer: str = "adam",
         learning_rate: float = 0.0004,
         weight_decay: float = 0.0,
+        token_embedding_weight_decay: Optional[float] = None,
+        learning_rate_schedule: str = "constant",
+        warmup_epochs: float = 0.0,
+        clip_gradient: float = 0.0,
         mini_batch_size: int = 32,
         epochs: int = 30,
         early_stopping_patience: int = 3,
         early_stopping_tolerance: float = 0.01,
+        early_stopping_metric: str = "loss",
         bucket_width: int = 0,
         negative_sampling_rate: int = 0,
+        negative_sampling_power: float = 1.0,
+        token_dropout: float = 0.0,
+        token_weighting: str = "mean",
         seed: Optional[int] = None,
         random_state: Optional[RandomState] = None,
         device: Optional[Device] = None,

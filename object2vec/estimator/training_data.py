@@ -23,7 +23,7 @@ from object2vec.hyperparameters.given import LogLine
 from object2vec.logs import LOGGER_NAME
 from object2vec.prepare.columns import ColumnChoice, Columns
 from object2vec.prepare.progress_bar import table_progress
-from object2vec.prepare.recipes import AUTO, recipe
+from object2vec.prepare.recipes import AUTO, needed, recipe
 from object2vec.prepare.splits import Split
 from object2vec.prepare.table_choice import TableChoice
 from object2vec.prepare.table_hyperparameters import cut_pairs, fitted_inputs, joined_settings
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(LOGGER_NAME)
 
-#: Hyperparameters that follow from the data, recipe or not.
-_NEEDED = ("output_layer", "num_classes", "negative_sampling_rate", "tied_token_embedding_weight")
 _OF_WORDS = tuple(f"enc{number}_vocab_file" for number in range(len(SIDES)))
 
 
@@ -199,11 +197,11 @@ def table_data(
         found = table_pairs(source, choice, progress=progress)
     for line in found.report.lines():
         options.say(line)
-    chosen = recipe(found.inputs, preset)
-    settings = chosen.settings
     if request.preset is None:
-        settings = {name: settings[name] for name in _NEEDED if name in settings}
+        settings = needed(found.inputs)
     else:
+        chosen = recipe(found.inputs, preset)
+        settings = chosen.settings
         options.say(chosen.why)
     hyperparameters, lines = parse(joined_settings(found.inputs, settings, given))
     _log(lines)
@@ -215,7 +213,9 @@ def table_data(
             parts[name] = labelled_pairs(inputs, hyperparameters, data, name, request.layout)
     validation = parts.get("validation")
     if inputs.label.kind == "none":
-        parts = with_judged_negatives(parts, hyperparameters.negative_sampling_rate)
+        parts = with_judged_negatives(
+            parts, hyperparameters.negative_sampling_rate, hyperparameters.negative_sampling_power
+        )
     everything = parts["train"], parts.get("validation"), parts.get("test")
     return TrainingData(everything, inputs, validation)
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from object2vec.hyperparameters.checked import Hyperparameters
 
 @dataclass(frozen=True, eq=False)
 class Baseline:
-    """Always the mean label, or always the classes' frequencies.
+    """Always the mean label, always the classes' frequencies, or one score for all pairs.
 
     Attributes
     ----------
@@ -22,15 +23,18 @@ class Baseline:
         Its squared error (the labels' variance) or cross-entropy (their entropy).
     description : str
         For a sentence: "that of …".
+    spread : float
+        The labels' standard deviation, where they are numbers.
     """
 
     output: np.ndarray
     loss: float
     description: str
+    spread: float = 0.0
 
 
 def baseline_of(
-    labels: np.ndarray, hyperparameters: Hyperparameters, negatives: int = 0
+    labels: np.ndarray, hyperparameters: Hyperparameters, negatives: int = 0, candidates: int = 1
 ) -> Baseline:
     """Compute the baseline of some labels.
 
@@ -42,14 +46,21 @@ def baseline_of(
         Their output layer and number of classes.
     negatives : int
         How many labels 0 come on top: those that were drawn, not those that were asked for.
+    candidates : int
+        For in_batch_softmax: among how many objects the right one is to be found.
     """
+    if hyperparameters.is_contrastive:
+        return Baseline(
+            np.zeros(1, np.float32), math.log(candidates), "giving all objects the same score"
+        )
     values = labels.astype(np.float64)
     if hyperparameters.is_regression:
         count = len(values) + negatives
         mean = values.sum() / count
         # around the mean, for the mean of squares minus the squared mean would cancel digits out
         variance = float((np.square(values - mean).sum() + negatives * mean**2) / count)
-        return Baseline(np.array([mean], np.float32), variance, "always predicting the mean label")
+        start = np.array([mean], np.float32)
+        return Baseline(start, variance, "always predicting the mean label", math.sqrt(variance))
     counts = np.bincount(values.astype(np.int64), minlength=hyperparameters.num_classes)
     counts[0] += negatives
     frequencies = counts[counts > 0] / counts.sum()

@@ -5,6 +5,12 @@ from __future__ import annotations
 
 import math
 
+#: What is reported of each channel that is scored, whatever the output layer.
+REPORTED = (
+    *("perplexity", "cross_entropy", "accuracy"),
+    *("mean_squared_error", "mean_absolute_error"),
+)
+
 
 class MetricAccumulator:
     """Means over records of any number of batches, from sums and counts.

@@ -10,7 +10,7 @@ from typing import Any, Optional, Union
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.given import LogLine
 from object2vec.hyperparameters.rules import ENCODER_KEYS, RuledHyperparameters
-from object2vec.hyperparameters.table import BY_NAME, TABLE_NAMES
+from object2vec.hyperparameters.table import BY_NAME, INT32_MAX, TABLE_NAMES
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class EncoderHyperparameters:
         Width of the token table; equal to enc_dim for pooled_embedding.
     freeze_pretrained_embedding : bool
         As given; see `frozen` for what it means together with the file.
+    random_crop : bool
+        Whether training takes random windows of longer lists.
     """
 
     network: str
@@ -38,6 +40,16 @@ class EncoderHyperparameters:
     pretrained_embedding_file: str
     freeze_pretrained_embedding: bool
     vocab_file: str
+    random_crop: bool
+
+    @property
+    def kept_len(self) -> int:
+        """Tokens of a list that are kept when it is read: all, where windows of it are taken."""
+        return INT32_MAX if self.random_crop else self.max_seq_len
+
+    def is_weighted(self, token_weighting: str) -> bool:
+        """Whether training weighs the tokens of its lists."""
+        return token_weighting != "mean" and self.network == "pooled_embedding"
 
     @property
     def frozen(self) -> bool:
@@ -51,6 +63,11 @@ class Hyperparameters:
 
     With a tied token table it is frozen when either encoder is: where both have a pretrained file
     their flags are equal.
+
+    Attributes
+    ----------
+    temperature : float or None
+        Only of in_batch_softmax, where it is set.
     """
 
     enc0: EncoderHyperparameters
@@ -59,11 +76,19 @@ class Hyperparameters:
     mlp_dim: int
     mlp_layers: int
     mlp_activation: str
+    scorer: str
     output_layer: str
     num_classes: int
+    temperature: Optional[float]
+    learn_temperature: bool
+    popularity_correction: float
     optimizer: str
     learning_rate: float
     weight_decay: float
+    token_embedding_weight_decay: Optional[float]
+    learning_rate_schedule: str
+    warmup_epochs: float
+    clip_gradient: float
     dropout: float
     mini_batch_size: int
     epochs: int
@@ -71,8 +96,13 @@ class Hyperparameters:
     comparator_list: tuple[str, ...]
     early_stopping_patience: int
     early_stopping_tolerance: float
+    early_stopping_metric: str
     negative_sampling_rate: int
+    negative_sampling_power: float
+    token_dropout: float
+    token_weighting: str
     tied_token_embedding_weight: bool
+    tied_encoders: bool
     token_embedding_storage_type: str
     kvstore: str
     num_gpus: Union[str, int]
@@ -86,9 +116,43 @@ class Hyperparameters:
         return (self.enc0, self.enc1)
 
     @property
+    def table_weight_decay(self) -> float:
+        """Weight decay of the token tables: their own where it is given."""
+        own = self.token_embedding_weight_decay
+        return self.weight_decay if own is None else own
+
+    @property
     def is_regression(self) -> bool:
         """Whether the labels are real numbers."""
         return self.output_layer == "mean_squared_error"
+
+    @property
+    def is_contrastive(self) -> bool:
+        """Whether each pair's partner is told from those of other pairs: in_batch_softmax."""
+        return self.output_layer == "in_batch_softmax"
+
+    @property
+    def is_similarity(self) -> bool:
+        """Whether a pair's score is the dot product or the cosine of its embeddings."""
+        return self.scorer != "mlp"
+
+    @property
+    def classes(self) -> Optional[int]:
+        """Number of classes that a pair's label may be, and has scores of; None for no classes.
+
+        Without classes a label is a real number, and so is a pair's score.
+        """
+        return self.num_classes if self.output_layer == "softmax" else None
+
+    @property
+    def score_shape(self) -> tuple[int, ...]:
+        """Shape of a pair's scores: ``(num_classes,)``, or ``()`` for one number."""
+        return () if self.classes is None else (self.classes,)
+
+    @property
+    def is_extended(self) -> bool:
+        """Whether something is used that the original, and a reader of its time, does not know."""
+        return any(BY_NAME[name].is_extended_by(value) for name, value in self.to_dict().items())
 
     def to_dict(self) -> dict[str, Any]:
         """The values under their public names, as JSON knows them; `parse` gives them back.
@@ -108,6 +172,14 @@ class Hyperparameters:
             if value is not None:
                 result[name] = list(value) if isinstance(value, tuple) else value
         return result
+
+    def to_stored(self) -> dict[str, Any]:
+        """As `to_dict`, without extensions that are off, so that older readers know every name."""
+        return {
+            name: value
+            for name, value in self.to_dict().items()
+            if not BY_NAME[name].extension or BY_NAME[name].is_extended_by(value)
+        }
 
 
 def parse(raw: Mapping[str, Any]) -> tuple[Hyperparameters, list[LogLine]]:

@@ -9,14 +9,25 @@ from dataclasses import replace
 from typing import Any
 
 from object2vec.hyperparameters.given import GivenHyperparameters
-from object2vec.hyperparameters.table import AUTO, BY_NAME, OUTPUT_METRICS, QUALITY_METRIC_NAMES
+from object2vec.hyperparameters.table import (
+    AUTO,
+    BY_NAME,
+    OUTPUT_METRICS,
+    QUALITY_METRIC_NAMES,
+    STOPPING_METRICS,
+)
 from object2vec.hyperparameters.values import read_value, words
 
 #: The hyperparameters that each encoder has for itself, without ``enc0_`` or ``enc1_``.
 ENCODER_KEYS = tuple(name[len("enc0_") :] for name in BY_NAME if name.startswith("enc0_"))
 LARGEST_ARRAY = (1 << 31) - 2  # elements of an array of MXNet; of a sparse one, positions for them
-ROW_SPARSE_OPTIMIZERS = ("adam", "adagrad", "sgd")
+#: What scorers other than mlp, and output layers other than in_batch_softmax, do not heed.
+OF_MLP = ("comparator_list", "mlp_layers", "mlp_dim", "mlp_activation")
+OF_IN_BATCH_SOFTMAX = ("temperature", "learn_temperature", "popularity_correction")
+ROW_SPARSE_OPTIMIZERS = ("adam", "adamw", "adagrad", "sgd")
 _AUTO_LAYERS = {"hcnn": 4, "bilstm": 1}
+# A cosine is at most 1, whatever is learnt, and a product is as large as the embeddings grow.
+_TEMPERATURES = {"cosine": 0.05, "dot": 1.0}
 
 
 class RuledHyperparameters(GivenHyperparameters):
@@ -40,13 +51,20 @@ class RuledHyperparameters(GivenHyperparameters):
     def apply(self) -> None:
         """Apply every rule, in the order in which they build on one another."""
         self._check_tuning_objective()
-        self._ignore_num_classes()
+        self._check_stopping_metric()
+        self._ignore_what_has_no_effect()
+        self._check_scorer()
+        self._settle_in_batch_softmax()
         self._replace_enc1()
         self._resolve_encoders()
         self._check_storage_type()
+        self._check_tied_encoders()
         self._check_tied()
+        self._check_token_weighting()
         self._check_table_sizes()
-        self._note_adadelta()
+        self._check_something_is_learnt()
+        self._note_learning_rates()
+        self._note_negative_sampling_power()
 
     def sentences(self) -> list[str]:
         """All errors: names first, then values in the order of the declaration, then rules."""
@@ -71,15 +89,65 @@ class RuledHyperparameters(GivenHyperparameters):
                 f"it reports {', '.join(OUTPUT_METRICS[output_layer])}.",
             )
 
-    def _ignore_num_classes(self) -> None:
-        if self.values["output_layer"] != "mean_squared_error" or "num_classes" not in self.given:
+    def _check_stopping_metric(self) -> None:
+        if not self._sound("early_stopping_metric", "output_layer"):
             return
-        self.value_errors.pop("num_classes", None)
-        self.values["num_classes"] = BY_NAME["num_classes"].default
-        self.log(
-            logging.INFO,
-            "output_layer is set to mean_squared_error. Ignoring the hyperparameter 'num_classes'.",
-        )
+        metric, output_layer = self.values["early_stopping_metric"], self.values["output_layer"]
+        if metric not in STOPPING_METRICS[output_layer]:
+            self.rule_errors.append(
+                f"'early_stopping_metric' can be {words(STOPPING_METRICS[output_layer])} with "
+                f"output_layer '{output_layer}', but '{metric}' was given."
+            )
+
+    def _ignore_what_has_no_effect(self) -> None:
+        """Put defaults in the place of what the output layer or the scorer does not heed."""
+        output_layer, scorer = self.values["output_layer"], self.values["scorer"]
+        if output_layer != "softmax":
+            self._ignore("num_classes", f"output_layer is set to {output_layer}")
+        if scorer != "mlp":
+            for name in OF_MLP:
+                self._ignore(name, f"scorer is set to {scorer}")
+        if output_layer != "in_batch_softmax":
+            for name in OF_IN_BATCH_SOFTMAX:
+                self._ignore(name, f"output_layer is set to {output_layer}")
+
+    def _ignore(self, name: str, reason: str) -> None:
+        if name not in self.given:
+            return
+        item, was_wrong = BY_NAME[name], self.value_errors.pop(name, None)
+        # an extension at rest, as some name all that there is, would be no news
+        if not item.extension or was_wrong or self.values[name] != item.default:
+            self.log(logging.INFO, f"{reason}. Ignoring the hyperparameter '{name}'.")
+        self.values[name] = item.default
+
+    def _check_scorer(self) -> None:
+        if not self._sound("scorer", "output_layer"):
+            return
+        scorer, output_layer = self.values["scorer"], self.values["output_layer"]
+        if output_layer == "in_batch_softmax" and scorer == "mlp":
+            self.rule_errors.append(
+                "'output_layer' can be 'in_batch_softmax' only with scorer 'dot' or 'cosine', but "
+                "'scorer' is 'mlp'."
+            )
+        classes = self.values["num_classes"]
+        is_similarity = scorer != "mlp" and output_layer == "softmax"
+        if is_similarity and self._sound("num_classes") and classes > 2:
+            self.rule_errors.append(
+                f"'scorer' can be '{scorer}' with output_layer 'softmax' only for 2 classes, "
+                f"but 'num_classes' is {classes}: 'mlp' has scores of more."
+            )
+
+    def _settle_in_batch_softmax(self) -> None:
+        if self.values["output_layer"] != "in_batch_softmax":
+            return
+        if self.values["temperature"] is None and self._sound("scorer"):
+            self.values["temperature"] = _TEMPERATURES.get(self.values["scorer"])
+        rate = self.values["negative_sampling_rate"]
+        if self._sound("negative_sampling_rate") and rate:
+            self.rule_errors.append(
+                "'negative_sampling_rate' must be 0 with output_layer 'in_batch_softmax', which "
+                f"takes the other pairs of a batch for negatives, but {rate} was given."
+            )
 
     def _replace_enc1(self) -> None:
         """Give encoder 1 the values of encoder 0 where it has to have them."""
@@ -142,13 +210,8 @@ class RuledHyperparameters(GivenHyperparameters):
                     "'token_embedding_storage_type' can be 'row_sparse' only with optimizer "
                     f"{words(ROW_SPARSE_OPTIMIZERS)}, but 'optimizer' is '{optimizer}'."
                 )
-            elif optimizer == "adagrad" and self.values["weight_decay"] > 0:
-                self.rule_errors.append(
-                    "'weight_decay' must be 0 with optimizer 'adagrad' and "
-                    "token_embedding_storage_type 'row_sparse', but "
-                    f"{self.values['weight_decay']} was given: MXNet has no sparse adagrad update "
-                    "with weight decay; 'adam', 'sgd' or 'dense' can do it."
-                )
+            elif optimizer == "adagrad":
+                self._check_decay_of_sparse_adagrad()
         if self._sound("bucket_width") and self.values["bucket_width"] > 0:
             self.log(
                 logging.WARNING,
@@ -157,10 +220,44 @@ class RuledHyperparameters(GivenHyperparameters):
             )
             self.values["bucket_width"] = 0
 
+    def _check_tied_encoders(self) -> None:
+        """One encoder for both sides needs one form, and takes one table with it."""
+        if self.values["tied_encoders"] is not True:
+            return
+        self.values["tied_token_embedding_weight"] = True
+        required = [("network", "network")]
+        if self.values["enc0_network"] == self.values["enc1_network"] != "pooled_embedding":
+            required.append(("layers", "number of layers"))
+            if self.values["enc0_network"] == "hcnn":
+                required.append(("cnn_filter_width", "filter width"))
+        for key, what in required:
+            names = (f"enc0_{key}", f"enc1_{key}")
+            if self._sound(*names):
+                self._check_equal("tied_encoders", names, what)
+
+    def _check_equal(self, tied: str, names: tuple[str, str], what: str, note: str = "") -> None:
+        first, second = (self.values[name] for name in names)
+        if first != second:
+            self.rule_errors.append(
+                f"'{tied}' needs the same {what} on both sides, but "
+                f"'{names[0]}' is {first!r} and '{names[1]}' is {second!r}{note}."
+            )
+
+    def _check_decay_of_sparse_adagrad(self) -> None:
+        own = "token_embedding_weight_decay"
+        name = own if own in self.given else "weight_decay"
+        if self._sound(name) and self.values[name] > 0:
+            self.rule_errors.append(
+                f"'{name}' must be 0 with optimizer 'adagrad' and token_embedding_storage_type "
+                f"'row_sparse', but {self.values[name]} was given: MXNet has no sparse adagrad "
+                "update with weight decay; 'adam', 'sgd' or 'dense' can do it."
+            )
+
     def _check_tied(self) -> None:
         """One shared table needs one size, one width and one meaning of its rows."""
         if self.values["tied_token_embedding_weight"] is not True:
             return
+        tied = "tied_encoders" if self.values["tied_encoders"] else "tied_token_embedding_weight"
         required = [
             ("vocab_size", "vocabulary size"),
             ("token_embedding_dim", "token width"),
@@ -174,14 +271,29 @@ class RuledHyperparameters(GivenHyperparameters):
             names = (f"enc0_{key}", f"enc1_{key}")
             if not self._sound(*names):
                 continue
-            first, second = (self.values[name] for name in names)
-            one_file_serves_both = key.endswith("_file") and not (first and second)
-            if first != second and not one_file_serves_both:
-                note = " (pooled_embedding takes enc_dim)" if key == "token_embedding_dim" else ""
-                self.rule_errors.append(
-                    f"'tied_token_embedding_weight' needs the same {what} on both sides, but "
-                    f"'{names[0]}' is {first!r} and '{names[1]}' is {second!r}{note}."
-                )
+            if key.endswith("_file") and not all(self.values[name] for name in names):
+                continue  # one file serves both
+            note = " (pooled_embedding takes enc_dim)" if key == "token_embedding_dim" else ""
+            self._check_equal(tied, names, what, note)
+
+    def _check_token_weighting(self) -> None:
+        """Weights are of tokens whose vectors pooled_embedding alone reads."""
+        weighting = self.values["token_weighting"]
+        if weighting == "mean" or not self._sound("token_weighting", "enc0_network"):
+            return
+        networks = [self.values[f"enc{side}_network"] for side in (0, 1)]
+        pooled = networks.count("pooled_embedding")
+        if not pooled:
+            self.rule_errors.append(
+                f"'token_weighting' can be '{weighting}' only with the network pooled_embedding, "
+                f"but 'enc0_network' is '{networks[0]}' and 'enc1_network' '{networks[1]}'."
+            )
+        elif pooled == 1 and self.values["tied_token_embedding_weight"] is True:
+            self.rule_errors.append(
+                f"'token_weighting' can be '{weighting}' with 'tied_token_embedding_weight' only "
+                "where both networks are pooled_embedding, but 'enc0_network' is "
+                f"'{networks[0]}' and 'enc1_network' '{networks[1]}'."
+            )
 
     def _check_table_sizes(self) -> None:
         seen = set()
@@ -198,6 +310,25 @@ class RuledHyperparameters(GivenHyperparameters):
                 )
             seen.add(sizes)
 
+    def _check_something_is_learnt(self) -> None:
+        """Where all of a network is its token tables, one of them has to move."""
+        names = ("output_layer", "learn_temperature", "enc0_network", "enc1_network")
+        if not self._sound(*names) or self.values["output_layer"] != "in_batch_softmax":
+            return
+        pooled = all(self.values[f"enc{side}_network"] == "pooled_embedding" for side in (0, 1))
+        frozen = [
+            self.values[f"enc{side}_freeze_pretrained_embedding"]
+            and self.values[f"enc{side}_pretrained_embedding_file"]
+            for side in (0, 1)
+        ]
+        is_fixed = any(frozen) if self.values["tied_token_embedding_weight"] else all(frozen)
+        if pooled and is_fixed and not self.values["learn_temperature"]:
+            self.rule_errors.append(
+                "With 'pooled_embedding' and output_layer 'in_batch_softmax' nothing but token "
+                "vectors is learnt, and these are frozen: set 'enc0_freeze_pretrained_embedding' "
+                "or 'enc1_freeze_pretrained_embedding' to False."
+            )
+
     def _set_as(self, name: str, side: int) -> str:
         """The hyperparameter that a size comes from."""
         is_width = name.endswith("_dim")
@@ -206,8 +337,26 @@ class RuledHyperparameters(GivenHyperparameters):
         # only the size of a vocabulary is taken over from encoder 0
         return name if is_width or name in self.given else name.replace("enc1", "enc0")
 
-    def _note_adadelta(self) -> None:
-        if self.values["optimizer"] == "adadelta" and "learning_rate" in self.given:
+    def _note_learning_rates(self) -> None:
+        if self.values["optimizer"] == "adadelta":
+            for name in ("learning_rate", "learning_rate_schedule", "warmup_epochs"):
+                if name in self.given:
+                    self.log(
+                        logging.WARNING, f"optimizer adadelta ignores the hyperparameter '{name}'."
+                    )
+        elif self._sound("warmup_epochs", "epochs"):
+            warmup, epochs = self.values["warmup_epochs"], self.values["epochs"]
+            if warmup >= epochs:
+                self.log(
+                    logging.WARNING,
+                    f"warmup_epochs={warmup} is not below epochs={epochs}: the learning rate rises "
+                    "until training ends.",
+                )
+
+    def _note_negative_sampling_power(self) -> None:
+        names = "negative_sampling_power", "negative_sampling_rate"
+        if self._sound(*names) and self.values[names[0]] != 1 and not self.values[names[1]]:
             self.log(
-                logging.WARNING, "optimizer adadelta ignores the hyperparameter 'learning_rate'."
+                logging.WARNING,
+                "'negative_sampling_power' has no effect, because 'negative_sampling_rate' is 0.",
             )

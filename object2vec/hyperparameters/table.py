@@ -11,22 +11,36 @@ AUTO = "auto"
 INT32_MAX = 2**31 - 1
 
 NETWORKS = ("hcnn", "bilstm", "pooled_embedding")
+TOKEN_WEIGHTINGS = ("mean", "learned", "tfidf")
 COMPARATORS = ("hadamard", "concat", "abs_diff")
+SCORERS = ("mlp", "dot", "cosine")
 #: The metrics that each output layer reports to machines, the loss first.
 OUTPUT_METRICS = {
     "softmax": ("cross_entropy", "accuracy"),
     "mean_squared_error": ("mean_squared_error",),
+    "in_batch_softmax": ("cross_entropy", "accuracy"),
+}
+#: All of them, each once.
+QUALITY_METRICS = tuple(
+    dict.fromkeys(metric for metrics in OUTPUT_METRICS.values() for metric in metrics)
+)
+#: What early stopping can judge validation by with each output layer: its loss, or a measure.
+STOPPING_METRICS = {
+    "softmax": (
+        *("loss", "cross_entropy", "accuracy", "auc", "macro_f1"),
+        *("hit_rate@10", "ndcg@10", "mrr"),
+    ),
+    "mean_squared_error": ("loss", "mean_squared_error", "mean_absolute_error"),
+    "in_batch_softmax": (
+        *("loss", "cross_entropy", "accuracy"),
+        *("hit_rate@10", "ndcg@10", "mrr"),
+    ),
 }
 SPLITS = ("train", "validation", "test")
 #: Content types of their channels: of pairs of ids, and of tables.
 PAIR_CONTENT_TYPES = ("application/jsonlines", "application/json-lines", "application/x-jsonlines")
 TABLE_CONTENT_TYPES = ("text/csv", "application/x-parquet")
-QUALITY_METRIC_NAMES = tuple(
-    f"{split}:{metric}"
-    for split in SPLITS
-    for metrics in OUTPUT_METRICS.values()
-    for metric in metrics
-)
+QUALITY_METRIC_NAMES = tuple(f"{split}:{metric}" for split in SPLITS for metric in QUALITY_METRICS)
 METRIC_NAMES = (*QUALITY_METRIC_NAMES, "train:progress", "train:throughput")
 
 #: Names that SageMaker or its Python SDK add by themselves; they are accepted and not used.
@@ -75,6 +89,10 @@ class Hyperparameter:
         Recommended range of a tuning job.
     required : bool
         The job fails without it.
+    extension : bool
+        Ours, not the original's: off by default, so that the defaults stay the original's.
+    extension_choices : tuple of str
+        Those of the choices that are ours.
     """
 
     name: str
@@ -87,11 +105,22 @@ class Hyperparameter:
     choices: tuple[str, ...] = ()
     tunable: Optional[TuningRange] = None
     required: bool = False
+    extension: bool = False
+    extension_choices: tuple[str, ...] = ()
+
+    def is_extended_by(self, value: Any) -> bool:
+        """Whether the original has no such value: it is that of an extension, and no default."""
+        return value in self.extension_choices or (self.extension and value != self.default)
 
     @property
     def hidden(self) -> bool:
         """Whether the name begins with an underscore."""
         return self.name.startswith("_")
+
+    @property
+    def marked_description(self) -> str:
+        """The description, behind a mark where the original has no such hyperparameter."""
+        return f"(extension) {self.description}" if self.extension else self.description
 
     @property
     def range_text(self) -> str:
@@ -107,7 +136,7 @@ class Hyperparameter:
         texts = {
             "integer": f"integer, {ends}",
             "continuous": f"number, {ends}",
-            "categorical": ", ".join(self.choices),
+            "categorical": ", ".join(map(self._marked_choice, self.choices)),
             "boolean": "True or False, in any case",
             "auto_integer": f"{AUTO} or an integer, {ends}",
             "file_name": "file name of letters, digits, '.', '_' and '-'",
@@ -117,6 +146,9 @@ class Hyperparameter:
             "column": "name of a column",
         }
         return texts[self.kind]
+
+    def _marked_choice(self, choice: str) -> str:
+        return f"{choice} (extension)" if choice in self.extension_choices else choice
 
     @property
     def default_words(self) -> str:
@@ -161,7 +193,7 @@ def _in_list(text: str) -> str:
 
 
 def _encoder(side: int) -> tuple[Hyperparameter, ...]:
-    """The nine hyperparameters of one encoder."""
+    """The hyperparameters of one encoder."""
     first = side == 0
     prefix, source = f"enc{side}_", f"in{side}"
     return (
@@ -216,6 +248,13 @@ def _encoder(side: int) -> tuple[Hyperparameter, ...]:
             "vectors to token ids.",
             default="",
         ),
+        Hyperparameter(
+            f"{prefix}random_crop", "boolean",
+            f"Whether training takes a random part of {prefix}max_seq_len tokens of each longer "
+            f"{source} sequence, another in each epoch, instead of its first tokens. With it on "
+            "both sides and the same sequence on both, in1 gets none of the tokens of in0's part.",
+            default=False, extension=True,
+        ),
     )  # fmt: skip
 
 
@@ -223,6 +262,14 @@ _GENERAL = (
     Hyperparameter(
         "enc_dim", "integer", "Width of the embedding that each encoder makes.",
         default=4096, minimum=4, maximum=10000, tunable=TuningRange(4, 4096),
+    ),
+    Hyperparameter(
+        "scorer", "categorical",
+        "What a pair's score is made of: mlp is comparators and a network behind them; dot and "
+        "cosine are the product of the two embeddings and the cosine between them, so that the "
+        "nearest embeddings are those with the highest scores, and comparator_list, mlp_layers, "
+        "mlp_dim and mlp_activation are ignored.",
+        default="mlp", choices=SCORERS, extension=True,
     ),
     Hyperparameter(
         "comparator_list", "comparators",
@@ -246,12 +293,33 @@ _GENERAL = (
     ),
     Hyperparameter(
         "output_layer", "categorical",
-        "softmax learns classes, mean_squared_error learns a number.",
-        default="softmax", choices=tuple(OUTPUT_METRICS),
+        "softmax learns classes, mean_squared_error learns a number, in_batch_softmax learns to "
+        "find each in1 by its in0 among all of a batch, and the other way round: all pairs belong "
+        "together, and scorer is dot or cosine.",
+        default="softmax", choices=tuple(OUTPUT_METRICS), extension_choices=("in_batch_softmax",),
     ),
     Hyperparameter(
-        "num_classes", "integer", "Number of classes; ignored for mean_squared_error.",
+        "num_classes", "integer", "Number of classes; ignored for the other output layers.",
         default=2, minimum=2, maximum=30,
+    ),
+    Hyperparameter(
+        "temperature", "continuous",
+        "What in_batch_softmax divides the scores by: the lower, the more the hardest pairs of a "
+        "batch count.",
+        default_text="0.05 for cosine, 1 for dot", minimum=0.001, maximum=100,
+        tunable=TuningRange(0.01, 1, "Logarithmic"), extension=True,
+    ),
+    Hyperparameter(
+        "learn_temperature", "boolean",
+        "Whether in_batch_softmax learns the temperature, from the given one on.",
+        default=False, extension=True,
+    ),
+    Hyperparameter(
+        "popularity_correction", "continuous",
+        "So many times the logarithm of an object's share of the training pairs is subtracted from "
+        "its scores in in_batch_softmax, where frequent objects are wrong answers more often; 0 is "
+        "no correction, 1 the full one.",
+        default=0.0, minimum=0, maximum=1, tunable=TuningRange(0, 1), extension=True,
     ),
     Hyperparameter(
         "dropout", "continuous",
@@ -265,6 +333,12 @@ _GENERAL = (
         default=False,
     ),
     Hyperparameter(
+        "tied_encoders", "boolean",
+        "Whether both sides are encoded by one encoder with one token table; they then need the "
+        "same enc0_ and enc1_ values, but for max_seq_len.",
+        default=False, extension=True,
+    ),
+    Hyperparameter(
         "token_embedding_storage_type", "categorical",
         "row_sparse updates only the token vectors that a batch uses: faster for large "
         "vocabularies; needs adam, adagrad or sgd and switches bucketing off.",
@@ -272,8 +346,11 @@ _GENERAL = (
     ),
     Hyperparameter(
         "optimizer", "categorical",
-        "Optimizer; adadelta ignores learning_rate.",
-        default="adam", choices=("adadelta", "adagrad", "adam", "sgd", "rmsprop"),
+        "Optimizer; adadelta ignores learning_rate. adamw is adam whose weight_decay is decoupled: "
+        "each step takes learning_rate times weight_decay of a weight away, however large its "
+        "gradients are.",
+        default="adam", choices=("adadelta", "adagrad", "adam", "sgd", "rmsprop", "adamw"),
+        extension_choices=("adamw",),
         tunable=TuningRange(choices=("adadelta", "adagrad", "adam", "sgd", "rmsprop")),
     ),
     Hyperparameter(
@@ -284,6 +361,28 @@ _GENERAL = (
         "weight_decay", "continuous",
         "L2 penalty of the optimizer; large values drive every prediction to the mean.",
         default=0.0, minimum=0, maximum=10000, tunable=TuningRange(0, 1),
+    ),
+    Hyperparameter(
+        "token_embedding_weight_decay", "continuous",
+        "weight_decay of the token tables, where it is to be another one.",
+        default_text="weight_decay's", minimum=0, maximum=10000, extension=True,
+    ),
+    Hyperparameter(
+        "learning_rate_schedule", "categorical",
+        "How learning_rate changes from step to step: not at all, or it falls to 0 at the end of "
+        "the last of all epochs, along a straight line or half a cosine.",
+        default="constant", choices=("constant", "linear", "cosine"), extension=True,
+    ),
+    Hyperparameter(
+        "warmup_epochs", "continuous",
+        "Epochs, or a part of one, in which the learning rate first rises from 0.",
+        default=0.0, minimum=0, maximum=100, extension=True,
+    ),
+    Hyperparameter(
+        "clip_gradient", "continuous",
+        "Largest L2 norm of a step's gradients, all together; longer ones are shortened to it. 0 "
+        "is no limit.",
+        default=0.0, minimum=0, maximum=10000, extension=True,
     ),
     Hyperparameter(
         "mini_batch_size", "integer", "Pairs in a batch, over all devices together.",
@@ -304,6 +403,16 @@ _GENERAL = (
         default=0.01, minimum=1e-6, maximum=0.1, tunable=TuningRange(0.001, 0.1),
     ),
     Hyperparameter(
+        "early_stopping_metric", "categorical",
+        "What tells the best epoch, and when to stop: the loss, or a measure of the validation "
+        "channel, which is then needed and whose units early_stopping_tolerance has. hit_rate@10, "
+        "ndcg@10 and mrr rank, for each in0 of a pair of another label than 0, all in1 of train "
+        "and validation but those of its own training pairs of such labels; of more than 1,000 in0 "
+        "or 10,000 in1 so many are drawn by the seed.",
+        default="loss", extension=True,
+        choices=tuple(dict.fromkeys(name for own in STOPPING_METRICS.values() for name in own)),
+    ),
+    Hyperparameter(
         "bucket_width", "integer",
         "Pairs of similar length are put into one batch, in buckets of this width in tokens; 0 "
         "is no bucketing.",
@@ -313,6 +422,26 @@ _GENERAL = (
         "negative_sampling_rate", "integer",
         "Random pairs of label 0 that each epoch adds for a pair of another label.",
         default=0, minimum=0, maximum=INT32_MAX,
+    ),
+    Hyperparameter(
+        "negative_sampling_power", "continuous",
+        "How often an object of in1 is drawn for these random pairs: in proportion to this power "
+        "of how often it occurs; 1 is as often as it occurs, 0 as often as any other.",
+        default=1.0, minimum=0, maximum=1, tunable=TuningRange(0, 1), extension=True,
+    ),
+    Hyperparameter(
+        "token_dropout", "continuous",
+        "Probability with which training leaves out each token of a sequence of several, anew in "
+        "each epoch; one token stays at least.",
+        default=0.0, minimum=0, maximum=0.99, tunable=TuningRange(0, 0.8), extension=True,
+    ),
+    Hyperparameter(
+        "token_weighting", "categorical",
+        "What pooled_embedding takes the mean of: token vectors (mean), or these times a weight of "
+        "each token that is learnt too, frozen vectors or not, and starts from 1 (learned) or from "
+        "its inverse document frequency in the training data (tfidf).",
+        default="mean", choices=TOKEN_WEIGHTINGS, tunable=TuningRange(choices=TOKEN_WEIGHTINGS),
+        extension=True,
     ),
     Hyperparameter(
         "_kvstore", "categorical", "Where gradients are summed and weights are updated.",
@@ -378,7 +507,7 @@ def markdown_table() -> str:
     rows = ["| name | type, range | default | tuning | what it does |", "|---|---|---|---|---|"]
     for item in HYPERPARAMETERS:
         default = item.default_words or '""'
-        description = f"(hidden) {item.description}" if item.hidden else item.description
+        description = f"(hidden) {item.description}" if item.hidden else item.marked_description
         cells = (f"`{item.name}`", item.allowed_text, default, item.tuning_text, description)
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"
@@ -389,4 +518,4 @@ def help_items() -> Iterator[tuple[str, str]]:
     for item in HYPERPARAMETERS:
         default = item.default_words or "empty"
         note = default if item.required else f"default: {default}"
-        yield item.name, f"{item.description} [{item.allowed_text}; {note}]"
+        yield item.name, f"{item.marked_description} [{item.allowed_text}; {note}]"

@@ -19,6 +19,7 @@ from object2vec.compiled.lstm import enc_dim_of, run_layer
 from object2vec.data.arrays import TokenLists
 from object2vec.data.chunks import compute_in_chunks, length_sorted_chunks
 from object2vec.data.layouts import time_steps
+from object2vec.inference.similarities import scores_of, similarities
 from object2vec.model.encoders import BiLSTM, HierarchicalCNN
 from object2vec.model.network import Object2VecNetwork
 
@@ -42,8 +43,10 @@ class CompiledInference:
     def __init__(self, network: Object2VecNetwork, context: Context) -> None:
         self._settings = network.hyperparameters
         self._encoders = [_encoder(network, side, context) for side in (0, 1)]
-        self._layers = network.scorer.layers(context)
-        self._scorer = self._describe()
+        self._context, self._network_scorer = context, network.scorer
+        if not self._settings.is_similarity:
+            self._layers = network.scorer.layers(context)
+            self._scorer = self._describe()
 
     def elements_per_token(self, side: int) -> int:
         """See `OperatorInference`; here the encoders limit their memory themselves."""
@@ -57,8 +60,9 @@ class CompiledInference:
         """Score pairs; see `OperatorInference.score`."""
         vectors = self.embed(0, in0), self.embed(1, in1)
         settings, count = self._settings, len(in0)
-        shape = (count,) if settings.is_regression else (count, settings.num_classes)
-        output = np.empty(shape, np.float32)
+        if settings.is_similarity:
+            return self._compare(*vectors, as_logits)
+        output = np.empty((count, *settings.score_shape), np.float32)
         check(
             library.object2vec_score(
                 API,
@@ -66,11 +70,21 @@ class CompiledInference:
                 vectors[0].ctypes.data,
                 vectors[1].ctypes.data,
                 count,
-                not (settings.is_regression or as_logits),
+                not (settings.classes is None or as_logits),
                 output.ctypes.data,
             )
         )
         return output
+
+    def _compare(self, vectors0: np.ndarray, vectors1: np.ndarray, as_logits: bool) -> np.ndarray:
+        settings = self._settings
+        values = similarities(vectors0, vectors1, settings.scorer)
+        output = scores_of(values, settings, *self._network_scorer.affine(self._context))
+        if as_logits or settings.classes is None:
+            return output
+        output -= output.max(axis=1, keepdims=True)
+        np.exp(output, out=output)
+        return output / output.sum(axis=1, keepdims=True)
 
     def _describe(self) -> Scorer:
         settings = self._settings

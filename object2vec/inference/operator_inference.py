@@ -69,11 +69,11 @@ class OperatorInference:
         Returns
         -------
         numpy.ndarray
-            float32; ``(n, num_classes)``, or ``(n,)`` for mean_squared_error.
+            float32; ``(n, num_classes)`` for softmax, ``(n,)`` for the other output layers.
         """
         network, context = self._network, self._context
         inputs = PairInputs(network, (in0, in1), (None, None), context)
         output = network.scorer(*inputs.embed())
-        if not (as_logits or network.hyperparameters.is_regression):
+        if not (as_logits or network.hyperparameters.classes is None):
             output = mx.nd.softmax(output, axis=1)
         return output.asnumpy()

@@ -11,15 +11,17 @@ from typing import Any, Optional, Union
 
 import numpy as np
 
-from object2vec.backend.engine import answering, check_devices
+from object2vec.backend.engine import answering, check_devices, one_at_a_time
 from object2vec.backend.kvstore import count_gpus
 from object2vec.backend.mxnet_import import mx
 from object2vec.backend.mxnet_types import Context
 from object2vec.data.arrays import PairDataset, Rows, TokenLists
 from object2vec.data.chunks import compute_in_chunks, length_sorted_chunks
-from object2vec.errors import UnsoundModelError
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.inference.choose_inference import choose_inference
+from object2vec.inference.every_pair import BestSoFar, Top, blocks_of, every_pair, probabilities
+from object2vec.inference.similarities import retrieval_sums
+from object2vec.inference.sound_answers import finite
 from object2vec.logs import LOGGER_NAME
 from object2vec.model import model_directory
 from object2vec.model.costs import Costs
@@ -196,7 +198,9 @@ class Predictor:
             A value is no finite number.
         """
         lists = self._cut(side, lists, max_seq_len)
+        return finite(self._embed(side, lists), f"embeddings of in{side}")
 
+    def _embed(self, side: int, lists: TokenLists) -> np.ndarray:
         def embed(rows: Rows) -> np.ndarray:
             part = lists.take(rows)
             with self._answering({side: part}):
@@ -204,7 +208,7 @@ class Predictor:
 
         chunks = length_sorted_chunks(lists.lengths, *self._elements(side))
         shape = (len(lists), self.hyperparameters.enc_dim)
-        return _finite(compute_in_chunks(chunks, shape, embed), f"embeddings of in{side}")
+        return compute_in_chunks(chunks, shape, embed)
 
     def scores(
         self,
@@ -224,7 +228,8 @@ class Predictor:
         Returns
         -------
         numpy.ndarray
-            float32; probabilities ``(n, num_classes)``, or numbers ``(n,)`` for mean_squared_error.
+            float32; probabilities ``(n, num_classes)`` for softmax, numbers ``(n,)`` for
+            mean_squared_error, dot products or cosines ``(n,)`` for in_batch_softmax.
 
         Raises
         ------
@@ -233,39 +238,130 @@ class Predictor:
         """
         limits = max_seq_lens or (None, None)
         in0, in1 = self._cut(0, in0, limits[0]), self._cut(1, in1, limits[1])
-        settings = self.hyperparameters
-        shape = (len(in0),) if settings.is_regression else (len(in0), settings.num_classes)
         values = compute_in_chunks(
             self._pair_chunks(in0, in1),
-            shape,
+            (len(in0), *self.hyperparameters.score_shape),
             lambda rows: self._score(in0.take(rows), in1.take(rows)),
         )
-        return _finite(values, "scores")
+        return finite(values, "scores")
+
+    def candidate_scores(
+        self,
+        in0: TokenLists,
+        candidates: TokenLists,
+        classes: Optional[tuple[int, ...]] = None,
+        *,
+        as_log_odds: bool = False,
+    ) -> np.ndarray:
+        """Score each object of in0 with every candidate of in1, each object being encoded once.
+
+        Parameters
+        ----------
+        in0, candidates : TokenLists
+            ``n`` and ``m`` lists of ids below the encoders' vocab_size; longer ones than their
+            max_seq_len are cut.
+        classes : tuple of int, optional
+            The classes, not all, whose probability together is the score; needed but for
+            mean_squared_error.
+        as_log_odds : bool
+            Give the logarithms of odds in the place of probabilities: their order is the same, and
+            they tell apart what is near 1.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, shape ``(n, m)``.
+
+        Raises
+        ------
+        UnsoundModelError
+            A value is no finite number.
+        """
+        values = np.empty((len(in0), len(candidates)), np.float32)
+        for rows, columns, part in self._every_pair(in0, candidates, classes):
+            values[rows, columns] = part
+        return values if as_log_odds or classes is None else probabilities(values)
+
+    def best_candidates(
+        self,
+        in0: TokenLists,
+        candidates: TokenLists,
+        k: int,
+        classes: Optional[tuple[int, ...]] = None,
+    ) -> Top:
+        """Find the candidates with the highest scores for each object of in0.
+
+        Parameters
+        ----------
+        in0, candidates, classes
+            See `candidate_scores`, which also says what is raised.
+        k : int
+            How many of each, at least 1; all where there are fewer.
+
+        Returns
+        -------
+        Top
+            Of all scores, a block is held at a time.
+        """
+        best = BestSoFar(len(in0), min(k, len(candidates)))
+        for rows, columns, part in self._every_pair(in0, candidates, classes):
+            best.add(rows, columns.start, part)
+        top = best.top()
+        return top if classes is None else Top(top.indices, probabilities(top.scores))
+
+    def _every_pair(
+        self, in0: TokenLists, candidates: TokenLists, classes: Optional[tuple[int, ...]]
+    ) -> Iterator[tuple[slice, slice, np.ndarray]]:
+        """Rows, columns and scores of blocks of all pairs, the candidates in their order."""
+        vectors = self.embeddings(0, in0)
+        with one_at_a_time:
+            pairs = every_pair(self.network, self._context, classes)
+        for columns in blocks_of(len(candidates), self.hyperparameters.enc_dim):
+            others = self.embeddings(1, candidates.take(columns))
+            for rows in blocks_of(len(in0), pairs.outputs * len(others)):
+                part = pairs.scores(vectors[rows], others)
+                yield rows, columns, finite(part, "rows of scores")
 
     def loss_sums(
-        self, pairs: PairDataset, scored: Callable[[int], Any] = lambda count: None
+        self,
+        pairs: PairDataset,
+        scored: Callable[[int], Any] = lambda count: None,
+        outputs: Optional[np.ndarray] = None,
     ) -> np.ndarray:
         """Sum up what `losses.Loss` reports over all pairs.
 
         Parameters
         ----------
         pairs : PairDataset
-            Labelled pairs.
+            Labelled pairs; lists that are longer than max_seq_len are cut to it.
         scored : callable
             Called with the number of pairs of each batch.
+        outputs : numpy.ndarray, optional
+            float32, shape ``(n, num_classes)`` or ``(n,)``: receives the raw outputs.
 
         Returns
         -------
         numpy.ndarray
             float64, shape ``(2,)``: cross-entropy and right answers, or squared and absolute error.
         """
+        in0, in1 = self._cut(0, pairs.in0, None), self._cut(1, pairs.in1, None)
+        if self.hyperparameters.is_contrastive:
+            with np.errstate(invalid="ignore"):
+                return self._retrieval_sums(PairDataset(in0, in1, pairs.labels), scored)
         sums = np.zeros(2)
-        for rows in self._pair_chunks(pairs.in0, pairs.in1):
-            outputs = self._score(pairs.in0.take(rows), pairs.in1.take(rows), as_logits=True)
+        for rows in self._pair_chunks(in0, in1):
+            found = self._score(in0.take(rows), in1.take(rows), as_logits=True)
+            if outputs is not None:
+                outputs[rows] = found
             with np.errstate(invalid="ignore"):  # the caller reports a loss of NaN
-                sums += self._sums(outputs.astype(np.float64), pairs.labels[rows])
-            scored(len(outputs))
+                sums += self._sums(found.astype(np.float64), pairs.labels[rows])
+            scored(len(found))
         return sums
+
+    def _retrieval_sums(self, pairs: PairDataset, scored: Callable[[int], Any]) -> np.ndarray:
+        with one_at_a_time:
+            scale = self.network.loss.scale(self._context)
+        return retrieval_sums(pairs, self.hyperparameters, scale, self._embed, scored)
 
     def _score(self, in0: TokenLists, in1: TokenLists, *, as_logits: bool = False) -> np.ndarray:
         with self._answering({0: in0, 1: in1}):
@@ -299,23 +395,3 @@ class Predictor:
     def _elements(self, side: int) -> tuple[int, int]:
         settings = self.hyperparameters
         return self._inference.elements_per_token(side), 4 * settings.enc_dim + settings.mlp_dim
-
-
-def _finite(values: np.ndarray, what: str) -> np.ndarray:
-    """Return what the model answers, if it is finite.
-
-    JSON has no NaN and no infinity. As ids were checked before, only the weights can be the cause.
-
-    Raises
-    ------
-    UnsoundModelError
-        A value is no finite number.
-    """
-    sound = np.isfinite(values)
-    if sound.all():
-        return values
-    count = len(values) - np.count_nonzero(sound.reshape(len(values), -1).all(axis=1))
-    raise UnsoundModelError(
-        f"The model does not give finite numbers, so its weights are not sound: {count} of "
-        f"{len(values)} {what} hold NaN or infinity; train it again or take another model."
-    )

@@ -30,6 +30,7 @@ from object2vec.prepare.progress_bar import table_progress
 from object2vec.sagemaker.environment import Channel, Environment, meant_channel
 from object2vec.text import counted, names
 from object2vec.training.memory_estimate import Estimate, estimate_memory
+from object2vec.training.stopping_metric import check_channels, check_pairs
 from object2vec.training.training_log import JobStart
 from object2vec.version import __version__
 
@@ -157,6 +158,7 @@ def read_inputs(job: Job, begun: Optional[float] = None, *, progress: bool = Fal
             _logger.info("Creating data iterator for %s", job.channels["train"].path)
             tables.find(shown)
             hyperparameters = _settle(job.configuration, tables)
+        check_channels(hyperparameters, tuple(job.channels if tables is None else tables.splits))
         _check_tuning_objective(job, hyperparameters)
         # before hours are spent on data for which there is no room
         estimate_memory(hyperparameters).check()
@@ -167,7 +169,13 @@ def read_inputs(job: Job, begun: Optional[float] = None, *, progress: bool = Fal
             if tables is not None or name in job.channels
         }
     if tables is not None and tables.holds_positives():
-        datasets = with_judged_negatives(datasets, hyperparameters.negative_sampling_rate)
+        datasets = with_judged_negatives(
+            datasets,
+            hyperparameters.negative_sampling_rate,
+            hyperparameters.negative_sampling_power,
+        )
+    if "validation" in datasets:
+        check_pairs(hyperparameters, datasets["validation"])
     # the auxiliary channel may need MXNet
     own_process.tune()
     auxiliary = _read_auxiliary(job, hyperparameters, None if tables is None else tables.inputs)
@@ -201,6 +209,8 @@ def summary(inputs: Inputs) -> str:
 
 def _labels(hyperparameters: Hyperparameters, data: PairDataset) -> str:
     labels = data.labels
+    if hyperparameters.is_contrastive:
+        return "all of objects that belong together"
     if hyperparameters.is_regression:
         return f"labels {labels.min():g} to {labels.max():g}, mean {labels.mean():.4g}"
     counts = np.bincount(labels.astype(np.int64), minlength=hyperparameters.num_classes)

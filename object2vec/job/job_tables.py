@@ -191,10 +191,13 @@ class JobTables:
             return cut_pairs(self._ready.pop(name), hyperparameters)
         if not self._holds_table(name):
             return None
-        classes = None if hyperparameters.is_regression else hyperparameters.num_classes
         with self._calling_options():
             pairs, report = encode_table(
-                inputs, self._open(name), num_classes=classes, progress=progress
+                inputs,
+                self._open(name),
+                num_classes=hyperparameters.classes,
+                kept_lens=[encoder.kept_len for encoder in hyperparameters.encoders],
+                progress=progress,
             )
         # all rows of another table are of one split
         report.pairs = {name: len(pairs)}

@@ -9,7 +9,7 @@ from typing import Optional
 
 import numpy as np
 
-from object2vec.backend.device_arrays import csr_to_device, to_device
+from object2vec.backend.device_arrays import to_device
 from object2vec.backend.mxnet_import import mx
 from object2vec.backend.mxnet_types import Block, Context, NDArray, Parameter
 from object2vec.data.arrays import TokenLists
@@ -17,9 +17,9 @@ from object2vec.data.layouts import (
     TIME_STEP,
     PackedLists,
     mean_weights,
+    numbered,
     pack,
     pad,
-    reversed_positions,
     widest,
 )
 from object2vec.hyperparameters.checked import EncoderHyperparameters
@@ -89,6 +89,103 @@ class SingleTokens(EncoderInput):
         return _rows(table, self.tokens, context)  # (n, enc_dim)
 
 
+class WeightedMeans:
+    """For pooled_embedding in training, where each token has a weight: means over lists.
+
+    Each token in use is looked up once, so that neither the table nor its weights are read whole.
+
+    Parameters
+    ----------
+    lists : TokenLists
+        ``n`` lists.
+    context : mxnet.Context
+        The device.
+
+    Attributes
+    ----------
+    ids : numpy.ndarray
+        int32 ``(rows,)``: the tokens in use; those of all lists where each has a single one.
+    """
+
+    def __init__(self, lists: TokenLists, context: Context) -> None:
+        # float32, together (n, rows): each token's part in each mean
+        self._parts: tuple[NDArray, ...] = ()
+        self.ids = lists.tokens
+        if lists.are_single():
+            return
+        # MXNet has no arrays without elements
+        self.ids, places = np.zeros(1, np.int32), lists.tokens
+        if lists.tokens.size:
+            self.ids, places = numbered(lists.tokens)
+        self._parts = _mean_weights(TokenLists(places, lists.offsets), len(self.ids), context)
+
+    def of(self, vectors: NDArray, weights: NDArray) -> NDArray:
+        """Means ``(n, width)`` of vectors ``(rows, width)`` times their weights ``(rows, 1)``."""
+        parts = [_WeightedSums(part)(weights, vectors) for part in self._parts or (None,)]
+        return parts[0] if len(parts) == 1 else mx.nd.concat(*parts, dim=0)
+
+
+class _WeightedSums(mx.autograd.Function):
+    """Sums of weighted vectors.
+
+    MXNet's own gradients of these operators take ten times as long. Vectors, which may be of a
+    frozen table, come after the weights, because MXNet takes the gradients only of the arguments
+    before the first one that needs none.
+
+    Parameters
+    ----------
+    shares : CSRNDArray or None
+        float32 ``(n, rows)``: each vector's part in each sum; None where each vector is a sum.
+    """
+
+    def __init__(self, shares: Optional[NDArray]) -> None:
+        super().__init__()
+        self._shares = shares
+
+    def forward(self, weights: NDArray, vectors: NDArray) -> NDArray:
+        """``(rows, 1)`` and ``(rows, width)`` to ``(n, width)``."""
+        self._vectors, self._weights = vectors, weights
+        products = mx.nd.broadcast_mul(vectors, weights)
+        return products if self._shares is None else mx.nd.dot(self._shares, products)
+
+    def backward(self, gradient: NDArray) -> tuple[NDArray, NDArray]:
+        """``(n, width)`` to ``(rows, 1)`` and ``(rows, width)``."""
+        if self._shares is not None:
+            found = mx.nd.dot(self._shares, gradient, transpose_a=True, forward_stype="row_sparse")
+            # every row is there, but those of lists without tokens
+            is_full = found.data.shape[0] == self._vectors.shape[0]
+            gradient = found.data if is_full else found.tostype("default")
+        ones = mx.nd.ones((gradient.shape[1], 1), ctx=gradient.context)
+        return (
+            mx.nd.dot(gradient * self._vectors, ones),
+            mx.nd.broadcast_mul(gradient, self._weights),
+        )
+
+
+@dataclass(frozen=True)
+class WeightedTokens(EncoderInput):
+    """For pooled_embedding in training, where each token has a weight.
+
+    Attributes
+    ----------
+    tokens : NDArray
+        int32 ``(rows,)``.
+    weights : mxnet.gluon.Parameter
+        Those of the table's rows, ``(vocab_size, 1)``.
+    means : WeightedMeans
+        What makes the vectors of lists of them.
+    """
+
+    tokens: NDArray
+    weights: Parameter
+    means: WeightedMeans
+
+    def look_up(self, table: Parameter, context: Context) -> NDArray:
+        return self.means.of(
+            _rows(table, self.tokens, context), _rows(self.weights, self.tokens, context)
+        )  # (n, enc_dim)
+
+
 class Packing:
     """What hcnn takes besides the token vectors ``(rows, width)``; see `layouts.PackedLists`.
 
@@ -135,27 +232,24 @@ class PackedTokens(EncoderInput):
 
 @dataclass(frozen=True)
 class PaddedTokens(EncoderInput):
-    """For bilstm: padded lists, time step by time step.
+    """For bilstm: padded lists.
 
     Attributes
     ----------
     tokens : NDArray
-        int32 ``(length, n)``; the length is a multiple of `layouts.TIME_STEP`.
+        int32 ``(n, length)``; the length is a multiple of `layouts.TIME_STEP`.
     lengths : NDArray
         float32 ``(n,)``.
-    reversal : NDArray
-        See `layouts.reversed_positions`.
     """
 
     tokens: NDArray
     lengths: NDArray
-    reversal: NDArray
 
     def look_up(self, table: Parameter, context: Context) -> NDArray:
-        return _rows(table, self.tokens, context)  # (length, n, width)
+        return _rows(table, self.tokens, context)  # (n, length, width)
 
     def encode(self, encoder: Block, vectors: NDArray) -> NDArray:
-        return encoder(vectors, self.lengths, self.reversal)
+        return encoder(vectors, self.lengths)
 
 
 def _rows(table: Parameter, tokens: NDArray, context: Context) -> NDArray:
@@ -170,7 +264,11 @@ def _rows(table: Parameter, tokens: NDArray, context: Context) -> NDArray:
 
 
 def prepare_input(
-    encoder: EncoderHyperparameters, lists: TokenLists, width: Optional[int], context: Context
+    encoder: EncoderHyperparameters,
+    lists: TokenLists,
+    width: Optional[int],
+    context: Context,
+    weights: Optional[Parameter] = None,
 ) -> EncoderInput:
     """Bring one input of a batch to a device.
 
@@ -185,6 +283,8 @@ def prepare_input(
         of `layouts.TIME_STEP`.
     context : mxnet.Context
         The device.
+    weights : mxnet.gluon.Parameter, optional
+        Those of the token table's rows, where training multiplies by them.
     """
     if encoder.network == "hcnn":
         packed = pack(lists, encoder.cnn_filter_width)
@@ -195,21 +295,26 @@ def prepare_input(
         padded = pad(lists, width)
         return PaddedTokens(
             padded.reshape(-1),
-            to_device(padded.T, context),
+            to_device(padded, context),
             to_device(lists.lengths.astype(np.float32), context),
-            to_device(reversed_positions(lists.lengths, width), context),
         )
+    if weights is not None:
+        means = WeightedMeans(lists, context)
+        return WeightedTokens(means.ids, to_device(means.ids, context), weights, means)
     if lists.are_single():
         return SingleTokens(lists.tokens, to_device(lists.tokens, context))
-    most = LARGEST_ARRAY // encoder.vocab_size
+    return MeanWeights(lists.tokens, _mean_weights(lists, encoder.vocab_size, context))
+
+
+def _mean_weights(lists: TokenLists, columns: int, context: Context) -> tuple[NDArray, ...]:
+    most = LARGEST_ARRAY // columns
     parts = [lists.take(slice(start, start + most)) for start in range(0, len(lists), most)]
-    weights = tuple(_mean_weights(part, encoder.vocab_size, context) for part in parts)
-    return MeanWeights(lists.tokens, weights)
+    return tuple(_mean_weights_of(part, columns, context) for part in parts)
 
 
-def _mean_weights(lists: TokenLists, vocab_size: int, context: Context) -> NDArray:
-    shape = len(lists), vocab_size
-    return csr_to_device(mean_weights(lists), lists.tokens, lists.offsets, shape, context)
+def _mean_weights_of(lists: TokenLists, columns: int, context: Context) -> NDArray:
+    arrays = mean_weights(lists), lists.tokens, lists.offsets
+    return mx.nd.sparse.csr_matrix(arrays, shape=(len(lists), columns), ctx=context)
 
 
 class PairInputs:
@@ -225,6 +330,8 @@ class PairInputs:
         As for `prepare_input`.
     context : mxnet.Context
         The device.
+    in_training : bool
+        Whether token vectors are multiplied by their weights, which else the table holds already.
     """
 
     def __init__(
@@ -233,16 +340,16 @@ class PairInputs:
         sides: tuple[TokenLists, TokenLists],
         widths: tuple[Optional[int], Optional[int]],
         context: Context,
+        *,
+        in_training: bool = False,
     ) -> None:
         self._network, self._context = network, context
         encoders = network.hyperparameters.encoders
-        # one lookup for both inputs, as the gradients of two lookups would have to be added up
-        self._is_one_lookup = _is_one_lookup(network, len(sides[0]))
-        if self._is_one_lookup:
-            sides, encoders = (TokenLists.concatenate(sides),), encoders[:1]  # type: ignore[assignment]
+        tables = (network.table(side) for side in range(len(sides)))
+        weights = [network.token_weights.of(table) if in_training else None for table in tables]
         self._inputs = [
-            prepare_input(encoder, lists, width, context)
-            for encoder, lists, width in zip(encoders, sides, widths)
+            prepare_input(encoder, lists, width, context, own)
+            for encoder, lists, width, own in zip(encoders, sides, widths, weights)
         ]
 
     @property
@@ -259,24 +366,14 @@ class PairInputs:
 
     def encode(self, vectors: list[NDArray]) -> list[NDArray]:
         """Embeddings of in0 and of in1, ``(n, enc_dim)`` each, of the token vectors."""
-        inputs = self._inputs
-        if self._is_one_lookup:
-            inputs = 2 * inputs
-            vectors = mx.nd.split(vectors[0], num_outputs=2, axis=0)
         return [
             given.encode(encoder, each)
-            for given, encoder, each in zip(inputs, self._network.encoders, vectors)
+            for given, encoder, each in zip(self._inputs, self._network.encoders, vectors)
         ]
 
     def embed(self) -> list[NDArray]:
         """Embeddings of in0 and of in1, ``(n, enc_dim)`` each."""
         return self.encode(self.look_up())
-
-
-def _is_one_lookup(network: Object2VecNetwork, pairs: int) -> bool:
-    table, other = network.table(0), network.table(1)
-    both_pooled = network.is_pooled(0) and network.is_pooled(1)
-    return table is other and both_pooled and 2 * pairs * table.shape[0] <= LARGEST_ARRAY
 
 
 def embed(

@@ -8,7 +8,7 @@ from typing import Any, Optional
 
 from object2vec.backend.mxnet_import import mx
 from object2vec.backend.mxnet_types import Context, NDArray, Parameter, Tensor
-from object2vec.data.layouts import POSITIONS_STEP, TIME_STEP
+from object2vec.data.layouts import POSITIONS_STEP
 from object2vec.hyperparameters.checked import EncoderHyperparameters
 
 _FORGET_GATE = 1  # its position in MXNet's order of gates: in, forget, cell, out
@@ -270,23 +270,17 @@ class BiLSTM(Encoder):
         F: Any,
         vectors: Tensor,
         lengths: Tensor,
-        reversal: Optional[Tensor] = None,
         **parameters: Tensor,
     ) -> Tensor:
-        """Encode; see the class.
-
-        With ``reversal``, the output of `layouts.reversed_positions`, ``vectors`` is
-        ``(length, batch, token_dim)`` and the length a multiple of `TIME_STEP`.
-        """
-        # (length, batch, token_dim)
-        x = F.transpose(vectors, axes=(1, 0, 2)) if reversal is None else vectors
-        forward, backward = self._run_both(F, x, lengths, reversal, 0, parameters)
+        """Encode; see the class."""
+        x = F.transpose(vectors, axes=(1, 0, 2))  # (length, batch, token_dim)
+        forward, backward = self._run_both(F, x, lengths, 0, parameters)
         for layer in range(1, self._layers):
-            x = self._join(F, forward, self._reverse(F, backward, lengths, reversal))
+            x = self._join(F, forward, self._reverse(F, backward, lengths))
             x = dropout(F, x, self._rate)
-            forward, backward = self._run_both(F, x, lengths, reversal, layer, parameters)
+            forward, backward = self._run_both(F, x, lengths, layer, parameters)
         # the backward outputs stay reversed, as their order does not matter to the maximum
-        maxima = [self._maximum(F, x, lengths, reversal is not None) for x in (forward, backward)]
+        maxima = [self._maximum(F, x, lengths) for x in (forward, backward)]
         return F.concat(*maxima, dim=1)
 
     def layers(self, context: Context) -> list[list[NDArray]]:
@@ -306,21 +300,17 @@ class BiLSTM(Encoder):
         F: Any,
         x: Tensor,
         lengths: Tensor,
-        reversal: Optional[Tensor],
         layer: int,
         parameters: Mapping[str, Tensor],
     ) -> tuple[Tensor, Tensor]:
         """Outputs of both directions; those of the backward one are in reversed order."""
         forward = self._run(F, x, lengths, layer, "forward", parameters)
-        x = self._reverse(F, x, lengths, reversal)
+        x = self._reverse(F, x, lengths)
         return forward, self._run(F, x, lengths, layer, "backward", parameters)
 
     @staticmethod
-    def _reverse(F: Any, x: Tensor, lengths: Tensor, reversal: Optional[Tensor]) -> Tensor:
-        if reversal is None:
-            return F.SequenceReverse(x, lengths, use_sequence_length=True)
-        # a gather takes a quarter of the time of SequenceReverse
-        return F.take(F.reshape(x, shape=(-3, 0)), reversal)
+    def _reverse(F: Any, x: Tensor, lengths: Tensor) -> Tensor:
+        return F.SequenceReverse(x, lengths, use_sequence_length=True)
 
     @staticmethod
     def _join(F: Any, forward: Tensor, backward: Tensor) -> Tensor:
@@ -330,11 +320,11 @@ class BiLSTM(Encoder):
         return F.reshape_like(rows, forward, lhs_begin=0, lhs_end=1, rhs_begin=0, rhs_end=2)
 
     @staticmethod
-    def _maximum(F: Any, x: Tensor, lengths: Tensor, in_steps: bool) -> Tensor:
+    def _maximum(F: Any, x: Tensor, lengths: Tensor) -> Tensor:
         # padding becomes -1, below all outputs of an LSTM, which lie in (-1, 1):
         # (length, batch, hidden_size), then (batch, hidden_size)
         x = F.SequenceMask(x, lengths, use_sequence_length=True, value=-1.0)
-        x = maximum(F, x, TIME_STEP if in_steps else 1)
+        x = F.max(x, axis=0)
         # the maximum of an empty list is set to zero:
         # (1, batch, hidden_size), then (batch, hidden_size)
         x = F.SequenceMask(F.expand_dims(x, axis=0), lengths, use_sequence_length=True)

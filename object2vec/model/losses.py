@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, Optional, Union
 
 from object2vec.backend.mxnet_import import mx
-from object2vec.backend.mxnet_types import Tensor
-from object2vec.model.scorer import Scorer
+from object2vec.backend.mxnet_types import Block, Context, Tensor
+from object2vec.hyperparameters.checked import Hyperparameters
+from object2vec.model.similarity import log_scale, unit
+
+_NEVER = 1e9  # is subtracted from logits whose probability is to be 0
 
 
 class Loss(mx.gluon.HybridBlock):
@@ -20,13 +24,13 @@ class Loss(mx.gluon.HybridBlock):
 
     Parameters
     ----------
-    scorer : Scorer
+    scorer : mxnet.gluon.HybridBlock
         What gives the raw output.
     is_regression : bool
         Whether the output layer is mean_squared_error.
     """
 
-    def __init__(self, scorer: Scorer, is_regression: bool) -> None:
+    def __init__(self, scorer: Block, is_regression: bool) -> None:
         super().__init__(prefix="")
         self._is_regression = is_regression
         self.scorer = scorer
@@ -46,5 +50,100 @@ class Loss(mx.gluon.HybridBlock):
             objective = F.sum(entropies)
             # rounding makes the logarithm of a probability of 1 a little positive
             reported = (F.sum(F.relu(entropies)), F.sum(F.argmax(output, axis=1) == labels))
-        sums = [F.reshape(F.BlockGrad(value), shape=(1,)) for value in reported]
-        return F.reshape(objective, shape=(1,)), F.concat(*sums, dim=0)
+        return _sums(F, objective, reported)
+
+
+class InBatchLoss(mx.gluon.HybridBlock):
+    """Two embeddings, of n pairs, to the sum to minimize and the sums to report.
+
+    A pair's in1 is to be found by its in0 among the in1 of all pairs, and its in0 by its in1: what
+    is minimized is the mean of both cross-entropies (InfoNCE, van den Oord et al. 2018, arXiv
+    1807.03748; in both directions as in CLIP, Radford et al. 2021, arXiv 2103.00020). The logits
+    are the similarities divided by the temperature. Left out are the answers of other pairs that
+    have the same in0 or the same in1, for they are right as well. From each logit
+    popularity_correction times the logarithm of the answer's share of the training pairs is
+    subtracted (logQ correction, Yi et al. 2019, doi 10.1145/3298689.3346996). On several devices
+    each has the pairs of its part of a batch.
+
+    The first output, ``(1,)``, is the sum over the pairs; the second, ``(2,)``, holds that sum and
+    the number of pairs whose in1 is found first.
+
+    Parameters
+    ----------
+    hyperparameters : Hyperparameters
+        Scorer, temperature, correction.
+    """
+
+    def __init__(self, hyperparameters: Hyperparameters) -> None:
+        super().__init__(prefix="")
+        self._settings = hyperparameters
+        assert hyperparameters.temperature is not None
+        self._scale = 1 / hyperparameters.temperature
+        if hyperparameters.learn_temperature:
+            self.log_scale = log_scale(self.params, math.log(self._scale))
+
+    def scale(self, context: Context) -> float:
+        """What similarities are multiplied by: 1 / temperature, as it is at the time."""
+        if self._settings.learn_temperature:
+            return math.exp(self.log_scale.data(context).asscalar())
+        return self._scale
+
+    def hybrid_forward(
+        self,
+        F: Any,
+        vector0: Tensor,
+        vector1: Tensor,
+        objects: Tensor,
+        log_shares: Optional[Tensor] = None,
+        **parameters: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Compute both sums; see the class.
+
+        ``objects`` and ``log_shares`` are what `in_batch.PairObjects` gives, ``(n, 2)`` each; the
+        latter only with popularity_correction.
+        """
+        if self._settings.scorer == "cosine":
+            vector0, vector1 = unit(F, vector0), unit(F, vector1)
+        if self._settings.learn_temperature:
+            vector0 = F.broadcast_mul(vector0, F.exp(parameters["log_scale"]))
+        else:
+            vector0 = vector0 * self._scale
+        # (n, n): a row for each in0, a column for each in1
+        logits = F.dot(vector0, vector1, transpose_b=True)
+        logits = F.broadcast_sub(logits, self._excluded(F, objects))
+        # (n, n) each: a row for each pair that asks, a column for each that may be the answer
+        found = [logits, F.transpose(logits)]
+        if log_shares is not None:
+            corrections = F.transpose(self._settings.popularity_correction * log_shares)
+            found = [
+                F.broadcast_sub(each, F.slice_axis(corrections, axis=0, begin=side, end=side + 1))
+                for side, each in zip((1, 0), found)
+            ]
+        places = F.contrib.arange_like(vector0, axis=0)
+        entropies = [-F.pick(F.log_softmax(logits, axis=1), places, axis=1) for logits in found]
+        objective = 0.5 * F.sum(entropies[0] + entropies[1])
+        first = F.sum(F.argmax(found[0], axis=1) == places)
+        return _sums(F, objective, (F.relu(objective), first))
+
+    @staticmethod
+    def _excluded(F: Any, objects: Tensor) -> Tensor:
+        """What takes the answers that do not count out of a softmax, ``(n, n)``."""
+        same = []
+        for side in (0, 1):
+            column = F.slice_axis(objects, axis=1, begin=side, end=side + 1)
+            same.append(F.broadcast_equal(column, F.transpose(column)))
+        places = F.expand_dims(F.contrib.arange_like(objects, axis=0), axis=1)
+        others = F.broadcast_not_equal(places, F.transpose(places))
+        return _NEVER * others * F.broadcast_maximum(*same)
+
+
+def build_loss(hyperparameters: Hyperparameters, scorer: Block) -> Union[Loss, InBatchLoss]:
+    """Build the loss of the hyperparameters' output layer."""
+    if hyperparameters.is_contrastive:
+        return InBatchLoss(hyperparameters)
+    return Loss(scorer, hyperparameters.is_regression)
+
+
+def _sums(F: Any, objective: Tensor, reported: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    sums = [F.reshape(F.BlockGrad(value), shape=(1,)) for value in reported]
+    return F.reshape(objective, shape=(1,)), F.concat(*sums, dim=0)

@@ -13,11 +13,12 @@ from typing import Any, NoReturn, Optional
 
 from object2vec.errors import CustomerError
 from object2vec.files import PathLike, open_regular
+from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.text import quoted, shown
 from object2vec.version import __version__
 
 FORMAT = "object2vec"
-FORMAT_VERSION = 1
+FORMAT_VERSIONS = (1, 2)
 MANIFEST = "model.json"
 ARCHIVE = "model.tar.gz"
 DAMAGED = "the model directory is damaged: copy or train it again"
@@ -79,6 +80,15 @@ class Manifest:
     vocabularies: tuple[Optional[str], ...]
     files: Mapping[str, ListedFile]
     inputs: Optional[str] = None
+
+
+def format_version(hyperparameters: Hyperparameters) -> int:
+    """The version that a model's manifest says.
+
+    It is 2 where an extension is used, so that readers of before refuse what they would not know,
+    and 1 elsewhere: these models are what they were.
+    """
+    return FORMAT_VERSIONS[hyperparameters.is_extended]
 
 
 def read_manifest(folder: PathLike) -> Manifest:
@@ -146,11 +156,11 @@ def parse_manifest(content: bytes, path: Path) -> Manifest:
             "wrote."
         )
     version = values.get("format_version")
-    if type(version) is not int or version != FORMAT_VERSION:
+    if type(version) is not int or version not in FORMAT_VERSIONS:
         writer = _shown(values.get("object2vec_version")).strip('"')
         raise CustomerError(
             f"{path} says format_version {_shown(version)}, but object2vec {__version__} reads "
-            f"version {FORMAT_VERSION}; load it with object2vec {writer}."
+            f"version {' and '.join(map(str, FORMAT_VERSIONS))}; load it with object2vec {writer}."
         )
     missing = [key for key in _KEYS if key not in values]
     if missing:

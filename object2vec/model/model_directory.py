@@ -24,7 +24,7 @@ from object2vec.backend.mxnet_types import Context, NDArray
 from object2vec.errors import CustomerError
 from object2vec.files import PathLike, atomic_write, locked_folder
 from object2vec.hyperparameters.checked import Hyperparameters
-from object2vec.model.manifest import FORMAT, FORMAT_VERSION, MANIFEST, Manifest
+from object2vec.model.manifest import FORMAT, MANIFEST, Manifest, format_version
 from object2vec.model.model_files import PACKED, ModelFiles, read_model, read_packed
 from object2vec.model.network import Object2VecNetwork
 from object2vec.model.parameter_files import BLOCK, ParameterFile, Stream, write_parameters
@@ -234,11 +234,11 @@ def _write_model(
         texts = {name: symbol.tojson() for name, (symbol, _) in symbols.items()}
     manifest = {
         "format": FORMAT,
-        "format_version": FORMAT_VERSION,
+        "format_version": format_version(network.hyperparameters),
         "object2vec_version": __version__,
         "complete": complete,
         "hyperparameters": add_text(
-            "hyperparameters", json.dumps(network.hyperparameters.to_dict(), indent=1)
+            "hyperparameters", json.dumps(network.hyperparameters.to_stored(), indent=1)
         ),
         "metrics": add_text("metrics", json.dumps(metrics, indent=1)),
         "networks": {

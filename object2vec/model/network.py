@@ -9,15 +9,57 @@ from typing import Optional, TypeVar
 import numpy as np
 
 from object2vec.backend.mxnet_import import mx
-from object2vec.backend.mxnet_types import Block, Context, Parameter
+from object2vec.backend.mxnet_types import Block, Context, NDArray, Parameter
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.model.encoders import BiLSTM, build_encoder
-from object2vec.model.losses import Loss
-from object2vec.model.scorer import Scorer
+from object2vec.model.losses import build_loss
+from object2vec.model.parameter_shapes import encoder_prefixes
+from object2vec.model.scorer import build_scorer
+from object2vec.model.token_weights import TokenWeights
 from object2vec.pretrained.auxiliary_channel import TokenVectors
 
 _Item = TypeVar("_Item")
 _TABLE_RANGE = 0.07  # token tables start uniform in ±0.07
+_TABLES = ("embed_0_weight", "embed_1_weight", "embed_shared_weight")
+
+
+def is_table(parameter: Parameter) -> bool:
+    """Whether a parameter is a token table."""
+    return parameter.name in _TABLES
+
+
+class _FirstRows(mx.init.Initializer):
+    """What a token table starts from: random numbers, and fixed ones in the first columns.
+
+    Parameters
+    ----------
+    fixed : sequence of float
+        The first columns', those of all rows.
+    """
+
+    def __init__(self, fixed: Sequence[float]) -> None:
+        super().__init__(fixed=fixed)
+        self._fixed = fixed
+        self._random = mx.init.Uniform(_TABLE_RANGE)
+
+    def _init_weight(self, name: str, array: NDArray) -> None:
+        self._random._init_weight(name, array)
+        for column, value in enumerate(self._fixed):
+            array[:, column] = value
+
+
+def _first_columns(hyperparameters: Hyperparameters, side: int) -> tuple[float, ...]:
+    """What the first columns of a token table start from, so that objects can have biases.
+
+    The product of [1, a, …] and [b, 1, …] is a + b + …: where pooled_embedding and the dot product
+    meet, each object thus has a bias, which is learnt in the column where the other side has ones.
+    """
+    pooled = all(encoder.network == "pooled_embedding" for encoder in hyperparameters.encoders)
+    if hyperparameters.scorer != "dot" or not pooled:
+        return ()
+    if hyperparameters.tied_token_embedding_weight:
+        return (1.0,)  # (1 + a) (1 + b)
+    return (0.0, 1.0) if side else (1.0, 0.0)
 
 
 class Object2VecNetwork:
@@ -38,32 +80,46 @@ class Object2VecNetwork:
     ----------
     params : mxnet.gluon.ParameterDict
         All parameters under their exported names: ``embed_0_weight`` and ``embed_1_weight`` or
-        ``embed_shared_weight``, ``source_*``, ``target_*``, ``mlp_fc*``, ``output_layer_*``.
+        ``embed_shared_weight``, ``source_*`` and ``target_*`` or ``shared_*``, ``mlp_fc*``,
+        ``output_layer_*``.
     encoders : tuple of Encoder
-        enc0 and enc1.
-    scorer : Scorer
-        Comparator, MLP and output layer.
+        enc0 and enc1; one and the same where they are tied.
+    scorer : Scorer or Similarity
+        Comparator, MLP and output layer, or dot product or cosine.
     loss : Loss
         What training minimizes.
+    token_weights : TokenWeights
+        What training multiplies token vectors by; no part of `params`.
     """
 
     def __init__(self, hyperparameters: Hyperparameters) -> None:
         self.hyperparameters = hyperparameters
         self.params = mx.gluon.ParameterDict()
         self._tables = self._make_tables()
-        self.encoders: tuple[Block, ...] = tuple(
-            build_encoder(prefix, encoder, hyperparameters.enc_dim, hyperparameters.dropout)
-            for prefix, encoder in zip(("source_", "target_"), hyperparameters.encoders)
-        )
-        self.scorer: Block = Scorer(hyperparameters)
-        self.loss: Block = Loss(self.scorer, hyperparameters.is_regression)
-        for block in (*self.encoders, self.scorer):
+        self.token_weights = TokenWeights(hyperparameters, self._tables)
+        self.encoders = self._make_encoders()
+        self.scorer: Block = build_scorer(hyperparameters)
+        self.loss: Block = build_loss(hyperparameters, self.scorer)
+        for block in self._blocks():
             self.params.update(block.collect_params())
+
+    def _blocks(self) -> list[Block]:
+        """All blocks, each once."""
+        return list(dict.fromkeys((*self.encoders, self.scorer, self.loss)))
+
+    def _make_encoders(self) -> tuple[Block, Block]:
+        settings = self.hyperparameters
+        made: dict[str, Block] = {}
+        for prefix, encoder in zip(encoder_prefixes(settings), settings.encoders):
+            if prefix not in made:
+                made[prefix] = build_encoder(prefix, encoder, settings.enc_dim, settings.dropout)
+        first, *other = made.values()
+        return first, (other or [first])[0]
 
     def _make_tables(self) -> tuple[Parameter, Parameter]:
         settings = self.hyperparameters
         tied = settings.tied_token_embedding_weight
-        names = ("embed_shared_weight",) if tied else ("embed_0_weight", "embed_1_weight")
+        names = _TABLES[2:] if tied else _TABLES[:2]
         frozen = [encoder.frozen for encoder in settings.encoders]
         if tied:  # a file on either side serves both
             frozen = [any(frozen)]
@@ -71,11 +127,11 @@ class Object2VecNetwork:
             self.params.get(
                 name,
                 shape=(encoder.vocab_size, encoder.token_embedding_dim),
-                init=mx.init.Uniform(_TABLE_RANGE),
+                init=_FirstRows(_first_columns(settings, side)),
                 grad_req="null" if fixed else "write",
                 grad_stype="default" if fixed else "row_sparse",
             )
-            for name, encoder, fixed in zip(names, settings.encoders, frozen)
+            for side, (name, encoder, fixed) in enumerate(zip(names, settings.encoders, frozen))
         ]
         return tables[0], tables[-1]
 
@@ -94,6 +150,7 @@ class Object2VecNetwork:
             Pretrained vectors of in0 and in1, None where there are none.
         """
         self.params.initialize(ctx=list(contexts))
+        self.token_weights.params.initialize(ctx=list(contexts))
         # so that the arrays of random numbers are freed before adam's moments take memory
         mx.nd.waitall()
         for table, pretrained in zip(self._tables, vectors):
@@ -102,21 +159,20 @@ class Object2VecNetwork:
                 known = pretrained.known[:, None]
                 table.set_data(mx.nd.array(np.where(known, pretrained.matrix, start)))
 
-    def set_output_bias(self, bias: np.ndarray) -> None:
+    def start_from(self, output: np.ndarray, spread: float) -> None:
         """Start from the labels' mean or class frequencies, so that no epoch is spent on these.
 
         MovieLens 100K, the published rating job: best validation error 0.942 instead of 0.950.
-        With hadamard alone nothing is done: the products of small vectors have almost no gradient,
-        and it is learning the mean that makes the vectors grow (else weight decay shrinks them to
-        zero).
 
         Parameters
         ----------
-        bias : numpy.ndarray
-            float32, shape ``(num_classes,)``, or ``(1,)`` for mean_squared_error.
+        output : numpy.ndarray
+            float32, shape ``(num_classes,)``, or ``(1,)`` for mean_squared_error: the raw output
+            of the model that ignores its input.
+        spread : float
+            The labels' standard deviation, for mean_squared_error.
         """
-        if self.hyperparameters.comparator_list != ("hadamard",):
-            self.params["output_layer_bias"].set_data(mx.nd.array(bias))
+        self.scorer.start_from(output, spread)
 
     def hybridize(self) -> None:
         """Compile the blocks into graphs whose memory is kept from call to call.
@@ -125,7 +181,7 @@ class Object2VecNetwork:
         which saves 5 % of a step; with the other encoders hardly a shape comes twice, and planning
         would cost as much as it saves.
         """
-        for block in (*self.encoders, self.scorer, self.loss):
+        for block in self._blocks():
             block.hybridize(static_alloc=True, static_shape=isinstance(block, BiLSTM))
 
     def is_pooled(self, side: int) -> bool:
@@ -136,13 +192,31 @@ class Object2VecNetwork:
         """The token table of in0 (0) or in1 (1), a parameter."""
         return self._tables[side]
 
+    def trained_of(self, table: Parameter) -> list[Parameter]:
+        """What training updates of a token table: its rows, the weights of these, both, nothing."""
+        rows = [table] if table.grad_req != "null" else []
+        weights = self.token_weights.of(table)
+        return rows if weights is None else [*rows, weights]
+
+    def learning_tables(self) -> list[Parameter]:
+        """The token tables of which training updates anything, each once."""
+        return [table for table in dict.fromkeys(self._tables) if self.trained_of(table)]
+
     def trained_tables(self) -> list[Parameter]:
-        """The token tables that training updates, each once."""
-        return [table for table in dict.fromkeys(self._tables) if table.grad_req != "null"]
+        """The token tables, and weights of their rows, that training updates, each once."""
+        return [own for table in self.learning_tables() for own in self.trained_of(table)]
 
     def by_table(self, of_inputs: Sequence[_Item]) -> list[list[_Item]]:
-        """Group by trained table what belongs to a batch's inputs: in0 and in1, or both in one."""
+        """Group by learning table what belongs to a batch's inputs, in0 and in1."""
         return [
             [item for item, own in zip(of_inputs, self._tables) if own is table]
-            for table in self.trained_tables()
+            for table in self.learning_tables()
+        ]
+
+    def of_trained(self, of_tables: Sequence[_Item]) -> list[_Item]:
+        """Of what there is for each learning table, for each of the trained ones its table's."""
+        return [
+            item
+            for table, item in zip(self.learning_tables(), of_tables)
+            for _ in self.trained_of(table)
         ]

@@ -16,18 +16,24 @@ def parameter_shapes(hyperparameters: Hyperparameters) -> Shapes:
     takes memory; a test holds them equal to those of the network.
     """
     tied = hyperparameters.tied_token_embedding_weight
+    prefixes = encoder_prefixes(hyperparameters)
     names = ("embed_shared_weight",) if tied else ("embed_0_weight", "embed_1_weight")
     shapes: Shapes = {
         name: (encoder.vocab_size, encoder.token_embedding_dim)
         for name, encoder in zip(names, hyperparameters.encoders)
     }
-    for prefix, encoder in zip(("source", "target"), hyperparameters.encoders):
+    for prefix, encoder in zip(dict.fromkeys(prefixes), hyperparameters.encoders):
         if encoder.network == "hcnn":
             shapes.update(_convolutions(prefix, encoder, hyperparameters.enc_dim))
         elif encoder.network == "bilstm":
             shapes.update(_lstms(prefix, encoder, hyperparameters.enc_dim))
-    shapes.update(_scorer(hyperparameters))
+    shapes.update((_similarity if hyperparameters.is_similarity else _mlp)(hyperparameters))
     return shapes
+
+
+def encoder_prefixes(hyperparameters: Hyperparameters) -> tuple[str, str]:
+    """What the names of the parameters of enc0 and of enc1 begin with."""
+    return ("shared_", "shared_") if hyperparameters.tied_encoders else ("source_", "target_")
 
 
 def _convolutions(prefix: str, encoder: EncoderHyperparameters, enc_dim: int) -> Shapes:
@@ -35,8 +41,8 @@ def _convolutions(prefix: str, encoder: EncoderHyperparameters, enc_dim: int) ->
     channels = encoder.token_embedding_dim
     for layer in range(encoder.layers):
         filters = enc_dim // encoder.layers + (layer < enc_dim % encoder.layers)
-        shapes[f"{prefix}_{layer}_weight"] = (filters, channels, encoder.cnn_filter_width)
-        shapes[f"{prefix}_{layer}_bias"] = (filters,)
+        shapes[f"{prefix}{layer}_weight"] = (filters, channels, encoder.cnn_filter_width)
+        shapes[f"{prefix}{layer}_bias"] = (filters,)
         channels = filters
     return shapes
 
@@ -50,23 +56,34 @@ def _lstms(prefix: str, encoder: EncoderHyperparameters, enc_dim: int) -> Shapes
             ("backward", enc_dim // 2),
         ):
             for part, columns in (("i2h", inputs), ("h2h", hidden_size)):
-                name = f"{prefix}_{layer}_{direction}_{part}"
+                name = f"{prefix}{layer}_{direction}_{part}"
                 shapes[f"{name}_weight"] = (4 * hidden_size, columns)
                 shapes[f"{name}_bias"] = (4 * hidden_size,)
     return shapes
 
 
 def compared_width(hyperparameters: Hyperparameters) -> int:
-    """Elements that the comparators make of a pair."""
+    """Elements that the comparators, or the product of the embeddings, make of a pair."""
+    if hyperparameters.is_similarity:
+        return hyperparameters.enc_dim
     return hyperparameters.enc_dim * sum(
         _COMPARED[name] for name in hyperparameters.comparator_list
     )
 
 
-def _scorer(hyperparameters: Hyperparameters) -> Shapes:
+def _similarity(hyperparameters: Hyperparameters) -> Shapes:
+    is_cosine, names = hyperparameters.scorer == "cosine", []
+    if hyperparameters.is_contrastive:
+        is_cosine = hyperparameters.learn_temperature  # the one scale of both scorers
+    else:
+        names.append("output_layer_bias")
+    return dict.fromkeys(names + ["output_layer_log_scale"] * is_cosine, (1,))
+
+
+def _mlp(hyperparameters: Hyperparameters) -> Shapes:
     shapes: Shapes = {}
     columns = compared_width(hyperparameters)
-    outputs = 1 if hyperparameters.is_regression else hyperparameters.num_classes
+    outputs = hyperparameters.classes or 1
     layers = [f"mlp_fc{layer}" for layer in range(hyperparameters.mlp_layers)]
     for name in (*layers, "output_layer"):
         rows = outputs if name == "output_layer" else hyperparameters.mlp_dim

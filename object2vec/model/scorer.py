@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Comparator, MLP and output layer: they turn two embeddings into the raw output."""
+"""What turns two embeddings into the raw output: comparator, MLP and output layer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Union
+
+import numpy as np
 
 from object2vec.backend.mxnet_import import mx
 from object2vec.backend.mxnet_types import Context, NDArray, Parameter, Tensor
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.model.encoders import dropout
 from object2vec.model.parameter_shapes import compared_width
+from object2vec.model.similarity import Similarity
 
 
 class Scorer(mx.gluon.HybridBlock):
@@ -32,8 +35,7 @@ class Scorer(mx.gluon.HybridBlock):
         for layer in range(hyperparameters.mlp_layers):
             self._add_layer(f"mlp_fc{layer}", columns, hyperparameters.mlp_dim)
             columns = hyperparameters.mlp_dim
-        outputs = 1 if hyperparameters.is_regression else hyperparameters.num_classes
-        self._add_layer("output_layer", columns, outputs)
+        self._add_layer("output_layer", columns, hyperparameters.classes or 1)
 
     def _add_layer(self, name: str, columns: int, outputs: int) -> None:
         weight = self.params.get(f"{name}_weight", shape=(outputs, columns), init=mx.init.Xavier())
@@ -41,6 +43,16 @@ class Scorer(mx.gluon.HybridBlock):
         setattr(self, f"{name}_weight", weight)
         setattr(self, f"{name}_bias", bias)
         self._layers.append((weight, bias))
+
+    def start_from(self, output: np.ndarray, spread: float) -> None:
+        """See `Object2VecNetwork.start_from`.
+
+        With hadamard alone nothing is done: the products of small vectors have almost no gradient,
+        and it is learning the mean that makes the vectors grow (else weight decay shrinks them to
+        zero).
+        """
+        if self._hyperparameters.comparator_list != ("hadamard",):
+            self.output_layer_bias.set_data(mx.nd.array(output))
 
     def layers(self, context: Context) -> list[tuple[NDArray, NDArray]]:
         """Weight and bias of each layer on a device, the output layer's last."""
@@ -75,3 +87,8 @@ class Scorer(mx.gluon.HybridBlock):
     ) -> Tensor:
         weight, bias = parameters[f"{name}_weight"], parameters[f"{name}_bias"]
         return F.FullyConnected(x, weight, bias, num_hidden=outputs, flatten=False)
+
+
+def build_scorer(hyperparameters: Hyperparameters) -> Union[Scorer, Similarity]:
+    """Build what the hyperparameters' scorer and output layer name."""
+    return (Similarity if hyperparameters.is_similarity else Scorer)(hyperparameters)

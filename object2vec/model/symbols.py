@@ -27,6 +27,6 @@ def encoder_symbol(network: Object2VecNetwork, side: int) -> Symbol:
 def scoring_symbol(network: Object2VecNetwork) -> Symbol:
     """The graph from both inputs' tokens and lengths to ``out_layer``, the scores."""
     output = network.scorer(*(encoder_symbol(network, side) for side in (0, 1)))
-    if network.hyperparameters.is_regression:
+    if network.hyperparameters.classes is None:
         return mx.sym.identity(output, name="out_layer")
     return mx.sym.softmax(output, axis=1, name="out_layer")

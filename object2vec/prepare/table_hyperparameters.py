@@ -12,6 +12,8 @@ import numpy as np
 from object2vec.data.arrays import PairDataset
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import Hyperparameters
+from object2vec.hyperparameters.rules import OF_MLP
+from object2vec.prepare.recipes import by_softmax
 from object2vec.raw_values.inputs import SIDES, Inputs
 from object2vec.text import names, quoted
 
@@ -23,6 +25,9 @@ def joined_settings(
 ) -> dict[str, Any]:
     """Hyperparameters of a table: what is given wins over settings, and sizes fill the gaps.
 
+    A recipe by in_batch_softmax becomes one by softmax where that is what is given, or the scorer
+    mlp or negatives are.
+
     Parameters
     ----------
     inputs : Inputs
@@ -32,7 +37,11 @@ def joined_settings(
     given : mapping
         Those of a user.
     """
+    if settings.get("output_layer") == "in_batch_softmax" and _asks_for_softmax(given):
+        settings = by_softmax(inputs)
     follow = {**{name: str(size) for name, size in inputs.sizes().items()}, **settings}
+    if "scorer" not in given and _needs_mlp({**follow, **given}, given):
+        follow.pop("scorer", None)
     both = {**follow, **given}
     for key in _SIZES:
         own, other = pair = [f"enc{number}_{key}" for number in range(len(SIDES))]
@@ -41,9 +50,31 @@ def joined_settings(
         elif both.get("enc1_network", "enc0") == "enc0":
             # encoder 1 then has the sizes of encoder 0
             follow[own] = follow[other] = max((follow[name] for name in pair), key=int)
-    if both.get("output_layer") == "mean_squared_error":
+    if both.get("output_layer", "softmax") != "softmax":
         follow.pop("num_classes", None)
+    # a recipe's settings for what is not asked for
+    unheeded = ["negative_sampling_rate"] * (both.get("output_layer") == "in_batch_softmax")
+    if both.get("scorer", "mlp") != "mlp":
+        unheeded += OF_MLP
+    for name in unheeded:
+        follow.pop(name, None)
     return {**follow, **given}
+
+
+def _needs_mlp(both: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    """Whether a user asks for what the dot product and the cosine have not."""
+    has_classes = both.get("output_layer", "softmax") == "softmax"
+    return any(name in given for name in OF_MLP) or (
+        has_classes and str(both.get("num_classes", 2)) != "2"
+    )
+
+
+def _asks_for_softmax(given: Mapping[str, Any]) -> bool:
+    """Whether what is given has an effect with softmax alone, not with in_batch_softmax."""
+    rate = str(given.get("negative_sampling_rate", 0)).strip()
+    output_layer = given.get("output_layer", "in_batch_softmax")
+    asks_for_mlp = given.get("scorer") == "mlp" or any(name in given for name in OF_MLP)
+    return output_layer != "in_batch_softmax" or asks_for_mlp or rate != "0"
 
 
 def fitted_inputs(inputs: Inputs, hyperparameters: Hyperparameters, title: str) -> Inputs:
@@ -80,10 +111,14 @@ def fitted_inputs(inputs: Inputs, hyperparameters: Hyperparameters, title: str) 
 
 def _check_label(inputs: Inputs, hyperparameters: Hyperparameters, title: str) -> None:
     label, classes = inputs.label, inputs.sizes().get("num_classes")
-    if hyperparameters.is_regression:
+    if hyperparameters.classes is None:
         if label.kind == "class":
+            output_layer = hyperparameters.output_layer
+            learns = "learns numbers"
+            if hyperparameters.is_contrastive:
+                learns = "takes every row for a pair that belongs together"
             raise CustomerError(
-                f"output_layer=mean_squared_error learns numbers, but the label "
+                f"output_layer={output_layer} {learns}, but the label "
                 f"{quoted(label.name)} of {title} holds names ({names(label.classes)}): take "
                 "output_layer=softmax."
             )
@@ -102,11 +137,14 @@ def _check_label(inputs: Inputs, hyperparameters: Hyperparameters, title: str) -
 
 
 def cut_pairs(pairs: PairDataset, hyperparameters: Hyperparameters) -> PairDataset:
-    """Pairs with lists as long as the network takes them; most often they are."""
-    limits = [encoder.max_seq_len for encoder in hyperparameters.encoders]
+    """Pairs with lists as long as training takes them; most often they are."""
+    encoders = hyperparameters.encoders
     sides = [pairs.in0, pairs.in1]
-    longer = sum(int(np.count_nonzero(x.lengths > limit)) for x, limit in zip(sides, limits))
+    longer = sum(
+        int(np.count_nonzero(lists.lengths > encoder.max_seq_len))
+        for lists, encoder in zip(sides, encoders)
+    )
     if not longer:
         return pairs
-    in0, in1 = (lists.truncate(limit) for lists, limit in zip(sides, limits))
+    in0, in1 = (lists.truncate(encoder.kept_len) for lists, encoder in zip(sides, encoders))
     return PairDataset(in0, in1, pairs.labels, pairs.truncated + longer)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, Optional
 
@@ -102,6 +102,7 @@ def encode_table(
     *,
     labels: bool = True,
     num_classes: Optional[int] = None,
+    kept_lens: Optional[Sequence[int]] = None,
     layout: Optional[Layout] = None,
     progress: Progress = None,
 ) -> tuple[PairDataset, Report]:
@@ -117,13 +118,15 @@ def encode_table(
         Whether to read labels; without, all are 1.
     num_classes : int, optional
         Labels that are numbers must be classes, below it.
+    kept_lens : sequence of int, optional
+        What lists of in0 and in1 are cut to; the sides' maximum lengths by default.
     layout, progress
         As of `table_pairs`.
 
     Returns
     -------
     pairs : PairDataset
-        Lists cut to the sides' maximum lengths.
+        With the cut lists.
     report : Report
         What became of the rows.
 
@@ -141,7 +144,7 @@ def encode_table(
             column_name(table, column.name, side)
     if inputs.label.kind != "none":
         column_name(table, inputs.label.name, "label")
-    encoder = TableEncoder(inputs, num_classes=num_classes)
+    encoder = TableEncoder(inputs, num_classes=num_classes, kept_lens=kept_lens)
     pairs = PairDataset.concatenate(block.pairs for block in encoder.blocks_of(table, progress))
     report = encoder.report
     for side in SIDES:
@@ -256,6 +259,8 @@ class TableEncoder:
         that are found; None keeps these and cuts to them.
     num_classes : int, optional
         Labels that are numbers must be classes, below it.
+    kept_lens : sequence of int, optional
+        What lists are cut to in place of that.
 
     Attributes
     ----------
@@ -270,6 +275,7 @@ class TableEncoder:
         inputs: Inputs,
         max_length: Optional[int] = None,
         num_classes: Optional[int] = None,
+        kept_lens: Optional[Sequence[int]] = None,
     ) -> None:
         self.inputs = inputs
         self.report = Report()
@@ -278,6 +284,7 @@ class TableEncoder:
         self._limits = [
             max_length if max_length is not None else inputs.side(side).max_length for side in SIDES
         ]
+        self._kept_lens = kept_lens or self._limits
         self._encoders = [
             [
                 ColumnEncoder(column, inputs.vocabularies[column.vocabulary], first)
@@ -328,7 +335,7 @@ class TableEncoder:
                 sides[1 - side] = sides[1 - side].take(np.repeat(np.arange(len(times)), times))
                 sides[side] = TokenLists.of_each(sides[side].tokens)
         truncated = self._count_tokens(sides)
-        in0, in1 = (lists.truncate(limit) for lists, limit in zip(sides, self._limits))
+        in0, in1 = (lists.truncate(most) for lists, most in zip(sides, self._kept_lens))
         for number, name in enumerate(SPLITS):
             self.report.pairs[name] += int(np.count_nonzero(splits == number))
         return Block(PairDataset(in0, in1, labels, truncated), splits)

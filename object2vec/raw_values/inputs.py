@@ -357,11 +357,11 @@ class Inputs:
                     f"enc{side[-1]}_vocab_size is {encoder.vocab_size:,}: they belong to different "
                     "models."
                 )
-        classes = len(self.label.classes)
-        if not hyperparameters.is_regression and classes > hyperparameters.num_classes:
+        classes, most = len(self.label.classes), hyperparameters.classes
+        if most is not None and classes > most:
             raise CustomerError(
                 f"{named(source)} names {classes:,} classes, but num_classes is "
-                f"{hyperparameters.num_classes:,}: they belong to different models."
+                f"{most:,}: they belong to different models."
             )
 
     def unseen(self, side: str, lists: TokenLists) -> int:

@@ -166,7 +166,7 @@ def _hyperparameter(item: Hyperparameter) -> dict[str, Any]:
 
 def _description(item: Hyperparameter) -> str:
     """The text, with what the API has no field for: free text rules and the tuning range."""
-    parts = [item.description]
+    parts = [item.marked_description]
     if item.kind not in _API_TYPES:
         parts.append(f"Allowed: {item.allowed_text}.")
     if item.required:

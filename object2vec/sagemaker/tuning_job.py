@@ -11,7 +11,12 @@ from typing import Any
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import Hyperparameters, parse
 from object2vec.hyperparameters.given import GivenHyperparameters, LogLine
-from object2vec.hyperparameters.rules import LARGEST_ARRAY, ROW_SPARSE_OPTIMIZERS
+from object2vec.hyperparameters.rules import (
+    LARGEST_ARRAY,
+    OF_IN_BATCH_SOFTMAX,
+    OF_MLP,
+    ROW_SPARSE_OPTIMIZERS,
+)
 from object2vec.hyperparameters.table import (
     BY_NAME,
     HYPERPARAMETERS,
@@ -165,10 +170,14 @@ def _searched(
         )
     if "optimizer" in ranges and resolved.token_embedding_storage_type == "row_sparse":
         # A sparse adagrad has no weight decay.
-        decays = "weight_decay" in ranges or resolved.weight_decay > 0
+        decays = resolved.table_weight_decay > 0 or (
+            "weight_decay" in ranges and "token_embedding_weight_decay" not in known.given
+        )
         ranges["optimizer"] = TuningRange(
             choices=tuple(
-                name for name in ROW_SPARSE_OPTIMIZERS if not (decays and name == "adagrad")
+                name
+                for name in ROW_SPARSE_OPTIMIZERS
+                if name in ranges["optimizer"].choices and not (decays and name == "adagrad")
             )
         )
     if not ranges:
@@ -189,8 +198,14 @@ def _without_effect(known: GivenHyperparameters, resolved: Hyperparameters) -> s
         names |= {f"enc{side}_{name}" for name in _COUNTING["hcnn"] if name not in counting}
     if resolved.mlp_layers == 0:
         names |= {"mlp_dim", "mlp_activation"}
+    if resolved.is_similarity:
+        names |= set(OF_MLP)
+    if not resolved.is_contrastive:
+        names |= set(OF_IN_BATCH_SOFTMAX)
     if resolved.optimizer == "adadelta" and "optimizer" in known.given:
         names.add("learning_rate")
+    if not resolved.negative_sampling_rate:
+        names.add("negative_sampling_power")
     return names
 
 
@@ -200,13 +215,17 @@ def _tied_to_others(known: GivenHyperparameters, resolved: Hyperparameters) -> s
     tied = resolved.tied_token_embedding_weight
     any_file = any(encoder.pretrained_embedding_file for encoder in resolved.encoders)
     pooled = [encoder.network == "pooled_embedding" for encoder in resolved.encoders]
+    if not any(pooled) or (tied and not all(pooled)):
+        names.add("token_weighting")
     # Both widths move together where they are one hyperparameter.
     equal_anyway = all(pooled) or known.values["enc1_network"] == "enc0"
     for side, encoder in enumerate(resolved.encoders):
         from_file = encoder.pretrained_embedding_file or (tied and any_file)
         if from_file or (tied and not equal_anyway):
             names.add("enc_dim" if pooled[side] else f"enc{side}_token_embedding_dim")
-    if resolved.token_embedding_storage_type == "row_sparse" and resolved.optimizer == "adagrad":
+    is_sparse = resolved.token_embedding_storage_type == "row_sparse"
+    has_own = "token_embedding_weight_decay" in known.given
+    if is_sparse and resolved.optimizer == "adagrad" and not has_own:
         names.add("weight_decay")
     return names
 

@@ -127,7 +127,7 @@ def _reply(
 
 def _count_numbers(request: Request, model: Model) -> int:
     settings = model.hyperparameters
-    classes = 1 if settings.is_regression else settings.num_classes
+    classes = settings.classes or 1
     return sum(
         len(group.positions)
         * (settings.enc_dim if group.in0 is None or group.in1 is None else classes)

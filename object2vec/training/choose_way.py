@@ -66,7 +66,8 @@ def choose_way(hyperparameters: Hyperparameters, contexts: Sequence[Context]) ->
     unsuited = _why_unsuited(hyperparameters)
     if unsuited is not None:
         return _operators(unsuited)
-    return Choice(True, "Training computes by the compiled part: adam on one CPU.")
+    line = f"Training computes by the compiled part: {hyperparameters.optimizer} on one CPU."
+    return Choice(True, line)
 
 
 def is_compiled_expected(hyperparameters: Hyperparameters) -> bool:
@@ -116,8 +117,13 @@ def _operators(reason: str, level: int = logging.INFO) -> Choice:
 
 
 def _why_unsuited(hyperparameters: Hyperparameters) -> Optional[str]:
-    if hyperparameters.optimizer != "adam":
-        return f"the compiled part has adam alone, and the optimizer is {hyperparameters.optimizer}"
-    if not moves_used_rows_alone(hyperparameters):
+    optimizer = hyperparameters.optimizer
+    if optimizer not in ("adam", "adamw"):
+        return f"the compiled part has adam and adamw alone, and the optimizer is {optimizer}"
+    if hyperparameters.clip_gradient:
+        return "the compiled part does not clip gradients, and clip_gradient is not 0"
+    if moves_used_rows_alone(hyperparameters):
+        return None
+    if optimizer == "adam":
         return "with weight_decay, adam moves all rows of dense token tables at each step"
-    return None
+    return "with this weight_decay, adamw takes more than half of each weight away at each step"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training on one CPU by the compiled part, whose adam updates only the rows in use."""
+"""Training on one CPU by the compiled part, whose adam and adamw update only the rows in use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from object2vec.backend.device_arrays import to_device
 from object2vec.backend.mxnet_import import mx
 from object2vec.backend.mxnet_types import Block, Context, NDArray, Parameter
 from object2vec.compiled import kernels
-from object2vec.compiled.kernels import AdamState, AdamStep, UsedRows, mean_of_rows, used_rows
+from object2vec.compiled.kernels import (
+    AdamState,
+    AdamStep,
+    TableState,
+    UsedRows,
+    mean_of_rows,
+    used_rows,
+)
 from object2vec.compiled.lstm import BidirectionalLayer
 from object2vec.data.arrays import TokenLists
 from object2vec.data.batching import Batch
@@ -141,23 +148,36 @@ class CompiledWay(TrainingWay[Inputs]):
     ) -> None:
         super().__init__(hyperparameters, network)
         self._context = context
-        tables = network.trained_tables()
+        tables = network.learning_tables()
         others = [
             parameter
             for parameter in network.params.values()
             if parameter.grad_req != "null" and parameter not in tables
         ]
-        self._tables = [self._adam_state(table) for table in tables]
+        of_tables, of_others = hyperparameters.table_weight_decay, hyperparameters.weight_decay
+        self._tables = [self._table_state(table, of_tables) for table in tables]
+        self._trained = [state for table in self._tables for state in table.trained]
         self._adam = AdamStep(
-            [self._adam_state(parameter) for parameter in others],
+            [self._adam_state(parameter, of_others) for parameter in others],
             [parameter.grad(context) for parameter in others],
             self._tables,
         )
 
-    def _adam_state(self, parameter: Parameter) -> AdamState:
+    def _adam_state(self, parameter: Parameter, decay: float) -> AdamState:
         weight = parameter.data(self._context)
         mean, variance = (mx.nd.zeros(weight.shape, ctx=self._context) for _ in range(2))
-        return AdamState(weight, mean, variance, self._settings.weight_decay * parameter.wd_mult)
+        decay *= parameter.wd_mult  # 0 for biases
+        if self._settings.optimizer == "adamw":
+            return AdamState(weight, mean, variance, decoupled_decay=decay)
+        return AdamState(weight, mean, variance, decay)
+
+    def _table_state(self, table: Parameter, decay: float) -> TableState:
+        rows = table.data(self._context)
+        weights = self._network.token_weights.of(table)
+        return TableState(
+            rows if table.grad_req == "null" else self._adam_state(table, decay),
+            None if weights is None else self._adam_state(weights, 0.0),
+        )
 
     def prepare(self, batch: Batch) -> Prepared[Inputs]:
         """Also find the rows in use; see `TrainingWay`."""
@@ -167,15 +187,19 @@ class CompiledWay(TrainingWay[Inputs]):
         ]
         lookups = self._network.by_table([given.lookup for given in sides])
         inputs = Inputs(sides, [used_rows(of_table) for of_table in lookups])
-        shard = Shard(inputs, to_device(batch.labels, self._context))
-        return Prepared([shard], len(batch), [used.rows for used in inputs.used])
+        targets = tuple(to_device(array, self._context) for array in batch.targets)
+        shard = Shard(inputs, targets)
+        rows = self._network.of_trained([used.rows for used in inputs.used])
+        return Prepared([shard], len(batch), rows)
 
     def look_up(self, inputs: Inputs) -> list[NDArray]:
         """See `TrainingWay`; vectors of trained tables get a gradient."""
-        vectors = [
-            mean_of_rows(self._network.table(side).data(self._context), given.lookup)
-            for side, given in enumerate(inputs.sides)
-        ]
+        vectors = []
+        for side, given in enumerate(inputs.sides):
+            table = self._network.table(side)
+            weights = self._network.token_weights.of(table)
+            of_tokens = None if weights is None else weights.data(self._context)
+            vectors.append(mean_of_rows(table.data(self._context), given.lookup, of_tokens))
         for vector in itertools.chain(*self._network.by_table(vectors)):
             vector.attach_grad()
         return vectors
@@ -194,7 +218,7 @@ class CompiledWay(TrainingWay[Inputs]):
     def release(self) -> None:
         """See `TrainingWay`."""
         super().release()
-        del self._adam, self._tables
+        del self._adam, self._tables, self._trained
 
     def _update(
         self, prepared: Prepared[Inputs], vectors: Sequence[list[NDArray]], rate: float
@@ -208,9 +232,10 @@ class CompiledWay(TrainingWay[Inputs]):
             beta2=BETA2,
             epsilon=EPSILON,
             rescale=1.0 / prepared.count,
+            plain_rate=self.learning_rate,
         )
 
     def _catch_up_rows(self, number: int, rows: np.ndarray, factors: np.ndarray) -> None:
         if len(rows):
-            table = self._tables[number]
+            table = self._trained[number]
             kernels.catch_up(table.weight, table.mean, table.variance, rows, factors, EPSILON)

@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Optional, Union
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -23,8 +23,11 @@ from object2vec.backend.kvstore import choose_contexts
 from object2vec.backend.mxnet_import import mx
 from object2vec.backend.mxnet_types import Context, NDArray
 from object2vec.data.arrays import PairDataset
+from object2vec.data.augmentation import Augmentation
 from object2vec.data.batching import TrainingBatches
+from object2vec.data.in_batch import PairObjects
 from object2vec.data.prefetch import prefetch
+from object2vec.data.record_checks import check_positive
 from object2vec.evaluation.baseline import baseline_of
 from object2vec.evaluation.metrics import MetricAccumulator
 from object2vec.hyperparameters.checked import Hyperparameters
@@ -40,8 +43,10 @@ from object2vec.training.callbacks import Callback, checked_callbacks, who_stops
 from object2vec.training.choose_way import build_way, choose_way
 from object2vec.training.divergence import Divergence
 from object2vec.training.early_stopping import EarlyStopping, EveryEpoch
-from object2vec.training.metric_lines import RecordCounters
+from object2vec.training.judge import Judge
+from object2vec.training.learning_rates import learning_rate_of
 from object2vec.training.readable_log import ReadableLog
+from object2vec.training.stopping_metric import check_channels, early_stopping_of
 from object2vec.training.training_log import JobStart, TrainingLog
 from object2vec.training.training_result import TrainingResult
 
@@ -109,10 +114,16 @@ def train(
     Raises
     ------
     CustomerError
-        If the loss becomes NaN or infinite, if more GPUs are asked for than there are, or if
-        something is no callback.
+        If the loss becomes NaN or infinite, if more GPUs are asked for than there are, if something
+        is no callback, if there are negative pairs where none may be, or if validation pairs cannot
+        be judged by the metric of early stopping.
     """
     callbacks = checked_callbacks(callbacks)
+    for channel, pairs in (("train", train), ("validation", validation), ("test", test)):
+        if pairs is not None:
+            check_positive(pairs, hyperparameters, channel)
+    if not fixed_epochs:
+        check_channels(hyperparameters, () if validation is None else ("validation",))
     with contextlib.ExitStack() as stack:
         folder = (
             Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="object2vec-")))
@@ -157,11 +168,7 @@ class _Training:
         self._callbacks = callbacks
         self._epochs, self._is_fixed = fixed_epochs or hyperparameters.epochs, bool(fixed_epochs)
         self._stopping: Union[EarlyStopping, EveryEpoch] = (
-            EveryEpoch()
-            if self._is_fixed
-            else EarlyStopping(
-                hyperparameters.early_stopping_patience, hyperparameters.early_stopping_tolerance
-            )
+            EveryEpoch() if self._is_fixed else early_stopping_of(hyperparameters)
         )
         self._history: list[dict[str, float]] = []
         self._negatives_of_best = 0  # that the best epoch drew
@@ -211,7 +218,14 @@ class _Training:
             settings.mini_batch_size,
             bucket_width=settings.bucket_width,
             negative_sampling_rate=settings.negative_sampling_rate,
+            negative_sampling_power=settings.negative_sampling_power,
+            augmentation=Augmentation.of(settings),
             seed=self._seed,
+            objects=(
+                PairObjects(train, settings.popularity_correction > 0)
+                if settings.is_contrastive
+                else None
+            ),
         )
         self._log.buckets(batches.buckets())
         self._log.readable.begins(
@@ -226,8 +240,13 @@ class _Training:
         self._divergence = Divergence(settings, self._auxiliary, train.labels)
         # the sampler has drawn the first epoch's negatives, so their number is known
         start = baseline_of(train.labels, settings, batches.negatives)
+        self._judge = judge = Judge(
+            *(settings, self._predictor, train, validation, self._seed),
+            by_metric=not self._is_fixed,
+        )
         with one_at_a_time:
-            self._network.set_output_bias(start.output)
+            self._network.start_from(start.output, start.spread)
+            self._network.token_weights.start_from(train.in0, train.in1)
         stopped_early = interrupted = False
         stopped_by: list[str] = []
         for epoch in range(self._epochs):
@@ -236,9 +255,14 @@ class _Training:
             if trained is None:
                 interrupted = True
                 break
-            loss = self._judge(epoch, begun, trained, validation)
+            seconds = time.time() - begun
+            judged = judge.epoch(trained)
+            if not math.isfinite(judged.loss):
+                raise self._divergence.error(judge.split, judged.loss, epoch)
+            self._log.epoch_metrics(epoch, seconds, judged.metrics)
+            self._history.append(judged.record(epoch))
             judging = time.time()
-            is_best = self._stopping.add(loss)
+            is_best = self._stopping.add(judged.loss, judged.value)
             ended = time.time()
             stopped_early = self._stopping.should_stop
             if is_best:
@@ -253,8 +277,9 @@ class _Training:
             self._way.release()
         self._restore_best(interrupted)
         if self._history:
-            self._compare_with_baseline(train, validation)
-        test_metrics = None if test is None or interrupted else self._score(test)
+            lowest = self._stopping.lowest_loss
+            judge.compare_with_baseline(self._log, lowest, self._negatives_of_best)
+        test_metrics = None if test is None or interrupted else judge.test(test, self._log)
         self._log.finished()
         return TrainingResult(
             self._predictor,
@@ -288,7 +313,12 @@ class _Training:
                 if stop():
                     self._way.flush()
                     return None
-                count = prepared.count
+                count, done = prepared.count, counters.records_since_reset
+                self._way.learning_rate = learning_rate_of(
+                    self._settings,
+                    epoch + done / batches.pairs,
+                    epoch + (done + count) / batches.pairs,
+                )
                 with one_at_a_time:
                     queued.append((self._way.step(prepared), count))
                 counters.add(count)
@@ -301,55 +331,6 @@ class _Training:
             self._add_sums(accumulator, totals, count, epoch)
         self._way.flush()
         return accumulator
-
-    def _judge(
-        self,
-        epoch: int,
-        begun: float,
-        trained: MetricAccumulator,
-        validation: Optional[PairDataset],
-    ) -> float:
-        seconds = time.time() - begun
-        validated = None if validation is None else self._evaluate(validation)
-        loss = (validated or trained).loss
-        if not math.isfinite(loss):
-            raise self._divergence.error(
-                "training" if validated is None else "validation", loss, epoch
-            )
-        self._log.epoch_metrics(epoch, seconds, trained, validated)
-        record: dict[str, float] = {"epoch": epoch}
-        for split, accumulator in (("train", trained), ("validation", validated)):
-            if accumulator is not None:
-                record.update(
-                    {f"{split}_{name}": value for name, value in accumulator.values().items()}
-                )
-        self._history.append(record)
-        return loss
-
-    def _compare_with_baseline(self, train: PairDataset, validation: Optional[PairDataset]) -> None:
-        if validation is None:
-            baseline = baseline_of(train.labels, self._settings, self._negatives_of_best)
-            self._log.warn_of_baseline(self._stopping.best_loss, "training", baseline)
-        else:
-            baseline = baseline_of(validation.labels, self._settings)
-            self._log.warn_of_baseline(self._stopping.best_loss, "validation", baseline)
-
-    def _evaluate(
-        self, pairs: PairDataset, scored: Callable[[int], Any] = lambda count: None
-    ) -> MetricAccumulator:
-        accumulator = MetricAccumulator(self._settings.is_regression)
-        loss, score = self._predictor.loss_sums(pairs, scored)
-        accumulator.update(loss, score, len(pairs))
-        return accumulator
-
-    def _score(self, test: PairDataset) -> dict[str, float]:
-        counters = RecordCounters()
-        counters.reset()
-        begun = time.time()
-        with self._log.measured("model.score.time"):
-            scored = self._evaluate(test, counters.add)
-        self._log.test_scores(begun, scored, counters)
-        return scored.values()
 
     def _save(self, complete: bool) -> None:
         with self._log.measured("model.serialize.time"):
@@ -381,6 +362,9 @@ class _Training:
         _logger.info(
             "Best model based on epoch %d. Best loss: %.3f", best, self._stopping.best_loss
         )
+        if self._judge.metric is not None:
+            value = self._stopping.best_value
+            _logger.info("It has the best validation %s: %.6g", self._judge.metric, value)
         if interrupted or best < len(self._history) - 1:
             model_directory.restore_parameters(self._folder, self._network, self._saved)
         self._log.finalized(begun)

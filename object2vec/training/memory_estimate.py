@@ -13,6 +13,7 @@ import numpy as np
 
 from object2vec.data.arrays import PairDataset
 from object2vec.data.batching import bucket_widths
+from object2vec.data.in_batch import MOST_CANDIDATES
 from object2vec.errors import PlatformError
 from object2vec.hyperparameters.checked import EncoderHyperparameters, Hyperparameters
 from object2vec.model.parameter_shapes import compared_width, parameter_shapes
@@ -23,11 +24,14 @@ from object2vec.training.row_updates import moves_used_rows_alone
 _ELEMENT = 4  # bytes of a float32
 _PROGRAM = 300_000_000  # Python, NumPy and MXNet, and the scoring of a channel in parts
 _OF_PAIR = 48  # bytes of a pair in an epoch: its rows, its place in the order, its label
+_OF_OBJECTS = 24  # bytes of the numbers and shares of both objects of a pair
+# Elements that a step of in-batch softmax holds for each two pairs of a batch: as a rule, at least.
+_OF_LOGIT, _LEAST_OF_LOGIT = 9, 4
 _OF_DRAWN = 16  # bytes of a negative whose rows are drawn
 _OF_NUMBERED_TOKEN = 40  # bytes, while `negative_sampling.fingerprints` works
 
 # Copies of a parameter that an optimizer keeps.
-_MOMENTS = {"adam": 2, "adadelta": 2, "adagrad": 1, "rmsprop": 1, "sgd": 0}
+_MOMENTS = {"adam": 2, "adamw": 2, "adadelta": 2, "adagrad": 1, "rmsprop": 1, "sgd": 0}
 # Arrays of a table's size that a step takes where it moves all rows: of the largest table at least,
 # and of all tables as a rule, because MXNet's engine frees them late.
 _OF_ALL_ROWS = {"adadelta": (2, 5.5), "adagrad": (2, 4.5), "rmsprop": (1, 1.0)}
@@ -62,8 +66,8 @@ class Estimate:
     Attributes
     ----------
     stages : tuple of tuple of Part
-        All that is there while the parameters are drawn, in a step, and when the best epoch comes
-        back.
+        All that is there while the parameters are drawn, in a step, when an epoch is judged, and
+        when the best one comes back.
     """
 
     stages: tuple[tuple[Part, ...], ...]
@@ -153,6 +157,7 @@ class _Job:
         stages = zip(itertools.accumulate(sizes.values()), sizes.values())
         self._standing, self._drawn = max(stages, key=sum)
         tables = [size for name, size in sizes.items() if name.startswith("embed_")]
+        self._each_table = tables
         self._tables = sum(tables)
         self._others = sum(sizes.values()) - self._tables
         encoders = hyperparameters.encoders
@@ -200,13 +205,26 @@ class _Job:
         ]
         again = self._tables + self._others if self._settings.epochs > 1 else 0
         restoring = Part("the best epoch's parameters", again)
+        standing = (*common, *self._moments())
         return Estimate(
             (
                 tuple(drawing),
-                (*common, *self._moments(), *self._all_rows(), *self._batch()),
+                (*standing, *self._all_rows(), *self._batch(), *self._candidates()),
+                (*standing, *self._unweighted()),
                 (*common, restoring),
             )
         )
+
+    def _unweighted(self) -> list[Part]:
+        """What `TokenWeights.fold` keeps, so that training can go on after an epoch."""
+        settings = self._settings
+        weighted = [encoder.is_weighted(settings.token_weighting) for encoder in settings.encoders]
+        # a tied table is there once
+        size = sum(size for size, is_weighted in zip(self._each_table, weighted) if is_weighted)
+        if not size:
+            return []
+        name = "the token tables without the tokens' weights"
+        return [Part(name, size, size, self._table_advice)]
 
     def _moments(self) -> list[Part]:
         optimizer = self._settings.optimizer
@@ -267,6 +285,8 @@ class _Job:
         train = self._datasets[0]
         rate = self._settings.negative_sampling_rate
         size += _OF_PAIR * len(train)
+        if self._settings.is_contrastive:
+            size += _OF_OBJECTS * len(train)
         parts = [Part("data", size)]
         if rate:
             negatives = rate * int(np.count_nonzero(train.labels))
@@ -287,7 +307,10 @@ class _Job:
         settings, train = self._settings, self._datasets[0]
         compared = compared_width(settings)
         of_pair = 4 * settings.enc_dim + 3 * compared
-        of_pair += 4 * settings.mlp_layers * settings.mlp_dim
+        if not settings.is_similarity:
+            of_pair += 4 * settings.mlp_layers * settings.mlp_dim
+        if settings.is_contrastive:
+            of_pair += _OF_LOGIT * min(settings.mini_batch_size, len(train))
         of_tokens = [self._elements_of_token(encoder) for encoder in settings.encoders]
         largest = max(
             pairs * of_pair + sum(map(operator.mul, tokens, of_tokens))
@@ -298,9 +321,12 @@ class _Job:
             pairs = min(settings.mini_batch_size, len(train))
             batches = -(-len(train) // pairs)
             least = pairs * (2 * settings.enc_dim + 2 * compared)
-            for encoder, lists in zip(settings.encoders, (train.in0, train.in1)):
-                # at least one batch has the mean number of tokens or more
-                least += len(lists.tokens) // batches * self._least_of_token(encoder)
+            if settings.is_contrastive:
+                least = pairs * (2 * settings.enc_dim + _LEAST_OF_LOGIT * pairs)
+            for encoder, each in zip(settings.encoders, self._lengths()):
+                # at least one batch has the mean number of tokens or more, if none is left out
+                tokens = 0 if settings.token_dropout else int(each.sum()) // batches
+                least += tokens * self._least_of_token(encoder)
         return [
             Part(
                 "a batch's vectors and gradients",
@@ -310,13 +336,20 @@ class _Job:
             )
         ]
 
+    def _candidates(self) -> list[Part]:
+        """What validation holds of in_batch_softmax: the embeddings among which it looks."""
+        if not self._settings.is_contrastive or len(self._datasets) < 2:
+            return []
+        most = min(MOST_CANDIDATES, max(map(len, self._datasets[1:])))
+        size = 2 * _ELEMENT * most * self._settings.enc_dim
+        return [Part("the embeddings of validation", size)]
+
     def _large_batches(self) -> list[tuple[float, float, float]]:
         """Pairs of batches that may be the largest, and their tokens, padding included."""
-        settings, train = self._settings, self._datasets[0]
+        settings, lengths = self._settings, self._lengths()
         size, width = settings.mini_batch_size, settings.bucket_width
-        lengths = train.in0.lengths, train.in1.lengths
         if not width:
-            pairs = min(size, len(train))
+            pairs = min(size, len(lengths[0]))
             tokens = []
             for encoder, each in zip(settings.encoders, lengths):
                 tokens.append(pairs * each.mean() + 3 * math.sqrt(pairs) * each.std())
@@ -332,6 +365,15 @@ class _Job:
             for count, bucket in zip(counts.tolist(), buckets)
         ]
 
+    def _lengths(self) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens of each list that training takes, of in0 and of in1."""
+        train = self._datasets[0]
+        enc0, enc1 = self._settings.encoders
+        return (
+            np.minimum(train.in0.lengths, enc0.max_seq_len),
+            np.minimum(train.in1.lengths, enc1.max_seq_len),
+        )
+
     def _pads(self, encoder: EncoderHyperparameters) -> bool:
         return encoder.network == "bilstm" and not self._is_compiled
 
@@ -342,6 +384,8 @@ class _Job:
             return 4 * width + (24 if self._pads(encoder) else 9) * encoder.layers * enc_dim
         if encoder.network == "hcnn":
             return 4 * width + 2 * self._least_of_token(encoder) + 6 * enc_dim
+        if encoder.is_weighted(self._settings.token_weighting):
+            return 5 * width  # the rows, their products with the weights, the gradients of both
         return 0 if self._is_compiled else 2 * width  # the rows' gradients
 
     def _least_of_token(self, encoder: EncoderHyperparameters) -> int:

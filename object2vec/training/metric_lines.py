@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Optional, Union
 
-from object2vec.hyperparameters.table import OUTPUT_METRICS, SPLITS
+from object2vec.hyperparameters.table import QUALITY_METRICS, SPLITS
 
 MINIMIZE = "Minimize"
 MAXIMIZE = "Maximize"
@@ -53,12 +53,7 @@ def _quality_definition(split: str, metric: str) -> MetricDefinition:
 
 
 METRIC_DEFINITIONS: tuple[MetricDefinition, ...] = (
-    *(
-        _quality_definition(split, metric)
-        for split in SPLITS
-        for metrics in OUTPUT_METRICS.values()
-        for metric in metrics
-    ),
+    *(_quality_definition(split, metric) for split in SPLITS for metric in QUALITY_METRICS),
     MetricDefinition("train:progress", r"#progress_metric: host=\S+, completed (\S+) %", MAXIMIZE),
     MetricDefinition(
         "train:throughput",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -43,7 +44,7 @@ class OperatorWay(TrainingWay[PairInputs]):
         self._contexts = contexts
         if len(contexts) > 1:
             self.store = choose_kvstore(hyperparameters.kvstore, contexts)
-        self._parameters = list(network.params.values())
+        self._parameters = [*network.params.values(), *network.token_weights.params.values()]
         self._trainer = mx.gluon.Trainer(
             self._parameters,
             build_optimizer(hyperparameters),
@@ -58,18 +59,20 @@ class OperatorWay(TrainingWay[PairInputs]):
             weight = 1.0 if len(part) else 0.0
             if not weight:
                 part = batch.split(len(batch))[0]
-            inputs = PairInputs(self._network, part.sides, part.widths, context)
-            shards.append(Shard(inputs, to_device(part.labels, context), weight))
+            inputs = PairInputs(self._network, part.sides, part.widths, context, in_training=True)
+            targets = tuple(to_device(array, context) for array in part.targets)
+            shards.append(Shard(inputs, targets, weight))
         rows = self._rows_of([shard.inputs for shard in shards]) if self._deferred else []
         return Prepared(shards, len(batch), rows)
 
     def _rows_of(self, devices: Sequence[PairInputs]) -> list[np.ndarray]:
         """The rows of each trained table that some devices look up."""
         ids = [self._network.by_table(inputs.ids) for inputs in devices]
-        return [
+        rows = [
             _distinct(np.concatenate([part for of_device in of_table for part in of_device]))
             for of_table in zip(*ids)
         ]
+        return self._network.of_trained(rows)
 
     def look_up(self, inputs: PairInputs) -> list[NDArray]:
         """See `TrainingWay`."""
@@ -89,7 +92,22 @@ class OperatorWay(TrainingWay[PairInputs]):
     def _update(
         self, prepared: Prepared[PairInputs], vectors: Sequence[list[NDArray]], rate: float
     ) -> None:
-        self._trainer.step(prepared.count)
+        if self.learning_rate != self._trainer.learning_rate:
+            self._trainer.set_learning_rate(self.learning_rate)
+        largest = self._settings.clip_gradient
+        if not largest:
+            self._trainer.step(prepared.count)
+            return
+        self._trainer.allreduce_grads()
+        # the trainer divides by what it is told, and so shortens what is too long
+        excess = self._gradient_norm() / prepared.count / largest
+        self._trainer.update(prepared.count * max(1.0, excess))
+
+    def _gradient_norm(self) -> float:
+        """The L2 norm of all gradients together, sums over the batch's pairs and all devices."""
+        trained = [parameter for parameter in self._parameters if parameter.grad_req != "null"]
+        norms = [mx.nd.norm(parameter.list_grad()[0]) for parameter in trained]
+        return math.hypot(*(norm.asscalar() for norm in norms))
 
     def _catch_up_rows(self, number: int, rows: np.ndarray, factors: np.ndarray) -> None:
         if not len(rows):

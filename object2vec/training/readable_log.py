@@ -60,10 +60,13 @@ class ReadableLog:
         """
         others = "" if validation is None else f", validating on {_pairs(validation)}"
         encoders = " and ".join(encoder.network for encoder in settings.encoders)
+        head = settings.output_layer
+        if settings.is_similarity:
+            head = f"{settings.scorer} and {head}"
         way = "the compiled part" if is_compiled else "MXNet's operators"
         self.say(
             f"training on {_pairs(train)}{others}; {encoders} of width "
-            f"{settings.enc_dim:,}, {settings.output_layer}; {epochs}; "
+            f"{settings.enc_dim:,}, {head}; {epochs}; "
             f"{', '.join(map(str, devices))}, by {way}; seed {seed}"
         )
 

@@ -15,10 +15,11 @@ from typing import Any, Optional, Union
 
 from object2vec.data.batching import Bucket
 from object2vec.evaluation.baseline import Baseline
-from object2vec.evaluation.metrics import MetricAccumulator
+from object2vec.evaluation.metrics import REPORTED, MetricAccumulator
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.logs import LOGGER_NAME
 from object2vec.text import counted
+from object2vec.training.early_stopping import LOSS
 from object2vec.training.metric_lines import (
     RecordCounters,
     human_line,
@@ -34,6 +35,11 @@ _logger = logging.getLogger(LOGGER_NAME)
 
 # Times that the last line also gives, where they were taken.
 _AT_THE_END = ("model.serialize.time", "model.score.time")
+# How an epoch's metrics of a channel are headed, in the log and for people.
+_TITLES = {
+    "train": ("Training metrics:  ", "training"),
+    "validation": ("Validation metrics:", "validation"),
+}
 _BASELINE_SHARE = 0.99  # with a loss above this part of the baseline's, little was learnt
 
 
@@ -158,29 +164,30 @@ class TrainingLog:
         _logger.info("\tTraining metrics: %s", human_line(values))
 
     def epoch_metrics(
-        self,
-        epoch: int,
-        seconds: float,
-        trained: MetricAccumulator,
-        validated: Optional[MetricAccumulator],
+        self, epoch: int, seconds: float, metrics: Mapping[str, Mapping[str, float]]
     ) -> None:
-        """Tell an epoch's metrics, and the seconds of its training without the validation."""
-        told = {"training": trained.values()}
-        if validated is not None:
-            told["validation"] = validated.values()
-        self._told_metrics = told
+        """Tell an epoch's metrics, and the seconds of its training without the validation.
+
+        Parameters
+        ----------
+        epoch : int
+            From 0.
+        seconds : float
+            What it took.
+        metrics : mapping
+            Of ``train`` and, where there is one, ``validation``, each metric by its name.
+        """
+        self._told_metrics = {_TITLES[split][1]: values for split, values in metrics.items()}
         self._rate = self.counters.records_since_reset / max(seconds, 1e-9)
         _logger.info("**************")
         _logger.info("Completed Epoch: %d, time taken: %s", epoch, timedelta(seconds=seconds))
-        for split, title, accumulator in (
-            ("train", "Training metrics:  ", trained),
-            ("validation", "Validation metrics:", validated),
-        ):
-            if accumulator is not None:
-                values = accumulator.values()
-                _logger.info("Epoch %d %s %s", epoch, title, human_line(values))
-                for line in quality_metric_lines(self._host, split, values, epoch):
-                    _logger.info(line)
+        for split, values in metrics.items():
+            own = {name: value for name, value in values.items() if name in REPORTED}
+            _logger.info("Epoch %d %s %s", epoch, _TITLES[split][0], human_line(own))
+            for line in quality_metric_lines(self._host, split, values, epoch):
+                _logger.info(line)
+            for name in values.keys() - own.keys():
+                _logger.info("Epoch %d %s %s: %.6g", epoch, split, name, values[name])
         _logger.info("**************")
 
     def epoch_end(
@@ -236,8 +243,10 @@ class TrainingLog:
             told.say(f"stopped after epoch {epoch}, as {_callbacks(stopped_by)} asked")
         elif stopped_early:
             patience = counted(self._settings.early_stopping_patience, "epoch")
+            metric = self._settings.early_stopping_metric
             told.say(
-                f"stopped after epoch {epoch}: more than {patience} did not improve the loss by "
+                f"stopped after epoch {epoch}: more than {patience} did not improve "
+                f"{'the loss' if metric == LOSS else metric} by "
                 f"{self._settings.early_stopping_tolerance:g}"
             )
 

@@ -21,7 +21,8 @@ class TrainingResult:
     history : list of dict
         For each finished epoch ``epoch`` and the values ``train_…`` and ``validation_…``.
     best_epoch : int
-        From 0; -1 if training was interrupted in the first epoch.
+        From 0; -1 if training was interrupted in the first epoch. The loss tells it, or the metric
+        of early stopping in its place.
     best_loss : float
         Its validation loss, or its training loss without a validation channel.
     test_metrics : dict or None

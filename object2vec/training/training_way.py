@@ -30,15 +30,15 @@ class Shard(Generic[Inputs]):
     ----------
     inputs
         in0 and in1, in the form that the way takes.
-    labels : NDArray
-        float32 ``(n,)``.
+    targets : tuple of NDArray
+        What the loss takes beside the embeddings: labels, float32 ``(n,)``, or `Batch.objects`.
     weight : float
         0 for a device without pairs: it computes one of another device's pairs, which does not
         count.
     """
 
     inputs: Inputs
-    labels: NDArray
+    targets: tuple[NDArray, ...]
     weight: float = 1.0
 
 
@@ -65,8 +65,8 @@ class Prepared(Generic[Inputs]):
 class TrainingWay(abc.ABC, Generic[Inputs]):
     """Takes steps with a network.
 
-    After `flush` and until the next step, the token tables hold what plain training gives; at other
-    times, rows that are deferred may lack some steps.
+    After `flush` and until the next step, the token tables hold what plain training gives, times
+    the weights of tokens; at other times, rows that are deferred may lack some steps.
 
     Parameters
     ----------
@@ -80,12 +80,15 @@ class TrainingWay(abc.ABC, Generic[Inputs]):
     store : str or None
         Type of the KVStore that adds up the gradients of several devices; None where there is
         none.
+    learning_rate : float
+        That of the next step; the caller may change it from step to step.
     """
 
     store: Optional[str] = None
 
     def __init__(self, hyperparameters: Hyperparameters, network: Object2VecNetwork) -> None:
         self._settings, self._network = hyperparameters, network
+        self.learning_rate = hyperparameters.learning_rate
         self._steps = 0
         self._deferred: list[DeferredRows] = []
         if defers(hyperparameters):
@@ -106,13 +109,14 @@ class TrainingWay(abc.ABC, Generic[Inputs]):
 
     def step(self, prepared: Prepared[Inputs]) -> list[NDArray]:
         """Queue a step; returns what `losses.Loss` reports, for each device that has pairs."""
+        self._network.token_weights.unfold()
         self.catch_up(prepared)
         vectors, objectives, sums = [], [], []
         with mx.autograd.record():
             for shard in prepared.shards:
                 vectors.append(self.look_up(shard.inputs))
                 embeddings = self.encode(shard.inputs, vectors[-1])
-                objective, reported = self._network.loss(*embeddings, shard.labels)
+                objective, reported = self._network.loss(*embeddings, *shard.targets)
                 if shard.weight:
                     sums.append(reported)
                 else:
@@ -146,10 +150,14 @@ class TrainingWay(abc.ABC, Generic[Inputs]):
             What `look_up` gave on each device.
         """
         self._steps += 1
-        rate = adam_rate(self._settings.learning_rate, self._steps)
+        rate = adam_rate(self.learning_rate, self._steps)
         self._update(prepared, vectors, rate)
-        for deferred, rows in zip(self._deferred, prepared.rows):
-            deferred.touch(rows, rate)
+        is_decoupled = self._settings.optimizer == "adamw"
+        decay = self._settings.table_weight_decay if is_decoupled else 0.0
+        tables = self._network.trained_tables()
+        for table, deferred, rows in zip(tables, self._deferred, prepared.rows):
+            # the weights of tokens do not decay
+            deferred.touch(rows, rate, self.learning_rate * decay * table.wd_mult)
 
     def flush(self) -> None:
         """Wait for all steps, and make every row of the token tables current."""
@@ -157,6 +165,7 @@ class TrainingWay(abc.ABC, Generic[Inputs]):
             for number, deferred in enumerate(self._deferred):
                 for rows, factors in deferred.all_missed():
                     self._catch_up_rows(number, rows, factors)
+            self._network.token_weights.fold()
             mx.nd.waitall()
         self.check()
 
@@ -173,6 +182,7 @@ class TrainingWay(abc.ABC, Generic[Inputs]):
     def release(self) -> None:
         """Free the optimizer's moments; no step can follow."""
         self._deferred = []
+        self._network.token_weights.forget()
 
     @abc.abstractmethod
     def _update(

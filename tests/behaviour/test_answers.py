@@ -75,6 +75,23 @@ COMPARATORS = [
     for order in permutations(("hadamard", "concat", "abs_diff"), number)
     for head in HEADS
 ]
+SIMILARITIES = [
+    {**encoder, **scorer, **head}
+    for encoder in (
+        {"enc0_network": "pooled_embedding", "tied_token_embedding_weight": True},
+        {"enc0_network": "hcnn", "enc0_layers": 2, "enc1_network": "pooled_embedding"},
+        {"enc0_network": "hcnn", "enc0_layers": 2, "tied_encoders": True},
+        {"enc0_network": "bilstm", "enc0_layers": 2, "enc1_network": "hcnn", "enc1_layers": 1},
+        {"enc0_network": "bilstm", "enc0_layers": 1, "tied_encoders": True},
+    )
+    for scorer in ({"scorer": "dot"}, {"scorer": "cosine"})
+    for head in (
+        HEADS[0],
+        HEADS[2],
+        {"output_layer": "in_batch_softmax"},
+        {"output_layer": "in_batch_softmax", "temperature": 0.7, "learn_temperature": True},
+    )
+]
 ACTIVATIONS = [
     {"enc0_network": "hcnn", "mlp_activation": activation, "mlp_layers": layers, **head}
     for activation in ("linear", "relu", "tanh")
@@ -152,8 +169,7 @@ def check_pairs(way: str, given: dict[str, Any], rng: np.random.Generator, folde
     hyperparameters = settings(**given, **widths(given))
     network = random_network(hyperparameters, rng)
     expected = numpy_model(network)
-    classes = None if hyperparameters.is_regression else hyperparameters.num_classes
-    pairs = random_pairs(rng, 14, classes=classes)
+    pairs = random_pairs(rng, 14, classes=hyperparameters.classes)
     model = ways.by(way, network, folder)
     close(model.scores(pairs.in0, pairs.in1), expected.scores(list(pairs.in0), list(pairs.in1)))
     if isinstance(model, Predictor):
@@ -172,7 +188,7 @@ def test_scores_and_losses_are_those_of_numpy(
 
 
 @answering
-@pytest.mark.parametrize("given", [*COMPARATORS, *ACTIVATIONS], ids=label)
+@pytest.mark.parametrize("given", [*COMPARATORS, *ACTIVATIONS, *SIMILARITIES], ids=label)
 def test_every_head_is_that_of_numpy(
     given: dict[str, Any], way: str, rng: np.random.Generator, tmp_path: Path
 ) -> None:

@@ -28,6 +28,12 @@ def test_all_kinds_are_stored() -> None:
     assert {folder.name for folder in MODELS if folder.parent.name == "0.1"} == {
         "bilstm", "hcnn", "incomplete", "pooled", "row_sparse", "tied", "vocabulary"
     }  # fmt: skip
+    extended = [folder for folder in MODELS if folder.parent.name == "0.2"]
+    assert {folder.name for folder in extended} == {"dot", "in_batch", "tied_encoders"}
+    for folder in MODELS:
+        manifest = json.loads((folder / "model.json").read_bytes())
+        # those that earlier versions can read, and those that they would misunderstand
+        assert manifest["format_version"] == (2 if folder in extended else 1)
 
 
 every_model = pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from object2vec.compiled.library import AdamConstants, Arrays, Parameter, Table
 
 ADAM_BLOCK, GRADIENT_CHUNK = map(chosen_size, ("ADAM_BLOCK", "GRADIENT_CHUNK"))
 SIZES = (0, *WIDTHS, ADAM_BLOCK - 1, ADAM_BLOCK, ADAM_BLOCK + 1, 3 * ADAM_BLOCK + 5)
-RATE, BETA1, BETA2, EPSILON, RESCALE = 0.1, 0.9, 0.99, 1e-3, 0.5
+RATE, BETA1, BETA2, EPSILON, RESCALE, PLAIN_RATE = 0.1, 0.9, 0.99, 1e-3, 0.5, 0.2
+DECAY, DECOUPLED_DECAY = 0.01, 0.3
 
 
 def moments(rng: np.random.Generator, *shape: int) -> list[np.ndarray]:
@@ -22,12 +23,13 @@ def moments(rng: np.random.Generator, *shape: int) -> list[np.ndarray]:
             exact(rng.uniform(0.5, 2, shape))]  # fmt: skip
 
 
-def adam(arrays: list[np.ndarray], rows: object, gradient: np.ndarray, decay: float) -> None:
+def adam(arrays: list[np.ndarray], rows: object, gradient: np.ndarray) -> None:
     weight, mean, variance = arrays
-    g = RESCALE * gradient.astype(float) + decay * weight[rows]
+    g = RESCALE * gradient.astype(float) + DECAY * weight[rows]
     mean[rows] = BETA1 * mean[rows] + (1 - BETA1) * g
     variance[rows] = BETA2 * variance[rows] + (1 - BETA2) * g**2
-    weight[rows] -= RATE * mean[rows] / (np.sqrt(variance[rows]) + EPSILON)
+    moved = RATE * mean[rows] / (np.sqrt(variance[rows]) + EPSILON)
+    weight[rows] -= PLAIN_RATE * DECOUPLED_DECAY * weight[rows] + moved
 
 
 @dataclass
@@ -69,7 +71,7 @@ class Lookup:
         rows = [of_vectors[self.vectors[start:end]].sum(0) for start, end in parts]
         return np.array(rows).reshape(len(self.rows), of_vectors.shape[1])
 
-    def table(self, engine: Engine, arrays: list[np.ndarray], decay: float) -> Table:
+    def table(self, engine: Engine, arrays: list[np.ndarray]) -> Table:
         """The structure that the C function takes."""
         some = [(k, array) for k, array in enumerate(self.gradients) if len(array)]
         gradients = (P * 2)()
@@ -79,7 +81,8 @@ class Lookup:
         lists = map(pointer, (self.rows, self.starts, self.vectors, self.mean_weights))
         return Table(
             Arrays(*engine.arrays(arrays)), gradients, tuple(sizes[:2]), arrays[0].shape[1],
-            decay, len(self.rows), len(self.vectors), *(address.value for address in lists),
+            DECAY, DECOUPLED_DECAY, len(self.rows), len(self.vectors),
+            *(address.value for address in lists),
         )  # fmt: skip
 
 
@@ -90,7 +93,6 @@ def step(
     tables: list[tuple[int, int, list[int], str]],
 ) -> None:
     """A step with parameters of these sizes, and tables as `Lookup.random` takes them."""
-    decay = 0.01
     own = [(moments(rng, size), exact(rng.normal(size=size))) for size in sizes]
     looked_up = [
         (moments(rng, vocab, width), Lookup.random(rng, vocab, width, counts, order))
@@ -98,19 +100,25 @@ def step(
     ]
     expected = [[array.astype(float) for array in arrays] for arrays, _ in (*own, *looked_up)]
     for arrays, (_, gradient) in zip(expected, own):
-        adam(arrays, slice(None), gradient, decay)
+        adam(arrays, slice(None), gradient)
     for arrays, (_, lookup) in zip(expected[len(own) :], looked_up):
-        adam(arrays, lookup.rows, lookup.gradient(), decay)
+        adam(arrays, lookup.rows, lookup.gradient())
     parameters = (Parameter * len(own))(
         *(
-            Parameter(Arrays(*engine.arrays(arrays)), engine.array(gradient), gradient.size, decay)
+            Parameter(
+                Arrays(*engine.arrays(arrays)),
+                engine.array(gradient),
+                gradient.size,
+                DECAY,
+                DECOUPLED_DECAY,
+            )
             for arrays, gradient in own
         )
     )
     of_tables = (Table * len(looked_up))(
-        *(lookup.table(engine, arrays, decay) for arrays, lookup in looked_up)
+        *(lookup.table(engine, arrays) for arrays, lookup in looked_up)
     )
-    constants = AdamConstants(RATE, BETA1, BETA2, EPSILON, RESCALE)
+    constants = AdamConstants(RATE, BETA1, BETA2, EPSILON, RESCALE, PLAIN_RATE)
     call("adam_step", engine.api, None, parameters, len(own), of_tables, len(looked_up), constants)
     assert len(set(engine.written)) == 3 * (len(own) + len(looked_up))
     assert not set(engine.read) & set(engine.written)
@@ -174,10 +182,11 @@ def catch_up(engine: Engine, rng: np.random.Generator, vocab: int, width: int, o
     if order == "descending":
         rows = np.sort(rows)[::-1]
     given = exact(rows, np.int32)
-    factors = exact(rng.uniform(0.1, 1, (4, len(rows))))
+    factors = exact(rng.uniform(0.1, 1, (5, len(rows))))
     weight, mean, variance = expected = [array.astype(float) for array in arrays]
-    rate_sum, variance_scale, beta1_power, beta2_power = factors.astype(float)[..., None]
-    weight[rows] -= rate_sum * mean[rows] / (np.sqrt(variance_scale * variance[rows]) + EPSILON)
+    rate_sum, variance_scale, beta1_power, beta2_power, lost = factors.astype(float)[..., None]
+    moved = rate_sum * mean[rows] / (np.sqrt(variance_scale * variance[rows]) + EPSILON)
+    weight[rows] -= lost * weight[rows] + moved
     mean[rows] *= beta1_power
     variance[rows] *= beta2_power
     handles = Arrays(*engine.arrays(arrays))

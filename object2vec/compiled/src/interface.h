@@ -38,18 +38,19 @@ typedef struct {
     Arrays arrays;
     void *gradient;
     int64_t size;
-    float decay;
+    float decay, decoupled_decay; /* added to the gradient; of the weight itself */
 } Parameter;
 
 #define MAX_GRADIENTS 2 /* in0 and in1 may share a table */
 
 /* A token table, of which a step updates some rows; see UsedRows in kernels.py. */
 typedef struct {
-    Arrays arrays;
+    Arrays arrays;                  /* of a table that stays as it is, there are no moments */
+    Arrays token_weights;           /* what its rows are multiplied by, one each, or nothing */
     void *gradients[MAX_GRADIENTS]; /* of the vectors that were looked up, NDArrays */
     int64_t sizes[MAX_GRADIENTS];   /* vectors in each */
     int64_t width;
-    float decay;
+    float decay, decoupled_decay;
     int64_t count, positions;
     const int32_t *rows;       /* count: those to update */
     const int32_t *starts;     /* count + 1: where the positions of each row start */
@@ -59,6 +60,7 @@ typedef struct {
 
 typedef struct {
     float rate, beta1, beta2, epsilon, rescale;
+    float plain_rate; /* without the bias correction: that of decoupled decay */
 } AdamConstants;
 
 /* A layer of the scorer. */
@@ -122,9 +124,9 @@ int object2vec_catch_up(const Api *api, const void *context, Arrays arrays, int6
                         int64_t count, const int32_t *rows, const float *factors, float epsilon);
 int object2vec_mean_of_rows(const Api *api, void *table, float *output, int64_t width,
                             int64_t count, const int64_t *starts, const int32_t *tokens);
-int object2vec_queue_mean_of_rows(const Api *api, const void *context, void *table, void *output,
-                                  int64_t width, int64_t count, const int64_t *starts,
-                                  const int32_t *tokens);
+int object2vec_queue_mean_of_rows(const Api *api, const void *context, void *table,
+                                  void *token_weights, void *output, int64_t width, int64_t count,
+                                  const int64_t *starts, const int32_t *tokens);
 int object2vec_convolve(const Api *api, void **arrays, float *output, int64_t token_dim,
                         int64_t layer_count, const int64_t *filters, int64_t width, int64_t count,
                         const int64_t *starts, const int32_t *tokens);

@@ -31,12 +31,12 @@ typedef struct {
     AdamElements elements;
     const float *gradient;
     int64_t size;
-    float decay;
+    float decay, decoupled_decay;
 } Update;
 
 typedef struct {
-    Table table; /* with copies of its lists */
-    AdamElements elements;
+    Table table;                          /* with copies of its lists */
+    AdamElements elements, token_weights; /* without moments where the table stays as it is */
     const float *gradients[MAX_GRADIENTS];
 } TableUpdate;
 
@@ -44,7 +44,8 @@ typedef struct {
    treat all of them alike. */
 
 typedef struct {
-    Held held; /* arrays and gradient of each parameter, then arrays and gradients of each table */
+    Held held; /* arrays and gradient of each parameter, then those of each table: the table's own,
+                  those of token weights, gradients */
     AdamConstants constants;
     int64_t count, tables;
     Update *updates;
@@ -56,11 +57,11 @@ typedef struct {
     float epsilon;
     int64_t width, count;
     const int32_t *rows;  /* count */
-    const float *factors; /* (4, count); see deferred_adam.py */
+    const float *factors; /* (5, count); see deferred_adam.py */
 } CatchUp;
 
 typedef struct {
-    const float *table;
+    const float *table, *token_weights; /* NULL where rows count alike */
     float *output;
     int64_t width, count;
     const int64_t *starts; /* count + 1 */
@@ -68,20 +69,24 @@ typedef struct {
 } Lookup;
 
 typedef struct {
-    Held held; /* table, output */
+    Held held; /* table, output, and token weights if there are any */
     Lookup lookup;
 } QueuedLookup;
 
 typedef struct {
     void (*adam)(AdamElements elements, int64_t start, const float *gradient, int64_t count,
-                 AdamConstants c, float decay);
+                 AdamConstants c, float decay, float shrinkage);
     void (*catch_up_row)(AdamElements elements, int64_t start, int64_t count, float epsilon,
-                         float rate_sum, float variance_scale, float beta1_power,
-                         float beta2_power);
+                         float rate_sum, float variance_scale, float beta1_power, float beta2_power,
+                         float shrinkage);
     void (*sum_gradients)(float *sum, const TableUpdate *u, int64_t first, int64_t count,
                           int32_t start, int32_t end);
+    float (*weigh_gradient)(float *gradient, const float *row, int64_t count, float weight);
     void (*mean_of_rows)(const float *table, int64_t width, const int32_t *tokens, int64_t count,
                          int64_t remaining, float *mean);
+    void (*weighted_mean_of_rows)(const float *table, const float *token_weights, int64_t width,
+                                  const int32_t *tokens, int64_t count, int64_t remaining,
+                                  float *mean);
 } RowKernels;
 
 #define PREFETCH(elements, count, to_write)            \
@@ -98,12 +103,15 @@ static void update_parameter(const RowKernels *simd, const Update *u, AdamConsta
     for (int64_t block = 0; block < blocks; block++) {
         const int64_t start = block * ADAM_BLOCK;
         const int64_t count = u->size - start < ADAM_BLOCK ? u->size - start : ADAM_BLOCK;
-        simd->adam(u->elements, start, u->gradient + start, count, c, u->decay);
+        simd->adam(u->elements, start, u->gradient + start, count, c, u->decay,
+                   c.plain_rate * u->decoupled_decay);
     }
 }
 
 static void update_table(const RowKernels *simd, const TableUpdate *u, AdamConstants c) {
     const Table *t = &u->table;
+    const int moves = u->elements.mean != NULL;
+    const float *token_weights = u->token_weights.weight;
     /* dynamic, because rows differ in work: most are part of one vector, some of many */
 #pragma omp parallel for schedule(dynamic, 64) if (t->count * t->width > ADAM_BLOCK)
     for (int64_t k = 0; k < t->count; k++) {
@@ -112,15 +120,25 @@ static void update_table(const RowKernels *simd, const TableUpdate *u, AdamConst
         if (k + 1 < t->count) {
             const int64_t next = t->rows[k + 1] * t->width;
             PREFETCH(u->elements.weight + next, t->width, 1);
-            PREFETCH(u->elements.mean + next, t->width, 1);
-            PREFETCH(u->elements.variance + next, t->width, 1);
+            if (moves) {
+                PREFETCH(u->elements.mean + next, t->width, 1);
+                PREFETCH(u->elements.variance + next, t->width, 1);
+            }
         }
+        float of_weight = 0.0f;
         for (int64_t first = 0; first < t->width; first += GRADIENT_CHUNK) {
             const int64_t count =
                 t->width - first < GRADIENT_CHUNK ? t->width - first : GRADIENT_CHUNK;
             simd->sum_gradients(gradient, u, first, count, t->starts[k], t->starts[k + 1]);
-            simd->adam(u->elements, row + first, gradient, count, c, t->decay);
+            if (token_weights != NULL)
+                of_weight += simd->weigh_gradient(gradient, u->elements.weight + row + first, count,
+                                                  token_weights[t->rows[k]]);
+            if (moves)
+                simd->adam(u->elements, row + first, gradient, count, c, t->decay,
+                           c.plain_rate * t->decoupled_decay);
         }
+        if (token_weights != NULL)
+            simd->adam(u->token_weights, t->rows[k], &of_weight, 1, c, 0.0f, 0.0f);
     }
 }
 
@@ -143,8 +161,18 @@ static int find_all_elements(Step *step) {
     }
     for (int64_t k = 0; k < step->tables; k++) {
         TableUpdate *u = &step->table_updates[k];
-        if (!find_elements(&step->held, next, &u->elements)) return 0;
-        next += 3;
+        if (u->table.arrays.mean != NULL) {
+            if (!find_elements(&step->held, next, &u->elements)) return 0;
+            next += 3;
+        } else {
+            u->elements = (AdamElements){data_of(&step->held, next++), NULL, NULL};
+            if (u->elements.weight == NULL) return 0;
+        }
+        u->token_weights = (AdamElements){NULL, NULL, NULL};
+        if (u->table.token_weights.weight != NULL) {
+            if (!find_elements(&step->held, next, &u->token_weights)) return 0;
+            next += 3;
+        }
         for (int g = 0; g < MAX_GRADIENTS; g++) {
             if (u->table.sizes[g] == 0) continue;
             if ((u->gradients[g] = data_of(&step->held, next++)) == NULL) return 0;
@@ -172,11 +200,12 @@ static void run_catch_up(void *context, void *argument) {
     const RowKernels *simd = FOR_THIS_CPU(&kernels);
     const int64_t n = job->count, width = job->width;
     const float *rate_sum = job->factors, *variance_scale = rate_sum + n,
-                *beta1_power = rate_sum + 2 * n, *beta2_power = rate_sum + 3 * n;
+                *beta1_power = rate_sum + 2 * n, *beta2_power = rate_sum + 3 * n,
+                *shrinkage = rate_sum + 4 * n;
 #pragma omp parallel for schedule(static) if (n * width > ADAM_BLOCK)
     for (int64_t k = 0; k < n; k++) {
         simd->catch_up_row(elements, job->rows[k] * width, width, job->epsilon, rate_sum[k],
-                           variance_scale[k], beta1_power[k], beta2_power[k]);
+                           variance_scale[k], beta1_power[k], beta2_power[k], shrinkage[k]);
     }
 }
 
@@ -187,8 +216,13 @@ static void look_up(const Lookup *lookup) {
 #pragma omp parallel for schedule(guided, 16) if (total * width > ADAM_BLOCK)
     for (int64_t k = 0; k < lookup->count; k++) {
         const int64_t start = starts[k], count = starts[k + 1] - start;
-        simd->mean_of_rows(lookup->table, width, lookup->tokens + start, count, total - start,
-                           lookup->output + k * width);
+        const int32_t *tokens = lookup->tokens + start;
+        float *mean = lookup->output + k * width;
+        if (lookup->token_weights == NULL)
+            simd->mean_of_rows(lookup->table, width, tokens, count, total - start, mean);
+        else
+            simd->weighted_mean_of_rows(lookup->table, lookup->token_weights, width, tokens, count,
+                                        total - start, mean);
     }
 }
 
@@ -197,7 +231,12 @@ static void run_lookup(void *context, void *argument) {
     QueuedLookup *queued = argument;
     queued->lookup.table = data_of(&queued->held, 0);
     queued->lookup.output = data_of(&queued->held, 1);
-    if (queued->lookup.table != NULL && queued->lookup.output != NULL) look_up(&queued->lookup);
+    if (queued->lookup.table == NULL || queued->lookup.output == NULL) return;
+    if (queued->held.count > 2) {
+        queued->lookup.token_weights = data_of(&queued->held, 2);
+        if (queued->lookup.token_weights == NULL) return;
+    }
+    look_up(&queued->lookup);
 }
 
 /* Memory for the argument of a queued operation: `size` bytes, the arrays that it holds, and `more`
@@ -246,7 +285,9 @@ static int prepare_table(Held *held, const Table *t, TableUpdate *u, char **end)
     u->table.starts = append_copy(end, t->starts, 4 * (t->count + 1));
     u->table.vectors = append_copy(end, t->vectors, 4 * t->positions);
     u->table.mean_weights = append_copy(end, t->mean_weights, 4 * (t->sizes[0] + t->sizes[1]));
-    int code = hold_arrays(held, &t->arrays);
+    int code =
+        t->arrays.mean != NULL ? hold_arrays(held, &t->arrays) : hold(held, t->arrays.weight);
+    if (code == 0 && t->token_weights.weight != NULL) code = hold_arrays(held, &t->token_weights);
     for (int k = 0; k < MAX_GRADIENTS && code == 0; k++)
         if (t->sizes[k] > 0) code = hold(held, t->gradients[k]);
     return code;
@@ -255,8 +296,17 @@ static int prepare_table(Held *held, const Table *t, TableUpdate *u, char **end)
 static int prepare_parameter(Held *held, const Parameter *p, Update *u) {
     u->size = p->size;
     u->decay = p->decay;
+    u->decoupled_decay = p->decoupled_decay;
     const int code = hold_arrays(held, &p->arrays);
     return code != 0 ? code : hold(held, p->gradient);
+}
+
+/* Append the arrays of a parameter and of its moments to a list. */
+static int list_arrays(void **list, int count, const Arrays *arrays) {
+    list[count] = arrays->weight;
+    list[count + 1] = arrays->mean;
+    list[count + 2] = arrays->variance;
+    return count + 3;
 }
 
 /* Queue one step of adam for all parameters of a device. It copies the tables' lists, so that the
@@ -264,7 +314,7 @@ static int prepare_parameter(Held *held, const Parameter *p, Update *u) {
 int object2vec_adam_step(const Api *api, const void *context, const Parameter *parameters,
                          int64_t count, const Table *tables, int64_t table_count,
                          AdamConstants constants) {
-    const int64_t max_arrays = 4 * count + (3 + MAX_GRADIENTS) * table_count;
+    const int64_t max_arrays = 4 * count + (6 + MAX_GRADIENTS) * table_count;
     int64_t bytes = count * sizeof(Update) + table_count * sizeof(TableUpdate);
     for (int64_t k = 0; k < table_count; k++) bytes += bytes_of_lists(&tables[k]);
     char *end;
@@ -281,22 +331,26 @@ int object2vec_adam_step(const Api *api, const void *context, const Parameter *p
     step->table_updates = (TableUpdate *)end;
     step->updates = (Update *)(step->table_updates + table_count);
     end = (char *)(step->updates + count);
-    Arrays *written = (Arrays *)arrays;
-    void **read = (void **)(written + count + table_count);
-    int reads = 0, code = 0;
+    void **written = arrays, **read = arrays + 3 * count + 6 * table_count;
+    int writes = 0, reads = 0, code = 0;
     for (int64_t k = 0; k < count && code == 0; k++) {
-        written[k] = parameters[k].arrays;
+        writes = list_arrays(written, writes, &parameters[k].arrays);
         read[reads++] = parameters[k].gradient;
         code = prepare_parameter(&step->held, &parameters[k], &step->updates[k]);
     }
     for (int64_t k = 0; k < table_count && code == 0; k++) {
-        written[count + k] = tables[k].arrays;
+        const Table *t = &tables[k];
+        if (t->arrays.mean != NULL)
+            writes = list_arrays(written, writes, &t->arrays);
+        else
+            read[reads++] = t->arrays.weight;
+        if (t->token_weights.weight != NULL)
+            writes = list_arrays(written, writes, &t->token_weights);
         for (int g = 0; g < MAX_GRADIENTS; g++)
-            if (tables[k].sizes[g] > 0) read[reads++] = tables[k].gradients[g];
-        code = prepare_table(&step->held, &tables[k], &step->table_updates[k], &end);
+            if (t->sizes[g] > 0) read[reads++] = t->gradients[g];
+        code = prepare_table(&step->held, t, &step->table_updates[k], &end);
     }
-    code = push(code, run_step, step, context, read, reads, arrays,
-                (int)(3 * (count + table_count)), "object2vec_adam");
+    code = push(code, run_step, step, context, read, reads, written, writes, "object2vec_adam");
     free(arrays);
     return code;
 }
@@ -350,9 +404,9 @@ int64_t object2vec_group_tokens(const int32_t *tokens, int64_t count, int32_t *r
 int object2vec_catch_up(const Api *api, const void *context, Arrays arrays, int64_t width,
                         int64_t count, const int32_t *rows, const float *factors, float epsilon) {
     char *end;
-    CatchUp *job = allocate(api, sizeof(CatchUp), 3, 5 * 4 * count + 2 * 8, &end);
+    CatchUp *job = allocate(api, sizeof(CatchUp), 3, 6 * 4 * count + 2 * 8, &end);
     if (job == NULL) return NO_MEMORY;
-    job->factors = append_copy(&end, factors, 4 * 4 * count);
+    job->factors = append_copy(&end, factors, 5 * 4 * count);
     job->rows = append_copy(&end, rows, 4 * count);
     job->width = width;
     job->count = count;
@@ -365,30 +419,35 @@ int object2vec_catch_up(const Api *api, const void *context, Arrays arrays, int6
    writes meanwhile. */
 int object2vec_mean_of_rows(const Api *api, void *table, float *output, int64_t width,
                             int64_t count, const int64_t *starts, const int32_t *tokens) {
-    Lookup lookup = {NULL, output, width, count, starts, tokens};
+    Lookup lookup = {NULL, NULL, output, width, count, starts, tokens};
     const int code = wait_for(api, table, &lookup.table);
     if (code == 0) look_up(&lookup);
     return code;
 }
 
-/* Queue the same, with an NDArray for the output. It copies starts and tokens. */
-int object2vec_queue_mean_of_rows(const Api *api, const void *context, void *table, void *output,
-                                  int64_t width, int64_t count, const int64_t *starts,
-                                  const int32_t *tokens) {
+/* Queue the same, with an NDArray for the output, and another one, or NULL, for what rows are
+   multiplied by. It copies starts and tokens. */
+int object2vec_queue_mean_of_rows(const Api *api, const void *context, void *table,
+                                  void *token_weights, void *output, int64_t width, int64_t count,
+                                  const int64_t *starts, const int32_t *tokens) {
     const int64_t token_bytes = 4 * starts[count];
     char *end;
     QueuedLookup *queued =
-        allocate(api, sizeof(QueuedLookup), 2, 8 * (count + 1) + token_bytes + 8, &end);
+        allocate(api, sizeof(QueuedLookup), 3, 8 * (count + 1) + token_bytes + 8, &end);
     if (queued == NULL) return NO_MEMORY;
     Lookup *lookup = &queued->lookup;
     lookup->starts = append_copy(&end, starts, 8 * (count + 1));
     lookup->tokens = append_copy(&end, tokens, token_bytes);
+    lookup->token_weights = NULL;
     lookup->width = width;
     lookup->count = count;
-    void *read[] = {table}, *written[] = {output};
+    const int reads = token_weights == NULL ? 1 : 2;
+    void *read[] = {table, token_weights}, *written[] = {output};
     int code = hold(&queued->held, table);
     if (code == 0) code = hold(&queued->held, output);
-    return push(code, run_lookup, queued, context, read, 1, written, 1, "object2vec_mean_of_rows");
+    if (code == 0 && reads == 2) code = hold(&queued->held, token_weights);
+    return push(code, run_lookup, queued, context, read, reads, written, 1,
+                "object2vec_mean_of_rows");
 }
 
 /* An empty module: Python only finds the library by it, and ctypes calls the functions. */

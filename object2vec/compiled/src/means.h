@@ -50,3 +50,17 @@ TARGET static void SIMD(mean_of_rows)(const float *table, int64_t width, const i
         }
     }
 }
+
+/* The mean of rows that are each multiplied by a weight of its own. */
+TARGET static void SIMD(weighted_mean_of_rows)(const float *table, const float *token_weights,
+                                               int64_t width, const int32_t *tokens, int64_t count,
+                                               int64_t remaining, float *restrict mean) {
+    const float share = count > 0 ? 1.0f / (float)count : 0.0f;
+    for (int64_t i = 0; i < width; i++) mean[i] = 0.0f;
+    for (int64_t k = 0; k < count; k++) {
+        const float *restrict row = table + tokens[k] * width;
+        const float weight = share * token_weights[tokens[k]];
+        if (k + 1 < remaining) PREFETCH(table + tokens[k + 1] * width, width, 0);
+        for (int64_t i = 0; i < width; i++) mean[i] += weight * row[i];
+    }
+}

@@ -5,10 +5,10 @@
 #include "means.h"
 
 /* A step of adam for `count` elements from `start` on; the gradient begins with the first of
-   them. */
+   them. `shrinkage` is the part of a weight that decoupled decay takes away. */
 TARGET_WITHOUT_FMA static void SIMD(adam)(AdamElements elements, int64_t start,
                                           const float *restrict gradient, int64_t count,
-                                          AdamConstants c, float decay) {
+                                          AdamConstants c, float decay, float shrinkage) {
     const float rest1 = 1.0f - c.beta1, rest2 = 1.0f - c.beta2;
     float *restrict weight = elements.weight + start, *restrict mean = elements.mean + start,
                     *restrict variance = elements.variance + start;
@@ -18,7 +18,7 @@ TARGET_WITHOUT_FMA static void SIMD(adam)(AdamElements elements, int64_t start,
         const float v = c.beta2 * variance[i] + rest2 * g * g;
         mean[i] = m;
         variance[i] = v;
-        weight[i] -= c.rate * m / (sqrtf(v) + c.epsilon);
+        weight[i] -= shrinkage * weight[i] + c.rate * m / (sqrtf(v) + c.epsilon);
     }
 }
 
@@ -26,12 +26,12 @@ TARGET_WITHOUT_FMA static void SIMD(adam)(AdamElements elements, int64_t start,
 TARGET_WITHOUT_FMA static void SIMD(catch_up_row)(AdamElements elements, int64_t start,
                                                   int64_t count, float epsilon, float rate_sum,
                                                   float variance_scale, float beta1_power,
-                                                  float beta2_power) {
+                                                  float beta2_power, float shrinkage) {
     float *restrict weight = elements.weight + start, *restrict mean = elements.mean + start,
                     *restrict variance = elements.variance + start;
     for (int64_t i = 0; i < count; i++) {
         const float m = mean[i], v = variance[i];
-        weight[i] -= rate_sum * m / (sqrtf(variance_scale * v) + epsilon);
+        weight[i] -= shrinkage * weight[i] + rate_sum * m / (sqrtf(variance_scale * v) + epsilon);
         mean[i] = beta1_power * m;
         variance[i] = beta2_power * v;
     }
@@ -54,5 +54,25 @@ TARGET_WITHOUT_FMA static void SIMD(sum_gradients)(float *restrict sum, const Ta
     }
 }
 
-static const RowKernels SIMD(kernels) = {SIMD(adam), SIMD(catch_up_row), SIMD(sum_gradients),
-                                         SIMD(mean_of_rows)};
+/* Of a row that is multiplied by a weight: the gradient of the product becomes that of the row, and
+   that of the weight is returned. */
+TARGET static float SIMD(weigh_gradient)(float *restrict gradient, const float *restrict row,
+                                         int64_t count, float weight) {
+    float parts[LINE_FLOATS] = {0.0f}, sum = 0.0f;
+    int64_t i = 0;
+    for (; i + LINE_FLOATS <= count; i += LINE_FLOATS)
+        for (int k = 0; k < LINE_FLOATS; k++) {
+            parts[k] += gradient[i + k] * row[i + k];
+            gradient[i + k] *= weight;
+        }
+    for (; i < count; i++) {
+        sum += gradient[i] * row[i];
+        gradient[i] *= weight;
+    }
+    for (int k = 0; k < LINE_FLOATS; k++) sum += parts[k];
+    return sum;
+}
+
+static const RowKernels SIMD(kernels) = {SIMD(adam),          SIMD(catch_up_row),
+                                         SIMD(sum_gradients), SIMD(weigh_gradient),
+                                         SIMD(mean_of_rows),  SIMD(weighted_mean_of_rows)};

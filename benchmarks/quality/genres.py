@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TMDB's films: which genres does a plot have?"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple, Optional
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.quality.data import films_with_genres
+from benchmarks.quality.exams import Answer, Contestant, Exam, Grade, Lessons, Sealed, Task
+from benchmarks.quality.ours import Ours, all_scores
+from benchmarks.quality.texts import TfidfTexts, words
+from object2vec import Object2Vec
+from object2vec.evaluation.classification import ClassCounts
+
+
+class Asked(NamedTuple):
+    """Plots and all genres; answered by a score for each pair."""
+
+    plots: list[str]
+    genres: list[str]
+
+
+class _Genres(Exam):
+    """A film has the genres whose scores reach a threshold, which the validation part decides."""
+
+    def __init__(self, films: pd.DataFrame, genres: list[str]) -> None:
+        self.questions = Asked(films["plot"].tolist(), genres)
+        self._right = has_genres(films, genres)
+
+    def grade(self, answers: np.ndarray, decided: Optional[float] = None) -> Grade:
+        counts = ClassCounts.of(self._right, answers >= (0 if decided is None else decided))
+        # a film has as many guesses as it has genres
+        best = np.argsort(np.argsort(-answers, axis=1, kind="stable"), axis=1)
+        among = best < self._right.sum(1, keepdims=True)
+        found = float((among & self._right).sum() / self._right.sum())
+        return Grade({"micro-F1": counts.micro_f1, "macro-F1": counts.macro_f1, "found": found})
+
+    def decide(self, answers: np.ndarray) -> Optional[float]:
+        order = np.argsort(-answers, axis=None)
+        right = np.cumsum(self._right.ravel()[order])
+        values = 2 * right / (np.arange(1, len(order) + 1) + self._right.sum())
+        return float(answers.ravel()[order[np.argmax(values)]])
+
+
+def has_genres(films: pd.DataFrame, genres: list[str]) -> np.ndarray:
+    """bool ``(films, genres)``."""
+    return np.array([[genre in own for genre in genres] for own in films["genres"]])
+
+
+def load(folder: Path, rows: Optional[int] = None) -> Task:
+    """The task: a tenth of the films for validation, another one for the test."""
+    films = films_with_genres(folder)
+    films = films.head(rows or len(films))
+    tenth = len(films) // 10
+    validation, test, train = films[:tenth], films[tenth : 2 * tenth], films[2 * tenth :]
+    genres = sorted(set(itertools.chain(*train["genres"])))
+    return Task(
+        "genres", "TMDB, the genres of a plot", ("micro-F1", "macro-F1", "found"),
+        Lessons(train, validation, beside={"genres": genres}), _Genres(validation, genres),
+        Sealed(_Genres(test, genres)), learns_validation=True,
+    )  # fmt: skip
+
+
+def contestants() -> list[Contestant]:
+    """Ours; a linear model of words and pairs of words, and fastText."""
+    columns = {
+        "in0": {"name": "plot", "min_count": 2},
+        "in1": {"name": "genres", "explode": True},
+    }
+    return [
+        Ours("ours recipe", columns, _table, _ways, preset="text_tags", stops=False),
+        _Linear(),
+        _FastText(),
+    ]
+
+
+def _table(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
+    return rows
+
+
+def _ways(model: Object2Vec) -> dict[str, Answer]:
+    def scores(asked: Asked) -> np.ndarray:
+        return all_scores(model, asked.plots, [[genre] for genre in asked.genres])
+
+    return {"score": scores}
+
+
+class _Linear:
+    """TF-IDF of words and pairs of words, and a logistic regression for each genre."""
+
+    name, needs, is_seeded = "TF-IDF bigrams + logistic regression", ("sklearn",), False
+
+    def grid(self) -> list[dict[str, Any]]:
+        """See `exams.Contestant`."""
+        return [{"C": strength} for strength in (1, 3, 10, 30)]
+
+    def fit(self, lessons: Lessons, setting: dict[str, Any], seed: int) -> dict[str, Answer]:
+        """See `exams.Contestant`."""
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.multiclass import OneVsRestClassifier
+
+        films = lessons.rows
+        plots = films["plot"].tolist()
+        texts = TfidfTexts(plots, ngram_range=(1, 2), min_df=2, sublinear_tf=True)
+        one = LogisticRegression(solver="liblinear", **setting)
+        model = OneVsRestClassifier(one).fit(
+            texts.of(plots), has_genres(films, lessons.beside["genres"]).astype(int)
+        )
+        return {"score": lambda asked: model.decision_function(texts.of(asked.plots))}
+
+
+class _FastText:
+    """fastText's classifier with a yes or no for each genre."""
+
+    name, needs, is_seeded = "fastText supervised", ("fasttext",), True
+
+    def grid(self) -> list[dict[str, Any]]:
+        """See `exams.Contestant`."""
+        names = "lr", "epoch", "wordNgrams", "dim"
+        values = itertools.product((0.1, 0.3), (25, 50), (1, 2), (100,))
+        return [dict(zip(names, one)) for one in values]
+
+    def fit(self, lessons: Lessons, setting: dict[str, Any], seed: int) -> dict[str, Answer]:
+        """See `exams.Contestant`."""
+        import fasttext
+
+        genres = lessons.beside["genres"]
+        labels = {genre: f"__label__{place}" for place, genre in enumerate(genres)}
+        with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
+            for _, film in lessons.rows.iterrows():
+                own = " ".join(labels[genre] for genre in film["genres"] if genre in labels)
+                file.write(f"{own} {' '.join(words(film['plot']))}\n")
+            file.flush()
+            model = fasttext.train_supervised(
+                file.name, loss="ova", minCount=2, bucket=500_000, seed=seed, verbose=0, **setting
+            )
+
+        def scores(asked: Asked) -> np.ndarray:
+            found = np.zeros((len(asked.plots), len(asked.genres)))
+            for row, plot in enumerate(asked.plots):
+                for label, score in zip(*model.predict(" ".join(words(plot)), k=-1)):
+                    found[row, int(label.removeprefix("__label__"))] = score
+            return found
+
+        return {"score": scores}

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What several peers make of texts: words, TF-IDF vectors, means of word vectors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmarks.quality.ours import unit
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, in small letters."""
+    return re.findall(r"\w+", text.lower())
+
+
+class WordMeans:
+    """The mean of a text's word vectors, weighted by idf, less what all texts have in common.
+
+    Needs scikit-learn.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        Those that the weights come from.
+    vectors : mapping of str to numpy.ndarray
+        By word.
+    width : int
+        Of the vectors.
+    """
+
+    def __init__(self, texts: Sequence[str], vectors: Mapping[str, np.ndarray], width: int) -> None:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        counted = TfidfVectorizer(tokenizer=words, token_pattern=None, lowercase=False).fit(texts)
+        self._weights = dict(zip(counted.get_feature_names_out(), counted.idf_))
+        self._most = float(max(counted.idf_))
+        self._vectors, self._width = vectors, width
+        self._centre = np.zeros(width, np.float32)
+        self._centre = np.mean([self._mean(text) for text in texts], axis=0)
+
+    def of(self, texts: Sequence[str]) -> np.ndarray:
+        """float32 ``(texts, width)``, rows of length 1; zeros where no word is known."""
+        return unit(np.stack([self._mean(text) for text in texts]) - self._centre)
+
+    def _mean(self, text: str) -> np.ndarray:
+        known = [word for word in words(text) if word in self._vectors]
+        if not known:
+            return self._centre
+        weights = np.array([self._weights.get(word, self._most) for word in known], np.float32)
+        return weights @ np.stack([self._vectors[word] for word in known]) / weights.sum()
+
+
+class TfidfTexts:
+    """Texts as the rows of a sparse matrix, of length 1; needs scikit-learn.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        Those that the weights come from.
+    **setting
+        What `TfidfVectorizer` takes.
+    """
+
+    def __init__(self, texts: Sequence[str], **setting: Any) -> None:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        self._vectorizer = TfidfVectorizer(**setting).fit(texts)
+
+    def of(self, texts: Sequence[str]) -> Any:
+        """A matrix of SciPy, ``(texts, words)``."""
+        return self._vectorizer.transform(texts)
+
+    def cosines(self, left: Sequence[str], right: Sequence[str]) -> np.ndarray:
+        """float64 ``(left, right)``."""
+        return (self.of(left) @ self.of(right).T).toarray()
