@@ -110,7 +110,7 @@ CASES: dict[str, tuple[list[str], dict[str, str], int]] = {
     ),
     "positive pairs": (
         ["--in0", "user", "--in1", "genres", "--explode", "genres", "--validation", "0.2"],
-        {"output_layer": "in_batch_softmax", "scorer": "cosine", "negative_sampling_rate": "0"},
+        {"output_layer": "in_batch_softmax", "scorer": "dot", "negative_sampling_rate": "0"},
         1,
     ),
     "tied texts": (

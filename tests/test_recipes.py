@@ -121,9 +121,9 @@ def test_interactions_are_told_from_negatives_where_that_is_asked_for(given: Any
 
 def test_interactions_take_what_is_given_besides() -> None:
     inputs = found("events")
-    given = {"scorer": "dot", "temperature": "2", "negative_sampling_rate": "0"}
+    given = {"scorer": "cosine", "temperature": "2", "negative_sampling_rate": "0"}
     parsed, _ = parse(joined_settings(inputs, recipe(inputs).settings, given))
-    assert (parsed.output_layer, parsed.scorer) == ("in_batch_softmax", "dot")
+    assert (parsed.output_layer, parsed.scorer) == ("in_batch_softmax", "cosine")
     assert (parsed.temperature, parsed.popularity_correction) == (2, 1)
 
 
