@@ -18,6 +18,8 @@ from object2vec.raw_values.inputs import SIDES, Inputs
 from object2vec.text import names, quoted
 
 _SIZES = ("max_seq_len", "vocab_size")
+# Who gives these wants comparators; widths without layers ask for nothing.
+_OF_MLP_ALONE = ("comparator_list", "mlp_layers")
 
 
 def joined_settings(
@@ -64,7 +66,7 @@ def joined_settings(
 def _needs_mlp(both: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
     """Whether a user asks for what the dot product and the cosine have not."""
     has_classes = both.get("output_layer", "softmax") == "softmax"
-    return any(name in given for name in OF_MLP) or (
+    return any(name in given for name in _OF_MLP_ALONE) or (
         has_classes and str(both.get("num_classes", 2)) != "2"
     )
 
@@ -73,7 +75,7 @@ def _asks_for_softmax(given: Mapping[str, Any]) -> bool:
     """Whether what is given has an effect with softmax alone, not with in_batch_softmax."""
     rate = str(given.get("negative_sampling_rate", 0)).strip()
     output_layer = given.get("output_layer", "in_batch_softmax")
-    asks_for_mlp = given.get("scorer") == "mlp" or any(name in given for name in OF_MLP)
+    asks_for_mlp = given.get("scorer") == "mlp" or any(name in given for name in _OF_MLP_ALONE)
     return output_layer != "in_batch_softmax" or asks_for_mlp or rate != "0"
 
 

@@ -23,13 +23,13 @@ def moments(rng: np.random.Generator, *shape: int) -> list[np.ndarray]:
             exact(rng.uniform(0.5, 2, shape))]  # fmt: skip
 
 
-def adam(arrays: list[np.ndarray], rows: object, gradient: np.ndarray) -> None:
+def adam(arrays: list[np.ndarray], rows: object, gradient: np.ndarray, decays: bool = True) -> None:
     weight, mean, variance = arrays
-    g = RESCALE * gradient.astype(float) + DECAY * weight[rows]
+    g = RESCALE * gradient.astype(float) + decays * DECAY * weight[rows]
     mean[rows] = BETA1 * mean[rows] + (1 - BETA1) * g
     variance[rows] = BETA2 * variance[rows] + (1 - BETA2) * g**2
     moved = RATE * mean[rows] / (np.sqrt(variance[rows]) + EPSILON)
-    weight[rows] -= PLAIN_RATE * DECOUPLED_DECAY * weight[rows] + moved
+    weight[rows] -= decays * PLAIN_RATE * DECOUPLED_DECAY * weight[rows] + moved
 
 
 @dataclass
@@ -71,8 +71,8 @@ class Lookup:
         rows = [of_vectors[self.vectors[start:end]].sum(0) for start, end in parts]
         return np.array(rows).reshape(len(self.rows), of_vectors.shape[1])
 
-    def table(self, engine: Engine, arrays: list[np.ndarray]) -> Table:
-        """The structure that the C function takes."""
+    def table(self, engine: Engine, arrays: list[np.ndarray], weights: list[np.ndarray]) -> Table:
+        """The structure that the C function takes; ``arrays`` may lack moments, ``weights`` all."""
         some = [(k, array) for k, array in enumerate(self.gradients) if len(array)]
         gradients = (P * 2)()
         for k, array in some:
@@ -80,7 +80,8 @@ class Lookup:
         sizes = [len(array) for array in self.gradients] + [0]
         lists = map(pointer, (self.rows, self.starts, self.vectors, self.mean_weights))
         return Table(
-            Arrays(*engine.arrays(arrays)), gradients, tuple(sizes[:2]), arrays[0].shape[1],
+            Arrays(*engine.arrays(arrays)), Arrays(*engine.arrays(weights)), gradients,
+            tuple(sizes[:2]), arrays[0].shape[1],
             DECAY, DECOUPLED_DECAY, len(self.rows), len(self.vectors),
             *(address.value for address in lists),
         )  # fmt: skip
@@ -91,18 +92,34 @@ def step(
     rng: np.random.Generator,
     sizes: tuple[int, ...],
     tables: list[tuple[int, int, list[int], str]],
+    kind: str = "rows",
 ) -> None:
-    """A step with parameters of these sizes, and tables as `Lookup.random` takes them."""
+    """A step with parameters of these sizes, and tables as `Lookup.random` takes them.
+
+    Of tables it moves what ``kind`` says: rows, their weights, or both.
+    """
     own = [(moments(rng, size), exact(rng.normal(size=size))) for size in sizes]
     looked_up = [
         (moments(rng, vocab, width), Lookup.random(rng, vocab, width, counts, order))
         for vocab, width, counts, order in tables
     ]
-    expected = [[array.astype(float) for array in arrays] for arrays, _ in (*own, *looked_up)]
+    has_weights, has_moments = kind != "rows", kind != "weights"
+    weights = [moments(rng, vocab, 1) if has_weights else [] for vocab, *_ in tables]
+    expected, of_weights = (
+        [[array.astype(float) for array in arrays] for arrays in many]
+        for many in ([arrays for arrays, _ in (*own, *looked_up)], weights)
+    )
     for arrays, (_, gradient) in zip(expected, own):
         adam(arrays, slice(None), gradient)
-    for arrays, (_, lookup) in zip(expected[len(own) :], looked_up):
-        adam(arrays, lookup.rows, lookup.gradient())
+    for arrays, weight, (_, lookup) in zip(expected[len(own) :], of_weights, looked_up):
+        gradient = lookup.gradient()
+        if has_weights:
+            factors = weight[0][lookup.rows].copy()
+            of_weight = (gradient * arrays[0][lookup.rows]).sum(1, keepdims=True)
+            adam(weight, lookup.rows, of_weight, decays=False)
+            gradient = gradient * factors
+        if has_moments:
+            adam(arrays, lookup.rows, gradient)
     parameters = (Parameter * len(own))(
         *(
             Parameter(
@@ -116,17 +133,22 @@ def step(
         )
     )
     of_tables = (Table * len(looked_up))(
-        *(lookup.table(engine, arrays) for arrays, lookup in looked_up)
+        *(
+            lookup.table(engine, arrays if has_moments else arrays[:1], weight)
+            for (arrays, lookup), weight in zip(looked_up, weights)
+        )
     )
     constants = AdamConstants(RATE, BETA1, BETA2, EPSILON, RESCALE, PLAIN_RATE)
     call("adam_step", engine.api, None, parameters, len(own), of_tables, len(looked_up), constants)
-    assert len(set(engine.written)) == 3 * (len(own) + len(looked_up))
+    assert len(set(engine.written)) == 3 * (len(own) + (has_moments + has_weights) * len(looked_up))
     assert not set(engine.read) & set(engine.written)
     for _, lookup in looked_up:  # freed, because what is queued has copies
         del lookup.rows, lookup.starts, lookup.vectors, lookup.mean_weights
     engine.run()
     for (arrays, _), then in zip((*own, *looked_up), expected):
         np.testing.assert_allclose(arrays, then, rtol=1e-4, atol=1e-4)
+    for arrays, then in zip(weights, of_weights):
+        np.testing.assert_allclose(arrays, then, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -148,7 +170,8 @@ def test_many_parameters(engine: Engine, rng: np.random.Generator) -> None:
 @pytest.mark.usefixtures("isa")
 def test_a_table(width: int, order: str, engine: Engine, rng: np.random.Generator) -> None:
     for counts in ([3], [1, 1], [40, 2], [0, 5], [5, 0]):
-        step(engine, rng, (), [(9, width, counts, order)])
+        for kind in ("rows", "both", "weights"):
+            step(engine, rng, (), [(9, width, counts, order)], kind)
 
 
 @pytest.mark.parametrize("width", [1, 33, 600])
@@ -162,7 +185,8 @@ def test_tables_that_several_threads_update(
         (2, 5, [0, 0], "any"),
         (many, width, [1], "any"),
     ]
-    step(engine, rng, (ADAM_BLOCK + 1, 7), tables)
+    for kind in ("rows", "both", "weights"):
+        step(engine, rng, (ADAM_BLOCK + 1, 7), tables, kind)
 
 
 def test_nothing_to_update(engine: Engine, rng: np.random.Generator) -> None:

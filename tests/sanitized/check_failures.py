@@ -46,6 +46,7 @@ AT_ONCE: dict[str, Action] = {
 QUEUED: dict[str, Action] = {
     "adam_step": lambda engine, rng: step(engine, rng, (3, 5), TABLES),
     "catch_up": lambda engine, rng: catch_up(engine, rng, 9, 4, "any"),
+    "adam_step of weights": lambda engine, rng: step(engine, rng, (3, 5), TABLES, "both"),
     "queue_mean_of_rows": lambda engine, rng: means(engine, rng, is_queued=True),
 }
 ACTIONS = AT_ONCE | QUEUED

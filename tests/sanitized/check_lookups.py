@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 import numpy as np
 import pytest
 from sanitized_library import (
@@ -32,20 +34,29 @@ def means(table: np.ndarray, lists: TokenLists) -> np.ndarray:
     return np.array(rows).reshape(len(lists), table.shape[1])
 
 
-def look_up(engine: Engine, lists: TokenLists, table: np.ndarray, is_queued: bool) -> None:
-    """The means of a table's rows are right."""
+def look_up(
+    engine: Engine,
+    lists: TokenLists,
+    table: np.ndarray,
+    is_queued: bool,
+    weights: Optional[np.ndarray] = None,
+) -> None:
+    """The means of a table's rows are right, and of those times their weights."""
     offsets, tokens = offsets_and_tokens(lists)
     output = unwritten(len(lists), table.shape[1])
     sizes = table.shape[1], len(lists), offsets, tokens
     if is_queued:
+        own = [] if weights is None else engine.arrays([weights])
         handles = engine.arrays([table, output])
-        call("queue_mean_of_rows", engine.api, None, *handles, *sizes)
-        assert (engine.read, engine.written) == ([handles[0]], [handles[1]])
+        factors = own[0] if own else None
+        call("queue_mean_of_rows", engine.api, None, handles[0], factors, handles[1], *sizes)
+        assert (engine.read, engine.written) == ([handles[0], *own], [handles[1]])
         del offsets, tokens, sizes  # freed, because what is queued has copies
         engine.run()
     else:
         call("mean_of_rows", engine.api, engine.array(table), output, *sizes)
-    np.testing.assert_allclose(output, means(table, lists), rtol=1e-5, atol=1e-5)
+    weighted = table if weights is None else table * weights
+    np.testing.assert_allclose(output, means(weighted, lists), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("width", (*WIDTHS, *MORE_WIDTHS))
@@ -55,6 +66,8 @@ def test_means(width: int, engine: Engine, rng: np.random.Generator) -> None:
         lists = random_lists(rng, lengths, VOCAB)
         table = table_of(rng, lists, VOCAB, width)
         look_up(engine, lists, table, is_queued=(number + width) % 2 == 0)
+        weights = exact(rng.normal(size=(len(table), 1)))
+        look_up(engine, lists, table, is_queued=True, weights=weights)
 
 
 @pytest.mark.parametrize("order", ["ascending", "descending", "the last alone", "the first alone"])

@@ -314,7 +314,8 @@ static int list_arrays(void **list, int count, const Arrays *arrays) {
 int object2vec_adam_step(const Api *api, const void *context, const Parameter *parameters,
                          int64_t count, const Table *tables, int64_t table_count,
                          AdamConstants constants) {
-    const int64_t max_arrays = 4 * count + (6 + MAX_GRADIENTS) * table_count;
+    /* of a table, those of rows and of weights, the rows alone where they stay, and gradients */
+    const int64_t max_arrays = 4 * count + (7 + MAX_GRADIENTS) * table_count;
     int64_t bytes = count * sizeof(Update) + table_count * sizeof(TableUpdate);
     for (int64_t k = 0; k < table_count; k++) bytes += bytes_of_lists(&tables[k]);
     char *end;
