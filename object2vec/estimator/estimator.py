@@ -99,6 +99,8 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
     negative_sampling_rate : int
     negative_sampling_power : float
         Power of how often an object of in1 occurs, in proportion to which it is drawn.
+    pair_weights : bool
+        Whether pairs of ids count by what stands under their key ``weight``.
     token_dropout : float
         Probability with which training leaves out a token.
     token_weighting : str
@@ -206,6 +208,7 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         bucket_width: int = 0,
         negative_sampling_rate: int = 0,
         negative_sampling_power: float = 1.0,
+        pair_weights: bool = False,
         token_dropout: float = 0.0,
         token_weighting: str = "mean",
         seed: Optional[int] = None,

@@ -26,7 +26,12 @@ from object2vec.prepare.progress_bar import table_progress
 from object2vec.prepare.recipes import AUTO, recipe
 from object2vec.prepare.splits import Split
 from object2vec.prepare.table_choice import TableChoice
-from object2vec.prepare.table_hyperparameters import cut_pairs, fitted_inputs, joined_settings
+from object2vec.prepare.table_hyperparameters import (
+    cut_pairs,
+    fitted_inputs,
+    joined_settings,
+    refuse_weights,
+)
 from object2vec.prepare.table_pairs import table_pairs
 from object2vec.raw_values.inputs import SIDES, Inputs
 from object2vec.text import named, names, quoted
@@ -214,6 +219,7 @@ def table_data(
         if data is not None and not _is_share(data):
             parts[name] = labelled_pairs(inputs, hyperparameters, data, name, request.layout)
     validation = parts.get("validation")
+    refuse_weights(hyperparameters)
     if inputs.label.kind == "none":
         parts = with_judged_negatives(
             parts, hyperparameters.negative_sampling_rate, hyperparameters.negative_sampling_power

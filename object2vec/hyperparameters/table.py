@@ -430,6 +430,12 @@ _GENERAL = (
         default=1.0, minimum=0, maximum=1, tunable=TuningRange(0, 1), extension=True,
     ),
     Hyperparameter(
+        "pair_weights", "boolean",
+        "Whether pairs of ids count by a number above 0 under their key weight, 1 where there is "
+        "none: a pair of weight 2 counts as two pairs, in training and in what is reported.",
+        default=False, extension=True,
+    ),
+    Hyperparameter(
         "token_dropout", "continuous",
         "Probability with which training leaves out each token of a sequence of several, anew in "
         "each epoch; one token stays at least.",

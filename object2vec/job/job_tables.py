@@ -24,7 +24,12 @@ from object2vec.prepare.inputs_summary import found_lines
 from object2vec.prepare.recipes import recipe
 from object2vec.prepare.table_batch import Table
 from object2vec.prepare.table_choice import TableChoice
-from object2vec.prepare.table_hyperparameters import cut_pairs, fitted_inputs, joined_settings
+from object2vec.prepare.table_hyperparameters import (
+    cut_pairs,
+    fitted_inputs,
+    joined_settings,
+    refuse_weights,
+)
 from object2vec.prepare.table_pairs import encode_table, table_pairs
 from object2vec.prepare.tables import holds_table, open_by_names, open_table
 from object2vec.pretrained.auxiliary_channel import auxiliary_file
@@ -188,9 +193,11 @@ class JobTables:
         inputs = self.inputs
         assert inputs is not None
         if name in self._ready:
+            refuse_weights(hyperparameters)
             return cut_pairs(self._ready.pop(name), hyperparameters)
         if not self._holds_table(name):
             return None
+        refuse_weights(hyperparameters)
         with self._calling_options():
             pairs, report = encode_table(
                 inputs,

@@ -122,6 +122,21 @@ def _check_label(inputs: Inputs, hyperparameters: Hyperparameters, title: str) -
         )
 
 
+def refuse_weights(hyperparameters: Hyperparameters) -> None:
+    """Refuse weights of pairs where these come from a table, which can hold none.
+
+    Raises
+    ------
+    CustomerError
+        ``pair_weights`` is true.
+    """
+    if hyperparameters.pair_weights:
+        raise CustomerError(
+            "'pair_weights' is of pairs of ids, which say under the key weight how much they "
+            "count; rows of a table all count alike: leave it out."
+        )
+
+
 def cut_pairs(pairs: PairDataset, hyperparameters: Hyperparameters) -> PairDataset:
     """Pairs with lists as long as training takes them; most often they are."""
     encoders = hyperparameters.encoders
