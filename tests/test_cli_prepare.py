@@ -88,7 +88,7 @@ CASES: dict[str, tuple[list[str], dict[str, str], int]] = {
     "ratings": (
         ["--in0", "user,age", "--in1", "film", "--in1", "genres", "--label", "rating",
          "--validation", "0.2", "--test", "0.1", "--preset", "ratings"],
-        {"output_layer": "mean_squared_error", "enc0_max_seq_len": "4", "enc1_max_seq_len": "5",
+        {"output_layer": "mean_squared_error", "enc0_max_seq_len": "7", "enc1_max_seq_len": "8",
          "enc0_network": "pooled_embedding", "enc1_network": "pooled_embedding"},
         1,
     ),
@@ -110,8 +110,8 @@ CASES: dict[str, tuple[list[str], dict[str, str], int]] = {
     ),
     "positive pairs": (
         ["--in0", "user", "--in1", "genres", "--explode", "genres", "--validation", "0.2"],
-        {"output_layer": "softmax", "num_classes": "2", "negative_sampling_rate": "3"},
-        2,
+        {"output_layer": "in_batch_softmax", "scorer": "dot", "negative_sampling_rate": "0"},
+        1,
     ),
     "tied texts": (
         ["--in0", "plot", "--in1", "film", "--kind", "film=text", "--label", "seen", "--tied"],
@@ -427,8 +427,8 @@ def test_the_readme_embeds_raw_values() -> None:
     names: dict[str, Any] = {}
     exec(code, names)  # the README's own text
     lists = encode_side(names["model"].inputs, "in1", [{"film": "Heat", "genres": "Crime|Drama"}])
-    # an unknown film, thrice as the recipe for ratings asks, of two known genres
+    # an unknown film, as often as the recipe for ratings asks, of two known genres
     ids = lists[0].tolist()
     first_genre = names["model"].inputs.first_ids("in1")[1]
-    assert ids[:3] == [0, 0, 0] and len(ids) == 5 and min(ids[3:]) > first_genre
+    assert ids[:6] == 6 * [0] and len(ids) == 8 and min(ids[6:]) > first_genre
     np.testing.assert_array_equal(names["vectors"], names["model"].embed(in1=[ids]))

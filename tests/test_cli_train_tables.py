@@ -148,7 +148,8 @@ def test_an_encoder_1_like_encoder_0_takes_the_ids_of_both(
 @pytest.mark.usefixtures("table")
 def test_positive_pairs_are_validated_with_negatives(capsys: pytest.CaptureFixture[str]) -> None:
     columns = ("--in0", "user", "--in1", "age", "--validation", "0.2")
-    command = ["train", "--train", "table.csv", *columns, *SMALL, "--model-dir", "model"]
+    by_softmax = ("-p", "output_layer=softmax", *SMALL)
+    command = ["train", "--train", "table.csv", *columns, *by_softmax, "--model-dir", "model"]
     assert main(command) == 0
     log = capsys.readouterr().out
     assert Predictor.load("model").hyperparameters.negative_sampling_rate == 3

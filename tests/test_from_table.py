@@ -183,7 +183,7 @@ def test_columns_may_have_the_names_of_their_own_sides() -> None:
 
 def test_without_labels_validation_gets_negatives(caplog: pytest.LogCaptureFixture) -> None:
     split = {"validation": 0.2, "test": 0.2}
-    settings = {**SMALL, "epochs": 12, "learning_rate": 0.03}
+    settings = {**SMALL, "output_layer": "softmax", "epochs": 12, "learning_rate": 0.03}
     model = Object2Vec.from_table(positive(ROWS), in0="user", in1="film", **split, **settings)
     rate = model.hyperparameters["negative_sampling_rate"]
     assert rate > 0 and model.classes_ == [0, 1]

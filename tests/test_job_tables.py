@@ -162,7 +162,7 @@ def test_names_as_json_and_labels_as_classes(
     columns = trained(capsys)[0].inputs.in1.columns  # type: ignore[union-attr]
     assert [column.name for column in columns] == ["film, long", "genres"]
     build({}, **{**COLUMNS, "_in1": '"film, long",genres', "_label": "null"})
-    assert trained(capsys)[0].hyperparameters.negative_sampling_rate > 0
+    assert trained(capsys)[0].hyperparameters.is_contrastive
 
 
 @pytest.fixture

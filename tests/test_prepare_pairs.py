@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 from object2vec.data.dataset import read_channel
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import parse
+from object2vec.prepare import count_values
 from object2vec.prepare.delimited import Layout
 from object2vec.prepare.splits import Split
 from object2vec.prepare.table_choice import TableChoice
@@ -299,3 +301,51 @@ def test_mxnet_stays_away() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "object2vec[table]" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("further", [False, True], ids=["alone", "beside another"])
+def test_values_get_the_same_ids_in_arrow_as_in_python(
+    further: bool, rng: np.random.Generator, tmp_path: Path
+) -> None:
+    """Texts are looked up in Arrow, but for those that may be numbers."""
+    plain = [*"abcdé", "東", "", "1", "-0", "x.0y", "null", " a"]
+    for values in (plain, [*plain, "1.0", "-3.0", "00.0", "a.0"]):
+        rows = [
+            {"u": str(rng.choice(values)), "v": str(rng.choice(values)), "f": f"f{row % 5}"}
+            for row in range(300)
+        ]
+        path = tmp_path / "table.csv"
+        path.write_text("u,v,f\n" + "".join('"{u}","{v}",{f}\n'.format(**row) for row in rows))
+        in0 = ["u", "v"] if further else "u"
+        choice = TableChoice(in0=_ids_of(in0, min_count=20), in1="f")
+        found = table_pairs(path, choice)
+        kept = [row for row in rows if row["u"] or (further and row["v"])]
+        assert len(kept) == len(found.pairs["train"])
+        names = found.inputs.in0.names
+        expected = encode_side(
+            found.inputs, "in0", [{name: row[name] for name in names} for row in kept]
+        )
+        lists = found.pairs["train"].in0
+        np.testing.assert_array_equal(lists.tokens, expected.tokens)
+        np.testing.assert_array_equal(lists.offsets, expected.offsets)
+        # the same rows from Python
+        again = table_pairs([{k: v or None for k, v in row.items()} for row in rows], choice)
+        assert again.inputs == found.inputs
+
+
+def _ids_of(columns: Any, **more: Any) -> Any:
+    given = columns if isinstance(columns, list) else [columns]
+    return [{"name": name, "kind": "id", "repeat": 1, **more} for name in given]
+
+
+def test_texts_are_counted_across_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(count_values, "_FEW_PARTS", 3)
+    counter = count_values.ValueCounter()
+    counter.add(["b", "a", "b"], np.array([1, 2, 3]))
+    assert counter.most_frequent(1, 9) == ("b", "a")
+    for _ in range(5):
+        counter.add(["a", "c"], np.array([1, 2**40]))
+    counter.add(pa.array(["d", "b"]), np.array([1, 9]))
+    assert counter.most_frequent(1, 9) == ("c", "b", "a", "d")
+    assert counter.most_frequent(2, 2) == ("c", "b")
+    assert count_values.ValueCounter().most_frequent(1, 9) == ()

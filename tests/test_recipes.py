@@ -16,6 +16,7 @@ from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import parse
 from object2vec.prepare.recipes import PRESETS, recipe
 from object2vec.prepare.table_choice import TableChoice
+from object2vec.prepare.table_hyperparameters import joined_settings
 from object2vec.prepare.table_pairs import encode_table, table_pairs
 from object2vec.prepare.write_channels import write_channels
 from object2vec.raw_values.inputs import Inputs
@@ -92,7 +93,38 @@ def test_settings_are_sound_and_fit_the_inputs(case: str) -> None:
     for encoder, side in zip(parsed.encoders, (inputs.in0, inputs.in1)):
         assert encoder.max_seq_len == side.max_length
     assert parsed.is_regression == (inputs.label.name == "stars")
-    assert bool(parsed.negative_sampling_rate) == (inputs.label.kind == "none")
+    takes_the_batch = parsed.output_layer == "in_batch_softmax"
+    assert takes_the_batch == (CASES[case][3] == "interactions")
+    has_labels = inputs.label.kind != "none"
+    assert bool(parsed.negative_sampling_rate) == (not has_labels and not takes_the_batch)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"output_layer": "softmax"},
+        {"negative_sampling_rate": "2"},
+        {"scorer": "mlp", "mlp_layers": "1"},
+        {"output_layer": "softmax", "scorer": "dot"},
+    ],
+    ids=["softmax", "negatives", "mlp", "dot"],
+)
+def test_interactions_are_told_from_negatives_where_that_is_asked_for(given: Any) -> None:
+    inputs = found("events")
+    parsed, lines = parse(joined_settings(inputs, recipe(inputs).settings, given))
+    assert (parsed.output_layer, parsed.num_classes) == ("softmax", 2)
+    assert parsed.negative_sampling_rate == int(given.get("negative_sampling_rate", 3))
+    assert parsed.scorer == given.get("scorer", "mlp")
+    assert parsed.mini_batch_size == 1024
+    assert not [line for line in lines if "Ignoring" in line.text]
+
+
+def test_interactions_take_what_is_given_besides() -> None:
+    inputs = found("events")
+    given = {"scorer": "cosine", "temperature": "2", "negative_sampling_rate": "0"}
+    parsed, _ = parse(joined_settings(inputs, recipe(inputs).settings, given))
+    assert (parsed.output_layer, parsed.scorer) == ("in_batch_softmax", "cosine")
+    assert (parsed.temperature, parsed.popularity_correction) == (2, 1)
 
 
 def test_ratings_repeat_an_id_that_has_features() -> None:

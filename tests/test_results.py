@@ -191,19 +191,24 @@ def test_a_difference_has_the_interval_of_pairs(rng: np.random.Generator) -> Non
 
 def seen_films(rng: np.random.Generator) -> pd.DataFrame:
     seen = np.argwhere(rng.random((30, 14)) < 0.4)
-    return pd.DataFrame({"user": seen[:, 0] + 1, "film": seen[:, 1] + 1})
+    table = pd.DataFrame({"user": seen[:, 0] + 1, "film": seen[:, 1] + 1})
+    return table.reindex(columns=dict.fromkeys([*leave_one_out._PERSON, *leave_one_out._FILM]))
+
+
+def all_films() -> pd.DataFrame:
+    return pd.DataFrame({"film": np.arange(1, 15)}).reindex(columns=leave_one_out._FILM)
 
 
 def test_films_that_were_seen_are_left_out_of_the_ranking(rng: np.random.Generator) -> None:
     seen = seen_films(rng)
     held = seen.groupby("user").tail(1)
     before = seen.drop(held.index)
-    films = np.arange(1, 15)
-    exam = leave_one_out._Next(before, held, films)
+    exam = leave_one_out._Next(before, held, all_films())
+    films = exam.questions.films["film"].to_numpy()
     answers = rng.normal(size=(len(exam.questions.users), len(films)))
     grade = exam.grade(answers)
     gains = []
-    for user, row in zip(exam.questions.users, answers):
+    for user, row in zip(exam.questions.users["user"], answers):
         known = before.loc[before["user"] == user, "film"]
         left = ~np.isin(films, known)
         right = films == held.loc[held["user"] == user, "film"].item()
@@ -214,14 +219,16 @@ def test_films_that_were_seen_are_left_out_of_the_ranking(rng: np.random.Generat
 
 def test_ease_is_the_ridge_of_each_film_on_the_others(rng: np.random.Generator) -> None:
     rows = seen_films(rng)
-    films, strength = np.arange(1, 15), 7.0
+    films, strength = all_films(), 7.0
     answers = leave_one_out._Ease().fit(
         Lessons(rows, beside={"films": films}), {"lambda": strength}, 1
     )
-    users = np.unique(rows["user"])
-    found = answers["score"](leave_one_out.Asked(users, films))
-    seen = np.array([[((rows == (user, film)).all(1)).any() for film in films] for user in users])
-    seen = seen.astype(float)
+    people = rows.drop_duplicates("user")
+    found = answers["score"](leave_one_out.Asked(people, films))
+    pairs = set(zip(rows["user"], rows["film"]))
+    seen = np.array(
+        [[float((user, film) in pairs) for film in films["film"]] for user in people["user"]]
+    )
     for film in range(len(films)):
         others = np.delete(seen, film, axis=1)
         gram = others.T @ others + strength * np.eye(len(films) - 1)

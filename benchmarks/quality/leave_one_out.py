@@ -21,27 +21,30 @@ from object2vec.evaluation.ranking import by_name, ranks_of
 from object2vec.prepare.splits import Split, Splitter
 from object2vec.prepare.tables import open_table
 
+_PERSON = ["user", "age", "gender", "occupation"]
+_FILM = ["film", "year", "genres"]
 _MEASURES = ("ndcg@10", "hit_rate@10")
 
 
 class Asked(NamedTuple):
-    """People, ``(people,)``, and all films, ``(films,)``; answered by a score for each pair."""
+    """People and all films, each once and in order, with their features; answered by a score for
+    each pair."""
 
-    users: np.ndarray
-    films: np.ndarray
+    users: pd.DataFrame
+    films: pd.DataFrame
 
 
 class _Next(Exam):
     """Ranks what a person has not seen `before`."""
 
-    def __init__(self, before: pd.DataFrame, held: pd.DataFrame, films: np.ndarray) -> None:
+    def __init__(self, before: pd.DataFrame, held: pd.DataFrame, films: pd.DataFrame) -> None:
         held = held.sort_values("user")
-        self.questions = Asked(held["user"].to_numpy(), films)
-        self._right = np.searchsorted(films, held["film"])
+        self.questions = Asked(held[_PERSON], films)
+        self._right = np.searchsorted(films["film"], held["film"])
         known = before[before["user"].isin(held["user"])]
         self._seen = np.zeros((len(held), len(films)), bool)
-        rows = np.searchsorted(self.questions.users, known["user"])
-        self._seen[rows, np.searchsorted(films, known["film"])] = True
+        rows = np.searchsorted(held["user"], known["user"])
+        self._seen[rows, np.searchsorted(films["film"], known["film"])] = True
 
     def grade(self, answers: np.ndarray, decided: Optional[float] = None) -> Grade:
         right = self._right[:, None] == np.arange(answers.shape[1])
@@ -64,7 +67,7 @@ def load(folder: Path, rows: Optional[int] = None) -> Task:
     splitter.finish()
     parts = splitter.assign(batch, 0)
     train, validation, test = (every[parts == place] for place in range(3))
-    catalogue = np.sort(films["film"].to_numpy())
+    catalogue = films.sort_values("film")[_FILM]
     before = pd.concat([train, validation])
     return Task(
         "leave_one_out", "MovieLens 100K, everyone's last film among all unseen ones",
@@ -90,23 +93,31 @@ def contestants() -> list[Contestant]:
 
 
 def _table(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
-    return rows[["user", "film"]]
+    return rows[list(dict.fromkeys([*_PERSON, *_FILM]))]
 
 
 def _ways(model: Object2Vec) -> dict[str, Answer]:
-    def scores(asked: Asked) -> np.ndarray:
-        return all_scores(model, asked.users.tolist(), asked.films.tolist())
+    inputs = model.inputs
+    assert inputs is not None
+    names = inputs.in0.names, inputs.in1.names
+
+    def objects(asked: Asked) -> list[list[dict[str, Any]]]:
+        return [part[own].to_dict("records") for part, own in zip(asked, names)]
 
     def embed(asked: Asked) -> tuple[np.ndarray, np.ndarray]:
-        return model.embed(in0=asked.users.tolist()), model.embed(in1=asked.films.tolist())
+        users, films = objects(asked)
+        return model.embed(in0=users), model.embed(in1=films)
 
-    return {"score": scores, **by_embeddings(embed)}
+    return {
+        "score": lambda asked: all_scores(model, *objects(asked)),
+        **by_embeddings(embed),
+    }
 
 
 def _seen(lessons: Lessons) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The people of the lessons, in order, and the row and column of each film they have seen."""
     users, rows = np.unique(lessons.rows["user"], return_inverse=True)
-    return users, rows, np.searchsorted(lessons.beside["films"], lessons.rows["film"])
+    return users, rows, np.searchsorted(lessons.beside["films"]["film"], lessons.rows["film"])
 
 
 class _Popularity:
@@ -144,7 +155,7 @@ class _Ease:
         weights = inverse / -np.diag(inverse)
         weights[np.diag_indices_from(weights)] = 0
         scores = seen @ weights
-        return {"score": lambda asked: scores[np.searchsorted(users, asked.users)]}
+        return {"score": lambda asked: scores[np.searchsorted(users, asked.users["user"])]}
 
 
 class _Implicit:
@@ -174,6 +185,9 @@ class _Implicit:
         model.fit(seen, show_progress=False)
 
         def scores(asked: Asked) -> np.ndarray:
-            return model.user_factors[np.searchsorted(users, asked.users)] @ model.item_factors.T
+            return (
+                model.user_factors[np.searchsorted(users, asked.users["user"])]
+                @ model.item_factors.T
+            )
 
         return {"score": scores}

@@ -54,9 +54,11 @@ class Tabular:
             `object2vec.prepare.columns.ColumnChoice`. With ``tied_token_embedding_weight`` both
             sides share their vocabularies, column by column.
         label : str or int, optional
-            The label's column. Without, all rows are positive pairs: training draws negatives, and
-            as many stand in validation and test. There each in0 is joined with the in1 of a random
-            row of the same part, never to a pair that any part holds, always by the seed 0.
+            The label's column. Without, all rows are positive pairs: with in_batch_softmax, as the
+            recipe for interactions has it, those of a batch are each other's negatives. With
+            softmax training draws negatives, and as many stand in validation and test. There each
+            in0 is joined with the in1 of a random row of the same part, never to a pair that any
+            part holds, always by the seed 0.
         validation, test : share, or like source, optional
             A share of the rows, such as 0.1, to be kept back, or other data. Validation decides
             when to stop and which epoch is best.

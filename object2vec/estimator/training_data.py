@@ -23,7 +23,7 @@ from object2vec.hyperparameters.given import LogLine
 from object2vec.logs import LOGGER_NAME
 from object2vec.prepare.columns import ColumnChoice, Columns
 from object2vec.prepare.progress_bar import table_progress
-from object2vec.prepare.recipes import AUTO, recipe
+from object2vec.prepare.recipes import AUTO, needed, recipe
 from object2vec.prepare.splits import Split
 from object2vec.prepare.table_choice import TableChoice
 from object2vec.prepare.table_hyperparameters import (
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(LOGGER_NAME)
 
-#: Hyperparameters that follow from the data, recipe or not.
-_NEEDED = ("output_layer", "num_classes", "negative_sampling_rate", "tied_token_embedding_weight")
 _OF_WORDS = tuple(f"enc{number}_vocab_file" for number in range(len(SIDES)))
 
 
@@ -204,11 +202,11 @@ def table_data(
         found = table_pairs(source, choice, progress=progress)
     for line in found.report.lines():
         options.say(line)
-    chosen = recipe(found.inputs, preset)
-    settings = chosen.settings
     if request.preset is None:
-        settings = {name: settings[name] for name in _NEEDED if name in settings}
+        settings = needed(found.inputs)
     else:
+        chosen = recipe(found.inputs, preset)
+        settings = chosen.settings
         options.say(chosen.why)
     hyperparameters, lines = parse(joined_settings(found.inputs, settings, given))
     _log(lines)

@@ -341,7 +341,7 @@ _GENERAL = (
     Hyperparameter(
         "token_embedding_storage_type", "categorical",
         "row_sparse updates only the token vectors that a batch uses: faster for large "
-        "vocabularies; needs adam, adagrad or sgd and switches bucketing off.",
+        "vocabularies; needs adam, adamw, adagrad or sgd and switches bucketing off.",
         default="dense", choices=("dense", "row_sparse"),
     ),
     Hyperparameter(

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,29 +26,32 @@ class ValueCounter:
     """Adds up how often each text occurs, in columns of Arrow: some bytes more than the texts."""
 
     def __init__(self) -> None:
-        self._total: Any = None
-        self._parts: list[Any] = []
+        self._texts: list[Any] = []
+        self._counts: list[np.ndarray] = []
         self._waiting = 0
+        self._done = 0
 
-    def add(self, values: Sequence[str], counts: np.ndarray) -> None:
-        """Add texts, which may repeat, with a count each."""
+    def add(self, values: Any, counts: np.ndarray) -> None:
+        """Add texts, a list or an array of Arrow, which may repeat, with a count each."""
         arrow = arrow_module()
-        column = arrow.array(values, arrow.large_string())
-        self._parts.append(arrow.table({"value": column, "count": arrow.array(counts)}))
+        large = arrow.large_string()
+        self._texts.append(
+            arrow.array(values, large) if isinstance(values, list) else values.cast(large)
+        )
+        self._counts.append(counts)
         self._waiting += len(values)
-        done = 0 if self._total is None else self._total.num_rows
-        if self._waiting > max(_FEW_PARTS, done):
+        if self._waiting > max(_FEW_PARTS, self._done):
             self._add_up()
 
     def _add_up(self) -> None:
-        arrow = arrow_module()
-        parts = self._parts if self._total is None else [self._total, *self._parts]
-        if parts:
-            grouped = arrow.concat_tables(parts).group_by("value").aggregate([("count", "sum")])
-            self._total = grouped.rename_columns(
-                ["value" if name == "value" else "count" for name in grouped.column_names]
-            )
-        self._parts, self._waiting = [], 0
+        if len(self._texts) > 1:
+            # half the time of Arrow's group_by
+            found = arrow_module().concat_arrays(self._texts).dictionary_encode()
+            places = found.indices.to_numpy(zero_copy_only=False)
+            sums = np.bincount(places, np.concatenate(self._counts), len(found.dictionary))
+            self._texts, self._counts = [found.dictionary], [sums.astype(np.int64)]
+            self._done = len(found.dictionary)
+        self._waiting = 0
 
     def most_frequent(self, min_count: int, most: int) -> tuple[str, ...]:
         """The texts that occur `min_count` times or more, the most frequent ones first.
@@ -57,10 +59,14 @@ class ValueCounter:
         Equally frequent ones stand in the order of their code points.
         """
         arrow, compute = arrow_module(), arrow_module("compute")
-        self._add_up()
-        if self._total is None:
+        if not self._texts:
             return ()
-        table = self._total.filter(compute.greater_equal(self._total["count"], min_count))
+        # a single part may hold a text twice
+        self._texts.append(arrow.array([], arrow.large_string()))
+        self._counts.append(np.zeros(0, np.int64))
+        self._add_up()
+        table = arrow.table({"value": self._texts[0], "count": arrow.array(self._counts[0])})
+        table = table.filter(compute.greater_equal(table["count"], min_count))
         order = compute.sort_indices(
             table, sort_keys=[("count", "descending"), ("value", "ascending")]
         )
@@ -121,6 +127,13 @@ def count_column(
     CustomerError
         If a value is none of a cell.
     """
+    if column.kind == "id" and found.texts is not None:
+        used = counts > 0
+        texts = found.texts.filter(arrow_module().array(used))
+        counter.add(
+            texts.drop_null(), counts[used][texts.is_valid().to_numpy(zero_copy_only=False)]
+        )
+        return
     if column.kind == "id":
         texts = canonical_all(found.values)
         kept = np.array([text is not None for text in texts], bool) & (counts > 0)

@@ -233,7 +233,7 @@ class Fit:
         for side, counters in zip(self._sides, self._counters):
             for choice, counter in zip(side, counters):
                 found = read.distinct(str(choice.name))
-                counts = np.bincount(found.codes[kept], minlength=len(found.values))
+                counts = np.bincount(found.codes[kept], minlength=len(found))
                 if counter is None:
                     continue
                 if isinstance(counter, count_values.NumberCounter):

@@ -7,7 +7,8 @@ import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Callable, Protocol
+from functools import cached_property
+from typing import Any, Callable, Optional, Protocol
 from uuid import UUID
 
 import numpy as np
@@ -89,24 +90,60 @@ class Table(Protocol):
         """The rows in batches, in order, only these columns."""
 
 
-@dataclass(frozen=True, eq=False)
 class Distinct:
     """The different values of a column of a batch.
 
     Parameters
     ----------
-    values : list
-        Plain Python values, each once; None is the missing one.
+    values : list, optional
+        Plain Python values, each once; None is the missing one. They are made of `array` without.
     codes : numpy.ndarray
         int, shape ``(rows,)``: the place of each row's value.
+    array : pyarrow.Array, optional
+        The values, without the missing one.
+    has_missing : bool
+        Whether a missing one follows on `array`.
     """
 
-    values: list[Any]
-    codes: np.ndarray
+    def __init__(
+        self,
+        values: Optional[list[Any]],
+        codes: np.ndarray,
+        array: Any = None,
+        has_missing: bool = False,
+    ) -> None:
+        self.codes = codes
+        self._array = array
+        self._has_missing = has_missing
+        if values is not None:
+            # in the place of the property
+            self.__dict__["values"] = values
 
-    def counts(self) -> np.ndarray:
-        """How many rows have each value, int64."""
-        return np.bincount(self.codes, minlength=len(self.values))
+    @cached_property
+    def values(self) -> list[Any]:
+        """Plain Python values, each once; None is the missing one."""
+        return list(self._array.to_pylist()) + [None] * self._has_missing
+
+    def __len__(self) -> int:
+        return len(self.values) if self._array is None else len(self._array) + self._has_missing
+
+    @cached_property
+    def texts(self) -> Any:
+        """What `canonical` makes of each value, in Arrow, null where it is missing.
+
+        None where that needs Python: of other types than text, and of texts that may be numbers.
+        """
+        arrow, compute = arrow_module(), arrow_module("compute")
+        if self._array is None or not arrow.types.is_string(self._array.type):
+            return None
+        if compute.any(compute.ends_with(self._array, ".0")).as_py():
+            return None
+        empty = compute.equal(self._array, "")
+        texts = self._array
+        if compute.any(empty).as_py():
+            texts = compute.if_else(empty, arrow.scalar(None, arrow.string()), texts)
+        missing = [arrow.nulls(1, arrow.string())] * self._has_missing
+        return arrow.concat_arrays([texts, *missing])
 
 
 def distinct(array: Any) -> Distinct:
@@ -122,8 +159,13 @@ def distinct(array: Any) -> Distinct:
         return Distinct(array.to_pylist(), np.arange(len(array)))
     if not arrow.types.is_dictionary(array.type):
         array = array.dictionary_encode()
-    values = array.dictionary.to_pylist()
-    codes = array.indices.fill_null(len(values)).to_numpy(zero_copy_only=False)
+    found = array.dictionary
+    codes = array.indices.fill_null(len(found)).to_numpy(zero_copy_only=False)
+    if arrow.types.is_string(found.type) and not found.null_count:
+        # Python does it for other types: a file may hold what is no UTF-8
+        found.validate(full=True)
+        return Distinct(None, codes, found, array.null_count > 0)
+    values = found.to_pylist()
     if array.null_count:
         values.append(None)
     return Distinct(values, codes)
@@ -219,8 +261,11 @@ def present(read: Read, columns: Sequence[Column]) -> np.ndarray:
     kept = np.zeros(read.batch.rows, bool)
     for column in columns:
         found = read.distinct(column.name)
-        with read.naming(column.name):
-            has = np.array(_have_value(found.values, column.kind), bool)
+        if column.kind != "number" and found.texts is not None:
+            has = found.texts.is_valid().to_numpy(zero_copy_only=False)
+        else:
+            with read.naming(column.name):
+                has = np.array(_have_value(found.values, column.kind), bool)
         kept |= has[found.codes]
     return kept
 

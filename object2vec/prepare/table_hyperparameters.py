@@ -13,16 +13,22 @@ from object2vec.data.arrays import PairDataset
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.hyperparameters.rules import OF_MLP
+from object2vec.prepare.recipes import by_softmax
 from object2vec.raw_values.inputs import SIDES, Inputs
 from object2vec.text import names, quoted
 
 _SIZES = ("max_seq_len", "vocab_size")
+# Who gives these wants comparators; widths without layers ask for nothing.
+_OF_MLP_ALONE = ("comparator_list", "mlp_layers")
 
 
 def joined_settings(
     inputs: Inputs, settings: Mapping[str, Any], given: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Hyperparameters of a table: what is given wins over settings, and sizes fill the gaps.
+
+    A recipe by in_batch_softmax becomes one by softmax where that is what is given, or the scorer
+    mlp or negatives are.
 
     Parameters
     ----------
@@ -33,6 +39,8 @@ def joined_settings(
     given : mapping
         Those of a user.
     """
+    if settings.get("output_layer") == "in_batch_softmax" and _asks_for_softmax(given):
+        settings = by_softmax(inputs)
     follow = {**{name: str(size) for name, size in inputs.sizes().items()}, **settings}
     if "scorer" not in given and _needs_mlp({**follow, **given}, given):
         follow.pop("scorer", None)
@@ -58,9 +66,17 @@ def joined_settings(
 def _needs_mlp(both: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
     """Whether a user asks for what the dot product and the cosine have not."""
     has_classes = both.get("output_layer", "softmax") == "softmax"
-    return any(name in given for name in OF_MLP) or (
+    return any(name in given for name in _OF_MLP_ALONE) or (
         has_classes and str(both.get("num_classes", 2)) != "2"
     )
+
+
+def _asks_for_softmax(given: Mapping[str, Any]) -> bool:
+    """Whether what is given has an effect with softmax alone, not with in_batch_softmax."""
+    rate = str(given.get("negative_sampling_rate", 0)).strip()
+    output_layer = given.get("output_layer", "in_batch_softmax")
+    asks_for_mlp = given.get("scorer") == "mlp" or any(name in given for name in _OF_MLP_ALONE)
+    return output_layer != "in_batch_softmax" or asks_for_mlp or rate != "0"
 
 
 def fitted_inputs(inputs: Inputs, hyperparameters: Hyperparameters, title: str) -> Inputs:

@@ -6,9 +6,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Optional
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from object2vec.prepare.arrow import arrow_module
 from object2vec.prepare.find_inputs import Fit, Progress
 from object2vec.prepare.table_choice import TableChoice
 from object2vec.prepare.table_pairs import (
+    Block,
     TableEncoder,
     asked_splits,
     check_splits,
@@ -80,12 +82,7 @@ def write_channels(
             )
             for name in wanted
         }
-        for block in encoder.blocks(request):
-            if len(streams) == 1:
-                write_lines(streams[0], block.pairs)
-                continue
-            for number, stream in streams.items():
-                write_lines(stream, block.pairs.take(block.splits == number))
+        _write_blocks(encoder.blocks(request), streams)
         check_splits(encoder.report, choice.split)
         auxiliary.write(inputs_bytes(encoder.inputs))
         tokenizers = [
@@ -98,6 +95,26 @@ def write_channels(
         for stream in (*streams.values(), *tokenizers, auxiliary):
             stream.flush()
     return encoder.inputs, encoder.report
+
+
+def _write_blocks(blocks: Iterator[Block], streams: Mapping[int, BinaryIO]) -> None:
+    """Write the pairs of each block to the stream of their split, beside reading the next one."""
+
+    def write(block: Block) -> None:
+        if len(streams) == 1:
+            write_lines(streams[0], block.pairs)
+            return
+        for number, stream in streams.items():
+            write_lines(stream, block.pairs.take(block.splits == number))
+
+    with ThreadPoolExecutor(1, "object2vec-write") as writer:
+        written: Optional[Future[None]] = None
+        for block in blocks:
+            if written is not None:
+                written.result()
+            written = writer.submit(write, block)
+        if written is not None:
+            written.result()
 
 
 def _check_folder(folder: Path, wanted: list[str], source: Any) -> None:

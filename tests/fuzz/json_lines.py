@@ -22,13 +22,17 @@ from .target import ALLOWED, JsonValue, Target, Wrong, check_sentence
 
 
 class JsonLinesTarget(Target):
-    """A channel of one file, read for classes and for regression, against Python's own parser."""
+    """A channel of one file, read for each output layer, against Python's own parser."""
 
     name = "json-lines"
 
     def prepare(self, folder: Path) -> None:
         self._path = folder / "train.jsonl"
-        self._jobs = (settings(num_classes=3), settings(output_layer="mean_squared_error"))
+        self._jobs = (
+            settings(num_classes=3),
+            settings(output_layer="mean_squared_error"),
+            settings(output_layer="in_batch_softmax", scorer="dot"),
+        )
 
     def inputs(self, rng: random.Random) -> Iterator[bytes]:
         odd = hypothesis_values(any_json(), rng)
@@ -71,7 +75,8 @@ def _pair(rng: random.Random) -> JsonValue:
         name: [rng.randrange(VOCAB) for _ in range(rng.choice((1, 2, 5, 15)))]
         for name in ("in0", "in1")
     }
-    pair["label"] = rng.choice((0, 1, 2))
+    if rng.random() < 0.95:
+        pair["label"] = rng.choice((0, 1, 2))
     if rng.random() < 0.1:
         pair["other"] = "ü"
     return pair
@@ -90,6 +95,9 @@ def _compare(pairs: PairDataset, data: bytes, job: Hyperparameters) -> None:
         for row, record in enumerate(records):
             if lists[row].tolist() != record[f"in{side}"][: encoder.max_seq_len]:
                 raise Wrong("other ids than the line holds", f"line {row + 1}: {lists[row]}")
-    labels = [np.float32(record["label"]) for record in records]
+    missing = {"label": 1} if job.is_contrastive else {}
+    labels = [np.float32({**missing, **record}["label"]) for record in records]
+    if job.is_contrastive and 0 in labels:
+        raise Wrong("a negative pair where none may be", f"{labels}")
     if not all(map(math.isfinite, pairs.labels.tolist())) or labels != pairs.labels.tolist():
         raise Wrong("other labels than the lines hold", f"{labels}, {pairs.labels}")

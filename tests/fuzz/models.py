@@ -24,6 +24,13 @@ _SETTINGS: dict[str, dict[str, Any]] = {
         "tied_token_embedding_weight": True,
         "token_embedding_storage_type": "row_sparse",
     },
+    "similarity": {
+        "enc0_network": "hcnn",
+        "scorer": "cosine",
+        "output_layer": "in_batch_softmax",
+        "learn_temperature": True,
+        "tied_encoders": True,
+    },
     # It takes raw values besides.
     RAW: {"enc0_network": "pooled_embedding", "num_classes": 2},
 }

@@ -91,7 +91,7 @@ def check_reply(reply: Reply, model: Predictor) -> None:
         rows = [json.loads(line) for line in reply.body.splitlines()]
     settings = model.hyperparameters
     widths = {
-        "scores": 1 if settings.is_regression else settings.num_classes,
+        "scores": settings.classes or 1,
         "embeddings": settings.enc_dim,
     }
     for row in rows:
