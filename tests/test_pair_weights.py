@@ -14,12 +14,17 @@ import pytest
 from small_jobs import arrays, chosen, random_pairs, settings
 
 from object2vec import Object2Vec
+from object2vec.cli import main
 from object2vec.data.arrays import PairDataset
 from object2vec.data.batching import TrainingBatches
 from object2vec.data.dataset import from_records, read_channel
 from object2vec.data.negative_sampling import with_negatives
 from object2vec.errors import CustomerError
 from object2vec.evaluation.baseline import baseline_of
+from object2vec.inference.predictor import Predictor
+from object2vec.prepare.table_choice import TableChoice
+from object2vec.prepare.table_pairs import encode_table, table_pairs
+from object2vec.prepare.write_channels import write_channels
 from object2vec.training.loop import train
 
 pytestmark = pytest.mark.own_way
@@ -101,10 +106,64 @@ def test_a_weight_that_stands_twice_is_refused(tmp_path: Path) -> None:
     assert len(read_channel(path, settings())) == 1
 
 
-def test_a_table_has_no_weights() -> None:
-    rows = [{"user": "a", "film": "b", "stars": 1}, {"user": "c", "film": "d", "stars": 2}]
-    with pytest.raises(CustomerError, match="'pair_weights' is of pairs of ids"):
-        Object2Vec.from_table(rows, in0="user", in1="film", label="stars", pair_weights=True)
+ROWS = [
+    {"user": "a", "film": "x|y", "stars": 1, "times": 2},
+    {"user": "b", "film": "x", "stars": 3, "times": "0.5"},
+    {"user": "a", "film": "y", "stars": 2, "times": None},
+    {"user": "c", "film": "z", "stars": 5, "times": 1},
+]
+CHOICE = TableChoice(
+    in0="user", in1={"name": "film", "kind": "tags", "explode": True}, label="stars",
+    weight="times",
+)  # fmt: skip
+
+
+def test_a_column_of_a_table_says_weights(tmp_path: Path) -> None:
+    """Exploded rows keep theirs; a row without one is left out."""
+    found = table_pairs(ROWS, CHOICE)
+    assert found.pairs["train"].weights.tolist() == [2, 2, 0.5, 1]
+    assert found.report.left_out == 1
+    again, _ = encode_table(found.inputs, ROWS[::-1], weight="times")
+    assert again.weights.tolist() == [1, 0.5, 2, 2]
+    assert encode_table(found.inputs, ROWS)[0].weights is None
+    write_channels(tmp_path, ROWS, CHOICE)
+    lines = (tmp_path / "train" / "train.jsonl").read_text().splitlines()
+    assert [json.loads(line)["weight"] for line in lines] == [2, 2, 0.5, 1]
+
+
+@pytest.mark.parametrize("weight", ["much", 0, -2, "inf"])
+def test_a_wrong_weight_of_a_table_is_refused(weight: Any) -> None:
+    rows = [*ROWS, {"user": "d", "film": "x", "stars": 1, "times": weight}]
+    with pytest.raises(CustomerError, match="The weight 'times' must be a finite 32-bit number"):
+        table_pairs(rows, CHOICE)
+
+
+def test_weights_of_a_table_need_their_column() -> None:
+    columns = {"in0": "user", "in1": "film", "label": "stars"}
+    with pytest.raises(CustomerError, match=r"'pair_weights' is of pairs of ids.*, weight names"):
+        Object2Vec.from_table(ROWS, **columns, pair_weights=True)
+    with chosen("operators"):
+        model = Object2Vec.from_table(ROWS, **columns, weight="times", epochs=1, seed=1)
+    assert model.hyperparameters["pair_weights"] is True
+
+
+def test_a_job_on_a_table_takes_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "table.csv"
+    pd.DataFrame(ROWS).to_csv(table, index=False)
+    given = ["--train", str(table), "--model-dir", str(tmp_path / "model"), "-p", "epochs=1"]
+    with chosen("operators"):
+        for columns in (
+            ["--in0", "user", "--in1", "film", "--label", "stars", "--weight", "times"],
+            [
+                *("-p", "_in0=user", "-p", "_in1=film"),
+                *("-p", "_label=stars", "-p", "_weight=times"),
+            ],
+        ):
+            assert main(["train", *given, *columns]) == 0, capsys.readouterr().err
+            assert Predictor.load(tmp_path / "model").hyperparameters.pair_weights
+            plain = [*given, *columns[:-2], "-p", "pair_weights=true"]
+            assert main(["train", *plain]) != 0
+            assert "'pair_weights' is of pairs of ids" in capsys.readouterr().err
 
 
 # --- what they do ----------------------------------------------------------------------------

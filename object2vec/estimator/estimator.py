@@ -253,6 +253,7 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         in1: Optional[Columns] = None,
         label: Optional[Union[str, int]] = None,
         label_kind: str = "auto",
+        weight: Optional[Union[str, int]] = None,
         split: Optional[Split] = None,
         preset: Optional[str] = "auto",
         layout: Optional[Layout] = None,
@@ -286,7 +287,7 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
             The labels of `train`, where its pairs (also ``(in0, in1)`` tuples) or rows hold none,
             or `label` does not name them. As scikit-learn does, it may also be given as the second
             argument.
-        in0, in1, label, label_kind, split, preset, layout
+        in0, in1, label, label_kind, weight, split, preset, layout
             What a table's columns are, and more; see `from_table`.
         callbacks : iterable of Callback
             Told of each epoch; any of them can end the training. The best epoch's model is kept.
@@ -314,7 +315,7 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
             The training cannot fit into the memory.
         """
         begun = time.time()
-        table = TableRequest(in0, in1, label, label_kind, split, preset, layout)
+        table = TableRequest(in0, in1, label, label_kind, weight, split, preset, layout)
         if y is None and are_labels(validation, train):
             y, validation = validation, None
         options = FitOptions(self._given, self._hyperparameters, callbacks, verbose, progress)
