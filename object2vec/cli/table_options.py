@@ -54,6 +54,9 @@ def add_column_options(group: argparse._ActionsContainer, *, required: bool) -> 
         help="number, or class: names of classes (default: numbers where all labels are)",
     )
     group.add_argument(
+        "--weight", metavar="COLUMN", help="how much a row counts (default: all count alike)"
+    )
+    group.add_argument(
         "--preset",
         metavar="NAME",
         help="the recipe to train by: ratings, interactions, text_pair, text_tags, documents, or "
@@ -208,6 +211,7 @@ def table_choice(
         in1=columns[1],
         label=options.label,
         label_kind=options.label_kind or "auto",
+        weight=options.weight,
         tied=options.tied,
         max_length=MOST_TOKENS if options.max_length is None else options.max_length,
         split=split,

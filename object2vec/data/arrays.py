@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Union
+from typing import Optional, Union
 
 import numpy as np
 
@@ -128,12 +128,15 @@ class PairDataset:
         float32, shape ``(n,)``: a class number or a real number.
     truncated : int
         How many lists of both inputs were longer than that.
+    weights : numpy.ndarray, optional
+        float32, shape ``(n,)``, above 0: how much a pair counts; None where all count alike.
     """
 
     in0: TokenLists
     in1: TokenLists
     labels: np.ndarray
     truncated: int = 0
+    weights: Optional[np.ndarray] = None
 
     def __post_init__(self) -> None:
         if not len(self.in0) == len(self.in1) == len(self.labels):
@@ -143,13 +146,24 @@ class PairDataset:
             )
         if self.labels.dtype != np.float32:
             raise ValueError(f"labels must be float32, not {self.labels.dtype}")
+        if self.weights is not None and self.weights.shape != self.labels.shape:
+            raise ValueError(f"{len(self.labels)} pairs, but weights {self.weights.shape}")
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, index: np.ndarray) -> PairDataset:
         """The pairs at the positions `index` (integers, or a mask of length n), in that order."""
-        return PairDataset(self.in0.take(index), self.in1.take(index), self.labels[index])
+        weights = None if self.weights is None else self.weights[index]
+        in0, in1 = self.in0.take(index), self.in1.take(index)
+        return PairDataset(in0, in1, self.labels[index], weights=weights)
+
+    @property
+    def relative_weights(self) -> Optional[np.ndarray]:
+        """The weights, divided by their mean: sums over all pairs become weighted means times n."""
+        if self.weights is None:
+            return None
+        return (self.weights / self.weights.mean(dtype=np.float64)).astype(np.float32)
 
     @classmethod
     def concatenate(cls, blocks: Iterable[PairDataset]) -> PairDataset:
@@ -157,18 +171,23 @@ class PairDataset:
         tokens: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
         lengths: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
         labels: list[np.ndarray] = []
-        truncated = 0
+        weights: list[np.ndarray] = []
+        is_weighted, truncated = False, 0
         for block in blocks:
             for side, lists in enumerate((block.in0, block.in1)):
                 tokens[side].append(lists.tokens)
                 lengths[side].append(lists.lengths.astype(np.int32))
             labels.append(block.labels)
+            is_weighted |= block.weights is not None
+            own = np.ones(len(block), np.float32) if block.weights is None else block.weights
+            weights.append(own)
             truncated += block.truncated
         in0, in1 = (
             TokenLists.from_lengths(_join(tokens[side], np.int32), _join(lengths[side], np.int32))
             for side in (0, 1)
         )
-        return cls(in0, in1, _join(labels, np.float32), truncated)
+        joined = _join(weights, np.float32) if is_weighted else None
+        return cls(in0, in1, _join(labels, np.float32), truncated, joined)
 
 
 def _join(parts: list[np.ndarray], dtype: type) -> np.ndarray:

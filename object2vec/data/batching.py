@@ -31,6 +31,8 @@ class Batch:
     objects : tuple of numpy.ndarray
         Of shape ``(n, 2)``: what `in_batch.PairObjects` tells in the place of labels; empty where
         labels count.
+    weights : numpy.ndarray, optional
+        float32, shape ``(n,)``: how much each pair counts, 1 as a mean over the epoch.
     """
 
     in0: TokenLists
@@ -38,6 +40,7 @@ class Batch:
     labels: np.ndarray
     widths: tuple[int, int]
     objects: tuple[np.ndarray, ...] = ()
+    weights: Optional[np.ndarray] = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -50,7 +53,8 @@ class Batch:
     @property
     def targets(self) -> tuple[np.ndarray, ...]:
         """What the loss takes beside embeddings, float32, a row for each pair."""
-        return self.objects or (self.labels,)
+        found = self.objects or (self.labels,)
+        return found if self.weights is None else (*found, self.weights)
 
     def split(self, parts: int) -> list[Batch]:
         """Cut into ``parts`` chunks whose sizes differ by one at most; some may be empty."""
@@ -64,6 +68,7 @@ class Batch:
                 self.labels[chunk],
                 self.widths,
                 tuple(array[chunk] for array in self.objects),
+                None if self.weights is None else self.weights[chunk],
             )
             for chunk in chunks
         ]
@@ -186,12 +191,18 @@ class TrainingBatches:
     def epoch(self) -> Iterator[Batch]:
         """Yield the batches of one more epoch."""
         pairs, self._drawn = self._drawn or self._draw(), None
+        weights = self._given.weights
+        if weights is not None:
+            # a negative counts as much as the pair that it is drawn for
+            weights = weights[pairs.in0]
+            weights = (weights / weights.mean(dtype=np.float64)).astype(np.float32)
         for index, widths in self._plan(pairs):
             rows = pairs.in0[index], pairs.in1[index]
             in0, in1 = self._lists.take(*rows, self._rng)
             objects = () if self._objects is None else self._objects.of(*rows)
             widths = widths or (widest(in0), widest(in1))
-            yield Batch(in0, in1, pairs.labels[index], widths, objects)
+            own = None if weights is None else weights[index]
+            yield Batch(in0, in1, pairs.labels[index], widths, objects, own)
 
     def _draw(self) -> Joined:
         rows = np.arange(len(self._given))

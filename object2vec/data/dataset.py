@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import count, islice
 from typing import Any, Optional
@@ -15,7 +15,6 @@ from object2vec.data.content_types import check_content_type
 from object2vec.data.json_lines import read_file
 from object2vec.data.record_checks import (
     EXAMPLE,
-    FIELDS,
     INPUTS,
     Rules,
     pack_checked,
@@ -97,7 +96,7 @@ def from_records(
         One sentence that names the instance, counting from 0 as in the order of an answer.
     """
     rules = Rules.of(hyperparameters)
-    rows = _rows(records, channel, rules.fields)
+    rows = _rows(records, channel, rules)
     pairs = PairDataset.concatenate(_record_blocks(rows, rules, channel))
     if not len(pairs):
         raise CustomerError(f"The {channel} channel holds no pair: no record was given")
@@ -176,16 +175,16 @@ def token_lists(values: Iterable[Any], name: str, vocab_size: int, max_len: int)
     return pack_checked_lists(rows, name, vocab_size, _instance).truncate(max_len)
 
 
-def _rows(records: Any, channel: str, fields: Sequence[str]) -> Iterator[Any]:
+def _rows(records: Any, channel: str, rules: Rules) -> Iterator[Any]:
     """The records of an iterable or of a data frame, known by its columns and to_dict."""
     if hasattr(records, "columns") and hasattr(records, "to_dict"):
-        missing = [name for name in fields if name not in records.columns]
+        missing = [name for name in rules.fields if name not in records.columns]
         if missing:
             raise CustomerError(
                 f"The data frame of the {channel} channel has no column {missing[0]!r}; "
                 f"it has {names(records.columns)}"
             )
-        present = [name for name in FIELDS if name in records.columns]
+        present = [name for name in rules.known_fields if name in records.columns]
         columns = (records[name].tolist() for name in present)
         return (dict(zip(present, row)) for row in zip(*columns))
     if isinstance(records, (str, bytes, Mapping)) or not isinstance(records, Iterable):

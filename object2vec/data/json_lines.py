@@ -29,7 +29,6 @@ LONGEST_LINE = 1 << 28
 # A number that is put between the lines of a block; random, so that no file can hold it on purpose.
 _SEPARATOR = 1 << 60 | secrets.randbits(60)
 _JOINT = b",%d," % _SEPARATOR
-_ONCE = dict.fromkeys(FIELDS, 1)
 _NOT_A_NUMBER = re.compile(rb"[:,\[]\s*(-?(?:NaN|Infinity))\s*[,\]}]")
 
 
@@ -127,23 +126,24 @@ def _parse_at_once(block: bytes, rules: Rules) -> PairDataset | None:
     lines = body.count(b"\n") + 1
     if len(values) != 2 * lines - 1 or values[1::2].count(_SEPARATOR) != lines - 1:
         return None
-    if body.count(b'"') != 2 * len(FIELDS) * lines and _repeats(body, lines):
+    fields = rules.known_fields
+    if body.count(b'"') != 2 * len(FIELDS) * lines and _repeats(body, lines, fields):
         return None
     # Looking for a letter is much faster than for a word, and most blocks lack the letter.
     may_hold_booleans = (b"u" in body and b"true" in body) or (b"f" in body and b"false" in body)
     return pack(values[::2], rules, may_hold_booleans=may_hold_booleans)
 
 
-def _repeats(body: bytes, lines: int) -> bool:
+def _repeats(body: bytes, lines: int, fields: tuple[str, ...]) -> bool:
     """Whether a line holds a key twice; for most blocks the first check decides."""
-    if not may_repeat(body, dict.fromkeys(FIELDS, lines)):
+    if not may_repeat(body, dict.fromkeys(fields, lines)):
         return False
-    return any(_repeated(line) for line in body.split(b"\n"))
+    return any(_repeated(line, fields) for line in body.split(b"\n"))
 
 
-def _repeated(line: bytes) -> str:
+def _repeated(line: bytes, fields: tuple[str, ...]) -> str:
     """The field that a line holds twice, or nothing."""
-    found = may_repeat(line, _ONCE) and repeated_key(line, FIELDS)
+    found = may_repeat(line, dict.fromkeys(fields, 1)) and repeated_key(line, fields)
     return found[0] if found else ""
 
 
@@ -159,7 +159,7 @@ def _parse_line_by_line(block: bytes, first_line: int, source: str, rules: Rules
         if first_line == 1 and not records and not _is_object(text):
             _refuse_foreign(block, where())
         record = _decode(text, where())
-        repeated = _repeated(text)
+        repeated = _repeated(text, rules.known_fields)
         if repeated:
             raise CustomerError(f"{repeated_sentence(repeated)} ({where()})")
         check_record(record, rules, where)

@@ -214,7 +214,8 @@ def with_negatives(
     sampler = NegativeSampler(pairs, rate, others, power=power)
     drawn = sampler.draw(np.random.default_rng(seed))
     in0, in1 = pairs.in0.take(drawn.in0), pairs.in1.take(drawn.in1)
-    return PairDataset(in0, in1, drawn.labels, pairs.truncated)
+    weights = None if pairs.weights is None else pairs.weights[drawn.in0]
+    return PairDataset(in0, in1, drawn.labels, pairs.truncated, weights)
 
 
 def with_judged_negatives(

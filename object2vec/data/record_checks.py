@@ -24,6 +24,7 @@ NO_NEGATIVES = (
 )
 INPUTS = ("in0", "in1")
 FIELDS = (*INPUTS, "label")
+WEIGHT = "weight"
 _DIGITS = re.compile(r"\s*[0-9]{1,10}\s*")
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _FLOAT32_TINY = float(np.finfo(np.float32).tiny)
@@ -52,6 +53,8 @@ class Rules:
         Every pair is one of objects that belong together: the label is not 0, and may be missing.
     kept_lens : tuple of int, optional
         What lists are cut to, where that is more than the maximum.
+    weighted : bool
+        Whether a pair may say under ``weight`` how much it counts; else that is any other key.
     """
 
     vocab_sizes: tuple[int, int]
@@ -59,6 +62,7 @@ class Rules:
     num_classes: Optional[int]
     all_positive: bool = False
     kept_lens: Optional[tuple[int, int]] = None
+    weighted: bool = False
 
     @classmethod
     def of(cls, hyperparameters: Hyperparameters) -> Rules:
@@ -69,7 +73,13 @@ class Rules:
             hyperparameters.classes,
             hyperparameters.is_contrastive,
             (enc0.kept_len, enc1.kept_len),
+            hyperparameters.pair_weights,
         )
+
+    @property
+    def known_fields(self) -> tuple[str, ...]:
+        """What a pair may have that means something."""
+        return (*FIELDS, WEIGHT) if self.weighted else FIELDS
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -114,6 +124,7 @@ def pack(
             labels = [record.get("label", 1) for record in records]
         else:
             labels = [record["label"] for record in records]
+        weights = [record.get(WEIGHT, 1) for record in records] if rules.weighted else []
     except (AttributeError, KeyError, TypeError, IndexError):
         return None
     sides = []
@@ -128,9 +139,10 @@ def pack(
         truncated += int(np.count_nonzero(lists.lengths > max_len))
         sides.append(lists.truncate(kept_len))
     packed_labels = _pack_labels(labels, rules)
-    if packed_labels is None:
+    packed_weights = _pack_weights(weights) if rules.weighted else None
+    if packed_labels is None or (packed_weights is None and rules.weighted):
         return None
-    return PairDataset(sides[0], sides[1], packed_labels, truncated)
+    return PairDataset(sides[0], sides[1], packed_labels, truncated, packed_weights)
 
 
 def pack_lists(
@@ -189,6 +201,17 @@ def _pack_labels(labels: list[Any], rules: Rules) -> Optional[np.ndarray]:
     return values.astype(np.float32) if sound.all() else None
 
 
+def _pack_weights(weights: list[Any]) -> Optional[np.ndarray]:
+    if not set(map(type, weights)) <= {int, float}:
+        return None
+    try:
+        values = np.array(weights, dtype=np.float64)
+    except OverflowError:
+        return None
+    sound = (values >= _FLOAT32_TINY) & (values <= _FLOAT32_MAX)
+    return values.astype(np.float32) if sound.all() else None
+
+
 def check_record(record: Any, rules: Rules, where: Callable[[], str]) -> None:
     """Raise a CustomerError if `record` breaks a rule; slow, for the search of the wrong record.
 
@@ -212,6 +235,14 @@ def check_record(record: Any, rules: Rules, where: Callable[[], str]) -> None:
         _check_label(record["label"], rules, where)
     elif not rules.all_positive:
         _refuse(f"label is missing: a pair looks like {EXAMPLE}, {_fields(record)}", where)
+    if rules.weighted and WEIGHT in record:
+        weight = record[WEIGHT]
+        if type(weight) not in (int, float) or not _FLOAT32_TINY <= weight <= _FLOAT32_MAX:
+            _refuse(
+                f"weight must be a finite 32-bit number above 0, found {shown(weight)}: leave out "
+                "a pair that is not to count",
+                where,
+            )
 
 
 def check_positive(pairs: PairDataset, hyperparameters: Hyperparameters, channel: str) -> None:

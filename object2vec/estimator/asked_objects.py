@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
 import numpy as np
 
@@ -136,6 +136,7 @@ def labelled_pairs(
     data: Any,
     channel: str,
     layout: Optional[Layout] = None,
+    weight: Optional[Union[str, int]] = None,
 ) -> PairDataset:
     """Pairs with their labels, cut to the model's lengths; those of a model without labels are 1.
 
@@ -151,6 +152,8 @@ def labelled_pairs(
         What the pairs are for, for errors.
     layout : Layout, optional
         How files with separators are written.
+    weight : str or int, optional
+        The column of weights, where the data are a table.
 
     Raises
     ------
@@ -165,7 +168,7 @@ def labelled_pairs(
 
         kept_lens = [encoder.kept_len for encoder in hyperparameters.encoders]
         pairs, report = encode_table(
-            inputs, data, num_classes=hyperparameters.classes, kept_lens=kept_lens
+            inputs, data, num_classes=hyperparameters.classes, kept_lens=kept_lens, weight=weight
         )
         if report.left_out:
             _logger.warning("%s", report.lines()[1])

@@ -99,6 +99,8 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
     negative_sampling_rate : int
     negative_sampling_power : float
         Power of how often an object of in1 occurs, in proportion to which it is drawn.
+    pair_weights : bool
+        Whether pairs of ids count by what stands under their key ``weight``.
     token_dropout : float
         Probability with which training leaves out a token.
     token_weighting : str
@@ -206,6 +208,7 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         bucket_width: int = 0,
         negative_sampling_rate: int = 0,
         negative_sampling_power: float = 1.0,
+        pair_weights: bool = False,
         token_dropout: float = 0.0,
         token_weighting: str = "mean",
         seed: Optional[int] = None,
@@ -250,6 +253,7 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         in1: Optional[Columns] = None,
         label: Optional[Union[str, int]] = None,
         label_kind: str = "auto",
+        weight: Optional[Union[str, int]] = None,
         split: Optional[Split] = None,
         preset: Optional[str] = "auto",
         layout: Optional[Layout] = None,
@@ -283,7 +287,7 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
             The labels of `train`, where its pairs (also ``(in0, in1)`` tuples) or rows hold none,
             or `label` does not name them. As scikit-learn does, it may also be given as the second
             argument.
-        in0, in1, label, label_kind, split, preset, layout
+        in0, in1, label, label_kind, weight, split, preset, layout
             What a table's columns are, and more; see `from_table`.
         callbacks : iterable of Callback
             Told of each epoch; any of them can end the training. The best epoch's model is kept.
@@ -311,7 +315,7 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
             The training cannot fit into the memory.
         """
         begun = time.time()
-        table = TableRequest(in0, in1, label, label_kind, split, preset, layout)
+        table = TableRequest(in0, in1, label, label_kind, weight, split, preset, layout)
         if y is None and are_labels(validation, train):
             y, validation = validation, None
         options = FitOptions(self._given, self._hyperparameters, callbacks, verbose, progress)

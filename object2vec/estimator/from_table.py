@@ -33,6 +33,7 @@ class Tabular:
         test: KeptBack = None,
         auxiliary: Optional[PathLike] = None,
         label_kind: str = "auto",
+        weight: Optional[Union[str, int]] = None,
         split: Optional[Split] = None,
         preset: Optional[str] = "auto",
         layout: Optional[Layout] = None,
@@ -66,6 +67,9 @@ class Tabular:
             Folder of pretrained vectors, such as GloVe's, whose words are those of the table.
         label_kind : str
             ``number``, ``class``, or ``auto``: numbers where all labels are.
+        weight : str or int, optional
+            The column of numbers above 0 that say how much a row counts: one of weight 2 as two
+            rows, in training and in what is reported. A row without one is left out.
         split : object2vec.prepare.splits.Split, optional
             How rows are kept back: at random by default, always the same ones.
         preset : str, optional
@@ -102,7 +106,7 @@ class Tabular:
         model = cls(**parameters)
         model.fit(  # type: ignore[attr-defined]
             source, validation, test, auxiliary, in0=in0, in1=in1, label=label,
-            label_kind=label_kind, split=split, preset=preset, layout=layout, callbacks=callbacks,
-            refit=refit, progress=progress,
+            label_kind=label_kind, weight=weight, split=split, preset=preset, layout=layout,
+            callbacks=callbacks, refit=refit, progress=progress,
         )  # fmt: skip
         return model

@@ -26,7 +26,12 @@ from object2vec.prepare.progress_bar import table_progress
 from object2vec.prepare.recipes import AUTO, needed, recipe
 from object2vec.prepare.splits import Split
 from object2vec.prepare.table_choice import TableChoice
-from object2vec.prepare.table_hyperparameters import cut_pairs, fitted_inputs, joined_settings
+from object2vec.prepare.table_hyperparameters import (
+    check_weight,
+    cut_pairs,
+    fitted_inputs,
+    joined_settings,
+)
 from object2vec.prepare.table_pairs import table_pairs
 from object2vec.raw_values.inputs import SIDES, Inputs
 from object2vec.text import named, names, quoted
@@ -48,6 +53,7 @@ class TableRequest:
     in1: Optional[Columns] = None
     label: Optional[Union[str, int]] = None
     label_kind: str = "auto"
+    weight: Optional[Union[str, int]] = None
     split: Optional[Split] = None
     preset: Optional[str] = AUTO
     layout: Optional[Layout] = None
@@ -188,6 +194,7 @@ def table_data(
         in1=request.in1 if request.preset else _each_once(request.in1),
         label=label,
         label_kind=request.label_kind,
+        weight=request.weight,
         tied=options.hyperparameters.tied_token_embedding_weight,
         split=_split(request.split, kept_back),
         layout=request.layout,
@@ -203,15 +210,19 @@ def table_data(
         chosen = recipe(found.inputs, preset)
         settings = chosen.settings
         options.say(chosen.why)
-    hyperparameters, lines = parse(joined_settings(found.inputs, settings, given))
+    weighted = {} if request.weight is None else {"pair_weights": True}
+    hyperparameters, lines = parse(joined_settings(found.inputs, settings, {**given, **weighted}))
     _log(lines)
     options.take(hyperparameters)
     inputs = fitted_inputs(found.inputs, hyperparameters, _title(source))
     parts = {name: cut_pairs(pairs, hyperparameters) for name, pairs in found.pairs.items()}
     for name, data in kept_back.items():
         if data is not None and not _is_share(data):
-            parts[name] = labelled_pairs(inputs, hyperparameters, data, name, request.layout)
+            parts[name] = labelled_pairs(
+                inputs, hyperparameters, data, name, request.layout, weight=request.weight
+            )
     validation = parts.get("validation")
+    check_weight(hyperparameters, request.weight)
     if inputs.label.kind == "none":
         parts = with_judged_negatives(
             parts, hyperparameters.negative_sampling_rate, hyperparameters.negative_sampling_power

@@ -99,6 +99,7 @@ class Hyperparameters:
     early_stopping_metric: str
     negative_sampling_rate: int
     negative_sampling_power: float
+    pair_weights: bool
     token_dropout: float
     token_weighting: str
     tied_token_embedding_weight: bool

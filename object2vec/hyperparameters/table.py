@@ -48,7 +48,7 @@ IGNORED_NAMES = ("feature_dim",)
 IGNORED_PREFIX = "sagemaker_"
 
 #: Names that say what the columns of a job's tables are; a network knows nothing of them.
-TABLE_NAMES = ("_in0", "_in1", "_label", "_label_kind", "_preset", "_tokenizer")
+TABLE_NAMES = ("_in0", "_in1", "_label", "_label_kind", "_weight", "_preset", "_tokenizer")
 LABEL_KINDS = (AUTO, "number", "class")
 #: The recipes for tables; see `prepare/recipes.py`.
 PRESETS = ("ratings", "interactions", "text_pair", "text_tags", "documents")
@@ -430,6 +430,12 @@ _GENERAL = (
         default=1.0, minimum=0, maximum=1, tunable=TuningRange(0, 1), extension=True,
     ),
     Hyperparameter(
+        "pair_weights", "boolean",
+        "Whether pairs of ids count by a number above 0 under their key weight, 1 where there is "
+        "none: a pair of weight 2 counts as two pairs, in training and in what is reported.",
+        default=False, extension=True,
+    ),
+    Hyperparameter(
         "token_dropout", "continuous",
         "Probability with which training leaves out each token of a sequence of several, anew in "
         "each epoch; one token stays at least.",
@@ -483,6 +489,11 @@ _GENERAL = (
         "_label_kind", "categorical",
         "Whether labels are numbers or names of classes; auto takes numbers where all are.",
         default_text=AUTO, choices=LABEL_KINDS,
+    ),
+    Hyperparameter(
+        "_weight", "column",
+        "Column of numbers above 0 that say how much a row counts; pair_weights follows.",
+        default_text="none",
     ),
     Hyperparameter(
         "_preset", "categorical",

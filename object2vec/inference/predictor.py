@@ -328,7 +328,9 @@ class Predictor:
         scored: Callable[[int], Any] = lambda count: None,
         outputs: Optional[np.ndarray] = None,
     ) -> np.ndarray:
-        """Sum up what `losses.Loss` reports over all pairs.
+        """Sum up what `losses.Loss` reports over all pairs, by their weights if these have any.
+
+        The weights are divided by their mean, so that a sum is n times a weighted mean.
 
         Parameters
         ----------
@@ -347,14 +349,16 @@ class Predictor:
         in0, in1 = self._cut(0, pairs.in0, None), self._cut(1, pairs.in1, None)
         if self.hyperparameters.is_contrastive:
             with np.errstate(invalid="ignore"):
-                return self._retrieval_sums(PairDataset(in0, in1, pairs.labels), scored)
-        sums = np.zeros(2)
+                cut = PairDataset(in0, in1, pairs.labels, weights=pairs.weights)
+                return self._retrieval_sums(cut, scored)
+        sums, weights = np.zeros(2), pairs.relative_weights
         for rows in self._pair_chunks(in0, in1):
             found = self._score(in0.take(rows), in1.take(rows), as_logits=True)
             if outputs is not None:
                 outputs[rows] = found
             with np.errstate(invalid="ignore"):  # the caller reports a loss of NaN
-                sums += self._sums(found.astype(np.float64), pairs.labels[rows])
+                own = None if weights is None else weights[rows]
+                sums += self._sums(found.astype(np.float64), pairs.labels[rows], own)
             scored(len(found))
         return sums
 
@@ -367,15 +371,19 @@ class Predictor:
         with self._answering({0: in0, 1: in1}):
             return self._inference.score(in0, in1, as_logits=as_logits)
 
-    def _sums(self, outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    def _sums(
+        self, outputs: np.ndarray, labels: np.ndarray, weights: Optional[np.ndarray] = None
+    ) -> np.ndarray:
         if self.hyperparameters.is_regression:
             differences = outputs - labels
-            return np.array([np.square(differences).sum(), np.abs(differences).sum()])
-        classes = labels.astype(np.int64)
-        outputs -= outputs.max(axis=1, keepdims=True)
-        of_labels = np.take_along_axis(outputs, classes[:, None], axis=1)[:, 0]
-        entropies = np.log(np.exp(outputs).sum(axis=1)) - of_labels
-        return np.array([entropies.sum(), np.count_nonzero(outputs.argmax(axis=1) == classes)])
+            values = np.stack([np.square(differences), np.abs(differences)])
+        else:
+            classes = labels.astype(np.int64)
+            outputs -= outputs.max(axis=1, keepdims=True)
+            of_labels = np.take_along_axis(outputs, classes[:, None], axis=1)[:, 0]
+            entropies = np.log(np.exp(outputs).sum(axis=1)) - of_labels
+            values = np.stack([entropies, outputs.argmax(axis=1) == classes])
+        return values.sum(axis=1) if weights is None else values @ weights.astype(np.float64)
 
     def _answering(self, sides: dict[int, TokenLists]) -> contextlib.AbstractContextManager[None]:
         check_devices([self._context])

@@ -79,16 +79,18 @@ def retrieval_sums(
     -------
     numpy.ndarray
         float64, shape ``(2,)``: the sum of the cross-entropies, without popularity_correction, and
-        how many in1 are found first, before all others.
+        how many in1 are found first, before all others; by the pairs' relative weights, if any.
     """
     rows, own = candidates(pairs.in1, hyperparameters.seed or 0)
     answers = comparable(embed(1, pairs.in1.take(rows)), hyperparameters.scorer)
     step = max(1, _CHUNK // max(len(rows), hyperparameters.enc_dim))
-    sums = np.zeros(2)
+    sums, weights = np.zeros(2), pairs.relative_weights
     for start in range(0, len(pairs), step):
         part = pairs.take(np.arange(start, min(start + step, len(pairs))))
         asked = comparable(embed(0, part.in0), hyperparameters.scorer) * np.float32(scale)
-        sums += _found(asked, part.in1, answers, own[start : start + step], hyperparameters, embed)
+        places = own[start : start + step]
+        found = _found(asked, part.in1, answers, places, hyperparameters, embed)
+        sums += found.sum(axis=1) if weights is None else found @ weights[start : start + step]
         scored(len(part))
     return sums
 
@@ -116,4 +118,4 @@ def _found(
         total = np.exp(logits - highest[:, None]).sum(axis=1, dtype=np.float64)
         total += np.exp((right - highest).astype(np.float64))
     entropies = np.log(total) + (highest - right)
-    return np.array([entropies.sum(), np.count_nonzero(right > best)])
+    return np.stack([entropies, right > best])

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from object2vec.data.arrays import PairDataset
 from object2vec.data.content_types import table_parameters
@@ -24,7 +24,12 @@ from object2vec.prepare.inputs_summary import found_lines
 from object2vec.prepare.recipes import recipe
 from object2vec.prepare.table_batch import Table
 from object2vec.prepare.table_choice import TableChoice
-from object2vec.prepare.table_hyperparameters import cut_pairs, fitted_inputs, joined_settings
+from object2vec.prepare.table_hyperparameters import (
+    check_weight,
+    cut_pairs,
+    fitted_inputs,
+    joined_settings,
+)
 from object2vec.prepare.table_pairs import encode_table, table_pairs
 from object2vec.prepare.tables import holds_table, open_by_names, open_table
 from object2vec.pretrained.auxiliary_channel import auxiliary_file
@@ -159,7 +164,8 @@ class JobTables:
             chosen = recipe(inputs, self._preset)
             settings = chosen.settings
             self.told.append(chosen.why)
-        return {**joined_settings(inputs, settings, self._plain), **self._given}
+        weighted = {} if self._weight is None else {"pair_weights": True}
+        return {**joined_settings(inputs, settings, self._plain), **self._given, **weighted}
 
     def settle(self, hyperparameters: Hyperparameters) -> None:
         """Check that a network takes what the inputs make, cut lists as it does, and log them.
@@ -188,15 +194,18 @@ class JobTables:
         inputs = self.inputs
         assert inputs is not None
         if name in self._ready:
+            check_weight(hyperparameters, self._weight)
             return cut_pairs(self._ready.pop(name), hyperparameters)
         if not self._holds_table(name):
             return None
         with self._calling_options():
+            check_weight(hyperparameters, self._weight)
             pairs, report = encode_table(
                 inputs,
                 self._open(name),
                 num_classes=hyperparameters.classes,
                 kept_lens=[encoder.kept_len for encoder in hyperparameters.encoders],
+                weight=self._weight,
                 progress=progress,
             )
         # all rows of another table are of one split
@@ -204,6 +213,11 @@ class JobTables:
         _logger.info("%s", " ".join(report.lines()))
         self.told += report.lines()
         return pairs
+
+    @property
+    def _weight(self) -> Optional[Union[str, int]]:
+        """The column of weights of a table whose columns are named."""
+        return None if self._choice is None else self._choice.weight
 
     def _calling_options(self) -> AbstractContextManager[None]:
         return nullcontext() if self._names is None else calling_options(self._names)
@@ -224,7 +238,8 @@ class JobTables:
         if self._choice is not None:
             sides = (self._choice.in0, self._choice.in1)
             found = [str(name) for side in sides if isinstance(side, list) for name in side]
-            return found + ([] if self._choice.label is None else [str(self._choice.label)])
+            further = (self._choice.label, self._choice.weight)
+            return found + [str(name) for name in further if name is not None]
         assert self.inputs is not None
         return self.inputs.names + ([self.inputs.label.name] if self.inputs.label.name else [])
 
@@ -305,6 +320,7 @@ def _choice_of(
         in1=list(values["_in1"]),
         label=values["_label"],
         label_kind=values["_label_kind"] or AUTO,
+        weight=values["_weight"],
         preset=values["_preset"] or AUTO,
         tokenizer=auxiliary_file(auxiliary, name, "_tokenizer") if name else None,
     )

@@ -20,7 +20,8 @@ class Loss(mx.gluon.HybridBlock):
     The first output, ``(1,)``, is the sum over the pairs of the cross-entropy, or of half the
     squared error: its gradients at the output are softmax - onehot and prediction - label, those of
     MXNet's SoftmaxOutput and LinearRegressionOutput. The second, ``(2,)``, holds the sums over the
-    pairs of cross-entropy and of right answers, or of squared and of absolute error.
+    pairs of cross-entropy and of right answers, or of squared and of absolute error. In each sum a
+    pair counts by its weight, where weights ``(n,)`` are given.
 
     Parameters
     ----------
@@ -36,20 +37,26 @@ class Loss(mx.gluon.HybridBlock):
         self.scorer = scorer
 
     def hybrid_forward(
-        self, F: Any, vector0: Tensor, vector1: Tensor, labels: Tensor
+        self,
+        F: Any,
+        vector0: Tensor,
+        vector1: Tensor,
+        labels: Tensor,
+        weights: Optional[Tensor] = None,
     ) -> tuple[Tensor, Tensor]:
         """Compute both sums; see the class."""
         output = self.scorer(vector0, vector1)
         if self._is_regression:
             difference = output - labels
-            squares = F.sum(F.square(difference))
-            reported = (squares, F.sum(F.abs(difference)))
+            squares = _sum(F, F.square(difference), weights)
+            reported = (squares, _sum(F, F.abs(difference), weights))
             objective = 0.5 * squares
         else:
             entropies = -F.pick(F.log_softmax(output, axis=1), labels, axis=1)
-            objective = F.sum(entropies)
+            objective = _sum(F, entropies, weights)
             # rounding makes the logarithm of a probability of 1 a little positive
-            reported = (F.sum(F.relu(entropies)), F.sum(F.argmax(output, axis=1) == labels))
+            right = F.argmax(output, axis=1) == labels
+            reported = (_sum(F, F.relu(entropies), weights), _sum(F, right, weights))
         return _sums(F, objective, reported)
 
 
@@ -94,14 +101,18 @@ class InBatchLoss(mx.gluon.HybridBlock):
         vector0: Tensor,
         vector1: Tensor,
         objects: Tensor,
-        log_shares: Optional[Tensor] = None,
+        *more: Tensor,
         **parameters: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Compute both sums; see the class.
 
-        ``objects`` and ``log_shares`` are what `in_batch.PairObjects` gives, ``(n, 2)`` each; the
-        latter only with popularity_correction.
+        ``objects`` and, with popularity_correction, the first of ``more`` are what
+        `in_batch.PairObjects` gives, ``(n, 2)`` each. One more are weights ``(n,)``, by which pairs
+        count in each sum.
         """
+        more_of_objects = 1 if self._settings.popularity_correction else 0
+        log_shares = more[0] if more_of_objects else None
+        weights = more[-1] if len(more) > more_of_objects else None
         if self._settings.scorer == "cosine":
             vector0, vector1 = unit(F, vector0), unit(F, vector1)
         if self._settings.learn_temperature:
@@ -121,8 +132,8 @@ class InBatchLoss(mx.gluon.HybridBlock):
             ]
         places = F.contrib.arange_like(vector0, axis=0)
         entropies = [-F.pick(F.log_softmax(logits, axis=1), places, axis=1) for logits in found]
-        objective = 0.5 * F.sum(entropies[0] + entropies[1])
-        first = F.sum(F.argmax(found[0], axis=1) == places)
+        objective = 0.5 * _sum(F, entropies[0] + entropies[1], weights)
+        first = _sum(F, F.argmax(found[0], axis=1) == places, weights)
         return _sums(F, objective, (F.relu(objective), first))
 
     @staticmethod
@@ -142,6 +153,10 @@ def build_loss(hyperparameters: Hyperparameters, scorer: Block) -> Union[Loss, I
     if hyperparameters.is_contrastive:
         return InBatchLoss(hyperparameters)
     return Loss(scorer, hyperparameters.is_regression)
+
+
+def _sum(F: Any, values: Tensor, weights: Optional[Tensor]) -> Tensor:
+    return F.sum(values if weights is None else values * weights)
 
 
 def _sums(F: Any, objective: Tensor, reported: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

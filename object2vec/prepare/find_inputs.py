@@ -50,6 +50,8 @@ class Request:
         The chosen columns of in0 and in1.
     label, label_kind : str, optional
         The label's column, None for pairs that are all positive; see `LabelFinder`.
+    weight : str, optional
+        The column of the rows' weights.
     tied : bool
         Whether both sides share their vocabularies.
     splitter : Splitter, optional
@@ -71,12 +73,13 @@ class Request:
     progress: Progress = None
     preset: str = AUTO
     tokenizer: Optional[TokenizerFile] = None
+    weight: Optional[str] = None
 
     @property
     def columns(self) -> list[str]:
         """All columns that are read."""
         used = [str(choice.name) for side in self.sides for choice in side]
-        used += [self.label] if self.label is not None else []
+        used += [name for name in (self.label, self.weight) if name is not None]
         return list(dict.fromkeys(used + (self.splitter.columns if self.splitter else [])))
 
     def batches(self, name: str) -> Iterator[tuple[Batch, int]]:

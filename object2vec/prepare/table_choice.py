@@ -38,6 +38,8 @@ class TableChoice:
     tokenizer : path-like, optional
         Splits the texts of all text columns that name none of their own; see
         `columns.ColumnChoice`.
+    weight : str or int, optional
+        The column that says how much a row counts; None where all count alike.
     preset : str
         See `recipes.recipe`; one that does not fit is refused before anything is encoded.
     """
@@ -52,3 +54,4 @@ class TableChoice:
     layout: Optional[Layout] = None
     preset: str = AUTO
     tokenizer: Optional[PathLike] = None
+    weight: Optional[Union[str, int]] = None

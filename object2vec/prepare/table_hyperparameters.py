@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Optional, Union
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.hyperparameters.rules import OF_MLP
 from object2vec.prepare.recipes import by_softmax
 from object2vec.raw_values.inputs import SIDES, Inputs
+from object2vec.raw_values.option_names import option
 from object2vec.text import names, quoted
 
 _SIZES = ("max_seq_len", "vocab_size")
@@ -138,6 +139,21 @@ def _check_label(inputs: Inputs, hyperparameters: Hyperparameters, title: str) -
         )
 
 
+def check_weight(hyperparameters: Hyperparameters, column: Optional[Union[str, int]]) -> None:
+    """Refuse weights of pairs where these come from a table and no column of it says them.
+
+    Raises
+    ------
+    CustomerError
+        ``pair_weights`` is true all the same.
+    """
+    if hyperparameters.pair_weights and column is None:
+        raise CustomerError(
+            "'pair_weights' is of pairs of ids, which say under the key weight how much they "
+            f"count; of a table, {option('weight')} names the column that says so."
+        )
+
+
 def cut_pairs(pairs: PairDataset, hyperparameters: Hyperparameters) -> PairDataset:
     """Pairs with lists as long as training takes them; most often they are."""
     encoders = hyperparameters.encoders
@@ -149,4 +165,4 @@ def cut_pairs(pairs: PairDataset, hyperparameters: Hyperparameters) -> PairDatas
     if not longer:
         return pairs
     in0, in1 = (lists.truncate(encoder.kept_len) for lists, encoder in zip(sides, encoders))
-    return PairDataset(in0, in1, pairs.labels, pairs.truncated + longer)
+    return PairDataset(in0, in1, pairs.labels, pairs.truncated + longer, pairs.weights)

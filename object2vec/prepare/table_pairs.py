@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, Union
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from object2vec.prepare.table_batch import Batch, Read, Table, present
 from object2vec.prepare.table_choice import TableChoice
 from object2vec.prepare.table_report import Report
 from object2vec.prepare.tables import column_name, open_table
+from object2vec.prepare.weights import encoded_weights
 from object2vec.raw_values.encode_values import ColumnEncoder, joined
 from object2vec.raw_values.inputs import (
     MOST_TOKENS,
@@ -81,7 +82,7 @@ def table_pairs(source: Any, choice: TableChoice, *, progress: Progress = None) 
         One sentence about the first thing that is not right, with its file and line.
     """
     request = make_request(source, choice, progress)
-    encoder = TableEncoder(Fit(request).inputs(), choice.max_length)
+    encoder = TableEncoder(Fit(request).inputs(), choice.max_length, weight=request.weight)
     blocks: dict[str, list[PairDataset]] = {name: [] for name in SPLITS}
     for block in encoder.blocks(request):
         for number, name in enumerate(SPLITS):
@@ -103,6 +104,7 @@ def encode_table(
     labels: bool = True,
     num_classes: Optional[int] = None,
     kept_lens: Optional[Sequence[int]] = None,
+    weight: Optional[Union[str, int]] = None,
     layout: Optional[Layout] = None,
     progress: Progress = None,
 ) -> tuple[PairDataset, Report]:
@@ -120,6 +122,8 @@ def encode_table(
         Labels that are numbers must be classes, below it.
     kept_lens : sequence of int, optional
         What lists of in0 and in1 are cut to; the sides' maximum lengths by default.
+    weight : str or int, optional
+        The column of the rows' weights.
     layout, progress
         As of `table_pairs`.
 
@@ -144,7 +148,8 @@ def encode_table(
             column_name(table, column.name, side)
     if inputs.label.kind != "none":
         column_name(table, inputs.label.name, "label")
-    encoder = TableEncoder(inputs, num_classes=num_classes, kept_lens=kept_lens)
+    name = None if weight is None else column_name(table, weight, option("weight"))
+    encoder = TableEncoder(inputs, num_classes=num_classes, kept_lens=kept_lens, weight=name)
     pairs = PairDataset.concatenate(block.pairs for block in encoder.blocks_of(table, progress))
     report = encoder.report
     for side in SIDES:
@@ -186,6 +191,7 @@ def make_request(source: Any, choice: TableChoice, progress: Progress) -> Reques
     return Request(
         table, sides, name, choice.label_kind, choice.tied, splitter, progress, choice.preset,
         tokenizer,
+        None if choice.weight is None else column_name(table, choice.weight, option("weight")),
     )  # fmt: skip
 
 
@@ -261,6 +267,8 @@ class TableEncoder:
         Labels that are numbers must be classes, below it.
     kept_lens : sequence of int, optional
         What lists are cut to in place of that.
+    weight : str, optional
+        The column of the rows' weights.
 
     Attributes
     ----------
@@ -276,7 +284,9 @@ class TableEncoder:
         max_length: Optional[int] = None,
         num_classes: Optional[int] = None,
         kept_lens: Optional[Sequence[int]] = None,
+        weight: Optional[str] = None,
     ) -> None:
+        self._weight = weight
         self.inputs = inputs
         self.report = Report()
         self._num_classes = num_classes
@@ -313,6 +323,7 @@ class TableEncoder:
         columns = self.inputs.names
         if self.inputs.label.kind != "none":
             columns.append(self.inputs.label.name)
+        columns += [] if self._weight is None else [self._weight]
         for batch in table.batches(list(dict.fromkeys(columns))):
             yield self._block(batch, np.full(batch.rows, TRAIN, np.uint8))
             if progress is not None:
@@ -323,22 +334,28 @@ class TableEncoder:
         kept = present(read, self.inputs.in0.columns) & present(read, self.inputs.in1.columns)
         labels = encoded_labels(self.inputs.label, batch, kept, self._num_classes)
         kept &= ~np.isnan(labels)
+        weights = None
+        if self._weight is not None:
+            weights = encoded_weights(self._weight, batch, kept)
+            kept &= ~np.isnan(weights)
         self._count_rows(batch, kept)
         sides = [self.side_lists(read, side) for side in range(len(SIDES))]
         if not kept.all():
             sides = [lists.take(kept) for lists in sides]
             labels, splits = labels[kept], splits[kept]
+            weights = None if weights is None else weights[kept]
         for side, name in enumerate(SIDES):
             if any(column.explode for column in self.inputs.side(name).columns):
                 times = sides[side].lengths
                 labels, splits = np.repeat(labels, times), np.repeat(splits, times)
+                weights = None if weights is None else np.repeat(weights, times)
                 sides[1 - side] = sides[1 - side].take(np.repeat(np.arange(len(times)), times))
                 sides[side] = TokenLists.of_each(sides[side].tokens)
         truncated = self._count_tokens(sides)
         in0, in1 = (lists.truncate(most) for lists, most in zip(sides, self._kept_lens))
         for number, name in enumerate(SPLITS):
             self.report.pairs[name] += int(np.count_nonzero(splits == number))
-        return Block(PairDataset(in0, in1, labels, truncated), splits)
+        return Block(PairDataset(in0, in1, labels, truncated, weights), splits)
 
     def side_lists(self, read: Read, side: int) -> TokenLists:
         """The lists of a side (0 or 1) of all rows of a batch, not cut."""

@@ -71,7 +71,7 @@ def write_channels(
         _check_folder(Path(folder), wanted, source)
     except OSError as error:
         raise _refused(Path(folder), error) from None
-    encoder = TableEncoder(Fit(request).inputs(), choice.max_length)
+    encoder = TableEncoder(Fit(request).inputs(), choice.max_length, weight=request.weight)
     with _writing(Path(folder), [*wanted, AUXILIARY]), contextlib.ExitStack() as files:
         # The files come to their places in turn from the last one opened to the first: what
         # describes the others comes last.
@@ -177,6 +177,8 @@ def _refused(folder: Path, error: OSError) -> Exception:
 def write_lines(stream: BinaryIO, pairs: PairDataset) -> None:
     """Write pairs as lines such as ``{"label": 4, "in0": [17], "in1": [23, 5]}``.
 
+    Where they have weights, these come last: ``… "weight": 2.5}``.
+
     Parameters
     ----------
     stream : binary file
@@ -189,16 +191,26 @@ def write_lines(stream: BinaryIO, pairs: PairDataset) -> None:
     arrow, compute = arrow_module(), arrow_module("compute")
     start, between, middle, end, nothing = (
         arrow.scalar(text, arrow.large_string())
-        for text in ('{"label": ', ', "in0": [', '], "in1": [', "]}\n", "")
+        for text in (
+            *('{"label": ', ', "in0": [', '], "in1": ['),
+            *("]}\n" if pairs.weights is None else "}\n", ""),
+        )
     )
     lines = compute.binary_join_element_wise(
         start, _label_texts(pairs.labels), between, _list_texts(pairs.in0),
-        middle, _list_texts(pairs.in1), end, nothing,
+        middle, _list_texts(pairs.in1), *_weight_texts(pairs), end, nothing,
     )  # fmt: skip
     # The texts of an array stand one behind the other in its last buffer.
     _, offsets, data = lines.buffers()
     ends = np.frombuffer(offsets, np.int64)[[lines.offset, lines.offset + len(lines)]]
     stream.write(memoryview(data)[ends[0] : ends[1]])
+
+
+def _weight_texts(pairs: PairDataset) -> list[Any]:
+    if pairs.weights is None:
+        return []
+    arrow = arrow_module()
+    return [arrow.scalar('], "weight": ', arrow.large_string()), _label_texts(pairs.weights)]
 
 
 def _label_texts(labels: np.ndarray) -> Any:

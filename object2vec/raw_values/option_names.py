@@ -13,7 +13,7 @@ COMMAND_LINE = {
     **{
         name: f"--{name.replace('_', '-')}"
         for name in (
-            *("in0", "in1", "label", "label_kind", "preset", "max_length", "by", "time"),
+            *("in0", "in1", "label", "label_kind", "weight", "preset", "max_length", "by", "time"),
             *("kind", "repeat", "bins", "explode", "min_count", "max_size"),
             *("tokenizer", "special_tokens"),
             *("separator", "encoding"),
@@ -25,7 +25,10 @@ COMMAND_LINE = {
 }
 #: Of a training job, which has no other ones for tables; the encoding is the content type's.
 HYPERPARAMETERS = {
-    **{name: f"_{name}" for name in ("in0", "in1", "label", "label_kind", "preset", "tokenizer")},
+    **{
+        name: f"_{name}"
+        for name in ("in0", "in1", "label", "label_kind", "weight", "preset", "tokenizer")
+    },
     "encoding": "charset",
 }
 _PYTHON = {"tag separator": "separator"}

@@ -126,11 +126,12 @@ class Judge:
         settings = self._settings
         if self._validation is None:
             candidates = min(settings.mini_batch_size, len(self._train))
-            baseline = baseline_of(self._train.labels, settings, negatives, candidates)
+            pairs = self._train
+            baseline = baseline_of(pairs.labels, settings, negatives, candidates, pairs.weights)
         else:
             pairs = self._validation
             candidates = count_candidates(pairs.in1) if settings.is_contrastive else 0
-            baseline = baseline_of(pairs.labels, settings, candidates=candidates)
+            baseline = baseline_of(pairs.labels, settings, 0, candidates, pairs.weights)
         log.warn_of_baseline(lowest_loss, self.split, baseline)
 
     def test(self, pairs: PairDataset, log: TrainingLog) -> dict[str, float]:

@@ -239,7 +239,7 @@ class _Training:
         )
         self._divergence = Divergence(settings, self._auxiliary, train.labels)
         # the sampler has drawn the first epoch's negatives, so their number is known
-        start = baseline_of(train.labels, settings, batches.negatives)
+        start = baseline_of(train.labels, settings, batches.negatives, weights=train.weights)
         self._judge = judge = Judge(
             *(settings, self._predictor, train, validation, self._seed),
             by_metric=not self._is_fixed,
