@@ -43,6 +43,7 @@ VALUES: dict[str, Any] = {
 NEEDED = {
     "output_layer": {"scorer": "dot"},
     "tied_encoders": {"enc1_network": "enc0"},
+    "early_stopping_metric": {"output_layer": "mean_squared_error"},
     "token_weighting": {"enc0_network": "pooled_embedding"},
 }
 
