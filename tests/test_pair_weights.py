@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from small_jobs import arrays, chosen, random_pairs, settings
+from small_jobs import arrays, chosen, random_network, random_pairs, settings
 
 from object2vec import Object2Vec
+from object2vec.backend.mxnet_import import mx
 from object2vec.cli import main
 from object2vec.data.arrays import PairDataset
 from object2vec.data.batching import TrainingBatches
 from object2vec.data.dataset import from_records, read_channel
+from object2vec.data.in_batch import PairObjects
 from object2vec.data.negative_sampling import with_negatives
 from object2vec.errors import CustomerError
 from object2vec.evaluation.baseline import baseline_of
@@ -217,6 +219,28 @@ def test_a_pair_of_weight_2_counts_as_two(head: dict[str, Any], rng: np.random.G
         np.testing.assert_allclose(found, values, rtol=1e-4, atol=1e-5, err_msg=name)
     for name, value in other.history[0].items():
         assert one.history[0][name] == pytest.approx(value, rel=1e-4), name
+
+
+@pytest.mark.parametrize("correction", [0.0, 0.5])
+def test_in_batch_losses_count_by_weights(correction: float, rng: np.random.Generator) -> None:
+    """Both sums are linear in the weights, and with ones they are those without."""
+    given = settings(
+        enc0_network="pooled_embedding", popularity_correction=correction, pair_weights=True,
+        **HEADS[2],
+    )  # fmt: skip
+    loss = random_network(given, rng).loss
+    pairs = of_head(HEADS[2], rng, 6)
+    targets = PairObjects(pairs, correction > 0).of(np.arange(6), np.arange(6))
+    vectors = [mx.nd.array(rng.normal(size=(6, 8))) for _ in range(2)]
+
+    def sums(*weights: np.ndarray) -> np.ndarray:
+        found = loss(*vectors, *map(mx.nd.array, (*targets, *weights)))
+        return np.concatenate([values.asnumpy() for values in found])
+
+    np.testing.assert_allclose(sums(np.ones(6)), sums(), rtol=1e-5)
+    of_each = np.array([sums(row) for row in np.eye(6)])
+    weights = rng.uniform(0.5, 2, 6)
+    np.testing.assert_allclose(sums(weights), weights @ of_each, rtol=1e-4)
 
 
 @pytest.mark.usefixtures("way")
