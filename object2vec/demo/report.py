@@ -119,9 +119,8 @@ def _describe(ratings: Ratings, settings: dict[str, Any]) -> None:
     _say(
         f'Pairs     {{"in0": [{person}], "in1": [{film}], "label": {stars}}} says: person '
         f"{person} gave film {film} {stars} stars",
-        f"Model     a vector of {settings['enc_dim']} numbers for each person and each film; "
-        "these numbers",
-        "          and their products, weighted, are the predicted rating",
+        f"Model     a vector of {settings['enc_dim']} numbers for each person and each film; their",
+        "          products, summed up, are the predicted rating",
         "",
     )
 
