@@ -43,7 +43,7 @@ CHANGES = {
     "a field more": (
         "    int64_t width;\n    float decay, decoupled",
         "    int64_t width, height;\n    float decay, decoupled",
-        "its Table.decay begins at byte 72 and has 4 bytes, and should begin at byte 64 and have 4",
+        "its Table.decay begins at byte 96 and has 4 bytes, and should begin at byte 88 and have 4",
     ),
     "another order": (
         "float rate, beta1, beta2",
@@ -58,7 +58,7 @@ CHANGES = {
     "longer": (
         "MAX_GRADIENTS 2",
         "MAX_GRADIENTS 3",
-        "its Table.gradients begins at byte 24 and has 24 bytes",
+        "its Table.gradients begins at byte 48 and has 24 bytes",
     ),
 }
 
