@@ -319,3 +319,27 @@ def test_another_table_is_read_as_long_as_training_takes_it() -> None:
     assert pairs.in0.lengths.tolist() == [3, 3]
     assert pairs.in1.lengths.tolist() == [4, 4]
     assert report.truncated == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "follows"),
+    [
+        ({"token_weighting": "learned"}, ("enc0_network", "pooled_embedding")),
+        ({"output_layer": "in_batch_softmax"}, ("scorer", "dot")),
+    ],
+    ids=["weights", "in-batch"],
+)
+def test_what_a_recipe_gives_may_be_asked_for_alone(
+    given: dict[str, Any], follows: tuple[str, str]
+) -> None:
+    """It was refused, before the recipe chose, for what the defaults are."""
+    name, value = follows
+    rows = [{"user": row["user"], "film": row["film"]} for row in ROWS]
+    model = Object2Vec(**{**SMALL, **given})
+    assert name not in model.hyperparameters
+    model.fit(rows, in0="user", in1="film")
+    assert model.hyperparameters[name] == value
+    with pytest.raises(CustomerError, match=f"'{next(iter(given))}' can be"):
+        Object2Vec(**{**SMALL, **given}).fit(rows, in0="user", in1="film", preset=None)
+    with pytest.raises(CustomerError, match=f"'{next(iter(given))}' can be"):
+        Object2Vec(enc0_max_seq_len=3, enc0_vocab_size=9, **given)

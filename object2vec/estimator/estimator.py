@@ -234,11 +234,13 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         if self._found is not None:
             return self._found.to_dict()
         values = self._hyperparameters.to_dict()
-        unknown = {name.replace("enc0", side) for name in self._open for side in ("enc0", "enc1")}
+        unknown = {
+            name.replace("enc0", side) for name in self._unsettled for side in ("enc0", "enc1")
+        }
         return {
             name: value
             for name, value in values.items()
-            if name not in unknown or self._given.get(name) is not None
+            if name not in unknown or not self._is_default(name, self._given.get(name))
         }
 
     def fit(

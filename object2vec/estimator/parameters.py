@@ -41,6 +41,14 @@ def noting_given(init: _Init) -> _Init:
     return cast(_Init, noting)
 
 
+# What asks for a value of another hyperparameter, which a table's recipe may give: while sizes are
+# open too, that value stands in.
+_LEFT_TO_RECIPES = {
+    ("token_weighting", ("learned", "tfidf")): ("enc0_network", "pooled_embedding"),
+    ("output_layer", ("in_batch_softmax",)): ("scorer", "dot"),
+}
+
+
 class Parameterized:
     """What takes hyperparameters by name, in the way of scikit-learn's estimators.
 
@@ -53,7 +61,8 @@ class Parameterized:
     _hyperparameters: Hyperparameters
     _lines: Sequence[LogLine]
     #: Sizes that are to follow from a table, and all that did; pickles of 0.1 have neither.
-    _open: Sequence[str] = ()
+    _open: Sequence[str] = ()  # sizes that must follow from a table
+    _unsettled: Sequence[str] = ()  # these, and what a recipe must give
     _found: Optional[Hyperparameters] = None
     #: Parameters that were given, which win over a recipe even where they equal their defaults.
     _named: Collection[str] = ()
@@ -123,6 +132,13 @@ class Parameterized:
             name: values.get(name.replace("enc0", "enc1"), BY_NAME[name].minimum)
             for name in self._open
         }
+        if stand_ins:
+            stand_ins.update(
+                (name, value)
+                for (asker, asked), (name, value) in _LEFT_TO_RECIPES.items()
+                if name not in values and values.get(asker) in asked
+            )
+        self._unsettled = tuple(stand_ins)
         self._hyperparameters, self._lines = parse({**stand_ins, **values})
         self._found = None
         self._given = given
