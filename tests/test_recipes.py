@@ -94,7 +94,7 @@ def test_settings_are_sound_and_fit_the_inputs(case: str) -> None:
         assert encoder.max_seq_len == side.max_length
     assert parsed.is_regression == (inputs.label.name == "stars")
     takes_the_batch = parsed.output_layer == "in_batch_softmax"
-    assert takes_the_batch == (CASES[case][3] == "interactions")
+    assert takes_the_batch == (CASES[case][3] in ("interactions", "documents"))
     has_labels = inputs.label.kind != "none"
     assert bool(parsed.negative_sampling_rate) == (not has_labels and not takes_the_batch)
 

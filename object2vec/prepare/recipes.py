@@ -80,19 +80,28 @@ _SETTINGS: dict[str, dict[str, str]] = {
         "mini_batch_size": "64",
         "epochs": "8",
     },
+    # The tags of many texts would be most negatives, and so seldom be found.
     "text_tags": {
         **_BAGS,
         "enc_dim": "128",
         "dropout": "0.5",
         "mini_batch_size": "512",
         "epochs": "6",
+        "negative_sampling_power": "0.5",
     },
+    # Cosines, so that what is near is what goes together, and all of a batch for negatives.
     "documents": {
-        **_BAGS,
-        "comparator_list": "hadamard,abs_diff",
+        "scorer": "cosine",
+        "output_layer": "in_batch_softmax",
+        "token_weighting": "learned",
+        "token_dropout": "0.2",
+        "token_embedding_storage_type": "row_sparse",
         "enc_dim": "300",
+        "learning_rate": "0.002",
+        "learning_rate_schedule": "linear",
         "mini_batch_size": "512",
-        "epochs": "4",
+        "epochs": "5",
+        "early_stopping_tolerance": "0.001",
     },
 }
 # Of ratings by the dot product: what falls, and so ends where the rate would have it end. The
@@ -112,6 +121,13 @@ _BY_SOFTMAX: dict[str, dict[str, str]] = {
         "weight_decay": "0.00005",
         "mini_batch_size": "1024",
         "epochs": "6",
+    },
+    "documents": {
+        **_BAGS,
+        "comparator_list": "hadamard,abs_diff",
+        "enc_dim": "300",
+        "mini_batch_size": "512",
+        "epochs": "4",
     },
 }
 # Where there are no labels and the output layer is softmax.
@@ -148,7 +164,7 @@ def recipe(inputs: Inputs, preset: str = AUTO) -> Recipe:
         ``text_pair``: numbers or classes of two texts.
         ``text_tags``: texts and what belongs to them, with or without labels.
         ``documents``: pairs of texts without labels, such as sentences and their articles; give
-        both sides one vocabulary (tied), and cut long texts: to 100 tokens it was measured.
+        both sides one vocabulary (tied), and let few of the texts be cut.
         ``auto``: the only one of these that fits the columns and the labels.
 
     Raises
@@ -279,6 +295,8 @@ def _settings(inputs: Inputs, own: dict[str, str]) -> dict[str, str]:
     if settings["output_layer"] != "softmax":
         settings.pop("num_classes", None)
         settings.pop("negative_sampling_rate", None)
+    if "negative_sampling_rate" not in settings:
+        settings.pop("negative_sampling_power", None)
     return settings
 
 

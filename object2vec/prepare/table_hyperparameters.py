@@ -56,7 +56,9 @@ def joined_settings(
     if both.get("output_layer", "softmax") != "softmax":
         follow.pop("num_classes", None)
     # a recipe's settings for what is not asked for
-    unheeded = ["negative_sampling_rate"] * (both.get("output_layer") == "in_batch_softmax")
+    unheeded: list[str] = []
+    if both.get("output_layer") == "in_batch_softmax":
+        unheeded += ["negative_sampling_rate", "negative_sampling_power"]
     if both.get("scorer", "mlp") != "mlp":
         unheeded += OF_MLP
     for name in unheeded:
