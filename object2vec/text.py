@@ -10,7 +10,7 @@ from typing import Any, Optional
 
 LONGEST_NAME = 300
 #: More than our longest sentence has, which lists an error for every hyperparameter.
-LONGEST_SENTENCE = 12_000
+LONGEST_SENTENCE = 20_000
 _LONGEST_INTEGER = 256  # bits
 _DEEPEST = 40  # brackets in brackets
 _PYTHON_COMMA = ", "

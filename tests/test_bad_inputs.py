@@ -194,7 +194,7 @@ HYPERPARAMETERS = [
     value("dropout", "1.01", "(0, 1)"),
     value("tied_token_embedding_weight", "2", "True"),
     value("token_embedding_storage_type", "sparse", "row_sparse"),
-    value("optimizer", "adamw", "adam"),
+    value("optimizer", "adamax", "adam"),
     value("learning_rate", "nan"),
     value("learning_rate", "inf"),
     value("learning_rate", "0"),

@@ -98,24 +98,29 @@ class KeptBack:
 
 
 ROWS = np.array([1, 3], np.int32)
+NO_ARRAYS = Arrays()
 
 
-def queue_lookup(engine: KeptBack, table: np.ndarray, answer: np.ndarray) -> None:
+def queue_lookup(engine: KeptBack, width: int, *, weighted: bool = False) -> None:
     offsets, tokens = np.array([0, 2, 2, 3]), np.array([1, 3, 0], np.int32)
     assert not kernels.library.object2vec_queue_mean_of_rows(
-        engine.api, None, _P(1), _P(2), table.shape[1], 3,
+        engine.api, None, _P(1), _P(3) if weighted else None, _P(2), width, 3,
         offsets.ctypes.data, tokens.ctypes.data,
     )  # fmt: skip
     # the caller's lists are his again
     offsets[:] = tokens[:] = 77
 
 
-def test_a_lookup_finds_its_arrays_when_it_runs(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+def test_a_lookup_finds_its_arrays_when_it_runs(weighted: bool, rng: np.random.Generator) -> None:
     table, answer = rng.normal(size=(5, 7)).astype(np.float32), np.empty((3, 7), np.float32)
-    engine = KeptBack(table, answer)
-    queue_lookup(engine, table, answer)
+    weights = rng.normal(size=(5, 1)).astype(np.float32)
+    engine = KeptBack(table, answer, *[weights] * weighted)
+    queue_lookup(engine, table.shape[1], weighted=weighted)
     table += 1  # whatever was queued before still writes
+    weights += 1
     engine.run()
+    table = table * weights if weighted else table
     np.testing.assert_allclose(
         answer, [table[[1, 3]].mean(0), np.zeros(7), table[0]], rtol=1e-6, atol=1e-7
     )
@@ -141,13 +146,13 @@ def test_catching_up_finds_its_arrays_when_it_runs(rng: np.random.Generator) -> 
     np.testing.assert_allclose((mean[ROWS], variance[ROWS]), moments, rtol=1e-6)
 
 
-def queue_step(engine: KeptBack) -> None:
+def queue_step(engine: KeptBack, weights: Arrays = NO_ARRAYS) -> None:
     """A step with one parameter, arrays 1 to 4, and one table, arrays 5 to 9, of 5 rows of 4."""
     lists = (ROWS.copy(), np.array([0, 2, 3], np.int32), np.array([0, 2, 1], np.int32))
     mean_weights = np.array([1, 1, 0.5], np.float32)
     parameter = Parameter(Arrays(1, 2, 3), 4, 6, 0.0)
     table = Table(
-        Arrays(5, 6, 7), (_P * 2)(8, 9), (ctypes.c_int64 * 2)(2, 1), 4, 0.0, 2, 3,
+        Arrays(5, 6, 7), weights, (_P * 2)(8, 9), (ctypes.c_int64 * 2)(2, 1), 4, 0.0, 0.0, 2, 3,
         *(array.ctypes.data for array in (*lists, mean_weights)),
     )  # fmt: skip
     assert not kernels.library.object2vec_adam_step(
@@ -182,6 +187,17 @@ def test_a_step_finds_its_arrays_when_it_runs(rng: np.random.Generator) -> None:
     engine.run()
     for now, then in zip(arrays, expected):
         np.testing.assert_allclose(now, then, rtol=1e-5, atol=1e-5)
+
+
+def test_a_step_finds_the_weights_of_tokens_when_it_runs(rng: np.random.Generator) -> None:
+    arrays = arrays_of_a_step(rng)
+    of_weights = [np.abs(rng.normal(size=(5, 1))).astype(np.float32) for _ in range(3)]
+    engine = KeptBack(*arrays, *of_weights)
+    queue_step(engine, Arrays(10, 11, 12))
+    of_weights[0] += 1
+    before = of_weights[0].copy()
+    engine.run()
+    np.testing.assert_array_equal(np.flatnonzero(of_weights[0] != before), ROWS)
 
 
 def test_an_array_in_a_layout_of_onednn_is_refused(rng: np.random.Generator) -> None:

@@ -320,7 +320,11 @@ def test_the_examples_that_train_are_good(
         scores = np.array([json.loads(line)["scores"][0] for line in lines])
         error = float(np.mean((scores - truth) ** 2))
         assert error < 0.9 * best, command
-    from_table, of_ids = blocks((ROOT / "README.md").read_text(encoding="utf-8"), "python")[1:3]
+    python = blocks((ROOT / "README.md").read_text(encoding="utf-8"), "python")
+    from_table, of_ids = (
+        next(block for block in python if start in block)
+        for start in ('from_table("ratings.csv"', "enc0_vocab_size=944")
+    )
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     exec(from_table, names)  # the README's own text
