@@ -298,11 +298,11 @@ def test_whole_texts_alone_are_learnt_from(rng: np.random.Generator) -> None:
         [{"text": text} for text in texts], in0="text", in1="text",
         tied_token_embedding_weight=True, enc0_max_seq_len=5, enc1_max_seq_len=20,
         enc0_random_crop=True, enc1_random_crop=True, epochs=6, enc_dim=32, seed=1,
+        mini_batch_size=32, learning_rate=0.01,
     )  # fmt: skip
     assert model.hyperparameters["enc1_max_seq_len"] == 20
     asked = [" ".join(rng.choice(words, size=5)) for words in topics]
-    pairs = [{"in0": part, "in1": text} for part in asked for text in texts[:20]]
-    scores = model.predict(pairs)[:, 1].reshape(20, 20)
+    scores = model.scores(asked, texts[:20])
     assert np.mean(scores.argmax(1) == np.arange(20)) > 0.9
 
 

@@ -47,20 +47,20 @@ def fitted():
     )
     return model.fit(rows)
 
-def ten(make):
+def thirteen(make):
     sizes = []
-    for _ in range(10):
+    for _ in range(13):
         model = make()
         model.embed(in0=[[1]])
         model.predict(rows[:2])
         del model
         sizes.append(used())
     # a thread may free its arrays a little later: what models hold is in each of the sizes
-    return min(sizes[2:5]), min(sizes[7:])
+    return min(sizes[2:5]), min(sizes[10:])
 
 with tempfile.TemporaryDirectory() as folder:
     fitted().save(folder)
-    print(*ten(fitted), *ten(lambda: Object2Vec.load(folder)))
+    print(*thirteen(fitted), *thirteen(lambda: Object2Vec.load(folder)))
 """
 
 
@@ -115,9 +115,9 @@ def test_memory_stays_what_it_is_from_model_to_model(network: str, enc_dim: int)
     )
     assert done.returncode == 0, done.stderr
     fitted, last_fitted, loaded, last_loaded = map(float, done.stdout.split()[-4:])
-    # One model has 4 MB or more, and three or more lie between.
-    assert last_fitted < fitted + 8, done.stdout
-    assert last_loaded < loaded + 8, done.stdout
+    # One model has 4 MB or more, and six or more lie between; what is in use wanders by 9 MB.
+    assert last_fitted < fitted + 16, done.stdout
+    assert last_loaded < loaded + 16, done.stdout
 
 
 @pytest.mark.slow
