@@ -12,14 +12,6 @@ model = Object2Vec.from_table(
     label="gold_label",
     validation=0.1,
     tied_token_embedding_weight=True,
-    enc0_network="pooled_embedding",
-    enc1_network="pooled_embedding",
-    enc_dim=100,
-    comparator_list=["hadamard", "abs_diff"],
-    mlp_layers=0,
-    learning_rate=0.003,
-    mini_batch_size=64,
-    epochs=5,
 )
 first, second = model.embed(in0=["Two dogs are running on the beach.", "Dogs run along the shore."])
 print(first @ second / np.linalg.norm(first) / np.linalg.norm(second))
