@@ -27,7 +27,7 @@ def found_lines(inputs: Inputs) -> Iterator[str]:
         )
     label = inputs.label
     if label.kind == "none":
-        yield "label: none, each pair is positive; training draws negative pairs."
+        yield "label: none, each pair is positive; negatives are made of other pairs."
     elif label.kind == "class":
         yield f"label: {named(label.name)}, the classes {names(label.classes, 30)}."
     elif learns_numbers(inputs):
