@@ -129,8 +129,8 @@ def test_a_lookup_finds_its_arrays_when_it_runs(weighted: bool, rng: np.random.G
 def test_catching_up_finds_its_arrays_when_it_runs(rng: np.random.Generator) -> None:
     weight, mean, variance = np.abs(rng.normal(size=(3, 5, 4))).astype(np.float32)
     engine = KeptBack(weight, mean, variance)
-    factors = np.abs(rng.normal(size=(4, 2, 1))).astype(np.float32)
-    a, h, b1, b2 = factors.copy()
+    factors = np.abs(rng.normal(size=(5, 2, 1))).astype(np.float32)
+    a, h, b1, b2, shrinkage = factors.copy()
     rows = ROWS.copy()
     assert not kernels.library.object2vec_catch_up(
         engine.api, None, Arrays(1, 2, 3), 4, 2,
@@ -139,6 +139,7 @@ def test_catching_up_finds_its_arrays_when_it_runs(rng: np.random.Generator) -> 
     rows[:], factors[:] = 0, 77
     weight += 1
     expected = weight.copy()
+    expected[ROWS] *= 1 - shrinkage
     expected[ROWS] -= a * mean[ROWS] / (np.sqrt(h * variance[ROWS]) + 1e-8)
     moments = b1 * mean[ROWS], b2 * variance[ROWS]
     engine.run()
