@@ -18,6 +18,7 @@ from small_jobs import (
     random_network,
     random_pairs,
     settings,
+    step_of_caught_up,
     training_way,
 )
 
@@ -85,16 +86,6 @@ def gradients_of(way: Any, pairs: PairDataset) -> dict[str, np.ndarray]:
         name: parameter.grad().tostype("default").asnumpy() / len(pairs)
         for name, parameter in network.params.items()
     }
-
-
-def step_of_caught_up(way: Any, prepared: Any) -> None:
-    """What `TrainingWay.step` does on one device with rows that have caught up."""
-    (shard,) = prepared.shards
-    with mx.autograd.record():
-        vectors = way.look_up(shard.inputs)
-        objective, _ = way._network.loss(*way.encode(shard.inputs, vectors), *shard.targets)
-    objective.backward()
-    way.apply(prepared, [vectors])
 
 
 def decay_of(name: str, given: dict[str, Any]) -> float:

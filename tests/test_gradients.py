@@ -16,6 +16,7 @@ from small_jobs import (
     random_network,
     random_pairs,
     settings,
+    step_of_caught_up,
     training_way,
 )
 
@@ -40,16 +41,6 @@ def backward(network: Object2VecNetwork, pairs: PairDataset) -> None:
     with mx.autograd.record():
         objective, _ = network.loss(*inputs.embed(), to_device(pairs.labels, CPU))
     objective.backward()
-
-
-def step_of_caught_up(way: Any, prepared: Any) -> None:
-    """What `TrainingWay.step` does on one device with rows that have caught up."""
-    (shard,) = prepared.shards
-    with mx.autograd.record():
-        vectors = way.look_up(shard.inputs)
-        objective, _ = way._network.loss(*way.encode(shard.inputs, vectors), *shard.targets)
-    objective.backward()
-    way.apply(prepared, [vectors])
 
 
 def dense_gradients(network: Object2VecNetwork) -> dict[str, np.ndarray]:

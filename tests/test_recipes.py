@@ -258,3 +258,14 @@ def test_a_preset_that_does_not_fit_writes_nothing(tmp_path: Any) -> None:
     assert not list(tmp_path.iterdir())
     with pytest.raises(CustomerError, match="there are no labels: take interactions"):
         table_pairs(TABLE, TableChoice(in0="user", in1="film", preset="ratings"))
+
+
+def test_what_draws_negatives_goes_with_them() -> None:
+    """Who wants no negatives is not told of a power that he did not give."""
+    inputs = found("tags of texts")
+    settings = recipe(inputs).settings
+    assert settings["negative_sampling_power"] == "0.5"
+    given = {"negative_sampling_rate": 0}
+    assert "negative_sampling_power" not in joined_settings(inputs, settings, given)
+    own = {**given, "negative_sampling_power": 0.25}
+    assert joined_settings(inputs, settings, own)["negative_sampling_power"] == 0.25

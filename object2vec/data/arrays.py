@@ -161,9 +161,7 @@ class PairDataset:
     @property
     def relative_weights(self) -> Optional[np.ndarray]:
         """The weights, divided by their mean: sums over all pairs become weighted means times n."""
-        if self.weights is None:
-            return None
-        return (self.weights / self.weights.mean(dtype=np.float64)).astype(np.float32)
+        return None if self.weights is None else by_mean(self.weights)
 
     @classmethod
     def concatenate(cls, blocks: Iterable[PairDataset]) -> PairDataset:
@@ -188,6 +186,11 @@ class PairDataset:
         )
         joined = _join(weights, np.float32) if is_weighted else None
         return cls(in0, in1, _join(labels, np.float32), truncated, joined)
+
+
+def by_mean(weights: np.ndarray) -> np.ndarray:
+    """Weights ``(n,)`` divided by their mean, float32."""
+    return (weights / weights.mean(dtype=np.float64)).astype(np.float32)
 
 
 def _join(parts: list[np.ndarray], dtype: type) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Optional
 
 import numpy as np
 
-from object2vec.data.arrays import PairDataset, TokenLists
+from object2vec.data.arrays import PairDataset, TokenLists, by_mean
 from object2vec.data.augmentation import AS_GIVEN, Augmentation, AugmentedPairs
 from object2vec.data.in_batch import PairObjects
 from object2vec.data.layouts import widest
@@ -194,8 +194,7 @@ class TrainingBatches:
         weights = self._given.weights
         if weights is not None:
             # a negative counts as much as the pair that it is drawn for
-            weights = weights[pairs.in0]
-            weights = (weights / weights.mean(dtype=np.float64)).astype(np.float32)
+            weights = by_mean(weights[pairs.in0])
         for index, widths in self._plan(pairs):
             rows = pairs.in0[index], pairs.in1[index]
             in0, in1 = self._lists.take(*rows, self._rng)

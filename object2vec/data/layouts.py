@@ -150,10 +150,21 @@ def mean_weights(lists: TokenLists) -> np.ndarray:
     return np.repeat(lists.mean_weights, lists.lengths)
 
 
+def distinct(ids: np.ndarray) -> np.ndarray:
+    """Each id once, sorted, int64 ``(k,)``; four times as fast as `numpy.unique` for 50,000 ids.
+
+    Parameters
+    ----------
+    ids : numpy.ndarray
+        Integers from 0, one axis.
+    """
+    is_there = np.zeros(int(ids.max(initial=-1)) + 1, np.bool_)
+    is_there[ids] = True
+    return np.flatnonzero(is_there)
+
+
 def numbered(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The distinct tokens, and which of them each token is.
-
-    For 50,000 tokens of a large vocabulary it takes a quarter of the time of `numpy.unique`.
 
     Parameters
     ----------
@@ -165,11 +176,10 @@ def numbered(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     tuple of numpy.ndarray
         int32 ``(k,)``, sorted, and int32 ``(total,)``.
     """
-    number = np.zeros(int(tokens.max()) + 1, np.int32)
-    number[tokens] = 1
-    distinct = np.flatnonzero(number).astype(np.int32)
-    number[distinct] = np.arange(len(distinct), dtype=np.int32)
-    return distinct, number[tokens]
+    found = distinct(tokens)
+    number = np.empty(found[-1] + 1, np.int32)
+    number[found] = np.arange(len(found), dtype=np.int32)
+    return found.astype(np.int32), number[tokens]
 
 
 def widest(lists: TokenLists) -> int:

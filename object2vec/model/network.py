@@ -13,22 +13,21 @@ from object2vec.backend.mxnet_types import Block, Context, NDArray, Parameter
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.model.encoders import BiLSTM, build_encoder
 from object2vec.model.losses import build_loss
-from object2vec.model.parameter_shapes import encoder_prefixes
+from object2vec.model.parameter_shapes import TABLES, encoder_prefixes, table_names
 from object2vec.model.scorer import build_scorer
 from object2vec.model.token_weights import TokenWeights
 from object2vec.pretrained.auxiliary_channel import TokenVectors
 
 _Item = TypeVar("_Item")
 _TABLE_RANGE = 0.07  # token tables start uniform in ±0.07
-_TABLES = ("embed_0_weight", "embed_1_weight", "embed_shared_weight")
 
 
 def is_table(parameter: Parameter) -> bool:
     """Whether a parameter is a token table."""
-    return parameter.name in _TABLES
+    return parameter.name in TABLES
 
 
-class _FirstRows(mx.init.Initializer):
+class _FirstColumns(mx.init.Initializer):
     """What a token table starts from: random numbers, and fixed ones in the first columns.
 
     Parameters
@@ -119,7 +118,6 @@ class Object2VecNetwork:
     def _make_tables(self) -> tuple[Parameter, Parameter]:
         settings = self.hyperparameters
         tied = settings.tied_token_embedding_weight
-        names = _TABLES[2:] if tied else _TABLES[:2]
         frozen = [encoder.frozen for encoder in settings.encoders]
         if tied:  # a file on either side serves both
             frozen = [any(frozen)]
@@ -127,11 +125,13 @@ class Object2VecNetwork:
             self.params.get(
                 name,
                 shape=(encoder.vocab_size, encoder.token_embedding_dim),
-                init=_FirstRows(_first_columns(settings, side)),
+                init=_FirstColumns(_first_columns(settings, side)),
                 grad_req="null" if fixed else "write",
                 grad_stype="default" if fixed else "row_sparse",
             )
-            for side, (name, encoder, fixed) in enumerate(zip(names, settings.encoders, frozen))
+            for side, (name, encoder, fixed) in enumerate(
+                zip(table_names(settings), settings.encoders, frozen)
+            )
         ]
         return tables[0], tables[-1]
 

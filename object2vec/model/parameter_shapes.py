@@ -7,6 +7,8 @@ from object2vec.hyperparameters.checked import EncoderHyperparameters, Hyperpara
 
 Shapes = dict[str, tuple[int, ...]]
 _COMPARED = {"hadamard": 1, "concat": 2, "abs_diff": 1}  # in multiples of enc_dim
+#: The names that token tables can have: of in0, of in1, of both.
+TABLES = ("embed_0_weight", "embed_1_weight", "embed_shared_weight")
 
 
 def parameter_shapes(hyperparameters: Hyperparameters) -> Shapes:
@@ -15,12 +17,10 @@ def parameter_shapes(hyperparameters: Hyperparameters) -> Shapes:
     They are known here without MXNet, so that a file that does not fit is refused before a network
     takes memory; a test holds them equal to those of the network.
     """
-    tied = hyperparameters.tied_token_embedding_weight
     prefixes = encoder_prefixes(hyperparameters)
-    names = ("embed_shared_weight",) if tied else ("embed_0_weight", "embed_1_weight")
     shapes: Shapes = {
         name: (encoder.vocab_size, encoder.token_embedding_dim)
-        for name, encoder in zip(names, hyperparameters.encoders)
+        for name, encoder in zip(table_names(hyperparameters), hyperparameters.encoders)
     }
     for prefix, encoder in zip(dict.fromkeys(prefixes), hyperparameters.encoders):
         if encoder.network == "hcnn":
@@ -29,6 +29,11 @@ def parameter_shapes(hyperparameters: Hyperparameters) -> Shapes:
             shapes.update(_lstms(prefix, encoder, hyperparameters.enc_dim))
     shapes.update((_similarity if hyperparameters.is_similarity else _mlp)(hyperparameters))
     return shapes
+
+
+def table_names(hyperparameters: Hyperparameters) -> tuple[str, ...]:
+    """The names of the token tables: those of in0 and of in1, or of the one for both."""
+    return TABLES[2:] if hyperparameters.tied_token_embedding_weight else TABLES[:2]
 
 
 def encoder_prefixes(hyperparameters: Hyperparameters) -> tuple[str, str]:
@@ -72,12 +77,12 @@ def compared_width(hyperparameters: Hyperparameters) -> int:
 
 
 def _similarity(hyperparameters: Hyperparameters) -> Shapes:
-    is_cosine, names = hyperparameters.scorer == "cosine", []
     if hyperparameters.is_contrastive:
-        is_cosine = hyperparameters.learn_temperature  # the one scale of both scorers
+        has_bias, has_scale = False, hyperparameters.learn_temperature
     else:
-        names.append("output_layer_bias")
-    return dict.fromkeys(names + ["output_layer_log_scale"] * is_cosine, (1,))
+        has_bias, has_scale = True, hyperparameters.scorer == "cosine"
+    names = ["output_layer_bias"] * has_bias + ["output_layer_log_scale"] * has_scale
+    return dict.fromkeys(names, (1,))
 
 
 def _mlp(hyperparameters: Hyperparameters) -> Shapes:

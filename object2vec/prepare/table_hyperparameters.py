@@ -56,9 +56,9 @@ def joined_settings(
     if both.get("output_layer", "softmax") != "softmax":
         follow.pop("num_classes", None)
     # a recipe's settings for what is not asked for
-    unheeded: list[str] = []
-    if both.get("output_layer") == "in_batch_softmax":
-        unheeded += ["negative_sampling_rate", "negative_sampling_power"]
+    unheeded = ["negative_sampling_rate"] * (both.get("output_layer") == "in_batch_softmax")
+    if unheeded or not _draws_negatives(both):
+        unheeded.append("negative_sampling_power")
     if both.get("scorer", "mlp") != "mlp":
         unheeded += OF_MLP
     for name in unheeded:
@@ -76,10 +76,13 @@ def _needs_mlp(both: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
 
 def _asks_for_softmax(given: Mapping[str, Any]) -> bool:
     """Whether what is given has an effect with softmax alone, not with in_batch_softmax."""
-    rate = str(given.get("negative_sampling_rate", 0)).strip()
     output_layer = given.get("output_layer", "in_batch_softmax")
     asks_for_mlp = given.get("scorer") == "mlp" or any(name in given for name in _OF_MLP_ALONE)
-    return output_layer != "in_batch_softmax" or asks_for_mlp or rate != "0"
+    return output_layer != "in_batch_softmax" or asks_for_mlp or _draws_negatives(given)
+
+
+def _draws_negatives(settings: Mapping[str, Any]) -> bool:
+    return str(settings.get("negative_sampling_rate", 0)).strip() != "0"
 
 
 def fitted_inputs(inputs: Inputs, hyperparameters: Hyperparameters, title: str) -> Inputs:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from object2vec.data.arrays import PairDataset, TokenLists
+from object2vec.data.in_batch import MOST_CANDIDATES
 from object2vec.data.negative_sampling import fingerprints
 from object2vec.evaluation.ranking import Ranks, ranks_of
 from object2vec.text import counted
@@ -15,9 +16,8 @@ from object2vec.text import counted
 if TYPE_CHECKING:
     from object2vec.inference.predictor import Predictor
 
-#: Objects of in0 that are ranked for at most, and of in1 that are ranked; more are drawn.
+#: Objects of in0 that are ranked for at most; more are drawn.
 MOST_QUERIES = 1_000
-MOST_CANDIDATES = 10_000
 _ELEMENTS = 1 << 22  # scores of which ranks are found at once
 
 

@@ -13,6 +13,7 @@ from object2vec.backend.kvstore import choose_kvstore
 from object2vec.backend.mxnet_import import mx
 from object2vec.backend.mxnet_types import Context, NDArray
 from object2vec.data.batching import Batch
+from object2vec.data.layouts import distinct
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.model.encoder_inputs import PairInputs
 from object2vec.model.network import Object2VecNetwork
@@ -69,7 +70,7 @@ class OperatorWay(TrainingWay[PairInputs]):
         """The rows of each trained table that some devices look up."""
         ids = [self._network.by_table(inputs.ids) for inputs in devices]
         rows = [
-            _distinct(np.concatenate([part for of_device in of_table for part in of_device]))
+            distinct(np.concatenate([part for of_device in of_table for part in of_device]))
             for of_table in zip(*ids)
         ]
         return self._network.of_trained(rows)
@@ -117,10 +118,3 @@ class OperatorWay(TrainingWay[PairInputs]):
         for context, updater in zip(self._contexts, self._trainer._updaters):
             mean, variance = updater.states[index]
             catch_up(table.data(context), mean, variance, rows, factors, EPSILON)
-
-
-def _distinct(ids: np.ndarray) -> np.ndarray:
-    """Each id once, sorted: for 50,000 of them four times as fast as `numpy.unique`."""
-    is_there = np.zeros(int(ids.max(initial=-1)) + 1, np.bool_)
-    is_there[ids] = True
-    return np.flatnonzero(is_there)
