@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
@@ -12,7 +11,16 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.quality.data import SPLIT_SEED, Article, wikipedia
-from benchmarks.quality.exams import Answer, Contestant, Exam, Grade, Lessons, Sealed, Task
+from benchmarks.quality.exams import (
+    Answer,
+    Contestant,
+    Exam,
+    Grade,
+    Lessons,
+    Sealed,
+    Task,
+    combinations,
+)
 from benchmarks.quality.ours import Ours, all_scores, by_embeddings, published
 from benchmarks.quality.texts import TfidfTexts, WordMeans, words
 from object2vec import Object2Vec
@@ -159,8 +167,7 @@ class _Tfidf:
 
     def grid(self) -> list[dict[str, Any]]:
         """See `exams.Contestant`."""
-        values = itertools.product([True, False], [1, 2], [None, "english"])
-        return [dict(zip(("sublinear_tf", "min_df", "stop_words"), one)) for one in values]
+        return combinations(sublinear_tf=[True, False], min_df=[1, 2], stop_words=[None, "english"])
 
     def fit(self, lessons: Lessons, setting: dict[str, Any], seed: int) -> dict[str, Answer]:
         """See `exams.Contestant`."""
@@ -175,8 +182,7 @@ class _ReducedTfidf:
 
     def grid(self) -> list[dict[str, Any]]:
         """See `exams.Contestant`."""
-        values = itertools.product([True, False], [None, "english"])
-        return [{"sublinear_tf": one, "stop_words": other, "min_df": 2} for one, other in values]
+        return combinations(sublinear_tf=[True, False], stop_words=[None, "english"], min_df=[2])
 
     def fit(self, lessons: Lessons, setting: dict[str, Any], seed: int) -> dict[str, Answer]:
         """See `exams.Contestant`."""

@@ -7,8 +7,9 @@ nothing that chooses a setting holds it.
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional, Protocol
 
@@ -179,6 +180,11 @@ class Task:
         """Whether the first measure of one grade is better than that of another."""
         values = one.measures[self.measures[0]], other.measures[self.measures[0]]
         return values[0] < values[1] if self.measures[0] in self.smaller else values[0] > values[1]
+
+
+def combinations(**values: Iterable[Any]) -> list[dict[str, Any]]:
+    """A grid: all combinations of values, the last name's changing fastest."""
+    return [dict(zip(values, one)) for one in itertools.product(*values.values())]
 
 
 class Contestant(Protocol):

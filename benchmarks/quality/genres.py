@@ -12,7 +12,16 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.quality.data import films_with_genres
-from benchmarks.quality.exams import Answer, Contestant, Exam, Grade, Lessons, Sealed, Task
+from benchmarks.quality.exams import (
+    Answer,
+    Contestant,
+    Exam,
+    Grade,
+    Lessons,
+    Sealed,
+    Task,
+    combinations,
+)
 from benchmarks.quality.ours import Ours, all_scores
 from benchmarks.quality.texts import TfidfTexts, words
 from object2vec import Object2Vec
@@ -122,9 +131,7 @@ class _FastText:
 
     def grid(self) -> list[dict[str, Any]]:
         """See `exams.Contestant`."""
-        names = "lr", "epoch", "wordNgrams", "dim"
-        values = itertools.product((0.1, 0.3), (25, 50), (1, 2), (100,))
-        return [dict(zip(names, one)) for one in values]
+        return combinations(lr=[0.1, 0.3], epoch=[25, 50], wordNgrams=[1, 2], dim=[100])
 
     def fit(self, lessons: Lessons, setting: dict[str, Any], seed: int) -> dict[str, Answer]:
         """See `exams.Contestant`."""

@@ -6,7 +6,6 @@ Everyone's last film is the test's, the one before it the validation's.
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
@@ -14,7 +13,16 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.quality.data import SPLIT_SEED, movielens
-from benchmarks.quality.exams import Answer, Contestant, Exam, Grade, Lessons, Sealed, Task
+from benchmarks.quality.exams import (
+    Answer,
+    Contestant,
+    Exam,
+    Grade,
+    Lessons,
+    Sealed,
+    Task,
+    combinations,
+)
 from benchmarks.quality.ours import Ours, all_scores, by_embeddings
 from object2vec import Object2Vec
 from object2vec.evaluation.ranking import by_name, ranks_of
@@ -169,7 +177,7 @@ class _Implicit:
 
     def grid(self) -> list[dict[str, Any]]:
         """See `exams.Contestant`."""
-        return [dict(zip(self._values, one)) for one in itertools.product(*self._values.values())]
+        return combinations(**self._values)
 
     def fit(self, lessons: Lessons, setting: dict[str, Any], seed: int) -> dict[str, Answer]:
         """See `exams.Contestant`."""

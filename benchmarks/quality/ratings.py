@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Any, Optional
 
@@ -11,7 +10,16 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.quality.data import SPLIT_SEED, movielens
-from benchmarks.quality.exams import Answer, Contestant, Exam, Grade, Lessons, Sealed, Task
+from benchmarks.quality.exams import (
+    Answer,
+    Contestant,
+    Exam,
+    Grade,
+    Lessons,
+    Sealed,
+    Task,
+    combinations,
+)
 from benchmarks.quality.ours import Ours, published
 from object2vec import Object2Vec
 
@@ -79,7 +87,7 @@ class _Surprise:
 
     def grid(self) -> list[dict[str, Any]]:
         """See `exams.Contestant`."""
-        return [dict(zip(self._values, one)) for one in itertools.product(*self._values.values())]
+        return combinations(**self._values)
 
     def fit(self, lessons: Lessons, setting: dict[str, Any], seed: int) -> dict[str, Answer]:
         """See `exams.Contestant`."""

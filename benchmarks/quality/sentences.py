@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
@@ -13,7 +12,16 @@ import pandas as pd
 
 from benchmarks.quality import documents
 from benchmarks.quality.data import glove, questions, snli, wikipedia
-from benchmarks.quality.exams import Answer, Contestant, Exam, Grade, Lessons, Sealed, Task
+from benchmarks.quality.exams import (
+    Answer,
+    Contestant,
+    Exam,
+    Grade,
+    Lessons,
+    Sealed,
+    Task,
+    combinations,
+)
 from benchmarks.quality.ours import Ours, unit
 from benchmarks.quality.texts import TfidfTexts, WordMeans
 from object2vec import Object2Vec
@@ -164,8 +172,7 @@ class _Twin:
         """See `exams.Contestant`; one setting where nothing can choose."""
         if self._is_alike:
             return [{"shared": True, "learning_rate": 0.001}]
-        values = itertools.product((True, False), (0.0004, 0.001))
-        return [{"shared": one, "learning_rate": other} for one, other in values]
+        return combinations(shared=[True, False], learning_rate=[0.0004, 0.001])
 
     def fit(self, lessons: Lessons, setting: dict[str, Any], seed: int) -> dict[str, Answer]:
         """See `exams.Contestant`."""
