@@ -14,6 +14,7 @@ import pytest
 
 from object2vec.cli import main
 from object2vec.inference.predictor import Predictor
+from object2vec.raw_values.encode_values import encode_side
 from object2vec.raw_values.inputs_file import inputs_bytes, read_inputs
 from object2vec.training.metric_lines import METRIC_DEFINITIONS
 from tests.commands import one_sentence, write_table
@@ -320,3 +321,23 @@ def test_columns_are_named_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert "The preset documents needs a text on each side" in one_sentence(capsys.readouterr().err)
     given = ["--train", "table.csv", "-p", "_in0=user", "-p", "_in1=film", "-p", "_label=rating"]
     assert main(["validate", *given]) == 0
+
+
+@pytest.mark.parametrize("name", ["tied_token_embedding_weight", "tied_encoders"])
+def test_one_token_table_takes_one_vocabulary(
+    name: str, frame: pd.DataFrame, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Named by hyperparameters or by options, as it is of `Object2Vec.from_table`."""
+    frame["other"] = frame["user"].to_numpy()[::-1]
+    named = {"_in0": "user", "_in1": "other", "_label": "rating"}
+    frame.to_csv("table.csv", index=False)
+    build({"train": (CSV, csv(frame))}, **named, **{name: "true"})
+    by_hyperparameters, _ = trained(capsys)
+    columns = ["--in0", "user", "--in1", "other", "--label", "rating"]
+    small = [word for pair in SMALL.items() for word in ("-p", "=".join(pair))]
+    given = ["--train", "table.csv", "--model-dir", "model", "-p", f"{name}=true"]
+    assert main(["train", *given, *columns, *small]) == 0, capsys.readouterr().err
+    for model in (by_hyperparameters, Predictor.load("model")):
+        assert model.inputs is not None and model.inputs.tied
+        in0, in1 = (encode_side(model.inputs, side, ["u1", "u2"]) for side in ("in0", "in1"))
+        assert in0.tokens.tolist() == in1.tokens.tolist()

@@ -173,6 +173,28 @@ def test_the_best_epoch_follows_the_metric(
         assert best == pytest.approx(np.mean(1 / ranks.values[ranks.offsets[:-1]]))
 
 
+@pytest.mark.parametrize("metric", ["auc", "macro_f1", "ndcg@10"])
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("scale", [1.0, 1e-37, 1e37])
+def test_a_pair_of_weight_2_counts_as_two(
+    metric: str, classes: int, scale: float, rng: np.random.Generator
+) -> None:
+    given, unseen = (random_pairs(rng, number, 2, 9, classes) for number in (100, 40))
+    times = rng.integers(1, 4, 40)
+    weights = (times * scale).astype(np.float32)
+    weighted = PairDataset(unseen.in0, unseen.in1, unseen.labels, weights=weights)
+    found = [
+        train(
+            settings(**SMALL, num_classes=classes, early_stopping_metric=metric, epochs=1),
+            given,
+            validation,
+        ).history[0][f"validation_{metric}"]
+        for validation in (weighted, unseen.take(np.repeat(np.arange(40), times)), unseen)
+    ]
+    assert found[0] == pytest.approx(found[1], rel=1e-6)
+    assert (found[0] == found[2]) == (metric == "ndcg@10")
+
+
 def test_several_classes(rng: np.random.Generator) -> None:
     pairs = [random_pairs(rng, number, 2, 9, 3) for number in (100, 60)]
     for metric in ("auc", "macro_f1", "ndcg@10"):

@@ -49,9 +49,7 @@ def confusion_matrix(labels: Any, predicted: Any, num_classes: Optional[int] = N
     CustomerError
         As `accuracy`, or a number is not below `num_classes`.
     """
-    first, second = _classes(labels, predicted, num_classes)
-    size = num_classes or int(max(first.max(), second.max())) + 1
-    return np.bincount(first * size + second, minlength=size * size).reshape(size, size)
+    return _confusion(labels, predicted, num_classes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +63,8 @@ class ClassCounts:
     Attributes
     ----------
     right : numpy.ndarray
-        int64, shape ``(num_classes,)``: how often a class is both label and prediction.
+        int64, or float64 where records have weights, shape ``(num_classes,)``: how often a class is
+        both label and prediction.
     predicted, labelled : numpy.ndarray
         As right: how often it is a prediction, and how often a label.
     """
@@ -75,7 +74,13 @@ class ClassCounts:
     labelled: np.ndarray
 
     @classmethod
-    def of(cls, labels: Any, predicted: Any, num_classes: Optional[int] = None) -> ClassCounts:
+    def of(
+        cls,
+        labels: Any,
+        predicted: Any,
+        num_classes: Optional[int] = None,
+        weights: Optional[np.ndarray] = None,
+    ) -> ClassCounts:
         """Count.
 
         Parameters
@@ -85,6 +90,8 @@ class ClassCounts:
             may have several classes or none.
         num_classes : int, optional
             By default one more than the largest number that occurs.
+        weights : numpy.ndarray, optional
+            Shape ``(n,)``: how much each record counts, where it has one class.
 
         Raises
         ------
@@ -101,7 +108,7 @@ class ClassCounts:
                 )
             both = np.count_nonzero(first & second, axis=0)
             return cls(both, np.count_nonzero(second, axis=0), np.count_nonzero(first, axis=0))
-        matrix = confusion_matrix(labels, predicted, num_classes)
+        matrix = _confusion(labels, predicted, num_classes, weights)
         return cls(matrix.diagonal().copy(), matrix.sum(axis=0), matrix.sum(axis=1))
 
     @property
@@ -154,7 +161,7 @@ class ClassCounts:
         return float(values[occurring].mean()) if occurring.any() else 0.0
 
 
-def auc(labels: Any, scores: Any) -> float:
+def auc(labels: Any, scores: Any, weights: Optional[np.ndarray] = None) -> float:
     """Area under the ROC curve: how often a positive record has the higher score of a pair.
 
     By the ranks of the scores (Mann and Whitney, 1947); pairs of equal scores count half.
@@ -167,6 +174,8 @@ def auc(labels: Any, scores: Any) -> float:
     scores : array of numbers
         Shape ``(n,)``; or ``(n, num_classes)``, which gives the mean over the classes that occur
         of each one against the rest.
+    weights : numpy.ndarray, optional
+        Shape ``(n,)``, above 0: how much each record counts.
 
     Raises
     ------
@@ -175,12 +184,14 @@ def auc(labels: Any, scores: Any) -> float:
     """
     found = numbers(scores, "the scores", infinite=True)
     if found.ndim != 2:
-        return _binary_auc(*_positive(labels, found))
+        return _binary_auc(*_positive(labels, found), weights)
     classes = class_numbers(labels, "the labels", found.shape[1])
     _check_equally_many(classes, found)
     occurring = np.unique(classes)
     _check_both(len(occurring) > 1, len(classes), "The area under the ROC curve")
-    return float(np.mean([_binary_auc(classes == one, found[:, one]) for one in occurring]))
+    return float(
+        np.mean([_binary_auc(classes == one, found[:, one], weights) for one in occurring])
+    )
 
 
 def average_precision(labels: Any, scores: Any) -> float:
@@ -255,6 +266,18 @@ def log_loss(labels: Any, probabilities: Any) -> float:
     return float(-np.mean(np.log(np.clip(of_labels, least, 1 - least))))
 
 
+def _confusion(
+    labels: Any,
+    predicted: Any,
+    num_classes: Optional[int],
+    weights: Optional[np.ndarray] = None,
+) -> np.ndarray:
+    first, second = _classes(labels, predicted, num_classes)
+    size = num_classes or int(max(first.max(), second.max())) + 1
+    cells = first * size + second
+    return np.bincount(cells, weights, minlength=size * size).reshape(size, size)
+
+
 def _classes(
     labels: Any, predicted: Any, num_classes: Optional[int]
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -265,7 +288,7 @@ def _classes(
 
 
 def _shares(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
-    return np.where(wholes > 0, parts / np.maximum(wholes, 1), 0.0)
+    return np.where(wholes > 0, parts / np.where(wholes > 0, wholes, 1), 0.0)
 
 
 def _check_equally_many(labels: np.ndarray, others: np.ndarray) -> None:
@@ -292,9 +315,22 @@ def _positive(labels: Any, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return found != 0, scores
 
 
-def _binary_auc(positive: np.ndarray, scores: np.ndarray) -> float:
+def _binary_auc(
+    positive: np.ndarray, scores: np.ndarray, weights: Optional[np.ndarray] = None
+) -> float:
     count = int(np.count_nonzero(positive))
     others = len(positive) - count
     _check_both(bool(count and others), len(positive), "The area under the ROC curve")
+    if weights is not None:
+        return _weighted_auc(positive, scores, weights)
     wins = mean_ranks(scores)[positive].sum() - count * (count + 1) / 2
     return float(wins / (count * others))
+
+
+def _weighted_auc(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
+    values, places = np.unique(scores, return_inverse=True)
+    won, lost = (
+        np.bincount(places[of], weights[of], minlength=len(values)) for of in (positive, ~positive)
+    )
+    below = np.cumsum(lost) - lost / 2  # equal scores count half
+    return float(won @ below / (won.sum() * lost.sum()))

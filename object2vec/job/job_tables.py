@@ -42,6 +42,8 @@ from object2vec.text import named
 _SIZES = ("max_seq_len", "vocab_size")
 # What rules between hyperparameters may still overrule, whatever is wrong with it.
 _OVERRULED = ("num_classes", "enc0_token_embedding_dim", "enc1_token_embedding_dim")
+# What makes both sides share a token table, whose rows then need one meaning.
+_OF_ONE_TABLE = ("tied_token_embedding_weight", "tied_encoders")
 _logger = logging.getLogger(LOGGER_NAME)
 
 
@@ -300,6 +302,8 @@ def job_tables(
         )
     if choice is None and not has_file:
         return None
+    if choice is not None and any(found.values[name] is True for name in _OF_ONE_TABLE):
+        choice = replace(choice, tied=True)
     inputs = read_inputs(path) if path is not None and has_file else None
     return JobTables(configuration, channels, choice, inputs, preset, names)
 

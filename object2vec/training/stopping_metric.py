@@ -116,6 +116,7 @@ class StoppingMetric:
         check_pairs(hyperparameters, validation)
         self.name = hyperparameters.early_stopping_metric
         self._labels = validation.labels
+        self._weights = validation.weights
         self._classes = hyperparameters.num_classes
         self._ranking = None
         if self.name in _RANKING:
@@ -153,8 +154,9 @@ class StoppingMetric:
         if outputs is None:
             return values[self.name]
         if self.name == "macro_f1":
-            return ClassCounts.of(self._labels, outputs.argmax(axis=1)).macro_f1
-        return auc(self._labels, _scores(outputs))
+            predicted = outputs.argmax(axis=1)
+            return ClassCounts.of(self._labels, predicted, weights=self._weights).macro_f1
+        return auc(self._labels, _scores(outputs), self._weights)
 
 
 def _scores(outputs: np.ndarray) -> np.ndarray:
