@@ -80,10 +80,10 @@ class Answering:
         Returns
         -------
         numpy.ndarray, pandas.DataFrame or pyarrow.Table
-            float32: probabilities ``(n, num_classes)``, of multi_label one for each class by
-            itself, or predicted numbers ``(n,)`` for mean_squared_error, and dot products or cosines ``(n,)`` for in_batch_softmax; in the
-            order of the pairs. A value that is missing, or was not
-            seen in training, counts as unknown; a warning in the log says how many are.
+            float32: probabilities ``(n, num_classes)``, for multi_label of each class by itself,
+            or predicted numbers ``(n,)`` for mean_squared_error, and dot products or cosines
+            ``(n,)`` for in_batch_softmax; in the order of the pairs. A value that is missing, or
+            was not seen in training, counts as unknown; a warning in the log says how many are.
 
         Raises
         ------

@@ -189,7 +189,7 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         mlp_activation: str = "linear",
         output_layer: str = "softmax",
         num_classes: int = 2,
-        class_weights: Union[None, str, Sequence[float]] = None,
+        class_weights: Union[str, Sequence[float], None] = None,
         temperature: Optional[float] = None,
         learn_temperature: bool = False,
         popularity_correction: float = 0.0,

@@ -82,7 +82,7 @@ class Hyperparameters:
     scorer: str
     output_layer: str
     num_classes: int
-    class_weights: Union[None, str, tuple[float, ...]]
+    class_weights: Union[str, tuple[float, ...], None]
     temperature: Optional[float]
     learn_temperature: bool
     popularity_correction: float

@@ -302,9 +302,9 @@ _GENERAL = (
         "output_layer", "categorical",
         "softmax learns classes, mean_squared_error learns a number, in_batch_softmax learns to "
         "find each in1 by its in0 among all of a batch, and the other way round: all pairs belong "
-        "together, and scorer is dot or cosine; multi_label learns which classes a pair has, several "
-        "or none: each has a sigmoid, and what is learnt by is the mean of their binary "
-        "cross-entropies.",
+        "together, and scorer is dot or cosine; multi_label learns which classes a pair has, of "
+        "which its label is a list: each class has a sigmoid, and the loss is the mean of the "
+        "classes' binary cross-entropies.",
         default="softmax", choices=tuple(OUTPUT_METRICS),
         extension_choices=("in_batch_softmax", "multi_label"),
     ),

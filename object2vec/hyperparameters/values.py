@@ -33,8 +33,8 @@ def without_json(item: Hyperparameter, raw: Any) -> tuple[Any, bool]:
     """A value, and whether it came as JSON in a string, as some of SageMaker's estimators send it.
 
     One JSON string is unwrapped, ``'"hcnn"'``; a list of JSON or of Python's ``str`` serves
-    comparators, columns and weights, and ``null``, but for the name of a file, is no value. What JSON writes
-    without quotes is read as it is anyway.
+    comparators, columns and weights, and ``null``, but for the name of a file, is no value. What
+    JSON writes without quotes is read as it is anyway.
 
     Raises
     ------
