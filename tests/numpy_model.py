@@ -28,6 +28,7 @@ class NumpyModel:
     ) -> None:
         self.settings = hyperparameters
         self.parameters = {name: np.asarray(p, np.float64) for name, p in parameters.items()}
+        self._own = slice(None)  # a member's part of an embedding
 
     def embeddings(self, side: int, lists: Sequence[Sequence[int]]) -> np.ndarray:
         """Embed lists, ``(n, enc_dim)``."""
@@ -38,7 +39,7 @@ class NumpyModel:
             "hcnn": self._hcnn,
             "bilstm": self._bilstm,
         }[self.settings[f"enc{side}_network"]]
-        return np.stack([encode(side, table[np.asarray(ids, int)]) for ids in lists])
+        return np.stack([encode(side, table[np.asarray(ids, int)])[self._own] for ids in lists])
 
     def _pooled(self, side: int, vectors: np.ndarray) -> np.ndarray:
         return vectors.sum(axis=0) / max(len(vectors), 1)
@@ -120,7 +121,7 @@ class NumpyModel:
     def _similarity_outputs(self, similarity: np.ndarray) -> np.ndarray:
         if self._is_contrastive:
             return similarity[:, None]
-        scale = np.exp(self.parameters.get("output_layer_log_scale", np.zeros(1)))
+        scale = np.exp(self.parameters.get("output_layer_log_scale", np.zeros(1))) / self._members
         output = (similarity * scale + self.parameters["output_layer_bias"])[:, None]
         return output if self._is_regression else np.concatenate([0 * output, output], axis=1)
 
@@ -129,15 +130,25 @@ class NumpyModel:
         vectors = self.embeddings(0, in0)[:, None], self.embeddings(1, in1)[None]
         log_scale = self.parameters.get("output_layer_log_scale")
         scale = 1 / self.settings["temperature"] if log_scale is None else np.exp(log_scale)
-        return self.similarity(*vectors) * scale
+        return self.similarity(*vectors) * scale / self._members
+
+    def _of_members(self) -> list[NumpyModel]:
+        """The members of an ensemble, each a model of its own."""
+        width = self.settings["enc_dim"] // self._members
+        members = []
+        for start in range(0, self.settings["enc_dim"], width):
+            member = NumpyModel({**self.settings, "ensemble_size": 1}, self.parameters)
+            member._own = slice(start, start + width)
+            members.append(member)
+        return members
 
     def in_batch_losses(
         self,
         in0: Sequence[Sequence[int]],
         in1: Sequence[Sequence[int]],
         log_shares: Sequence[np.ndarray] = (),
-    ) -> tuple[float, float]:
-        """Mean loss of a batch in both directions, and the share of in1 that are found first."""
+    ) -> tuple[float, float, float]:
+        """Trained loss of a batch, its mean in both directions, and the share found first."""
         sides = [[tuple(ids) for ids in lists] for lists in (in0, in1)]
         places = range(len(in0))
         entropies, hits = np.zeros(len(in0)), 0
@@ -154,7 +165,11 @@ class NumpyModel:
                 total = np.log(np.sum(np.exp(found[answers] - found[row])))
                 entropies[row] += total / 2
                 hits += direction == 0 and max(answers, key=lambda at: found[at]) == row
-        return float(np.mean(entropies)), hits / len(in0)
+        reported = float(np.mean(entropies)), hits / len(in0)
+        if self._members == 1:
+            return (reported[0], *reported)
+        members = [each.in_batch_losses(in0, in1, log_shares)[0] for each in self._of_members()]
+        return (sum(members), *reported)
 
     def retrieval(
         self, in0: Sequence[Sequence[int]], in1: Sequence[Sequence[int]]
@@ -190,6 +205,14 @@ class NumpyModel:
         """
         if self._is_contrastive:
             return (self.in_batch_losses(in0, in1)[0], *self.retrieval(in0, in1))
+        if self._members > 1:
+            members = [each.losses(in0, in1, labels)[0] for each in self._of_members()]
+            return (sum(members), *self._judged(in0, in1, labels)[1:])
+        return self._judged(in0, in1, labels)
+
+    def _judged(
+        self, in0: Sequence[Sequence[int]], in1: Sequence[Sequence[int]], labels: np.ndarray
+    ) -> tuple[float, ...]:
         outputs = self.outputs(self.embeddings(0, in0), self.embeddings(1, in1))
         if self._is_regression:
             difference = outputs[:, 0] - labels
@@ -206,6 +229,10 @@ class NumpyModel:
         entropies = -_log_softmax(outputs)[np.arange(len(classes)), classes]
         entropy = float(np.mean(factors[classes] * entropies))
         return entropy, entropy, float(np.mean(outputs.argmax(axis=1) == classes))
+
+    @property
+    def _members(self) -> int:
+        return int(self.settings.get("ensemble_size", 1))
 
     @property
     def _is_contrastive(self) -> bool:

@@ -78,6 +78,8 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Exporting, Parameter
         Of ``in_batch_softmax``; 0.05 for cosine and 1 for dot by default.
     learn_temperature : bool
     popularity_correction : float
+    ensemble_size : int
+        How many models share the numbers of an embedding; their mean scores, by ``dot``.
     dropout : float
     tied_token_embedding_weight : bool
     tied_encoders : bool
@@ -194,6 +196,7 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Exporting, Parameter
         temperature: Optional[float] = None,
         learn_temperature: bool = False,
         popularity_correction: float = 0.0,
+        ensemble_size: int = 1,
         dropout: float = 0.0,
         tied_token_embedding_weight: bool = False,
         tied_encoders: bool = False,

@@ -83,6 +83,7 @@ class Hyperparameters:
     output_layer: str
     num_classes: int
     class_weights: Union[str, tuple[float, ...], None]
+    ensemble_size: int
     temperature: Optional[float]
     learn_temperature: bool
     popularity_correction: float

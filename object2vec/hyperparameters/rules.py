@@ -55,6 +55,7 @@ class RuledHyperparameters(GivenHyperparameters):
         self._check_stopping_metric()
         self._ignore_what_has_no_effect()
         self._check_scorer()
+        self._check_ensemble()
         self._settle_in_batch_softmax()
         self._check_multi_label()
         self._check_class_weights()
@@ -139,6 +140,22 @@ class RuledHyperparameters(GivenHyperparameters):
             self.rule_errors.append(
                 f"'scorer' can be '{scorer}' with output_layer 'softmax' only for 2 classes, "
                 f"but 'num_classes' is {classes}: 'mlp' has scores of more."
+            )
+
+    def _check_ensemble(self) -> None:
+        size, scorer = self.values["ensemble_size"], self.values["scorer"]
+        if not self._sound("ensemble_size", "scorer") or size == 1:
+            return
+        if scorer != "dot":
+            self.rule_errors.append(
+                "'ensemble_size' can be above 1 only with scorer 'dot', whose products add up, but "
+                f"'scorer' is '{scorer}'."
+            )
+        enc_dim = self.values["enc_dim"]
+        if self._sound("enc_dim") and enc_dim % size:
+            self.rule_errors.append(
+                f"'enc_dim' must be a multiple of 'ensemble_size', which is {size}, but {enc_dim} "
+                "was given."
             )
 
     def _settle_in_batch_softmax(self) -> None:

@@ -341,6 +341,12 @@ _GENERAL = (
         default=0.0, minimum=0, maximum=1, tunable=TuningRange(0, 1), extension=True,
     ),
     Hyperparameter(
+        "ensemble_size", "integer",
+        "How many models are trained side by side, each with as many of the enc_dim numbers of an "
+        "embedding; a pair's score is the mean of theirs. Needs scorer dot.",
+        default=1, minimum=1, maximum=64, tunable=TuningRange(1, 8), extension=True,
+    ),
+    Hyperparameter(
         "dropout", "continuous",
         "Probability with which a unit is dropped in training, in the encoders and the MLP.",
         default=0.0, minimum=0, maximum=1, tunable=TuningRange(0, 1),

@@ -9,7 +9,7 @@ from typing import Any, Optional, Union
 from object2vec.backend.mxnet_import import mx
 from object2vec.backend.mxnet_types import Block, Context, Tensor
 from object2vec.hyperparameters.checked import Hyperparameters
-from object2vec.model.similarity import log_scale, scale_of, unit
+from object2vec.model.similarity import log_scale, members_outputs, scale_of, unit
 
 _NEVER = 1e9  # is subtracted from logits whose probability is to be 0
 
@@ -25,7 +25,9 @@ class Loss(mx.gluon.HybridBlock):
     multi_label, ``(3,)``, of the cross-entropy, and the two of which the quotient is micro-F1:
     twice the classes that are predicted right, and the classes that are predicted and those that
     are labels. In each sum a pair counts by its weight, where weights ``(n,)`` are given; in the
-    cross-entropies a label counts by the weight of its class, where there are class_weights.
+    cross-entropies a label counts by the weight of its class, where there are class_weights. Of an
+    ensemble the first output adds up what each member would minimize alone, and the second judges
+    the mean that they score.
 
     Parameters
     ----------
@@ -49,7 +51,19 @@ class Loss(mx.gluon.HybridBlock):
         weights: Optional[Tensor] = None,
     ) -> tuple[Tensor, Tensor]:
         """Compute both sums; see the class."""
-        output = self.scorer(vector0, vector1)
+        output, size = self.scorer(vector0, vector1), self._settings.ensemble_size
+        objective, reported = self._judge(F, output, labels, weights)
+        if size > 1:
+            # a row for each member of each pair, which learns as if it were alone
+            members = members_outputs(F, output, vector0, vector1, self._settings)
+            labels = F.repeat(labels, repeats=size, axis=0)
+            weights = None if weights is None else F.repeat(weights, repeats=size)
+            objective, _ = self._judge(F, members, labels, weights)
+        return _sums(F, objective, reported)
+
+    def _judge(
+        self, F: Any, output: Tensor, labels: Tensor, weights: Optional[Tensor]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         if self._settings.is_multi_label:
             # binary cross-entropy of the sigmoid, without its overflow: ln(1 + e^x) - x y
             entropies = F.Activation(output, act_type="softrelu") - output * labels
@@ -59,22 +73,19 @@ class Loss(mx.gluon.HybridBlock):
             predicted = output > 0
             right = _sum(F, F.sum(predicted * labels, axis=1), weights)
             either = _sum(F, F.sum(predicted + labels, axis=1), weights)
-            return _sums(F, objective, (F.relu(objective), 2 * right, either))
+            return objective, (F.relu(objective), 2 * right, either)
         if self._settings.is_regression:
             difference = output - labels
             squares = _sum(F, F.square(difference), weights)
-            reported = (squares, _sum(F, F.abs(difference), weights))
-            objective = 0.5 * squares
-        else:
-            entropies = -F.pick(F.log_softmax(output, axis=1), labels, axis=1)
-            if self._settings.class_weights is not None:
-                classes = F.one_hot(labels, depth=self._settings.num_classes)
-                entropies = entropies * F.sum(self._weighted(F, classes), axis=1)
-            objective = _sum(F, entropies, weights)
-            # rounding makes the logarithm of a probability of 1 a little positive
-            right = F.argmax(output, axis=1) == labels
-            reported = (_sum(F, F.relu(entropies), weights), _sum(F, right, weights))
-        return _sums(F, objective, reported)
+            return 0.5 * squares, (squares, _sum(F, F.abs(difference), weights))
+        entropies = -F.pick(F.log_softmax(output, axis=1), labels, axis=1)
+        if self._settings.class_weights is not None:
+            classes = F.one_hot(labels, depth=self._settings.num_classes)
+            entropies = entropies * F.sum(self._weighted(F, classes), axis=1)
+        # rounding makes the logarithm of a probability of 1 a little positive
+        right = F.argmax(output, axis=1) == labels
+        reported = _sum(F, F.relu(entropies), weights), _sum(F, right, weights)
+        return _sum(F, entropies, weights), reported
 
     def _weighted(self, F: Any, classes: Tensor) -> Tensor:
         """Zeros and ones ``(n, num_classes)``, each one replaced by its class's weight."""
@@ -99,7 +110,8 @@ class InBatchLoss(mx.gluon.HybridBlock):
     each has the pairs of its part of a batch.
 
     The first output, ``(1,)``, is the sum over the pairs; the second, ``(2,)``, holds that sum and
-    the number of pairs whose in1 is found first.
+    the number of pairs whose in1 is found first. Of an ensemble the first output adds up what each
+    member would minimize alone, and the second judges the mean that they score.
 
     Parameters
     ----------
@@ -116,10 +128,14 @@ class InBatchLoss(mx.gluon.HybridBlock):
             self.log_scale = log_scale(self.params, math.log(self._scale))
 
     def scale(self, context: Context) -> float:
-        """What similarities are multiplied by: 1 / temperature, as it is at the time."""
+        """What similarities are multiplied by: 1 / temperature, as it is at the time.
+
+        The similarities of an ensemble's members are added up, and so divided by their number.
+        """
+        scale = self._scale
         if self._settings.learn_temperature:
-            return scale_of(float(self.log_scale.data(context).asscalar()))
-        return self._scale
+            scale = scale_of(float(self.log_scale.data(context).asscalar()))
+        return scale / self._settings.ensemble_size
 
     def hybrid_forward(
         self,
@@ -145,22 +161,48 @@ class InBatchLoss(mx.gluon.HybridBlock):
             vector0 = F.broadcast_mul(vector0, F.exp(parameters["log_scale"]))
         else:
             vector0 = vector0 * self._scale
-        # (n, n): a row for each in0, a column for each in1
-        logits = F.dot(vector0, vector1, transpose_b=True)
-        logits = F.broadcast_sub(logits, self._excluded(F, objects))
-        # (n, n) each: a row for each pair that asks, a column for each that may be the answer
-        found = [logits, F.transpose(logits)]
+        excluded = self._excluded(F, objects)
+        corrections = None
         if log_shares is not None:
             corrections = F.transpose(self._settings.popularity_correction * log_shares)
+        size = self._settings.ensemble_size
+        objective, first = self._judge(F, vector0 / size, vector1, excluded, corrections, weights)
+        reported = F.relu(objective), first
+        if size > 1:
+            cut0, cut1 = (
+                F.split(vectors, num_outputs=size, axis=1) for vectors in (vector0, vector1)
+            )
+            objectives = [
+                self._judge(F, part0, part1, excluded, corrections, weights)[0]
+                for part0, part1 in zip(cut0, cut1)
+            ]
+            objective = F.add_n(*objectives)
+        return _sums(F, objective, reported)
+
+    def _judge(
+        self,
+        F: Any,
+        vector0: Tensor,
+        vector1: Tensor,
+        excluded: Tensor,
+        corrections: Optional[Tensor],
+        weights: Optional[Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        """The sum to minimize, and of the pairs whose in1 is found first."""
+        # (n, n): a row for each in0, a column for each in1
+        logits = F.dot(vector0, vector1, transpose_b=True)
+        logits = F.broadcast_sub(logits, excluded)
+        # (n, n) each: a row for each pair that asks, a column for each that may be the answer
+        found = [logits, F.transpose(logits)]
+        if corrections is not None:
             found = [
                 F.broadcast_sub(each, F.slice_axis(corrections, axis=0, begin=side, end=side + 1))
                 for side, each in zip((1, 0), found)
             ]
         places = F.contrib.arange_like(vector0, axis=0)
         entropies = [-F.pick(F.log_softmax(logits, axis=1), places, axis=1) for logits in found]
-        objective = 0.5 * _sum(F, entropies[0] + entropies[1], weights)
         first = _sum(F, F.argmax(found[0], axis=1) == places, weights)
-        return _sums(F, objective, (F.relu(objective), first))
+        return 0.5 * _sum(F, entropies[0] + entropies[1], weights), first
 
     @staticmethod
     def _excluded(F: Any, objects: Tensor) -> Tensor:

@@ -34,17 +34,20 @@ class _FirstColumns(mx.init.Initializer):
     ----------
     fixed : sequence of float
         The first columns', those of all rows.
+    parts : int
+        How many parts of equal width the columns have, each with such first ones.
     """
 
-    def __init__(self, fixed: Sequence[float]) -> None:
-        super().__init__(fixed=fixed)
-        self._fixed = fixed
+    def __init__(self, fixed: Sequence[float], parts: int = 1) -> None:
+        super().__init__(fixed=fixed, parts=parts)
+        self._fixed, self._parts = fixed, parts
         self._random = mx.init.Uniform(_TABLE_RANGE)
 
     def _init_weight(self, name: str, array: NDArray) -> None:
         self._random._init_weight(name, array)
         for column, value in enumerate(self._fixed):
-            array[:, column] = value
+            for start in range(0, array.shape[1], array.shape[1] // self._parts):
+                array[:, start + column] = value
 
 
 def _first_columns(hyperparameters: Hyperparameters, side: int) -> tuple[float, ...]:
@@ -125,7 +128,7 @@ class Object2VecNetwork:
             self.params.get(
                 name,
                 shape=(encoder.vocab_size, encoder.token_embedding_dim),
-                init=_FirstColumns(_first_columns(settings, side)),
+                init=_FirstColumns(_first_columns(settings, side), settings.ensemble_size),
                 grad_req="null" if fixed else "write",
                 grad_stype="default" if fixed else "row_sparse",
             )

@@ -32,7 +32,8 @@ class Similarity(mx.gluon.HybridBlock):
     For in_batch_softmax the raw output is the similarity s itself, ``(n,)``. For mean_squared_error
     it is scale · s + bias, ``(n,)``; for softmax that is the logarithm of the odds of class 1, and
     the raw output ``(n, 2)`` before softmax. The scale is positive, so that pairs have one order by
-    their scores and by s; it is learnt for cosine, which is at most 1, and 1 for dot.
+    their scores and by s; it is learnt for cosine, which is at most 1, and 1 / ensemble_size for
+    dot: s is the sum of the members' products.
 
     Parameters
     ----------
@@ -76,8 +77,10 @@ class Similarity(mx.gluon.HybridBlock):
             name: float(read(parameter.data(context)))
             for name, parameter in self._reg_params.items()
         }
-        scale = scale_of(values["log_scale"]) if "log_scale" in values else 1.0
-        return scale, values.get("bias", 0.0)
+        if self._hyperparameters.is_contrastive:
+            return 1.0, 0.0
+        size = self._hyperparameters.ensemble_size
+        return scale_of(values["log_scale"]) if "log_scale" in values else 1 / size, values["bias"]
 
     def hybrid_forward(
         self, F: Any, vector0: Tensor, vector1: Tensor, **parameters: Tensor
@@ -91,8 +94,41 @@ class Similarity(mx.gluon.HybridBlock):
             return score
         if "log_scale" in parameters:
             score = F.broadcast_mul(score, F.exp(parameters["log_scale"]))
+        if settings.ensemble_size > 1:
+            score = score / settings.ensemble_size
         score = F.broadcast_add(score, parameters["bias"])
         return score if settings.is_regression else F.stack(F.zeros_like(score), score, axis=1)
+
+
+def members_outputs(
+    F: Any, output: Tensor, vector0: Tensor, vector1: Tensor, hyperparameters: Hyperparameters
+) -> Tensor:
+    """The raw outputs of an ensemble's members, by the one of their mean.
+
+    Parameters
+    ----------
+    F : module
+        mxnet.ndarray or mxnet.symbol.
+    output : Tensor
+        What `Similarity` gives, ``(n,)`` or ``(n, 2)``.
+    vector0, vector1 : Tensor
+        ``(n, enc_dim)``: the members' parts one behind the other.
+    hyperparameters : Hyperparameters
+        They tell how many members there are.
+
+    Returns
+    -------
+    Tensor
+        ``(n ensemble_size,)`` or ``(n ensemble_size, 2)``: the members of a pair one after another.
+    """
+    size = hyperparameters.ensemble_size
+    products = F.sum(F.reshape(vector0 * vector1, shape=(0, size, -1)), axis=2)
+    others = F.broadcast_sub(products, F.mean(products, axis=1, keepdims=True))
+    others = F.reshape(others, shape=(-1,))
+    repeated = F.repeat(output, repeats=size, axis=0)
+    if hyperparameters.is_regression:
+        return repeated + others
+    return repeated + F.stack(F.zeros_like(others), others, axis=1)
 
 
 def scale_of(logarithm: float) -> float:

@@ -312,7 +312,9 @@ class _Job:
         if not settings.is_similarity:
             of_pair += 4 * settings.mlp_layers * settings.mlp_dim
         if settings.is_contrastive:
-            of_pair += _OF_LOGIT * min(settings.mini_batch_size, len(train))
+            # of each member of an ensemble, and of their mean
+            logits = 1 if settings.ensemble_size == 1 else settings.ensemble_size + 1
+            of_pair += logits * _OF_LOGIT * min(settings.mini_batch_size, len(train))
         of_tokens = [self._elements_of_token(encoder) for encoder in settings.encoders]
         largest = max(
             pairs * of_pair + sum(map(operator.mul, tokens, of_tokens))

@@ -85,7 +85,11 @@ SIMILARITIES = [
         {"enc0_network": "bilstm", "enc0_layers": 2, "enc1_network": "hcnn", "enc1_layers": 1},
         {"enc0_network": "bilstm", "enc0_layers": 1, "tied_encoders": True},
     )
-    for scorer in ({"scorer": "dot"}, {"scorer": "cosine"})
+    for scorer in (
+        {"scorer": "dot"},
+        {"scorer": "dot", "ensemble_size": 3, "enc_dim": 12},
+        {"scorer": "cosine"},
+    )
     for head in (
         HEADS[0],
         HEADS[2],

@@ -59,7 +59,10 @@ HEADS: list[dict[str, Any]] = [
     {"output_layer": "mean_squared_error"},
     {"output_layer": "softmax", "scorer": "cosine"},
     {"output_layer": "mean_squared_error", "scorer": "dot"},
+    {"output_layer": "mean_squared_error", "scorer": "dot", "ensemble_size": 4},
+    {"output_layer": "softmax", "scorer": "dot", "ensemble_size": 2},
     {"output_layer": "in_batch_softmax", "scorer": "dot"},
+    {"output_layer": "in_batch_softmax", "scorer": "dot", "ensemble_size": 2},
     {"output_layer": "in_batch_softmax", "scorer": "cosine", "learn_temperature": True},
 ]
 
@@ -168,7 +171,7 @@ def test_a_step_follows_the_gradient_that_numpy_measures(
     rng: np.random.Generator,
 ) -> None:
     """Of all parameters, in a random direction each, from what the step did to them."""
-    hyperparameters = settings(**given, **head, mlp_activation="tanh", learning_rate=1.0)
+    hyperparameters = settings(**{**given, **head}, mlp_activation="tanh", learning_rate=1.0)
     # products of large embeddings have gradients of which a step does not tell
     network = random_network(hyperparameters, rng, scale=0.2 if "scorer" in head else 0.5)
     many = hyperparameters.is_multi_label
