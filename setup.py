@@ -29,6 +29,10 @@ EXTRAS_REQUIRE = {
     # Not core, because it brings huggingface-hub, which nothing here imports, and other tokens need
     # neither. 0.20 is the first that encodes without offsets, at half the time.
     "tokenizers": ["tokenizers>=0.20,<1"],
+    # Writes graphs of ONNX. Not core, because nothing else needs it, and it brings protobuf.
+    # 1.15 is the first with wheels for Python 3.12; its later ones install beside NumPy 1, and no
+    # release of protobuf, which nothing else here takes, is too new for it.
+    "onnx": ["onnx>=1.15,<2"],
     "serve": [
         "sagemaker-inference==1.10.1",  # the last release; the handler is a service of its kind
         "multi-model-server==1.1.11",  # the last release; its Java server answers the requests

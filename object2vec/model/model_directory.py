@@ -270,7 +270,7 @@ def _add_parameters(target: _Target, network: Object2VecNetwork) -> str:
             for name, parameter in network.params.items()
         }
         write_parameters(
-            stream, {name: (array.shape, _blocks(array)) for name, array in arrays.items()}
+            stream, {name: (array.shape, element_blocks(array)) for name, array in arrays.items()}
         )
 
     def digest_of(stream: Stream) -> str:
@@ -280,7 +280,7 @@ def _add_parameters(target: _Target, network: Object2VecNetwork) -> str:
     return target.add("parameters", "params", write, digest_of)
 
 
-def _blocks(array: NDArray) -> Iterator[np.ndarray]:
+def element_blocks(array: NDArray) -> Iterator[np.ndarray]:
     """An array's elements in blocks, so that no second copy of a table exists."""
     for begin in range(0, array.size, BLOCK):
         with one_at_a_time:
