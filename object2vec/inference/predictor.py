@@ -42,7 +42,7 @@ _logger = logging.getLogger(LOGGER_NAME)
 # Attributes that a pickle does not hold: its files stand for them.
 _OWN = (
     *("network", "vocabularies", "metrics", "complete", "inputs", "indexes", "way"),
-    "is_fallback",
+    *("is_fallback", "kept"),
     *("_context", "_inference", "_costs"),
 )
 
@@ -76,6 +76,8 @@ class Predictor:
     is_fallback : bool
         Whether operators answer because the compiled part cannot be used, so that it is slower than
         need be.
+    kept : dict
+        What others keep with it, as long as it is in memory.
 
     Notes
     -----
@@ -99,6 +101,7 @@ class Predictor:
         self.complete = complete
         self.inputs = inputs
         self.indexes = dict(indexes or {})
+        self.kept: dict[Any, Any] = {}
         self._context = context or mx.cpu(0)
         self._inference, self.way, self.is_fallback = choose_inference(network, self._context)
         self._costs = Costs(network.hyperparameters)
