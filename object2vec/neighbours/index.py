@@ -107,7 +107,7 @@ class Index:
     def prepare(self) -> None:
         """Build now what the first searches would."""
         for asked in self.stored.cells:
-            self._search(asked)
+            self.searched(asked)
 
     def places(self, lists: TokenLists) -> np.ndarray:
         """Where the objects with these token lists stand, int64; those that are unknown nowhere."""
@@ -174,7 +174,7 @@ class Index:
         classes: Optional[tuple[int, ...]],
     ) -> Nearest:
         # made before the clock runs, which tells how long a search takes
-        space, search = self._search(asked)
+        space, search = self.searched(asked)
         cells = self.stored.cells[asked]
         start = time.perf_counter()
         found = search.nearest(space.queries(vectors), k, left_out)
@@ -219,7 +219,14 @@ class Index:
             )
         return space
 
-    def _search(self, asked: str) -> tuple[SearchedSpace, CellSearch]:
+    def searched(self, asked: str) -> tuple[SearchedSpace, CellSearch]:
+        """How objects of a side are compared by cells, and what searches these.
+
+        Raises
+        ------
+        CustomerError
+            There are none that could be searched, or faiss is missing.
+        """
         if asked not in self._searches:
             space = self._space(asked)
             cells = self.stored.cells[asked]
