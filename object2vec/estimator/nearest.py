@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Sequence
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 import numpy as np
 
@@ -21,7 +20,6 @@ from object2vec.estimator.named_objects import (
     vocabulary_objects,
 )
 from object2vec.estimator.scored_candidates import in_list, scored_classes
-from object2vec.logs import LOGGER_NAME
 from object2vec.model.stored_index import METRICS, SIDES, StoredIndex
 from object2vec.neighbours.build_index import EXACT_UP_TO, KINDS, with_cells
 from object2vec.neighbours.index import Index
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
     from object2vec.inference.predictor import Predictor
     from object2vec.prepare.delimited import Layout
 
-_logger = logging.getLogger(LOGGER_NAME)
 _MOST_SUGGESTED = 3
 
 
@@ -43,6 +40,24 @@ class Neighbour(NamedTuple):
 
     name: str
     score: float
+
+
+class Neighbours(list[Any]):
+    """What `Finding.nearest` gives: a list of `Neighbour`, or of lists of them.
+
+    Parameters
+    ----------
+    found : iterable
+        What it holds.
+    way : str
+        How the objects were searched, in a sentence.
+    seconds : float
+        How long that took, without embedding what was asked about.
+    """
+
+    def __init__(self, found: Iterable[Any], way: str, seconds: float) -> None:
+        super().__init__(found)
+        self.way, self.seconds = way, seconds
 
 
 class Finding:
@@ -64,12 +79,11 @@ class Finding:
         metric: Optional[str] = None,
         class_: Any = None,
         layout: Optional[Layout] = None,
-    ) -> Union[list[Neighbour], list[list[Neighbour]]]:
+    ) -> Neighbours:
         """Find the nearest objects of one side to objects of the same side, or of the other.
 
         Objects of one side are compared by their embeddings, and none is found for itself. Those of
-        the other side are ranked by the model's own scores, as `scores` gives them. The log says,
-        at the level INFO, how the objects were searched and how long that took.
+        the other side are ranked by the model's own scores, as `scores` gives them.
 
         Parameters
         ----------
@@ -100,9 +114,11 @@ class Finding:
 
         Returns
         -------
-        list of Neighbour
-            ``(name, score)``, the nearest first; for several objects a list of such lists. The
-            score is the cosine, the dot product, the Euclidean distance, or what `scores` gives.
+        Neighbours
+            A list of ``(name, score)``, the nearest first; for several objects a list of such
+            lists. The score is the cosine, the dot product, the Euclidean distance, or what
+            `scores` gives. Its ``way`` says how the objects were searched, and ``seconds`` how long
+            that took, without embedding what was asked about.
 
         Raises
         ------
@@ -149,15 +165,15 @@ class Finding:
         index = self._index(among, objects, name, metric, layout)
         left_out = self._left_out(index, asked, lists, leave_out, seen, layout)
         result = index.nearest(asked, lists, int(k), left_out, classes)
-        _logger.info("%s It took %.3g s.", result.way, result.seconds)
         found = [
             [
                 Neighbour(index.names[place], score)
-                for place, score in zip(own.places.tolist(), own.scores.tolist())
+                for place, score in zip(each.places.tolist(), each.scores.tolist())
             ]
-            for own in result.found
+            for each in result.found
         ]
-        return found if several is given else found[0]
+        own = found if several is given else found[0]
+        return Neighbours(own, result.way, result.seconds)
 
     def build_index(
         self,
