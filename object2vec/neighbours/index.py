@@ -124,6 +124,7 @@ class Index:
         k: int,
         left_out: Optional[Sequence[np.ndarray]] = None,
         classes: Optional[tuple[int, ...]] = None,
+        max_seq_len: Optional[int] = None,
     ) -> Nearest:
         """Find the nearest objects of each of some objects.
 
@@ -139,7 +140,10 @@ class Index:
         left_out : sequence of numpy.ndarray, optional
             For each the `places` of what is not to be found.
         classes : tuple of int, optional
-            Of whose probability the scores are; see `Predictor.best_candidates`.
+            Of whose probability the scores are; see `Predictor.best_candidates`. Of two the second
+            one by default.
+        max_seq_len : int, optional
+            See `Predictor.embeddings`.
 
         Raises
         ------
@@ -148,14 +152,16 @@ class Index:
         UnsoundModelError
             A value is no finite number.
         """
-        vectors = self._model.embeddings(SIDES.index(asked), lists)
+        vectors = self._model.embeddings(SIDES.index(asked), lists, max_seq_len)
+        default = default_classes(self._model.hyperparameters)
+        classes = default if classes is None else classes
         excluded = [np.zeros(0, np.int64)] * len(lists) if left_out is None else list(left_out)
         if asked == self.side:
             excluded = [
                 np.union1d(own, self.places(lists.take(slice(row, row + 1))))
                 for row, own in enumerate(excluded)
             ]
-        if asked in self.stored.cells and classes == default_classes(self._model.hyperparameters):
+        if asked in self.stored.cells and classes == default:
             return self._by_cells(asked, vectors, k, excluded, classes)
         start = time.perf_counter()
         if asked == self.side:
