@@ -112,6 +112,27 @@ def test_classes_beside_their_shares(liked: Object2Vec) -> None:
     assert prior == pytest.approx(metrics.log_loss(labels, np.full(len(labels), share)))
 
 
+def test_several_classes_beside_their_shares() -> None:
+    rng = np.random.default_rng(2)
+    pairs = [
+        {"in0": [a], "in1": [b], "label": [c for c in range(3) if (a + b) % (c + 2) == 0]}
+        for a, b in rng.integers(9, size=(120, 2)).tolist()
+    ]
+    model = Object2Vec(
+        enc0_max_seq_len=1, enc0_vocab_size=9, enc0_network="pooled_embedding", enc_dim=4,
+        output_layer="multi_label", num_classes=3, epochs=1, seed=1,
+    ).fit(pairs)  # fmt: skip
+    found = model.evaluate(pairs, task="auto", seen=pairs, **FAST)
+    assert found.task == "label sets"
+    for name, value in model.evaluate(pairs).items():
+        assert found[name] == pytest.approx(value, rel=1e-5)
+    shares = np.mean([[c in row["label"] for c in range(3)] for row in pairs], axis=0)
+    entropy = -np.mean(shares * np.log(shares) + (1 - shares) * np.log(1 - shares))
+    assert found.baselines["class prior"]["cross_entropy"].value == pytest.approx(entropy)
+    with pytest.raises(CustomerError, match="has no one score: take 'labels'"):
+        model.evaluate(pairs, task="ranking")
+
+
 def slow_ranks(scores: dict[Any, dict[Any, float]], pairs: set[Any], left: set[Any]) -> list[Any]:
     """For each query the ranks of what belongs to it, those of equal scores by their mean."""
     found = []

@@ -21,7 +21,7 @@ from object2vec.evaluation.guesses import guessed_classes, guessed_numbers
 from object2vec.evaluation.intervals import Bootstrap, mean_of, root_of
 from object2vec.evaluation.recommendations import Recommended
 from object2vec.evaluation.results import Evaluation, Measure, is_smaller_better
-from object2vec.evaluation.statistics import of_classes, of_numbers
+from object2vec.evaluation.statistics import of_classes, of_label_sets, of_numbers
 from object2vec.evaluation.tfidf import Tfidf, pair_cosines
 
 pytestmark = pytest.mark.own_way
@@ -62,6 +62,27 @@ def test_weighted_measures_of_classes_as_scikit_learn(
     twice = of_classes(labels[doubled], np.log(probabilities[doubled]))
     for name, statistic in found.items():
         assert statistic(times.astype(float)) == pytest.approx(twice[name](None)), name
+
+
+def test_measures_of_label_sets_as_scikit_learn(rng: np.random.Generator) -> None:
+    labels = rng.random((60, 4)) < 0.4
+    log_odds = rng.integers(-3, 4, (60, 4)) + labels * 1.0
+    times = rng.integers(1, 4, 60).astype(float)
+    predicted, probabilities = log_odds > 0, 1 / (1 + np.exp(-log_odds))
+    found = of_label_sets(labels, log_odds)
+    for weights in (None, times):
+        own: dict[str, Any] = {"sample_weight": weights}
+        losses = [metrics.log_loss(*one, **own) for one in zip(labels.T.tolist(), probabilities.T)]
+        expected = {
+            "micro_f1": metrics.f1_score(labels, predicted, average="micro", **own),
+            "macro_f1": metrics.f1_score(labels, predicted, average="macro", **own),
+            "cross_entropy": np.mean(losses),
+            "hamming_loss": metrics.hamming_loss(labels, predicted, **own),
+            "exact_match": metrics.accuracy_score(labels, predicted, **own),
+            "auc": metrics.roc_auc_score(labels, log_odds, **own),
+            "average_precision": metrics.average_precision_score(labels, log_odds, **own),
+        }
+        assert {name: of(weights) for name, of in found.items()} == pytest.approx(expected)
 
 
 def test_weighted_measures_of_numbers_as_scipy(rng: np.random.Generator) -> None:

@@ -11,12 +11,17 @@ import numpy as np
 from object2vec.assessment.asked import Asked
 from object2vec.evaluation.calibration import Calibration
 from object2vec.evaluation.classification import confusion_matrix
-from object2vec.evaluation.guesses import guessed_classes, guessed_numbers
+from object2vec.evaluation.guesses import (
+    guessed_classes,
+    guessed_label_sets,
+    guessed_numbers,
+)
 from object2vec.evaluation.intervals import Bootstrap
 from object2vec.evaluation.results import MODEL, Confusion, Evaluation, Histogram
 from object2vec.evaluation.statistics import (
     Statistics,
     of_classes,
+    of_label_sets,
     of_numbers,
     of_scores,
     of_similarities,
@@ -67,6 +72,18 @@ def assess_classes(
         ),
         reliability=Calibration(confident, predicted == labels).bins(),
     )  # fmt: skip
+
+
+def assess_label_sets(predictor: Predictor, asked: Asked, bootstrap: Bootstrap) -> Evaluation:
+    """Judge predicted classes of which a pair may have several; see `assess_classes`."""
+    pairs = asked.pairs
+    labels = pairs.labels > 0
+    outputs = np.empty(labels.shape, np.float32)
+    predictor.loss_sums(pairs, outputs=outputs)
+    statistics = {MODEL: of_label_sets(labels, finite(outputs, "scores").astype(np.float64))}
+    for name, guess in guessed_label_sets(pairs, asked.known).items():
+        statistics[name] = of_label_sets(labels, guess)
+    return _evaluation("label sets", asked, statistics, bootstrap)
 
 
 def assess_numbers(predictor: Predictor, asked: Asked, bootstrap: Bootstrap) -> Evaluation:

@@ -234,9 +234,9 @@ def _rank(
 
 def _of_training(predictor: Predictor, pairs: PairDataset) -> dict[str, Measure]:
     """What training reports of such pairs."""
-    accumulator = MetricAccumulator(is_regression=False)
-    loss, score = predictor.loss_sums(pairs)
-    accumulator.update(loss, score, len(pairs))
+    accumulator = MetricAccumulator(predictor.hyperparameters.output_layer)
+    loss, score, *possible = predictor.loss_sums(pairs)
+    accumulator.update(loss, score, len(pairs), *possible)
     return {name: Measure(value) for name, value in accumulator.values().items()}
 
 

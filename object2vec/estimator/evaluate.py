@@ -106,6 +106,11 @@ def evaluated(
             f"{option('task')} is 'labels', but a model for in_batch_softmax predicts none: take "
             "'ranking' or 'correlation'."
         )
+    if task != "labels" and hyperparameters.is_multi_label:
+        raise CustomerError(
+            f"{option('task')} is {quoted(task)}, but a pair of a model for multi_label has no one "
+            "score: take 'labels'."
+        )
     data = replace(
         data,
         any_number=task == "correlation",
@@ -124,11 +129,14 @@ def evaluated(
     from object2vec.assessment.assess_pairs import (
         assess_classes,
         assess_correlation,
+        assess_label_sets,
         assess_numbers,
     )
 
     if task == "correlation":
         return assess_correlation(predictor, asked, bootstrap)
+    if hyperparameters.is_multi_label:
+        return assess_label_sets(predictor, asked, bootstrap)
     if classes is None:
         return assess_numbers(predictor, asked, bootstrap)
     return assess_classes(predictor, asked, classes, bootstrap)

@@ -62,13 +62,30 @@ def guessed_classes(
         labels, or ``shares of these classes``. A class that does not occur in the known labels
         counts as if it did once, so that its probability is not 0.
     """
-    name, source = ("shares of these classes", pairs) if known is None else ("class prior", known)
+    name, source = _source(pairs, known)
     counts = np.bincount(source.labels.astype(np.int64), source.weights, minlength=num_classes)
     asked = np.bincount(pairs.labels.astype(np.int64), minlength=num_classes) > 0
     counts = np.where((counts == 0) & asked, 1, counts)
     with np.errstate(divide="ignore"):
         shares = np.log(counts / counts.sum())
     return {name: np.tile(shares, (len(pairs), 1))}
+
+
+def guessed_label_sets(pairs: PairDataset, known: Optional[PairDataset]) -> dict[str, np.ndarray]:
+    """Logarithms of the odds of classes that are guessed for every pair.
+
+    As `guessed_classes`, where a pair may have several classes. A class that no known pair has, or
+    each, counts as if half a pair were otherwise.
+    """
+    name, source = _source(pairs, known)
+    weights = np.ones(len(source)) if source.weights is None else source.weights.astype(np.float64)
+    counts, total = weights @ source.labels, weights.sum()
+    counts = np.clip(counts, weights.min() / 2, total - weights.min() / 2)
+    return {name: np.tile(np.log(counts / (total - counts)), (len(pairs), 1))}
+
+
+def _source(pairs: PairDataset, known: Optional[PairDataset]) -> tuple[str, PairDataset]:
+    return ("shares of these classes", pairs) if known is None else ("class prior", known)
 
 
 def _mean(pairs: PairDataset) -> float:

@@ -101,7 +101,7 @@ class Evaluation:
     Attributes
     ----------
     task : str
-        ``classes``, ``numbers``, ``ranking`` or ``correlation``.
+        ``classes``, ``label sets``, ``numbers``, ``ranking`` or ``correlation``.
     count : int
         How many were judged: pairs, or queries of a ranking.
     measures : dict of str to Measure

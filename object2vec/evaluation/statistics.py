@@ -60,6 +60,41 @@ def of_classes(labels: np.ndarray, log_probabilities: np.ndarray) -> Statistics:
     }
 
 
+def of_label_sets(labels: np.ndarray, log_odds: np.ndarray) -> Statistics:
+    """The measures of predicted classes where a record may have several or none.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        bool, shape ``(n, num_classes)``.
+    log_odds : numpy.ndarray
+        float64, shape ``(n, num_classes)``: a class is predicted where they are above 0.
+
+    Returns
+    -------
+    dict of str to Statistic
+        ``micro_f1``, ``macro_f1``, ``cross_entropy`` and ``hamming_loss``, means over records and
+        classes, ``exact_match``, the share of records without any mistake, and ``auc`` and
+        ``average_precision``, means over the classes that occur.
+    """
+    predicted = log_odds > 0
+    entropies = np.logaddexp(0, log_odds) - np.where(labels, log_odds, 0)
+    wrong = predicted != labels
+    classes = [one for one in range(labels.shape[1]) if labels[:, one].any()]
+
+    def counts(weights: Optional[np.ndarray]) -> ClassCounts:
+        return ClassCounts.of(labels, predicted, weights=weights)
+
+    return {
+        "micro_f1": lambda weights: counts(weights).micro_f1,
+        "macro_f1": lambda weights: counts(weights).macro_f1,
+        "cross_entropy": mean_of(entropies.mean(axis=1)),
+        "hamming_loss": mean_of(wrong.mean(axis=1)),
+        "exact_match": mean_of(~wrong.any(axis=1)),
+        **of_scores([labels[:, one] for one in classes], [log_odds[:, one] for one in classes]),
+    }
+
+
 def of_scores(positive: Sequence[np.ndarray], scores: Sequence[np.ndarray]) -> Statistics:
     """``auc`` and ``average_precision`` of one ordering of records, or means over several.
 
