@@ -13,7 +13,14 @@ from typing import Any, Union
 import numpy as np
 
 from object2vec.backend.mxnet_types import Context, NDArray
-from object2vec.compiled.kernels import API, check, constants, library, offsets_and_tokens
+from object2vec.compiled.kernels import (
+    API,
+    address_of,
+    check,
+    constants,
+    library,
+    offsets_and_tokens,
+)
 from object2vec.compiled.library import Dense, Scorer
 from object2vec.compiled.lstm import enc_dim_of, run_layer
 from object2vec.data.arrays import TokenLists
@@ -78,13 +85,16 @@ class CompiledInference:
 
     def _compare(self, vectors0: np.ndarray, vectors1: np.ndarray, as_logits: bool) -> np.ndarray:
         settings = self._settings
-        values = similarities(vectors0, vectors1, settings.scorer)
-        output = scores_of(values, settings, *self._network_scorer.affine(self._context))
-        if as_logits or settings.classes is None:
-            return output
-        output -= output.max(axis=1, keepdims=True)
-        np.exp(output, out=output)
-        return output / output.sum(axis=1, keepdims=True)
+        affine = self._network_scorer.affine(self._context, _element)
+        # what overflows is no number in the end, which the caller reports
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = similarities(vectors0, vectors1, settings.scorer)
+            output = scores_of(values, settings, *affine)
+            if as_logits or settings.classes is None:
+                return output
+            output -= output.max(axis=1, keepdims=True)
+            np.exp(output, out=output)
+            return output / output.sum(axis=1, keepdims=True)
 
     def _describe(self) -> Scorer:
         settings = self._settings
@@ -179,6 +189,11 @@ class LSTM:
         for number, weights in enumerate(self._layers, 1):
             x = run_layer(steps, weights, x, is_maximum=number == len(self._layers))
         return x
+
+
+def _element(array: NDArray) -> float:
+    """The element of an array ``(1,)``, without a copy that the engine would have to make."""
+    return ctypes.c_float.from_address(address_of(array).value or 0).value
 
 
 def _encoder(

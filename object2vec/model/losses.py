@@ -9,7 +9,7 @@ from typing import Any, Optional, Union
 from object2vec.backend.mxnet_import import mx
 from object2vec.backend.mxnet_types import Block, Context, Tensor
 from object2vec.hyperparameters.checked import Hyperparameters
-from object2vec.model.similarity import log_scale, unit
+from object2vec.model.similarity import log_scale, scale_of, unit
 
 _NEVER = 1e9  # is subtracted from logits whose probability is to be 0
 
@@ -92,7 +92,7 @@ class InBatchLoss(mx.gluon.HybridBlock):
     def scale(self, context: Context) -> float:
         """What similarities are multiplied by: 1 / temperature, as it is at the time."""
         if self._settings.learn_temperature:
-            return math.exp(self.log_scale.data(context).asscalar())
+            return scale_of(float(self.log_scale.data(context).asscalar()))
         return self._scale
 
     def hybrid_forward(
