@@ -60,6 +60,11 @@ def element(name: str, *children: Content, **attributes: Any) -> Markup:
     return Markup(f"<{name}{given}>{joined(children)}</{name}>")
 
 
+def broken(name: str) -> Markup:
+    """A name of words with underscores between them, which may go on in the next line there."""
+    return joined(name.split("_"), "_<wbr>")
+
+
 def joined(parts: Any, between: str = "") -> Markup:
     """Parts one after the other, each escaped unless it is `Markup`."""
     return Markup(between.join(map(escape, parts)))

@@ -44,7 +44,7 @@ class Explorer {
   async start() {
     const root = $("maps");
     for (const element of root.querySelectorAll(".tools, .stage, .legend, .listing")) element.hidden = false;
-    this.scatter = new Scatter($("map"), this.colours.read, {
+    this.scatter = new Scatter($("plane"), this.colours.read, {
       over: (object, x, y) => this.over(object, x, y),
       choose: (object) => this.choose(object),
       moved: () => ($("tip").hidden = true),

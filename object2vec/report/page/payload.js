@@ -2,6 +2,7 @@
 // What the page holds of a side: names, places on maps, neighbours, columns; unpacked when it is asked for.
 
 const TYPES = { u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, f4: Float32Array };
+const COLOURS = 8; // of groups; the rest share one
 
 async function unpacked(element) {
   const text = atob(element.textContent.trim());
@@ -50,8 +51,10 @@ function prepareColumn(column, values) {
     column.has = (object, group) => column.group(object) === group;
   } else {
     column.text = (object) => column.cells[values[object]].map((tag) => column.labels[tag]).join(", ");
-    column.group = (object) => (column.cells[values[object]].length ? column.cells[values[object]][0] : -1);
-    column.groups = column.labels.map((label, group) => ({ label, tone: `b${Math.min(group, 8)}` }));
+    // of several groups the first that has a colour of its own
+    const groupOf = column.cells.map((tags) => (tags.length ? (tags.find((tag) => tag < COLOURS) ?? tags[0]) : -1));
+    column.group = (object) => groupOf[values[object]];
+    column.groups = column.labels.map((label, group) => ({ label, tone: `b${Math.min(group, COLOURS)}` }));
     column.has = (object, group) => column.cells[values[object]].includes(group);
   }
 }

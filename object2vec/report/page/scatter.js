@@ -179,7 +179,8 @@ class Scatter {
     context.clearRect(0, 0, this.width, this.height);
     const zoomed = Math.max(1, this.scale / this.whole);
     const small = this.count > 10000 ? 1.4 : this.count > 3000 ? 2.2 : this.count > 500 ? 3.1 : 4.2;
-    const radius = Math.min(small * zoomed ** 0.4, 7);
+    const room = Math.min(1, Math.sqrt(Math.min(this.width, this.height) / 520));
+    const radius = Math.min(small * room * zoomed ** 0.4, 7);
     const shown = this.paintPoints(radius);
     this.paintChosen(radius);
     if (document.activeElement === this.canvas && this.byKeyboard) this.paintCross();
@@ -216,7 +217,7 @@ class Scatter {
     layer(faded, "b8", 0.18);
     // the rest of many colours lies below
     const order = groups.map((_, group) => group).sort((a, b) => (this.tones[b] === "b8") - (this.tones[a] === "b8"));
-    for (const group of order) layer(groups[group], this.tones[group], this.count > 10000 ? 0.6 : 0.78);
+    for (const group of order) layer(groups[group], this.tones[group], this.chosen >= 0 ? 0.4 : this.count > 10000 ? 0.6 : 0.78);
     context.globalAlpha = 1;
     return shown;
   }
