@@ -90,3 +90,8 @@ def class_numbers(labels: Any, what: str, num_classes: Optional[int] = None) -> 
             f"position {int(np.flatnonzero(wrong)[0])}."
         )
     return found.astype(np.int64)
+
+
+def is_whole(value: object) -> bool:
+    """Whether a value is an integer of Python's or NumPy's, and no bool."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))

@@ -11,6 +11,7 @@ from typing import Optional
 import numpy as np
 
 from object2vec.errors import CustomerError
+from object2vec.evaluation.checked_arrays import is_whole
 from object2vec.evaluation.results import Measure
 from object2vec.text import quoted
 
@@ -43,7 +44,7 @@ class Bootstrap:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not _is_whole(self.resamples) or not 0 <= self.resamples <= MOST_RESAMPLES:
+        if not is_whole(self.resamples) or not 0 <= self.resamples <= MOST_RESAMPLES:
             raise CustomerError(
                 f"resamples must be a whole number from 0 to {MOST_RESAMPLES}, found "
                 f"{quoted(self.resamples)}."
@@ -53,7 +54,7 @@ class Bootstrap:
                 f"confidence must be a number between 0 and 1, such as 0.95, found "
                 f"{quoted(self.confidence)}."
             )
-        if not _is_whole(self.seed) or self.seed < 0:
+        if not is_whole(self.seed) or self.seed < 0:
             raise CustomerError(f"seed must be a whole number from 0, found {quoted(self.seed)}.")
 
     def measures(
@@ -124,7 +125,3 @@ def mean_of(values: np.ndarray) -> Statistic:
 def root_of(statistic: Statistic) -> Statistic:
     """The root of another measure."""
     return lambda weights: float(np.sqrt(statistic(weights)))
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)

@@ -33,7 +33,7 @@ _logger = logging.getLogger(LOGGER_NAME)
 # Attributes that a pickle does not hold: its files stand for them.
 _OWN = (
     *("network", "vocabularies", "metrics", "complete", "inputs", "way", "is_fallback"),
-    *("_context", "_inference", "_costs"),
+    *("context", "_inference", "_costs"),
 )
 
 
@@ -59,6 +59,8 @@ class Predictor:
 
     Attributes
     ----------
+    context : mxnet.Context
+        The device.
     way : str
         A sentence that says how it computes, and why.
     is_fallback : bool
@@ -85,8 +87,8 @@ class Predictor:
         self.metrics = metrics or {}
         self.complete = complete
         self.inputs = inputs
-        self._context = context or mx.cpu(0)
-        self._inference, self.way, self.is_fallback = choose_inference(network, self._context)
+        self.context = context or mx.cpu(0)
+        self._inference, self.way, self.is_fallback = choose_inference(network, self.context)
         self._costs = Costs(network.hyperparameters)
 
     @classmethod
@@ -152,7 +154,7 @@ class Predictor:
             complete=self.complete,
             inputs=self.inputs,
         )
-        device = self._context.device_type, self._context.device_id
+        device = self.context.device_type, self.context.device_id
         others = {name: value for name, value in vars(self).items() if name not in _OWN}
         return type(self).unpacked, (files, device), others or None
 
@@ -315,7 +317,7 @@ class Predictor:
         """Rows, columns and scores of blocks of all pairs, the candidates in their order."""
         vectors = self.embeddings(0, in0)
         with one_at_a_time:
-            pairs = every_pair(self.network, self._context, classes)
+            pairs = every_pair(self.network, self.context, classes)
         for columns in blocks_of(len(candidates), self.hyperparameters.enc_dim):
             others = self.embeddings(1, candidates.take(columns))
             for rows in blocks_of(len(in0), pairs.outputs * len(others)):
@@ -364,7 +366,7 @@ class Predictor:
 
     def _retrieval_sums(self, pairs: PairDataset, scored: Callable[[int], Any]) -> np.ndarray:
         with one_at_a_time:
-            scale = self.network.loss.scale(self._context)
+            scale = self.network.loss.scale(self.context)
         return retrieval_sums(pairs, self.hyperparameters, scale, self._embed, scored)
 
     def _score(self, in0: TokenLists, in1: TokenLists, *, as_logits: bool = False) -> np.ndarray:
@@ -386,7 +388,7 @@ class Predictor:
         return values.sum(axis=1) if weights is None else values @ weights.astype(np.float64)
 
     def _answering(self, sides: dict[int, TokenLists]) -> contextlib.AbstractContextManager[None]:
-        check_devices([self._context])
+        check_devices([self.context])
         costs = self._costs
         operations = sum(costs.of_encoding(side, x.tokens.size) for side, x in sides.items())
         if len(sides) == 2:

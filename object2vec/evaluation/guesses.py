@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What labels are guessed to be without a model: means and shares of labels that are known."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import numpy as np
+
+from object2vec.data.arrays import PairDataset, TokenLists
+from object2vec.data.negative_sampling import fingerprints
+
+
+def guessed_numbers(pairs: PairDataset, known: Optional[PairDataset]) -> dict[str, np.ndarray]:
+    """Numbers that are guessed for pairs.
+
+    Parameters
+    ----------
+    pairs : PairDataset
+        What is guessed for.
+    known : PairDataset, optional
+        Where labels are known from, such as the pairs for training.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        float64 ``(n,)`` each. ``global mean`` of the known labels; ``in0 mean`` and ``in1 mean``,
+        those of the known pairs with the same object, or the global mean where there is none.
+        Without known pairs ``mean of these labels`` alone.
+    """
+    if known is None:
+        return {"mean of these labels": np.full(len(pairs), _mean(pairs))}
+    overall = _mean(known)
+    return {
+        "global mean": np.full(len(pairs), overall),
+        "in0 mean": _means(pairs.in0, known.in0, known, overall),
+        "in1 mean": _means(pairs.in1, known.in1, known, overall),
+    }
+
+
+def guessed_classes(
+    pairs: PairDataset, known: Optional[PairDataset], num_classes: int
+) -> dict[str, np.ndarray]:
+    """Logarithms of the probabilities of classes that are guessed for every pair.
+
+    Parameters
+    ----------
+    pairs, known
+        See `guessed_numbers`.
+    num_classes : int
+        How many classes.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        float64 ``(n, num_classes)``: ``class prior``, the shares of the classes in the known
+        labels, or ``shares of these classes``. A class that does not occur in the known labels
+        counts as if it did once, so that its probability is not 0.
+    """
+    name, source = ("shares of these classes", pairs) if known is None else ("class prior", known)
+    counts = np.bincount(source.labels.astype(np.int64), source.weights, minlength=num_classes)
+    asked = np.bincount(pairs.labels.astype(np.int64), minlength=num_classes) > 0
+    counts = np.where((counts == 0) & asked, 1, counts)
+    with np.errstate(divide="ignore"):
+        shares = np.log(counts / counts.sum())
+    return {name: np.tile(shares, (len(pairs), 1))}
+
+
+def _mean(pairs: PairDataset) -> float:
+    return float(np.average(pairs.labels.astype(np.float64), weights=pairs.weights))
+
+
+def _means(asked: TokenLists, held: TokenLists, known: PairDataset, otherwise: float) -> np.ndarray:
+    prints, places = np.unique(fingerprints(held), return_inverse=True)
+    weights = np.ones(len(known)) if known.weights is None else known.weights.astype(np.float64)
+    totals = np.bincount(places, weights * known.labels) / np.bincount(places, weights)
+    wanted = fingerprints(asked)
+    found = np.minimum(np.searchsorted(prints, wanted), len(prints) - 1)
+    return np.where(prints[found] == wanted, totals[found], otherwise)
