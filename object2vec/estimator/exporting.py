@@ -10,10 +10,12 @@ from object2vec.estimator.named_objects import (
     given_objects,
     vocabulary_objects,
 )
+from object2vec.export.vector_files import vector_target, write_vectors
 from object2vec.export.vector_stream import VectorStream
 
 if TYPE_CHECKING:
     from object2vec.export.vectors import Vectors
+    from object2vec.files import PathLike
     from object2vec.inference.predictor import Predictor
     from object2vec.prepare.delimited import Layout
 
@@ -71,6 +73,49 @@ class Exporting:
         (['0', '1', '2', '3'], (4, 8))
         """
         return self._stream(side, objects, name, layout).all()
+
+    def save_vectors(
+        self,
+        path: PathLike,
+        side: str,
+        objects: Any = None,
+        *,
+        format: Optional[str] = None,
+        name: Optional[str] = None,
+        layout: Optional[Layout] = None,
+    ) -> int:
+        """Write the embeddings of distinct objects of one side to a file, block by block.
+
+        What ``vectors(side, objects).save(path)`` writes, but of millions of objects only some are
+        in memory at a time.
+
+        Parameters
+        ----------
+        path : path
+            Replaced where it exists, as a whole or not at all.
+        side, objects, name, layout
+            See `vectors`.
+        format : str, optional
+            In place of what the path's suffix says; see `object2vec.export.vectors.Vectors.save`.
+
+        Returns
+        -------
+        int
+            How many objects there are.
+
+        Raises
+        ------
+        CustomerError
+            As of `vectors`; or there is no such format, two names would be the same in it, or the
+            file cannot be written.
+        PlatformError
+            There is no space left.
+        """
+        self._fitted()
+        target = vector_target(path, format)
+        stream = self._stream(side, objects, name, layout)
+        write_vectors(stream, target)
+        return len(stream)
 
     def _stream(
         self, side: str, objects: Any, name: Optional[str], layout: Optional[Layout]
