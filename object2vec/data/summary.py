@@ -14,7 +14,9 @@ from object2vec.data.arrays import PairDataset, TokenLists
 _MOST_BARS = 24
 
 
-def summary(channels: Mapping[str, Optional[PairDataset]], classes: Optional[int]) -> dict[str, Any]:
+def summary(
+    channels: Mapping[str, Optional[PairDataset]], classes: Optional[int]
+) -> dict[str, Any]:
     """Describe the pairs of each channel, as values of JSON of a few kilobytes.
 
     Parameters
@@ -27,11 +29,14 @@ def summary(channels: Mapping[str, Optional[PairDataset]], classes: Optional[int
     Returns
     -------
     dict
-        Of each channel ``pairs``, ``labels`` and of each side ``in0`` and ``in1`` the number of
-        tokens, of distinct ones, and histograms: ``lengths`` of lists in tokens, and
-        ``frequencies``, how many tokens occur how often. A bar is ``[first, last, count]``.
+        Of each channel ``pairs``, ``labels``, whether they are ``weighted``, and of each side
+        ``in0`` and ``in1`` the number of tokens, of distinct ones, and histograms: ``lengths`` of
+        lists in tokens, and ``frequencies``, how many tokens occur how often. A bar is ``[first,
+        last, count]``.
     """
-    return {name: _of_pairs(pairs, classes) for name, pairs in channels.items() if pairs is not None}
+    return {
+        name: _of_pairs(pairs, classes) for name, pairs in channels.items() if pairs is not None
+    }
 
 
 def _of_pairs(pairs: PairDataset, classes: Optional[int]) -> dict[str, Any]:
@@ -40,6 +45,7 @@ def _of_pairs(pairs: PairDataset, classes: Optional[int]) -> dict[str, Any]:
         "in0": _of_lists(pairs.in0),
         "in1": _of_lists(pairs.in1),
         "labels": _of_labels(pairs.labels, classes),
+        "weighted": pairs.weights is not None,
     }
 
 
@@ -66,7 +72,9 @@ def _of_labels(labels: np.ndarray, classes: Optional[int]) -> dict[str, Any]:
     if len(distinct) <= _MOST_BARS:
         distinct, counts = np.unique(values, return_counts=True)
         if len(distinct) <= _MOST_BARS:
-            bars = [[value, value, count] for value, count in zip(distinct.tolist(), counts.tolist())]
+            bars = [
+                [value, value, count] for value, count in zip(distinct.tolist(), counts.tolist())
+            ]
             return {**found, "bars": bars}
     counts, edges = np.histogram(values, _MOST_BARS)
     bars = [list(bar) for bar in zip(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist())]

@@ -179,7 +179,9 @@ def _side(
     columns: list[ObjectColumn] = []
     called = list(keys)
     if table is not None:
-        own = None if request.colours is None else [c for c in request.colours if c in table.columns]
+        own = (
+            None if request.colours is None else [c for c in request.colours if c in table.columns]
+        )
         columns = table.colours(keys, own)
         if request.name is not None and request.name in table.columns:
             called = table.names_by(request.name, keys)

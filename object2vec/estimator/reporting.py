@@ -96,7 +96,11 @@ class Reporting:
         predictor = self._fitted()
         check_output_file(path)
         wanted = check_projections(projections)
-        if isinstance(points, bool) or not isinstance(points, int) or not 1 <= points <= MOST_POINTS:
+        if (
+            isinstance(points, bool)
+            or not isinstance(points, int)
+            or not 1 <= points <= MOST_POINTS
+        ):
             raise CustomerError(
                 f"points must be a whole number from 1 to {MOST_POINTS:,}, found {quoted(points)}."
             )
@@ -140,9 +144,9 @@ class Reporting:
         ]
         kept = content.data
         further = {own: pairs.pairs for own, pairs in asked.items() if own not in kept}
-        found = mapped(predictor, request, content)
+        shown = mapped(predictor, request, content)
         content = replace(
-            content, judged=judged, sides=found.sides, unmapped=found.unmapped,
+            content, judged=judged, sides=shown.sides, unmapped=shown.unmapped,
             summaries=summary(further, predictor.hyperparameters.classes),
         )  # fmt: skip
         text = page(content, today())
@@ -162,7 +166,7 @@ class Reporting:
 
 
 def trained_request(
-    train: PairDataset, source: Any, layout: Optional[Layout], projections: Optional[Sequence[str]]
+    train: PairDataset, source: Any = None, layout: Optional[Layout] = None
 ) -> MapRequest:
     """What the map of a training shows: objects by their names, coloured by how often they occur.
 
@@ -174,12 +178,10 @@ def trained_request(
         The table that they are from.
     layout : Layout, optional
         How it is written.
-    projections : sequence of str, optional
-        See `Object2Vec.report`.
     """
     return MapRequest(
         objects=[], sources=listed(source), colours=None, name=None,
-        projections=check_projections(projections), layout=layout, counted=train,
+        projections=check_projections(None), layout=layout, counted=train,
     )  # fmt: skip
 
 

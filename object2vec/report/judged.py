@@ -57,9 +57,7 @@ def judge(
     return Judged(title, found, spreads_of(predictor, asked.pairs, found))
 
 
-def spreads_of(
-    predictor: Predictor, pairs: PairDataset, evaluation: Evaluation
-) -> list[Spread]:
+def spreads_of(predictor: Predictor, pairs: PairDataset, evaluation: Evaluation) -> list[Spread]:
     """Predicted beside true numbers, of each true number or of twelfths of them."""
     if evaluation.task != "numbers" or not predictor.hyperparameters.is_regression:
         return []

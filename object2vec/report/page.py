@@ -11,10 +11,12 @@ from importlib import resources
 from typing import Optional
 
 from object2vec.logs import LOGGER_NAME
-from object2vec.report import sections
+from object2vec.report import opening, sections
 from object2vec.report.content import Content
 from object2vec.report.markup import Markup, element, escape, joined
 from object2vec.report.payloads import NAME_LENGTHS, packed_side
+from object2vec.report.quality import quality
+from object2vec.report.section_parts import section
 from object2vec.version import __version__
 
 #: What the map may show altogether.
@@ -79,7 +81,7 @@ def _page(content: Content, made: str, payloads: list[Markup]) -> str:
     script = _script()
     shown: list[tuple[str, str, Optional[Markup]]] = [
         ("training", "Training", sections.training(content)),
-        ("quality", "Quality", sections.quality(content)),
+        ("quality", "Quality", quality(content)),
         ("map", "Map", _map(content)),
         ("data", "Data", sections.data(content)),
         ("settings", "Settings", sections.settings(content)),
@@ -94,9 +96,9 @@ def _page(content: Content, made: str, payloads: list[Markup]) -> str:
         style=Markup(style),
         script=Markup(script),
         navigation=joined(links),
-        lead=sections.opened(content),
+        lead=opening.opened(content),
         made=made,
-        figures=sections.figures(content),
+        figures=opening.figures(content),
         sections=joined((part for _, _, part in there), "\n"),
         payloads=joined(payloads, "\n"),
         footer=f"Made by object2vec {__version__}. This file holds all of it and loads nothing.",
@@ -117,9 +119,9 @@ def filled(name: str, **values: str) -> Markup:
 def _map(content: Content) -> Optional[Markup]:
     notes = [element("p", sentence, class_="note") for sentence in content.unmapped]
     if not content.sides:
-        return sections.section("map", "Map", "", *notes) if notes else None
+        return section("map", "Map", "", *notes) if notes else None
     about = "Embeddings in two dimensions: what is near each other is alike to the model."
-    return sections.section("map", "Map", about, filled("map.html"), *notes)
+    return section("map", "Map", about, filled("map.html"), *notes)
 
 
 def _script() -> str:

@@ -137,7 +137,9 @@ def principal_components(vectors: np.ndarray, count: int) -> tuple[np.ndarray, f
             base, _ = np.linalg.qr(centred.T @ (centred @ base))
         _, _, rotation = np.linalg.svd(centred @ base, full_matrices=False)
         directions = base @ rotation[:count].T
-    signs = np.sign(directions[np.argmax(np.abs(directions), axis=0), np.arange(directions.shape[1])])
+    signs = np.sign(
+        directions[np.argmax(np.abs(directions), axis=0), np.arange(directions.shape[1])]
+    )
     components = (centred @ (directions * signs).astype(np.float32)).astype(np.float32)
     missing = count - components.shape[1]
     if missing > 0:
