@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from object2vec.data.arrays import PairDataset, TokenLists
+from object2vec.evaluation.retrieval import Prints
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +44,12 @@ class Asked:
         Candidates of in1 beside those of the pairs.
     words : Words or None
         Where both sides are texts.
+    prints : Prints or None
+        Which objects are the same by their raw values; None where their ids say it.
     """
 
     pairs: PairDataset
     known: Optional[PairDataset] = None
     others: Optional[TokenLists] = None
     words: Optional[Words] = None
+    prints: Optional[Prints] = None

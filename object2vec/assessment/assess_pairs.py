@@ -75,7 +75,7 @@ def assess_numbers(predictor: Predictor, asked: Asked, bootstrap: Bootstrap) -> 
     labels = pairs.labels.astype(np.float64)
     predicted = predictor.scores(pairs.in0, pairs.in1).astype(np.float64)
     statistics = {MODEL: of_numbers(labels, predicted)}
-    for name, guess in guessed_numbers(pairs, asked.known).items():
+    for name, guess in guessed_numbers(pairs, asked.known, asked.prints).items():
         statistics[name] = of_numbers(labels, guess)
     counts, edges = np.histogram(predicted - labels, _RESIDUAL_BINS)
     return _evaluation(

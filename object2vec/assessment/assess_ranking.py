@@ -25,6 +25,7 @@ from object2vec.evaluation.tfidf import Tfidf
 from object2vec.inference.candidate_scores import CandidateScores
 from object2vec.inference.predictor import Predictor
 from object2vec.inference.similarities import comparable
+from object2vec.raw_values.option_names import option
 from object2vec.text import counted, quoted
 
 POPULARITY = "popularity"
@@ -66,20 +67,25 @@ class Ranking:
 
     def __post_init__(self) -> None:
         if not self.k:
-            raise CustomerError("k must name one whole number from 1 at least, found none.")
+            raise CustomerError(
+                f"{option('k')} must name one whole number from 1 at least, found none."
+            )
         counts = [("k", k) for k in self.k]
         if self.sampled is not None:
             counts.append(("sampled", self.sampled))
         for name, value in counts:
             if not is_whole(value) or value < 1:
-                raise CustomerError(f"{name} must be a whole number from 1, found {quoted(value)}.")
+                raise CustomerError(
+                    f"{option(name)} must be a whole number from 1, found {quoted(value)}."
+                )
         words = (("by", self.by, BY), ("ties", self.ties, tuple(TIES)))
-        for option, word, known in words:
+        for name, word, known in words:
             if word not in known:
-                raise CustomerError(f"{option} must be {', '.join(known)}, found {quoted(word)}.")
+                raise CustomerError(f"{name} must be {', '.join(known)}, found {quoted(word)}.")
         if self.hybrid is not None and not _is_weight(self.hybrid):
             raise CustomerError(
-                f"hybrid must be a number above 0, such as 0.5, found {quoted(self.hybrid)}."
+                f"{option('hybrid')} must be a number above 0, such as 0.5, found "
+                f"{quoted(self.hybrid)}."
             )
 
     @property
@@ -123,10 +129,10 @@ def assess_ranking(
         )
     if ranking.hybrid is not None and asked.words is None:
         raise CustomerError(
-            "hybrid needs words on both sides, of columns of text or ids of one shared "
-            "vocabulary: this model has none, so leave it out."
+            f"{option('hybrid')} needs words on both sides, of columns of text or ids of one "
+            "shared vocabulary: this model has none, so leave it out."
         )
-    task = Retrieval.of(asked.pairs, asked.known, asked.others)
+    task = Retrieval.of(asked.pairs, asked.known, asked.others, asked.prints)
     rankers = _rankers(predictor, asked, task, ranking, classes)
     judged, recommended = _rank(task, rankers, ranking, bootstrap.seed)
     statistics: dict[str, Statistics] = {

@@ -15,6 +15,7 @@ from object2vec.cli import (
     demo,
     describe,
     embed,
+    evaluate,
     predict,
     prepare,
     report,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 EXIT_BROKEN_PIPE = 141
 # In the order in which help lists them.
-_COMMANDS = (prepare, train, validate, predict, embed, report, serve, describe, demo)
+_COMMANDS = (prepare, train, validate, predict, evaluate, embed, report, serve, describe, demo)
 _EXAMPLES = """\
 examples:
   object2vec demo                                        # a first look, in less than a minute

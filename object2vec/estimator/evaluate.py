@@ -11,6 +11,7 @@ from object2vec.data.record_checks import check_positive
 from object2vec.errors import CustomerError
 from object2vec.estimator.evaluated_data import DataRequest, asked_data, check_number
 from object2vec.evaluation.intervals import Bootstrap
+from object2vec.raw_values.option_names import option
 from object2vec.text import quoted
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ class EvaluationRequest:
 
     def __post_init__(self) -> None:
         if self.task is not None and self.task not in TASKS:
-            raise CustomerError(f"task must be {', '.join(TASKS)}, found {quoted(self.task)}.")
+            raise CustomerError(
+                f"{option('task')} must be {', '.join(TASKS)}, found {quoted(self.task)}."
+            )
 
     def task_of(self, hyperparameters: Hyperparameters) -> str:
         """The task, where it is left to the model: labels, but where it learns to find."""
@@ -94,20 +97,20 @@ def evaluated(
     """
     hyperparameters = predictor.hyperparameters
     bootstrap, ranking = request.bootstrap, request.ranking
-    check_number("relevant_from", data.relevant_from)
+    check_number(option("relevant_from"), data.relevant_from)
     task = request.task_of(hyperparameters)
     if task != "ranking":
         _check_unused(request, data, task)
     if task == "labels" and hyperparameters.is_contrastive:
         raise CustomerError(
-            "task is 'labels', but a model for in_batch_softmax predicts none: take 'ranking' or "
-            "'correlation'."
+            f"{option('task')} is 'labels', but a model for in_batch_softmax predicts none: take "
+            "'ranking' or 'correlation'."
         )
     data = replace(
         data,
         any_number=task == "correlation",
         draws_negatives=task == "labels",
-        with_words=task != "labels" or hyperparameters.classes == 2,
+        with_raw=task != "labels" or hyperparameters.classes == 2 or data.seen is not None,
     )
     asked = asked_data(predictor.inputs, hyperparameters, data)
     if task == "ranking":
@@ -142,7 +145,8 @@ def _check_unused(request: EvaluationRequest, data: DataRequest, task: str) -> N
     given = [name for name in _given(request, data) if name in _OF_RANKING]
     if given:
         raise CustomerError(
-            f"{given[0]} means something to task='ranking' alone, and here it is {quoted(task)}."
+            f"{option(given[0])} means something to rankings alone, but {option('task')} is "
+            f"{quoted(task)}."
         )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from object2vec.assessment.asked import Asked, Words
 from object2vec.data.arrays import PairDataset, TokenLists
-from object2vec.data.negative_sampling import Joined, joined_pairs, judged_negatives
+from object2vec.data.negative_sampling import joined_pairs, judged_negatives
 from object2vec.errors import CustomerError
 from object2vec.estimator.asked_objects import (
     asked_objects,
@@ -21,15 +21,18 @@ from object2vec.estimator.asked_objects import (
     readable,
     repeatable,
 )
+from object2vec.evaluation.retrieval import Prints
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.hyperparameters.table import INT32_MAX
 from object2vec.raw_values.inputs import SIDES, Inputs, Label, Vocabulary
+from object2vec.raw_values.option_names import option
 from object2vec.text import quoted
 
 if TYPE_CHECKING:
     from object2vec.prepare.delimited import Layout
 
-_NO_WORD = 0  # what stands for values of columns that are no texts
+# The first numbers of words of texts and of other values; 0 is for what has no number.
+_WORDS, _VALUES = 1, 2
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,8 @@ class DataRequest:
         Whether labels are numbers, whatever the model predicts.
     draws_negatives : bool
         Whether pairs without labels get negatives, as in validation.
-    with_words : bool
-        Whether the words of texts are wanted.
+    with_raw : bool
+        Whether it is wanted what raw values say that ids do not.
     """
 
     pairs: Any
@@ -63,7 +66,7 @@ class DataRequest:
     relevant_from: Optional[float] = None
     any_number: bool = False
     draws_negatives: bool = False
-    with_words: bool = True
+    with_raw: bool = True
 
 
 def asked_data(
@@ -90,8 +93,8 @@ def asked_data(
     if request.label is not None:
         if inputs is None:
             raise CustomerError(
-                "label names a column of a table, but this model was trained on ids: its pairs "
-                "have their labels under the key label."
+                f"{option('label')} names a column of a table, but this model was trained on ids: "
+                "its pairs have their labels under the key label."
             )
         kind = inputs.label.kind
         if request.any_number or request.relevant_from is not None or kind == "none":
@@ -107,19 +110,21 @@ def asked_data(
     pairs = reading.pairs(sources["evaluated"], "evaluated")
     known = None if sources["seen"] is None else reading.pairs(sources["seen"], "seen")
     more = others.lists(inputs, hyperparameters)
-    drawn = _drawn(inputs, hyperparameters, pairs) if request.draws_negatives else None
-    words = None
-    if request.with_words:
-        words = _words(inputs, hyperparameters, request, sources, others, (pairs, known, more))
-    if words is not None and drawn is not None:
-        words = replace(words, in0=words.in0.take(drawn.in0), in1=words.in1.take(drawn.in1))
-    if drawn is not None:
-        pairs = joined_pairs(pairs, drawn)
+    asked = Asked(pairs, known, more)
+    if inputs is not None and request.with_raw and not any(map(_holds_ids, sources.values())):
+        asked = _with_raw(asked, inputs, hyperparameters, request, sources, others)
+    elif hyperparameters.tied_token_embedding_weight and not _are_single(pairs):
+        # ids of one vocabulary are words, whatever they are called
+        words = Words(pairs.in0, pairs.in1, None if known is None else known.in1, more)
+        asked = replace(asked, words=words)
+    if request.draws_negatives:
+        asked = _with_negatives(asked, inputs, hyperparameters)
+    pairs, known = asked.pairs, asked.known
     if request.relevant_from is not None:
         pairs = replace(pairs, labels=(pairs.labels >= request.relevant_from).astype(np.float32))
         # what was known before is no recommendation, whatever its label
         known = None if known is None else replace(known, labels=np.ones_like(known.labels))
-    return Asked(pairs, known, more, words)
+    return replace(asked, pairs=pairs, known=known)
 
 
 @dataclass(frozen=True)
@@ -127,12 +132,14 @@ class _Reading:
     inputs: Optional[Inputs]
     hyperparameters: Hyperparameters
     request: DataRequest
+    told: bool = True
 
     def pairs(self, data: Any, channel: str) -> PairDataset:
         weight = self.request.weight if channel == "evaluated" else None
         return labelled_pairs(
-            self.inputs, self.hyperparameters, data, channel, self.request.layout, weight
-        )
+            self.inputs, self.hyperparameters, data, channel, self.request.layout, weight,
+            told=self.told,
+        )  # fmt: skip
 
 
 class _Candidates:
@@ -169,63 +176,62 @@ class _Candidates:
         return given
 
 
-def _drawn(
-    inputs: Optional[Inputs], hyperparameters: Hyperparameters, pairs: PairDataset
-) -> Optional[Joined]:
-    """The negatives of pairs that are all positive for want of labels, None where there are any."""
-    rate = hyperparameters.negative_sampling_rate
+def _with_negatives(
+    asked: Asked, inputs: Optional[Inputs], hyperparameters: Hyperparameters
+) -> Asked:
+    """Add negatives to pairs that are all positive for want of labels."""
+    rate, pairs = hyperparameters.negative_sampling_rate, asked.pairs
     if inputs is None or inputs.label.kind != "none" or not rate or not np.all(pairs.labels):
-        return None
-    return judged_negatives(pairs, rate, power=hyperparameters.negative_sampling_power)
+        return asked
+    drawn = judged_negatives(pairs, rate, power=hyperparameters.negative_sampling_power)
+    words = asked.words
+    if words is not None:
+        words = replace(words, in0=words.in0.take(drawn.in0), in1=words.in1.take(drawn.in1))
+    return replace(asked, pairs=joined_pairs(pairs, drawn), words=words)
 
 
-def _words(
-    inputs: Optional[Inputs],
+def _with_raw(
+    asked: Asked,
+    inputs: Inputs,
     hyperparameters: Hyperparameters,
     request: DataRequest,
     sources: Mapping[str, Any],
     others: _Candidates,
-    ids: tuple[PairDataset, Optional[PairDataset], Optional[TokenLists]],
-) -> Optional[Words]:
-    """The words of both sides, None where these are no texts."""
-    pairs, known, more = ids
-    if inputs is None or any(_holds_ids(data) for data in sources.values()):
-        # ids of one vocabulary are words, whatever they are called
-        single = pairs.in0.are_single() and pairs.in1.are_single()
-        if single or not hyperparameters.tied_token_embedding_weight:
-            return None
-        return Words(pairs.in0, pairs.in1, None if known is None else known.in1, more)
-    texts = [any(column.kind == "text" for column in inputs.side(s).columns) for s in SIDES]
-    if not all(texts):
-        return None
-    every = _Numbered()
+) -> Asked:
+    """Add what raw values say that ids do not: which objects are the same, and all words."""
+    texts, values = _Numbered(_WORDS), _Numbered(_VALUES)
     own = replace(
         inputs,
         vocabularies={
-            column.vocabulary: _NumberedWords(every if column.kind == "text" else None)
+            column.vocabulary: _Numbering(texts if column.kind == "text" else values)
             for side in SIDES
             for column in inputs.side(side).columns
         },
     )
-    # neither the model's vocabulary nor its lengths cut texts here
+    # neither the model's vocabulary nor its lengths cut values here
     enc0, enc1 = (
         replace(encoder, vocab_size=INT32_MAX, max_seq_len=INT32_MAX)
         for encoder in hyperparameters.encoders
     )
     limits = replace(hyperparameters, enc0=enc0, enc1=enc1)
-    reading = _Reading(own, limits, request)
-    read = {
-        name: None if data is None else reading.pairs(data, name) for name, data in sources.items()
-    }
-    found, before = read["evaluated"], read["seen"]
-    assert found is not None
-    further = others.lists(own, limits)
-    return Words(
-        _texts_only(found.in0),
-        _texts_only(found.in1),
-        None if before is None else _texts_only(before.in1),
-        None if further is None else _texts_only(further),
+    reading = _Reading(own, limits, request, told=False)
+    pairs = reading.pairs(sources["evaluated"], "evaluated")
+    known = None if sources["seen"] is None else reading.pairs(sources["seen"], "seen")
+    more = others.lists(own, limits)
+    found = replace(asked, prints=Prints.of(pairs, known, more))
+    if not all(any(c.kind == "text" for c in inputs.side(side).columns) for side in SIDES):
+        return found
+    words = Words(
+        _words(pairs.in0),
+        _words(pairs.in1),
+        None if known is None else _words(known.in1),
+        None if more is None else _words(more),
     )
+    return replace(found, words=words)
+
+
+def _are_single(pairs: PairDataset) -> bool:
+    return pairs.in0.are_single() and pairs.in1.are_single()
 
 
 def _holds_ids(data: Any) -> bool:
@@ -239,29 +245,34 @@ def _holds_ids(data: Any) -> bool:
 
 
 class _Numbered(dict[str, int]):
-    """Gives each text that is asked for a number from 1 on."""
+    """Gives each text that is asked for a number of its own, every second one from a first on."""
+
+    def __init__(self, first: int) -> None:
+        super().__init__()
+        self._first = first
 
     def get(self, key: str, default: Any = None) -> int:
-        return self.setdefault(key, len(self) + 1)
+        return self.setdefault(key, self._first + 2 * len(self))
 
 
-class _NumberedWords(Vocabulary):
-    """A vocabulary that learns each word when it first sees it, or knows nothing."""
+class _Numbering(Vocabulary):
+    """A vocabulary that learns each value when it first sees it."""
 
     unknown = None
 
-    def __init__(self, numbers: Optional[_Numbered]) -> None:
+    def __init__(self, numbers: _Numbered) -> None:
         super().__init__(())
         # in the place of what a vocabulary finds out of its values
-        vars(self)["places"] = {} if numbers is None else numbers
+        vars(self)["places"] = numbers
 
     def __len__(self) -> int:
         # all vocabularies of a side begin with the same id
         return 0
 
 
-def _texts_only(lists: TokenLists) -> TokenLists:
-    kept = lists.tokens != _NO_WORD
+def _words(lists: TokenLists) -> TokenLists:
+    """The tokens of texts alone."""
+    kept = lists.tokens % 2 == _WORDS % 2
     ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept)])[lists.offsets]
     return TokenLists.from_lengths(lists.tokens[kept], np.diff(ends))
 

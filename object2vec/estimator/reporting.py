@@ -190,7 +190,7 @@ def _asked(predictor: Predictor, source: Any, seen: Any, layout: Optional[Layout
     is_ranked = settings.is_contrastive
     request = DataRequest(
         source, seen, layout=layout, draws_negatives=not is_ranked,
-        with_words=is_ranked or settings.classes == 2,
+        with_raw=is_ranked or settings.classes == 2 or seen is not None,
     )  # fmt: skip
     return asked_data(predictor.inputs, settings, request)
 

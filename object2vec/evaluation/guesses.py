@@ -7,11 +7,13 @@ from typing import Optional
 
 import numpy as np
 
-from object2vec.data.arrays import PairDataset, TokenLists
-from object2vec.data.negative_sampling import fingerprints
+from object2vec.data.arrays import PairDataset
+from object2vec.evaluation.retrieval import Prints
 
 
-def guessed_numbers(pairs: PairDataset, known: Optional[PairDataset]) -> dict[str, np.ndarray]:
+def guessed_numbers(
+    pairs: PairDataset, known: Optional[PairDataset], prints: Optional[Prints] = None
+) -> dict[str, np.ndarray]:
     """Numbers that are guessed for pairs.
 
     Parameters
@@ -20,6 +22,8 @@ def guessed_numbers(pairs: PairDataset, known: Optional[PairDataset]) -> dict[st
         What is guessed for.
     known : PairDataset, optional
         Where labels are known from, such as the pairs for training.
+    prints : Prints, optional
+        Which objects are the same; by default those whose token lists are.
 
     Returns
     -------
@@ -31,10 +35,11 @@ def guessed_numbers(pairs: PairDataset, known: Optional[PairDataset]) -> dict[st
     if known is None:
         return {"mean of these labels": np.full(len(pairs), _mean(pairs))}
     overall = _mean(known)
+    prints = Prints.of(pairs, known) if prints is None else prints
     return {
         "global mean": np.full(len(pairs), overall),
-        "in0 mean": _means(pairs.in0, known.in0, known, overall),
-        "in1 mean": _means(pairs.in1, known.in1, known, overall),
+        "in0 mean": _means(prints.in0, prints.known0, known, overall),
+        "in1 mean": _means(prints.in1, prints.known1, known, overall),
     }
 
 
@@ -70,10 +75,11 @@ def _mean(pairs: PairDataset) -> float:
     return float(np.average(pairs.labels.astype(np.float64), weights=pairs.weights))
 
 
-def _means(asked: TokenLists, held: TokenLists, known: PairDataset, otherwise: float) -> np.ndarray:
-    prints, places = np.unique(fingerprints(held), return_inverse=True)
+def _means(
+    wanted: np.ndarray, held: np.ndarray, known: PairDataset, otherwise: float
+) -> np.ndarray:
+    prints, places = np.unique(held, return_inverse=True)
     weights = np.ones(len(known)) if known.weights is None else known.weights.astype(np.float64)
     totals = np.bincount(places, weights * known.labels) / np.bincount(places, weights)
-    wanted = fingerprints(asked)
     found = np.minimum(np.searchsorted(prints, wanted), len(prints) - 1)
     return np.where(prints[found] == wanted, totals[found], otherwise)

@@ -169,20 +169,21 @@ class Evaluation:
         )
 
     def table(self) -> str:
-        """Measures in rows, the model and its baselines in columns, as text."""
-        columns: dict[str, Mapping[str, Measure]] = {MODEL: self.measures, **self.baselines}
-        rows = list(dict.fromkeys(name for own in columns.values() for name in own))
-        cells = [["", *columns]]
+        """Measures in rows; the model, its interval and its baselines in columns, as text."""
+        others = list(self.baselines.values())
+        rows = list(dict.fromkeys(name for own in (self.measures, *others) for name in own))
+        has_intervals = any(measure.low is not None for measure in self.measures.values())
+        head = ["", MODEL, *self.baselines]
+        if has_intervals:
+            head.insert(2, f"{self.settings.get('confidence', 0.95):.4g} interval")
+        cells = [head]
         for name in rows:
-            cells.append([name, *(_text(own.get(name)) for own in columns.values())])
-        widths = [max(len(row[at]) for row in cells) for at in range(len(cells[0]))]
-        return "\n".join(
-            "  ".join(
-                cell.ljust(width) if at == 0 else cell.rjust(width)
-                for at, (cell, width) in enumerate(zip(row, widths))
-            ).rstrip()
-            for row in cells
-        )
+            own = self.measures.get(name)
+            row = [name, _value(own), *(_value(other.get(name)) for other in others)]
+            if has_intervals:
+                row.insert(2, _interval(own))
+            cells.append(row)
+        return _columns(cells)
 
     def __str__(self) -> str:
         parts = [self.table()]
@@ -217,12 +218,14 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _text(measure: Optional[Measure]) -> str:
-    if measure is None:
+def _value(measure: Optional[Measure]) -> str:
+    return "" if measure is None else _number(measure.value)
+
+
+def _interval(measure: Optional[Measure]) -> str:
+    if measure is None or measure.low is None or measure.high is None:
         return ""
-    if measure.low is None or measure.high is None:
-        return _number(measure.value)
-    return f"{_number(measure.value)} ({_number(measure.low)} to {_number(measure.high)})"
+    return f"{_number(measure.low)} to {_number(measure.high)}"
 
 
 def _number(value: float) -> str:
@@ -230,16 +233,20 @@ def _number(value: float) -> str:
 
 
 def _confusion_text(confusion: Confusion) -> str:
-    head = ["label \\ predicted", *confusion.classes]
     rows = [
         [name, *(f"{count:g}" if isinstance(count, float) else str(count) for count in counts)]
         for name, counts in zip(confusion.classes, confusion.counts)
     ]
-    widths = [max(len(row[at]) for row in [head, *rows]) for at in range(len(head))]
+    return _columns([["label \\ predicted", *confusion.classes], *rows])
+
+
+def _columns(rows: list[list[str]]) -> str:
+    """Rows of cells below each other; the first column begins, all others end, in one place."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
     return "\n".join(
         "  ".join(
-            cell.ljust(width) if at == 0 else cell.rjust(width)
+            cell.rjust(width) if at else cell.ljust(width)
             for at, (cell, width) in enumerate(zip(row, widths))
-        )
-        for row in [head, *rows]
+        ).rstrip()
+        for row in rows
     )

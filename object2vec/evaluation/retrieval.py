@@ -12,14 +12,48 @@ import numpy as np
 from object2vec.data.arrays import PairDataset, TokenLists
 from object2vec.data.negative_sampling import fingerprints
 
+#: No list at all.
+NOTHING = TokenLists.of_each(np.zeros(0, np.int32))
 _ELEMENTS = 1 << 22  # scores that are looked at together
+
+
+@dataclass(frozen=True, eq=False)
+class Prints:
+    """Numbers of objects, uint64, that are equal where objects are the same.
+
+    Attributes
+    ----------
+    in0, in1 : numpy.ndarray
+        Of the pairs, ``(n,)``.
+    known0, known1 : numpy.ndarray
+        Of the pairs that were known before.
+    others : numpy.ndarray
+        Of further candidates.
+    """
+
+    in0: np.ndarray
+    in1: np.ndarray
+    known0: np.ndarray
+    known1: np.ndarray
+    others: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        pairs: PairDataset,
+        known: Optional[PairDataset] = None,
+        others: Optional[TokenLists] = None,
+    ) -> Prints:
+        """Those of objects that are the same where their token lists are."""
+        sides = (NOTHING, NOTHING) if known is None else (known.in0, known.in1)
+        further = NOTHING if others is None else others
+        lists = (pairs.in0, pairs.in1, *sides, further)
+        return cls(*(fingerprints(own) for own in lists))
 
 
 @dataclass(frozen=True, eq=False)
 class Retrieval:
     """Queries, candidates, and what belongs together.
-
-    Objects are the same where their token lists are.
 
     Attributes
     ----------
@@ -51,6 +85,7 @@ class Retrieval:
         pairs: PairDataset,
         known: Optional[PairDataset] = None,
         others: Optional[TokenLists] = None,
+        prints: Optional[Prints] = None,
         most_queries: Optional[int] = None,
         most_candidates: Optional[int] = None,
         seed: int = 0,
@@ -69,6 +104,8 @@ class Retrieval:
             those of a query's positive pairs are `seen`.
         others : TokenLists, optional
             Further candidates.
+        prints : Prints, optional
+            Which objects are the same; by default those whose token lists are.
         most_queries, most_candidates : int, optional
             Of more, so many are drawn by the seed; what is relevant is always among the candidates.
         seed : int
@@ -76,7 +113,8 @@ class Retrieval:
         """
         rng = np.random.default_rng(seed)
         positive = np.flatnonzero(pairs.labels != 0)
-        own0, own1 = (fingerprints(lists) for lists in (pairs.in0, pairs.in1))
+        prints = Prints.of(pairs, known, others) if prints is None else prints
+        own0, own1 = prints.in0, prints.in1
         queries, first = np.unique(own0[positive], return_index=True)
         distinct = len(queries)
         if most_queries is not None and distinct > most_queries:
@@ -85,12 +123,10 @@ class Retrieval:
         first = positive[first]
         positive = positive[_places(queries, own0[positive]) >= 0]
 
-        nothing = TokenLists.of_each(np.zeros(0, np.int32))
-        known0, known1 = (nothing, nothing) if known is None else (known.in0, known.in1)
-        before0, before1 = fingerprints(known0), fingerprints(known1)
-        parts = [pairs.in1, known1, nothing if others is None else others]
-        prints = np.concatenate([own1, before1, fingerprints(parts[2])])
-        candidates, rows = np.unique(prints, return_index=True)
+        before0, before1 = prints.known0, prints.known1
+        candidates, rows = np.unique(
+            np.concatenate([own1, before1, prints.others]), return_index=True
+        )
         found = len(candidates)
         if most_candidates is not None and found > most_candidates:
             needed = np.unique(_places(candidates, own1[positive]))
@@ -105,7 +141,14 @@ class Retrieval:
             queries=first,
             candidates=rows,
             in0=pairs.in0.take(first),
-            in1=rows_of(parts, rows),
+            in1=rows_of(
+                [
+                    pairs.in1,
+                    NOTHING if known is None else known.in1,
+                    NOTHING if others is None else others,
+                ],
+                rows,
+            ),
             relevant=_pairs(queries, candidates, own0[positive], own1[positive]),
             seen=_pairs(queries, candidates, before0[seen], before1[seen]),
             counts=np.bincount(places[places >= 0], minlength=len(candidates)),

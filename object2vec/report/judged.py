@@ -83,4 +83,4 @@ def _drawn(asked: Asked) -> Asked:
     if len(pairs) <= MOST_QUERIES:
         return asked
     rows = np.sort(np.random.default_rng(_SEED).permutation(len(pairs))[:MOST_QUERIES])
-    return replace(asked, pairs=pairs.take(rows), words=None)
+    return replace(asked, pairs=pairs.take(rows), words=None, prints=None)
