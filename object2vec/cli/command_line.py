@@ -21,6 +21,7 @@ from object2vec.cli import (
     nearest,
     predict,
     prepare,
+    report,
     serve,
     train,
     validate,
@@ -39,6 +40,7 @@ _COMMANDS = (
     prepare, train, validate, predict, evaluate, embed, nearest, index, export, serve, describe,
     demo,
 )  # fmt: skip
+_COMMANDS = (prepare, train, validate, predict, evaluate, embed, report, serve, describe, demo)
 _EXAMPLES = """\
 examples:
   object2vec demo                                        # a first look, in less than a minute
