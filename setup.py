@@ -48,6 +48,10 @@ EXTRAS_REQUIRE = {
         # trec_eval, which ranking measures are held equal to; ir-measures asks it too, and ranx
         # would need numba
         "pytrec-eval-terrier==0.5.11",
+        "gensim==4.4.0",  # reads files of vectors
+        # the last for Python 3.9: checks graphs, and computes them
+        "onnx==1.19.1",
+        "onnxruntime==1.19.2",
         "nbclient==0.10.2",  # runs the notebooks of examples/, with the two below
         "nbformat==5.10.4",
         "ipykernel==6.31.0",  # the last for Python 3.9

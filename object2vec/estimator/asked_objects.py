@@ -76,7 +76,7 @@ def asked_pairs(
         found = [
             _objects(inputs, hyperparameters, side, values) for side, values in zip(SIDES, sides)
         ]
-    _tell_unseen({side: objects.lookups for side, objects in zip(SIDES, found)})
+    tell_unseen({side: objects.lookups for side, objects in zip(SIDES, found)})
     return [objects.lists for objects in found]
 
 
@@ -103,7 +103,7 @@ def asked_objects(
             )
         objects = [_own(inputs, side, value) for value in values]
         found = _objects(inputs, hyperparameters, side, objects)
-    _tell_unseen({side: found.lookups})
+    tell_unseen({side: found.lookups})
     return found.lists
 
 
@@ -173,7 +173,7 @@ def labelled_pairs(
         if report.left_out:
             _logger.warning("%s", report.lines()[1])
         sides = zip(SIDES, (pairs.in0, pairs.in1))
-        _tell_unseen({side: lookups_in(inputs, side, lists) for side, lists in sides})
+        tell_unseen({side: lookups_in(inputs, side, lists) for side, lists in sides})
         return pairs
     return from_records(_ids(inputs, hyperparameters, data), hyperparameters, channel=channel)
 
@@ -311,7 +311,7 @@ def _ids(inputs: Inputs, hyperparameters: Hyperparameters, data: Any) -> Any:
     if not all(sound):
         return data
     sides = {s: _objects(inputs, hyperparameters, s, [row[s] for row in data]) for s in SIDES}
-    _tell_unseen({side: objects.lookups for side, objects in sides.items()})
+    tell_unseen({side: objects.lookups for side, objects in sides.items()})
     classes = {name: place for place, name in enumerate(inputs.label.classes)}
     none = inputs.label.kind == "none"
     records = []
@@ -337,7 +337,7 @@ def _classes_of(value: Any, label: Label, classes: Mapping[str, int], position: 
     return [_class_number(item, classes, position) for item in value]
 
 
-def _tell_unseen(sides: Mapping[str, Lookups]) -> None:
+def tell_unseen(sides: Mapping[str, Lookups]) -> None:
     """Say in one line how many values training has not seen."""
     lookups = SideLookups(**sides)
     if lookups.unseen:

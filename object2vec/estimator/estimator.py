@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from object2vec.backend.device_names import Device, contexts_of
 from object2vec.errors import CustomerError
 from object2vec.estimator.answers import Answering
+from object2vec.estimator.exporting import Exporting
 from object2vec.estimator.from_table import Tabular
 from object2vec.estimator.history import Trained
 from object2vec.estimator.options import FitOptions, RandomState
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from object2vec.training.callbacks import Callback
 
 
-class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
+class Object2Vec(PipelineStep, Trained, Tabular, Answering, Exporting, Parameterized):
     """Learns embeddings of pairs of objects, each a list of token ids, from a label of the pair.
 
     The hyperparameters of the training job are parameters here, under the same names, but for those

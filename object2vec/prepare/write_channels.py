@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,8 +14,8 @@ import numpy as np
 
 from object2vec.data.arrays import PairDataset, TokenLists
 from object2vec.data.channel_files import channel_files
-from object2vec.errors import CustomerError, PlatformError
-from object2vec.files import PathLike, atomic_write
+from object2vec.errors import CustomerError
+from object2vec.files import PathLike, atomic_write, unwritable
 from object2vec.hyperparameters.table import SPLITS
 from object2vec.prepare.arrow import arrow_module
 from object2vec.prepare.find_inputs import Fit, Progress
@@ -34,7 +33,6 @@ from object2vec.raw_values.inputs_file import FILE, inputs_bytes
 from object2vec.text import named, names
 
 AUXILIARY = "auxiliary"
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_channels(
@@ -70,7 +68,7 @@ def write_channels(
     try:
         _check_folder(Path(folder), wanted, source)
     except OSError as error:
-        raise _refused(Path(folder), error) from None
+        raise unwritable(folder, error, "folder") from None
     encoder = TableEncoder(Fit(request).inputs(), choice.max_length, weight=request.weight)
     with _writing(Path(folder), [*wanted, AUXILIARY]), contextlib.ExitStack() as files:
         # The files come to their places in turn from the last one opened to the first: what
@@ -163,15 +161,8 @@ def _writing(folder: Path, names: list[str]) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 path.rmdir()
         if isinstance(error, OSError):
-            raise _refused(folder, error) from None
+            raise unwritable(folder, error, "folder") from None
         raise
-
-
-def _refused(folder: Path, error: OSError) -> Exception:
-    if error.errno in _NO_SPACE:
-        return PlatformError(f"No space is left on the disk of {named(folder)}: free some.")
-    reason = error.strerror or error
-    return CustomerError(f"{named(folder)} cannot be written to: {reason}; name another folder.")
 
 
 def write_lines(stream: BinaryIO, pairs: PairDataset) -> None:
