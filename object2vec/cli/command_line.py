@@ -37,10 +37,9 @@ if TYPE_CHECKING:
 EXIT_BROKEN_PIPE = 141
 # In the order in which help lists them.
 _COMMANDS = (
-    prepare, train, validate, predict, evaluate, embed, nearest, index, export, serve, describe,
-    demo,
+    prepare, train, validate, predict, evaluate, report, embed, nearest, index, export, serve,
+    describe, demo,
 )  # fmt: skip
-_COMMANDS = (prepare, train, validate, predict, evaluate, embed, report, serve, describe, demo)
 _EXAMPLES = """\
 examples:
   object2vec demo                                        # a first look, in less than a minute
