@@ -11,8 +11,6 @@ import numpy as np
 from object2vec.data.arrays import PairDataset, TokenLists
 from object2vec.hyperparameters.checked import Hyperparameters
 
-_ROWS_AT_ONCE = 1 << 14  # pairs whose lists are compared together
-
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -187,8 +185,8 @@ def _cut_out(
 def _are_equal(in0: TokenLists, in1: TokenLists) -> np.ndarray:
     """Whether each list of the one is equal to that of the other, a mask of shape ``(n,)``."""
     equal = in0.lengths == in1.lengths
-    for start in range(0, len(equal), _ROWS_AT_ONCE):
-        rows = start + np.flatnonzero(equal[start : start + _ROWS_AT_ONCE])
+    for start, part in in0.parts():
+        rows = start + np.flatnonzero(equal[start : start + len(part)])
         first, second = in0.take(rows), in1.take(rows)
         differing = np.concatenate(
             [np.zeros(1, np.int64), np.cumsum(first.tokens != second.tokens)]
