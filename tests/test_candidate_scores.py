@@ -30,6 +30,8 @@ HEADS: list[dict[str, Any]] = [
     {"mlp_layers": 3, "mlp_activation": "relu", "output_layer": "mean_squared_error"},
     {"mlp_layers": 1, "mlp_activation": "tanh", "comparator_list": "hadamard"},
     {"scorer": "dot"},
+    {"scorer": "dot", "ensemble_size": 4, "output_layer": "mean_squared_error"},
+    {"scorer": "dot", "ensemble_size": 2},
     {"scorer": "cosine"},
     {"scorer": "cosine", "output_layer": "mean_squared_error"},
     {"scorer": "dot", "output_layer": "in_batch_softmax"},

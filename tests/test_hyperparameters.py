@@ -487,6 +487,15 @@ def test_the_temperature_is_settled(scorer: str, temperature: float) -> None:
             "the other pairs of a batch for negatives, but 3 was given.",
         ),
         (
+            {"ensemble_size": "2"},
+            "'ensemble_size' can be above 1 only with scorer 'dot', whose products add up, but "
+            "'scorer' is 'mlp'.",
+        ),
+        (
+            {"scorer": "dot", "ensemble_size": "3", "enc_dim": "16"},
+            "'enc_dim' must be a multiple of 'ensemble_size', which is 3, but 16 was given.",
+        ),
+        (
             {"scorer": "dot", "num_classes": "3"},
             "'scorer' can be 'dot' with output_layer 'softmax' only for 2 classes, but "
             "'num_classes' is 3: 'mlp' has scores of more.",
@@ -502,7 +511,7 @@ def test_the_temperature_is_settled(scorer: str, temperature: float) -> None:
             "'enc1_freeze_pretrained_embedding' to False.",
         ),
     ],
-    ids=["mlp", "negatives", "three classes", "all frozen"],
+    ids=["mlp", "negatives", "no dot", "odd width", "three classes", "all frozen"],
 )
 def test_what_does_not_go_together(given: dict[str, Any], sentence: str) -> None:
     assert error(**given) == sentence

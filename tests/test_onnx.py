@@ -47,6 +47,9 @@ CASES: dict[str, dict[str, Any]] = {
         for scorer in ("dot", "cosine")
         for layer in ("softmax", "mean_squared_error", "in_batch_softmax")
     },
+    "ensemble": {
+        **POOLED, "scorer": "dot", "output_layer": "mean_squared_error", "ensemble_size": 4,
+        "enc_dim": 8},
     "a learnt temperature": {
         **POOLED, "scorer": "cosine", "output_layer": "in_batch_softmax",
         "learn_temperature": True},

@@ -17,6 +17,7 @@ REGRESSION = {"output_layer": "mean_squared_error"}
 SEARCHABLE: list[dict[str, Any]] = [
     {"scorer": "dot"},
     {"scorer": "dot", **REGRESSION},
+    {"scorer": "dot", **REGRESSION, "ensemble_size": 4, "enc_dim": 8},
     {"scorer": "dot", "output_layer": "in_batch_softmax"},
     {"scorer": "cosine"},
     {"scorer": "cosine", **REGRESSION},

@@ -190,6 +190,8 @@ class NetworkGraph:
         if "output_layer_log_scale" in self._network.params:
             scale = graph.add("Exp", self._weight("output_layer_log_scale"))
             score = graph.add("Mul", score, scale)
+        if settings.ensemble_size > 1:
+            score = graph.add("Div", score, graph.number(settings.ensemble_size))
         score = graph.add("Add", score, self._weight("output_layer_bias"))
         if settings.is_regression:
             return score

@@ -59,10 +59,10 @@ HEADS: list[dict[str, Any]] = [
     {"output_layer": "mean_squared_error"},
     {"output_layer": "softmax", "scorer": "cosine"},
     {"output_layer": "mean_squared_error", "scorer": "dot"},
-    {"output_layer": "mean_squared_error", "scorer": "dot", "ensemble_size": 4},
-    {"output_layer": "softmax", "scorer": "dot", "ensemble_size": 2},
+    {"output_layer": "mean_squared_error", "scorer": "dot", "ensemble_size": 4, "enc_dim": 8},
+    {"output_layer": "softmax", "scorer": "dot", "ensemble_size": 2, "enc_dim": 8},
     {"output_layer": "in_batch_softmax", "scorer": "dot"},
-    {"output_layer": "in_batch_softmax", "scorer": "dot", "ensemble_size": 2},
+    {"output_layer": "in_batch_softmax", "scorer": "dot", "ensemble_size": 2, "enc_dim": 8},
     {"output_layer": "in_batch_softmax", "scorer": "cosine", "learn_temperature": True},
 ]
 
