@@ -8,6 +8,7 @@ nearest `probes` centroids. faiss's reader of files is not used: it trusts its f
 
 from __future__ import annotations
 
+import importlib
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -45,12 +46,11 @@ def faiss_module() -> Any:
         # of the classes that SWIG makes, on Python 3.12
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
-            import faiss
+            return importlib.import_module("faiss")
         except ImportError as error:
             raise CustomerError(
-                f"An index with cells needs faiss, which cannot be imported ({error}): {_EXTRA}"
+                f"An index with cells needs faiss, which cannot be imported ({error}): {_EXTRA}."
             ) from None
-    return faiss
 
 
 def shared_out(
