@@ -65,9 +65,9 @@ def test_blocks_are_the_whole(films: Object2Vec) -> None:
     whole = films.vectors("in1")
     stream = films._stream("in1", None, None, None)
     blocks = list(stream.blocks(rows=3))
-    assert [len(block) for block in blocks] == [3, 3, 1]
-    assert [name for block in blocks for name in block.names] == whole.names
-    np.testing.assert_array_equal(np.concatenate([b.vectors for b in blocks]), whole.vectors)
+    assert [len(names) for names, _ in blocks] == [3, 3, 1]
+    assert [name for names, _ in blocks for name in names] == whole.names
+    np.testing.assert_array_equal(np.concatenate([part for _, part in blocks]), whole.vectors)
 
 
 def test_repeated_tokens_count_in_the_vocabulary_too() -> None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Optional, Union
@@ -11,6 +11,9 @@ from typing import Optional, Union
 import numpy as np
 
 Rows = Union[np.ndarray, slice]
+
+#: Of lists that are worked on some at a time: small beside any training, large beside a call.
+TOKENS_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +87,31 @@ class TokenLists:
         """The weight that each id has in the mean over its list, float32 ``(n,)``: 1 / length."""
         return (1.0 / np.maximum(self.lengths, 1)).astype(np.float32)
 
+    def parts(self, most: int = TOKENS_AT_ONCE) -> Iterator[tuple[int, TokenLists]]:
+        """All lists in order, some at a time, so that work on them takes memory for these alone.
+
+        Parameters
+        ----------
+        most : int
+            Tokens of a part; a list that is longer is a part by itself.
+
+        Yields
+        ------
+        int
+            The row of the part's first list.
+        TokenLists
+            The part; its tokens are a view.
+        """
+        first = 0
+        while first < len(self):
+            start = self.offsets[first]
+            end = int(np.searchsorted(self.offsets, start + most, side="right")) - 1
+            # lists without tokens take room, too
+            end = min(max(end, first + 1), first + most)
+            offsets = self.offsets[first : end + 1] - start
+            yield first, TokenLists(self.tokens[start : self.offsets[end]], offsets)
+            first = end
+
     def are_single(self) -> bool:
         """Whether every list holds exactly one id."""
         return len(self.tokens) == len(self) and bool(np.all(self.lengths == 1))
@@ -125,7 +153,8 @@ class PairDataset:
     in0, in1 : TokenLists
         n lists each, cut to the encoders' max_seq_len; whole where training takes random windows.
     labels : numpy.ndarray
-        float32, shape ``(n,)``: a class number or a real number.
+        float32, shape ``(n,)``: a class number or a real number; or ``(n, num_classes)``: 1 for
+        each class that a pair has, and 0 for the others.
     truncated : int
         How many lists of both inputs were longer than that.
     weights : numpy.ndarray, optional
@@ -146,7 +175,7 @@ class PairDataset:
             )
         if self.labels.dtype != np.float32:
             raise ValueError(f"labels must be float32, not {self.labels.dtype}")
-        if self.weights is not None and self.weights.shape != self.labels.shape:
+        if self.weights is not None and self.weights.shape != self.labels.shape[:1]:
             raise ValueError(f"{len(self.labels)} pairs, but weights {self.weights.shape}")
 
     def __len__(self) -> int:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from object2vec.estimator.named_objects import (
@@ -10,10 +11,12 @@ from object2vec.estimator.named_objects import (
     given_objects,
     vocabulary_objects,
 )
+from object2vec.export.vector_files import vector_target, write_vectors
 from object2vec.export.vector_stream import VectorStream
 
 if TYPE_CHECKING:
     from object2vec.export.vectors import Vectors
+    from object2vec.files import PathLike
     from object2vec.inference.predictor import Predictor
     from object2vec.prepare.delimited import Layout
 
@@ -71,6 +74,95 @@ class Exporting:
         (['0', '1', '2', '3'], (4, 8))
         """
         return self._stream(side, objects, name, layout).all()
+
+    def save_vectors(
+        self,
+        path: PathLike,
+        side: str,
+        objects: Any = None,
+        *,
+        format: Optional[str] = None,
+        name: Optional[str] = None,
+        layout: Optional[Layout] = None,
+    ) -> int:
+        """Write the embeddings of distinct objects of one side to a file, block by block.
+
+        What ``vectors(side, objects).save(path)`` writes, but of millions of objects only some are
+        in memory at a time.
+
+        Parameters
+        ----------
+        path : path
+            Replaced where it exists, as a whole or not at all.
+        side, objects, name, layout
+            See `vectors`.
+        format : str, optional
+            In place of what the path's suffix says; see `object2vec.export.vectors.Vectors.save`.
+
+        Returns
+        -------
+        int
+            How many objects there are.
+
+        Raises
+        ------
+        CustomerError
+            As of `vectors`; or there is no such format, two names would be the same in it, or the
+            file cannot be written.
+        PlatformError
+            There is no space left.
+        """
+        self._fitted()
+        target = vector_target(path, format)
+        stream = self._stream(side, objects, name, layout)
+        write_vectors(stream, target)
+        return len(stream)
+
+    def to_onnx(
+        self,
+        path: PathLike,
+        graph: Optional[str] = None,
+        *,
+        external_data: Optional[bool] = None,
+    ) -> tuple[Path, ...]:
+        """Write the network as graphs of ONNX, opset 13, which other runtimes compute.
+
+        Parameters
+        ----------
+        path : path
+            A file that ends with ``.onnx``, for one graph; or a folder, made if it is missing, for
+            ``enc0.onnx``, ``enc1.onnx`` and ``scores.onnx``. Replaced as a whole or not at all.
+        graph : str, optional
+            ``enc0`` or ``enc1`` for the embeddings of a side, float32 ``(batch, enc_dim)``, or
+            ``scores`` for what `predict` gives; by default all in a folder, and the scores in a
+            file.
+        external_data : bool, optional
+            Whether the weights stand in a file beside the graphs, which share it; by default where
+            they have more than 2 GiB.
+
+        Returns
+        -------
+        tuple of pathlib.Path
+            What was written.
+
+        Raises
+        ------
+        CustomerError
+            onnx is missing, there is no such graph, or the place cannot be written to.
+        PlatformError
+            There is no space left.
+
+        Notes
+        -----
+        The inputs are int64: ``source`` and ``target``, ids ``(batch, length)``, and how many of
+        each list are real, ``source_length`` and ``target_length`` ``(batch,)``. Lists are padded
+        at the end with anything, their longest has one id or more, and nothing cuts them to
+        max_seq_len. What turns raw values into ids is no part of a graph.
+        """
+        predictor = self._fitted()
+        from object2vec.export.onnx_files import onnx_target, write_onnx
+
+        return write_onnx(predictor.network, onnx_target(path, graph), external_data)
 
     def _stream(
         self, side: str, objects: Any, name: Optional[str], layout: Optional[Layout]

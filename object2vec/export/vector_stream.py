@@ -7,15 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from object2vec.export.vectors import Vectors
+from object2vec.export.vectors import Vectors, rows_of_a_block
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from object2vec.data.arrays import TokenLists
     from object2vec.inference.predictor import Predictor
-
-_BLOCK_BYTES = 1 << 25
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,19 +45,19 @@ class VectorStream:
         """Elements of a vector: enc_dim."""
         return self.predictor.hyperparameters.enc_dim
 
-    def blocks(self, rows: int = 0) -> Iterator[Vectors]:
-        """All of them in order, `rows` at a time; by default so many as have about 32 MiB.
+    def blocks(self, rows: int = 0) -> Iterator[tuple[Sequence[str], np.ndarray]]:
+        """Names and vectors, `rows` at a time, in order.
 
         Raises
         ------
         UnsoundModelError
             A value is no finite number.
         """
-        rows = rows or max(1, _BLOCK_BYTES // (self.width * np.dtype(np.float32).itemsize))
+        rows = rows or rows_of_a_block(self.width)
         for start in range(0, len(self), rows):
             part = slice(start, min(start + rows, len(self)))
-            vectors = self.predictor.embeddings(int(self.side[-1]), self.lists.take(part))
-            yield Vectors(self.side, list(self.names[part]), vectors)
+            lists = self.lists.take(part)
+            yield self.names[part], self.predictor.embeddings(int(self.side[-1]), lists)
 
     def all(self) -> Vectors:
         """All of them at once."""

@@ -67,8 +67,8 @@ class EveryPair:
     context : mxnet.Context
         Where its parameters are read; the scores are computed by NumPy.
     classes : tuple of int, optional
-        The classes, not all, whose probability together is the score; None for
-        mean_squared_error.
+        The classes, not all, whose probability together is the score; for multi_label one. None
+        for mean_squared_error.
 
     Attributes
     ----------
@@ -86,7 +86,10 @@ class EveryPair:
             (weight.asnumpy(), bias.asnumpy()) for weight, bias in network.scorer.layers(context)
         ]
         with np.errstate(over="ignore", invalid="ignore"):  # see `scores`
-            if classes is not None and settings.num_classes == 2:
+            if classes is not None and settings.is_multi_label:
+                # each output is the logarithm of the odds of its class
+                layers[-1] = tuple(array[list(classes)] for array in layers[-1])
+            elif classes is not None and settings.num_classes == 2:
                 # one output, the logarithm of the odds, in the place of two
                 (own,) = classes
                 layers[-1] = tuple(array[own, None] - array[1 - own, None] for array in layers[-1])

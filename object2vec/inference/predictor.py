@@ -71,6 +71,8 @@ class Predictor:
 
     Attributes
     ----------
+    context : mxnet.Context
+        The device.
     way : str
         A sentence that says how it computes, and why.
     is_fallback : bool
@@ -246,8 +248,9 @@ class Predictor:
         Returns
         -------
         numpy.ndarray
-            float32; probabilities ``(n, num_classes)`` for softmax, numbers ``(n,)`` for
-            mean_squared_error, dot products or cosines ``(n,)`` for in_batch_softmax.
+            float32; probabilities ``(n, num_classes)`` for softmax and multi_label, whose own have
+            not the sum 1, numbers ``(n,)`` for mean_squared_error, dot products or cosines ``(n,)``
+            for in_batch_softmax.
 
         Raises
         ------
@@ -368,14 +371,16 @@ class Predictor:
         Returns
         -------
         numpy.ndarray
-            float64, shape ``(2,)``: cross-entropy and right answers, or squared and absolute error.
+            float64, shape ``(2,)``: cross-entropy and right answers, or squared and absolute error;
+            for multi_label ``(3,)``.
         """
         in0, in1 = self._cut(0, pairs.in0, None), self._cut(1, pairs.in1, None)
         if self.hyperparameters.is_contrastive:
             with np.errstate(invalid="ignore"):
                 cut = PairDataset(in0, in1, pairs.labels, weights=pairs.weights)
                 return self._retrieval_sums(cut, scored)
-        sums, weights = np.zeros(2), pairs.relative_weights
+        sums: Any = 0.0
+        weights = pairs.relative_weights
         for rows in self._pair_chunks(in0, in1):
             found = self._score(in0.take(rows), in1.take(rows), as_logits=True)
             if outputs is not None:
@@ -401,13 +406,28 @@ class Predictor:
         if self.hyperparameters.is_regression:
             differences = outputs - labels
             values = np.stack([np.square(differences), np.abs(differences)])
+        elif self.hyperparameters.is_multi_label:
+            entropies = np.logaddexp(0, outputs) - outputs * labels
+            entropies *= self._class_weights(labels)
+            predicted = outputs > 0
+            right = 2 * (predicted * labels).sum(axis=1)
+            values = np.stack([entropies.mean(axis=1), right, (predicted + labels).sum(axis=1)])
         else:
             classes = labels.astype(np.int64)
             outputs -= outputs.max(axis=1, keepdims=True)
             of_labels = np.take_along_axis(outputs, classes[:, None], axis=1)[:, 0]
             entropies = np.log(np.exp(outputs).sum(axis=1)) - of_labels
+            entropies *= self._class_weights(classes)
             values = np.stack([entropies, outputs.argmax(axis=1) == classes])
         return values.sum(axis=1) if weights is None else values @ weights.astype(np.float64)
+
+    def _class_weights(self, labels: np.ndarray) -> Any:
+        """What cross-entropies are multiplied by, of the shape of the labels, or 1."""
+        given = self.hyperparameters.class_weights
+        if given is None:
+            return 1.0
+        factors = np.array(given, np.float64)
+        return np.where(labels > 0, factors, 1.0) if labels.ndim == 2 else factors[labels]
 
     def _answering(self, sides: dict[int, TokenLists]) -> contextlib.AbstractContextManager[None]:
         check_devices([self._context])
