@@ -7,13 +7,7 @@ import importlib
 import sys
 
 _BENCHMARKS = (
-    "export",
-    "inference",
-    "limits",
-    "load",
-    "results",
-    "scaling",
-    "serving",
+    *("export", "inference", "limits", "load", "neighbours", "results", "scaling", "serving"),
     "start",
     "train",
 )

@@ -41,6 +41,7 @@ CASES: dict[str, dict[str, Any]] = {
     "tanh, three layers": {**POOLED, "mlp_layers": 3, "mlp_activation": "tanh", "num_classes": 5},
     "dropout": {"enc0_network": "hcnn", "dropout": 0.5, "mlp_activation": "relu"},
     "a number": {**POOLED, "output_layer": "mean_squared_error"},
+    "several labels": {**POOLED, "output_layer": "multi_label", "num_classes": 4},
     "token weights": {**POOLED, "token_weighting": "learned"},
     **{
         f"{scorer}, {layer}": {**POOLED, "scorer": scorer, "output_layer": layer}

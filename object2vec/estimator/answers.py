@@ -80,10 +80,10 @@ class Answering:
         Returns
         -------
         numpy.ndarray, pandas.DataFrame or pyarrow.Table
-            float32: probabilities ``(n, num_classes)``, or predicted numbers ``(n,)`` for
-            mean_squared_error, and dot products or cosines ``(n,)`` for in_batch_softmax; in the
-            order of the pairs. A value that is missing, or was not
-            seen in training, counts as unknown; a warning in the log says how many are.
+            float32: probabilities ``(n, num_classes)``, for multi_label of each class by itself,
+            or predicted numbers ``(n,)`` for mean_squared_error, and dot products or cosines
+            ``(n,)`` for in_batch_softmax; in the order of the pairs. A value that is missing, or
+            was not seen in training, counts as unknown; a warning in the log says how many are.
 
         Raises
         ------
@@ -154,7 +154,7 @@ class Answering:
             Give the k best candidates of each in0 alone.
         class_ : optional
             Which one of `classes_` the scores are the probabilities of: the second one by default;
-            needed where there are more than two.
+            needed where there are more than two, and for multi_label.
 
         Returns
         -------
@@ -183,7 +183,8 @@ class Answering:
         predictor = self._fitted()
         if k is not None and (isinstance(k, bool) or not isinstance(k, Integral) or k < 1):
             raise CustomerError(f"k must be a whole number from 1, found {quoted(k)}.")
-        classes = scored_classes(self.classes_, class_)
+        is_one = not predictor.hyperparameters.is_multi_label
+        classes = scored_classes(self.classes_, class_, has_opposite=is_one)
         first, second = (
             asked_objects(predictor.inputs, predictor.hyperparameters, side, objects)
             for side, objects in (("in0", in_list(predictor.inputs, in0)), ("in1", candidates))
@@ -208,9 +209,10 @@ class Answering:
         -------
         dict of str to float
             ``cross_entropy``, ``accuracy`` and ``perplexity``, or ``mean_squared_error`` and
-            ``mean_absolute_error``; means over the pairs. For in_batch_softmax the first three are
-            of finding each in1 by its in0 among all in1 of the pairs, at most 10,000. Rows of a
-            table that lack a value are left out.
+            ``mean_absolute_error``; means over the pairs. For multi_label ``cross_entropy``, the
+            mean over pairs and classes, and ``micro_f1`` of the classes whose probability is above
+            0.5. For in_batch_softmax the first three are of finding each in1 by its in0 among all
+            in1 of the pairs, at most 10,000. Rows of a table that lack a value are left out.
 
         Raises
         ------
@@ -221,9 +223,9 @@ class Answering:
         predictor = self._fitted()
         data = judged_pairs(predictor.inputs, predictor.hyperparameters, pairs, layout)
         check_positive(data, predictor.hyperparameters, "evaluated")
-        accumulator = MetricAccumulator(predictor.hyperparameters.is_regression)
-        loss, score = predictor.loss_sums(data)
-        accumulator.update(loss, score, len(data))
+        accumulator = MetricAccumulator(predictor.hyperparameters.output_layer)
+        loss, score, *possible = predictor.loss_sums(data)
+        accumulator.update(loss, score, len(data), *possible)
         return accumulator.values()
 
     def _fitted(self) -> Predictor:

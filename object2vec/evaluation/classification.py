@@ -91,7 +91,7 @@ class ClassCounts:
         num_classes : int, optional
             By default one more than the largest number that occurs.
         weights : numpy.ndarray, optional
-            Shape ``(n,)``: how much each record counts, where it has one class.
+            Shape ``(n,)``: how much each record counts.
 
         Raises
         ------
@@ -106,8 +106,10 @@ class ClassCounts:
                     f"shape (n, num_classes), found {first.dtype} {first.shape} and "
                     f"{second.dtype} {second.shape}."
                 )
-            both = np.count_nonzero(first & second, axis=0)
-            return cls(both, np.count_nonzero(second, axis=0), np.count_nonzero(first, axis=0))
+            of_each = first & second, second, first
+            if weights is None:
+                return cls(*(np.count_nonzero(found, axis=0) for found in of_each))
+            return cls(*(weights.astype(np.float64) @ found for found in of_each))
         matrix = _confusion(labels, predicted, num_classes, weights)
         return cls(matrix.diagonal().copy(), matrix.sum(axis=0), matrix.sum(axis=1))
 

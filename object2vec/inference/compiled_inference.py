@@ -26,6 +26,7 @@ from object2vec.compiled.lstm import enc_dim_of, run_layer
 from object2vec.data.arrays import TokenLists
 from object2vec.data.chunks import compute_in_chunks, length_sorted_chunks
 from object2vec.data.layouts import time_steps
+from object2vec.inference.every_pair import probabilities
 from object2vec.inference.similarities import scores_of, similarities
 from object2vec.model.encoders import BiLSTM, HierarchicalCNN
 from object2vec.model.network import Object2VecNetwork
@@ -77,11 +78,11 @@ class CompiledInference:
                 vectors[0].ctypes.data,
                 vectors[1].ctypes.data,
                 count,
-                not (settings.classes is None or as_logits),
+                settings.output_layer == "softmax" and not as_logits,
                 output.ctypes.data,
             )
         )
-        return output
+        return probabilities(output) if settings.is_multi_label and not as_logits else output
 
     def _compare(self, vectors0: np.ndarray, vectors1: np.ndarray, as_logits: bool) -> np.ndarray:
         settings = self._settings

@@ -41,6 +41,7 @@ from object2vec.raw_values.inputs import Inputs
 from object2vec.text import counted
 from object2vec.training.callbacks import Callback, checked_callbacks, who_stops
 from object2vec.training.choose_way import build_way, choose_way
+from object2vec.training.class_weights import with_class_weights
 from object2vec.training.divergence import Divergence
 from object2vec.training.early_stopping import EarlyStopping, EveryEpoch
 from object2vec.training.judge import Judge
@@ -119,6 +120,7 @@ def train(
         be judged by the metric of early stopping.
     """
     callbacks = checked_callbacks(callbacks)
+    hyperparameters = with_class_weights(hyperparameters, train)
     for channel, pairs in (("train", train), ("validation", validation), ("test", test)):
         if pairs is not None:
             check_positive(pairs, hyperparameters, channel)
@@ -295,7 +297,7 @@ class _Training:
     def _train_epoch(
         self, epoch: int, batches: TrainingBatches, stop: Callable[[], bool]
     ) -> Optional[MetricAccumulator]:
-        accumulator = MetricAccumulator(self._settings.is_regression)
+        accumulator = MetricAccumulator(self._settings.output_layer)
         counters = self._log.counters
         counters.reset()
         begun = time.time()
@@ -372,10 +374,11 @@ class _Training:
     def _add_sums(
         self, accumulator: MetricAccumulator, totals: list[NDArray], count: int, epoch: int
     ) -> None:
-        loss, score = np.sum([sums.asnumpy() for sums in totals], axis=0, dtype=np.float64)
+        sums = [of_device.asnumpy() for of_device in totals]
+        loss, score, *possible = np.sum(sums, axis=0, dtype=np.float64)
         self._way.check()
         if not math.isfinite(loss):
             raise self._divergence.error(
                 "training", loss, epoch, has_moved=bool(epoch or accumulator.count)
             )
-        accumulator.update(loss, score, count)
+        accumulator.update(loss, score, count, *possible)
