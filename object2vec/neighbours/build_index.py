@@ -84,14 +84,21 @@ def _cells(
     else:
         truth = truly_nearest(space.objects, len(space), queries, left_out)
     cells = shared_out(space.objects, len(space), space.is_distance, _SEED)
-    search = CellSearch(space.objects, cells, space.is_distance)
     first = second = slice(None)
     if len(queries) >= _FEWEST_TO_HALVE:
         first, second = slice(0, len(queries) // 2), slice(len(queries) // 2, None)
-    probes = len(cells.centroids)
-    if recall < 1:
-        probes = fewest_probes(
-            search, queries[first], truth[first], left_out[first], recall, probes
-        )
-    found = search.recall(queries[second], truth[second], left_out[second], probes)
-    return replace(cells, probes=probes, recall=round(found, 4))
+    most = len(cells.centroids)
+    if recall == 1:
+        cells = replace(cells, codebook=None, probes=most)
+    while True:
+        search = CellSearch(space.objects, cells, space.is_distance)
+        probes = cells.probes
+        if recall < 1:
+            of_first = queries[first], truth[first], left_out[first]
+            probes = fewest_probes(search, *of_first, recall, most)
+            # no cells help where codes do not tell the nearest from others
+            if cells.codebook is not None and search.recall(*of_first, probes) < recall:
+                cells = replace(cells, codebook=None)
+                continue
+        found = search.recall(queries[second], truth[second], left_out[second], probes)
+        return replace(cells, probes=probes, recall=round(found, 4))
