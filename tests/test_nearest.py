@@ -23,7 +23,7 @@ from object2vec.errors import CustomerError
 from object2vec.inference.every_pair import EveryPair
 from object2vec.inference.predictor import Predictor
 from object2vec.inference.similarities import comparable
-from object2vec.model.stored_index import METRICS, StoredIndex
+from object2vec.model.stored_index import METRICS, Cells, StoredIndex
 from object2vec.neighbours import cell_search, exact_search
 from object2vec.neighbours.build_index import with_cells
 from object2vec.neighbours.exact_search import Exact
@@ -133,13 +133,15 @@ def test_the_other_side_is_ranked_by_the_scores(
             assert len(set(own.places.tolist())) == 7
 
 
+@pytest.mark.parametrize("fewest_coded", [1, 5000], ids=["codes", "whole vectors"])
 @pytest.mark.parametrize("metric", METRICS)
 def test_cells_find_what_they_are_built_for(
-    metric: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    metric: str, fewest_coded: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cell_search, "_BLOCK", 700)  # vectors come in parts
-    centres = rng.normal(size=(40, 8)) * 4
-    vectors = (centres[rng.integers(40, size=3000)] + rng.normal(size=(3000, 8))).astype("f4")
+    monkeypatch.setattr(cell_search, "_FEWEST_CODED", fewest_coded)
+    centres = rng.normal(size=(40, 7)) * 4  # of an odd width, which codes do not have
+    vectors = (centres[rng.integers(40, size=3000)] + rng.normal(size=(3000, 7))).astype("f4")
     predictor = predictor_of(rng)
     lists = TokenLists.of_each(rng.integers(20, size=3000).astype(np.int32))
     stored = StoredIndex("in1", tuple(map(str, range(3000))), lists, vectors, metric)
@@ -147,6 +149,7 @@ def test_cells_find_what_they_are_built_for(
     cells = built.cells["in1"]
     assert list(built.cells) == ["in1"] and cells.recall is not None and cells.recall >= 0.85
     assert 1 <= cells.probes < len(cells.centroids) / 4
+    assert (cells.codebook is None) == (fewest_coded == 5000)
     space, search = Index(built, predictor).searched("in1")
     rows = rng.choice(3000, 200, replace=False)
     itself = [np.array([row]) for row in rows]
@@ -155,9 +158,39 @@ def test_cells_find_what_they_are_built_for(
     shared = [len(np.intersect1d(one.places, other.places)) for one, other in zip(truth, found)]
     assert 0.85 <= np.mean(shared) / 10 <= 1
     assert all(row not in own.places for row, own in zip(rows, found))
+    for row, own in zip(rows, found):
+        near = np.sort(distances(vectors[own.places], vectors[[row]], metric)[0])[::-1]
+        assert own.scores == pytest.approx(-near if metric == "euclidean" else near, abs=1e-4)
     # more cells are looked into where the nearest ones hold too few
     (all_of_them,) = search.nearest(space.queries(vectors[:1]), 3000, [rows], probes=1)
     assert len(all_of_them.places) == 2800 and not np.isin(all_of_them.places, rows).any()
+
+
+def test_one_query_that_lacks_objects_widens_no_other() -> None:
+    """Else recall would be measured with more cells than a single query looks into."""
+    places = np.arange(40) % 20
+    vectors = np.stack([np.cos(places / 9), np.sin(places / 9)], axis=1).astype(np.float32)
+    cells = Cells(vectors[:20:5], np.repeat([0, 1, 2, 3], [19, 19, 1, 1]).astype("i4"), probes=1)
+    search = cell_search.CellSearch(lambda rows: vectors[rows], cells, False)
+    queries, nothing = vectors[[0, 12]], [np.zeros(0, np.int64)] * 2
+    both = search.nearest(queries, 10, nothing)
+    (alone,) = search.nearest(queries[:1], 10, nothing[:1])
+    assert both[0].places.tolist() == alone.places.tolist()
+    assert set(alone.places.tolist()) <= set(range(19)) and len(both[1].places) == 10
+
+
+def test_where_codes_do_not_tell_apart_vectors_are_compared(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cell_search, "_FEWEST_CODED", 1)
+    monkeypatch.setattr(cell_search, "_CANDIDATES", 10)
+    monkeypatch.setattr(cell_search, "_CANDIDATES_OF_EACH", 1)
+    vectors = (1 + rng.normal(size=(2000, 16)) * 1e-3).astype(np.float32)
+    predictor = predictor_of(rng)
+    lists = TokenLists.of_each(np.zeros(2000, np.int32))
+    stored = StoredIndex("in1", ("",) * 2000, lists, vectors, "euclidean")
+    cells = with_cells(stored, predictor, recall=0.99).cells["in1"]
+    assert cells.codebook is None and cells.recall is not None and cells.recall > 0.98
 
 
 def test_what_is_told_of_recall_is_true(rng: np.random.Generator) -> None:
