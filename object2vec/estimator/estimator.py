@@ -14,6 +14,7 @@ from object2vec.estimator.answers import Answering
 from object2vec.estimator.exporting import Exporting
 from object2vec.estimator.from_table import Tabular
 from object2vec.estimator.history import Trained
+from object2vec.estimator.nearest import Finding
 from object2vec.estimator.options import FitOptions, RandomState
 from object2vec.estimator.parameters import Parameterized, noting_given
 from object2vec.estimator.pipeline import PipelineStep, are_labels
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from object2vec.training.callbacks import Callback
 
 
-class Object2Vec(PipelineStep, Trained, Tabular, Answering, Exporting, Parameterized):
+class Object2Vec(PipelineStep, Trained, Tabular, Answering, Exporting, Finding, Parameterized):
     """Learns embeddings of pairs of objects, each a list of token ids, from a label of the pair.
 
     The hyperparameters of the training job are parameters here, under the same names, but for those
@@ -390,6 +391,7 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Exporting, Parameter
             vocabularies=predictor.vocabularies,
             complete=predictor.complete,
             inputs=predictor.inputs,
+            indexes=predictor.indexes,
         )
 
     @classmethod
