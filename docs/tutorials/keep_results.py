@@ -41,7 +41,8 @@ def main(names: list[str]) -> None:
     for name in names or sorted(path.stem for path in EXAMPLES.glob("*.ipynb")):
         notebook = nbformat.read(EXAMPLES / f"{name}.ipynb", as_version=4)
         with tempfile.TemporaryDirectory() as folder:
-            NotebookClient(notebook, timeout=900, resources={"metadata": {"path": folder}}).execute()
+            place = {"metadata": {"path": folder}}
+            NotebookClient(notebook, timeout=900, resources=place).execute()
         cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
         kept = [{"source": cell.source, "result": result(cell)} for cell in cells]
         text = json.dumps(kept, indent=1, ensure_ascii=False) + "\n"
