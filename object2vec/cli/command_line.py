@@ -21,6 +21,7 @@ from object2vec.cli import (
     nearest,
     predict,
     prepare,
+    report,
     serve,
     train,
     validate,
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
 EXIT_BROKEN_PIPE = 141
 # In the order in which help lists them.
 _COMMANDS = (
-    prepare, train, validate, predict, evaluate, embed, nearest, index, export, serve, describe,
-    demo,
+    prepare, train, validate, predict, evaluate, report, embed, nearest, index, export, serve,
+    describe, demo,
 )  # fmt: skip
 _EXAMPLES = """\
 examples:

@@ -18,6 +18,7 @@ from object2vec.estimator.nearest import Finding
 from object2vec.estimator.options import FitOptions, RandomState
 from object2vec.estimator.parameters import Parameterized, noting_given
 from object2vec.estimator.pipeline import PipelineStep, are_labels
+from object2vec.estimator.reporting import Reporting
 from object2vec.estimator.training_data import TableRequest, id_data, table_data
 from object2vec.files import check_model_folder
 from object2vec.training.memory_estimate import estimate_memory
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from object2vec.training.callbacks import Callback
 
 
-class Object2Vec(PipelineStep, Trained, Tabular, Answering, Exporting, Finding, Parameterized):
+class Object2Vec(
+    PipelineStep, Trained, Tabular, Answering, Exporting, Finding, Reporting, Parameterized
+):
     """Learns embeddings of pairs of objects, each a list of token ids, from a label of the pair.
 
     The hyperparameters of the training job are parameters here, under the same names, but for those

@@ -139,6 +139,50 @@ def save_model(
     return hashlib.sha256(content).hexdigest()
 
 
+def rewrite_metrics(folder: PathLike, metrics: dict[str, Any], expected_digest: str) -> str:
+    """Replace what training reported of a model, and nothing else of it.
+
+    Parameters
+    ----------
+    folder : path
+        What `save_model` wrote.
+    metrics : dict
+        JSON values.
+    expected_digest : str
+        What `save_model` gave: the model of another job is left alone.
+
+    Returns
+    -------
+    str
+        The model's new digest.
+
+    Raises
+    ------
+    CustomerError
+        If the folder holds another model, or another process has been writing to it for five
+        minutes.
+    """
+    folder = Path(folder)
+    with locked_folder(folder):
+        content = (folder / MANIFEST).read_bytes()
+        if hashlib.sha256(content).hexdigest() != expected_digest:
+            raise CustomerError(
+                f"{folder} holds another model than was saved: give each job a folder of its own."
+            )
+        manifest = json.loads(content)
+        target, older = Folder(folder), manifest["metrics"]
+        del manifest["files"][older]
+        manifest["metrics"] = target.add_text("metrics", json.dumps(metrics, indent=1))
+        manifest["files"] = {**manifest["files"], **target.files}
+        content = json.dumps(manifest, indent=1).encode()
+        with atomic_write(folder / MANIFEST) as stream:
+            stream.write(content)
+        if older not in target.files:
+            with contextlib.suppress(OSError):
+                (folder / older).unlink()
+    return hashlib.sha256(content).hexdigest()
+
+
 def pack_model(
     network: Object2VecNetwork,
     *,
@@ -176,9 +220,7 @@ def _write_model(
         # what could not be loaded is not to replace what can
         inputs.check_fit(network.hyperparameters, INPUTS_FILE)
 
-    def add_text(stem: str, text: str) -> str:
-        return target.add_bytes(stem, text.encode())
-
+    add_text = target.add_text
     # one at a time, as tracing changes a block's state, which threads share; with its own name
     # manager, so that the nodes' numbers start anew and one model gives the same bytes each time
     with one_at_a_time, mx.name.NameManager():

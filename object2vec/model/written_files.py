@@ -38,6 +38,10 @@ class Target(abc.ABC):
         """Take a file of JSON and give its name."""
         return self.add(stem, "json", lambda stream: stream.write(content), sha256_of)
 
+    def add_text(self, stem: str, text: str) -> str:
+        """As `add_bytes`, of JSON that is there as a text."""
+        return self.add_bytes(stem, text.encode())
+
     def add_array(self, stem: str, array: np.ndarray, dtype: str) -> str:
         """Take an array and give the name of its file."""
         return self.add(stem, "npy", lambda stream: write_array(stream, array, dtype), sha256_of)
