@@ -36,6 +36,14 @@ _CODE_OR_LINK = re.compile(
 _log = logging.getLogger("mkdocs.hooks.pages")
 
 
+def on_config(config: Any) -> Any:
+    """Put the pages of docs/ that the navigation does not list at the end of the guides."""
+    listed = set(re.findall(r"[\w/]+\.md", str(config["nav"])))
+    guides = next(entry["Guides"] for entry in config["nav"] if "Guides" in entry)
+    guides += sorted({path.name for path in (ROOT / "docs").glob("*.md")} - listed)
+    return config
+
+
 def on_files(files: Any, config: Any) -> Any:
     """Add to the files of docs/ those that stand elsewhere, and the notebooks to download."""
     from mkdocs.structure.files import File
