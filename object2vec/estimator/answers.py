@@ -281,8 +281,10 @@ class Answering:
         hybrid : float, optional
             Rank by the score plus so many times the cosine of TF-IDF vectors, too; where both sides
             are texts.
-        resamples, confidence : int, float
-            Of the intervals by bootstrap, which draws pairs or queries; 0 resamples for none.
+        resamples : int
+            How often the bootstrap draws pairs or queries for the intervals; 0 for no intervals.
+        confidence : float
+            Of the intervals.
         seed : int
             Of all draws.
 

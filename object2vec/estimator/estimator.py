@@ -49,9 +49,10 @@ class Object2Vec(
         from the data, and only ids need it.
     enc0_vocab_size, enc1_vocab_size : int, optional
         Ids run from 0 to vocab_size - 1; enc1: default enc0's. As above of a table.
-    enc0_network, enc1_network : str
-        ``hcnn``, ``bilstm`` or ``pooled_embedding``; enc1 also ``enc0``, which replaces every
-        enc1 value by enc0's.
+    enc0_network : str
+        ``hcnn``, ``bilstm`` or ``pooled_embedding``.
+    enc1_network : str
+        The same, or ``enc0``, which replaces every enc1 value by enc0's.
     enc0_layers, enc1_layers : int or "auto"
     enc0_cnn_filter_width, enc1_cnn_filter_width : int
     enc0_token_embedding_dim, enc1_token_embedding_dim : int
@@ -69,7 +70,8 @@ class Object2Vec(
         of the two embeddings or the cosine between them.
     comparator_list : str or sequence of str
         Some of ``hadamard``, ``concat``, ``abs_diff``, in their order.
-    mlp_layers, mlp_dim : int
+    mlp_layers : int
+    mlp_dim : int
     mlp_activation : str
         ``tanh``, ``relu`` or ``linear``.
     output_layer : str
@@ -89,13 +91,15 @@ class Object2Vec(
         ``dense`` or ``row_sparse``.
     optimizer : str
         ``adadelta``, ``adagrad``, ``adam``, ``sgd``, ``rmsprop`` or ``adamw``.
-    learning_rate, weight_decay : float
+    learning_rate : float
+    weight_decay : float
     token_embedding_weight_decay : float, optional
         Of the token tables; default weight_decay's.
     learning_rate_schedule : str
         ``constant``, ``linear`` or ``cosine``.
     warmup_epochs, clip_gradient : float
-    mini_batch_size, epochs : int
+    mini_batch_size : int
+    epochs : int
     early_stopping_patience : int
     early_stopping_tolerance : float
     early_stopping_metric : str
@@ -298,8 +302,12 @@ class Object2Vec(
             The labels of `train`, where its pairs (also ``(in0, in1)`` tuples) or rows hold none,
             or `label` does not name them. As scikit-learn does, it may also be given as the second
             argument.
-        in0, in1, label, label_kind, weight, split, preset, layout
-            What a table's columns are, and more; see `from_table`.
+        in0, in1, label, weight, split, layout : as for from_table
+            What a table's columns are, how its rows are kept back, how its file is written.
+        label_kind : str
+            As for `from_table`.
+        preset : str or None
+            As for `from_table`.
         callbacks : iterable of Callback
             Told of each epoch; any of them can end the training. The best epoch's model is kept.
         refit : bool

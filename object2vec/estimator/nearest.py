@@ -105,7 +105,7 @@ class Finding:
             Pairs as `predict` takes them, such as the table that the model was trained on: what
             stands in them beside the object that is asked about is not to be found. Only for
             objects of the other side.
-        objects, name
+        objects, name : as for vectors
             The objects among which the nearest are found, and the column that names them, as for
             `vectors`. By default those of the index, if there is one, else all of the vocabulary.
         metric : str, optional
@@ -203,7 +203,7 @@ class Finding:
         ----------
         side : str
             ``in0`` or ``in1``: whose objects are to be found.
-        objects, name
+        objects, name : as for vectors
             The objects, and the column that names them, as for `vectors`; by default all of the
             vocabulary.
         metric : str
