@@ -20,6 +20,7 @@ from object2vec.cli import (
     prepare,
     serve,
     train,
+    tune,
     validate,
 )
 from object2vec.cli.parser import EXIT_CODES, Parser
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 EXIT_BROKEN_PIPE = 141
 # In the order in which help lists them.
-_COMMANDS = (prepare, train, validate, predict, embed, evaluate, serve, describe, demo)
+_COMMANDS = (prepare, train, validate, tune, predict, embed, evaluate, serve, describe, demo)
 _EXAMPLES = """\
 examples:
   object2vec demo                                        # a first look, in less than a minute
