@@ -17,9 +17,9 @@ from object2vec.errors import CustomerError
 _EXAMPLES = """\
 The first trial is the training that object2vec train would make. What -p gives is fixed; all else
 that has a documented range is searched, or what --search names. Trials are judged by the validation
-loss of their best epoch, or by what -p early_stopping_metric names. What is worse than half of the
-others at its epoch is ended. The best model is written to --model-dir. Needs Optuna:
-pip install 'object2vec[tune]'.
+loss of their best epoch, or by what -p early_stopping_metric names. What is worse than three
+quarters of the others at its epoch is ended. The best model is written to --model-dir.
+Needs Optuna: pip install 'object2vec[tune]'.
 
 A study that was killed goes on with the same command: what has ended is kept in --study.
 
@@ -81,7 +81,7 @@ def _run(options: argparse.Namespace) -> int:
     from object2vec.tuning.plan import Plan, check_validation
     from object2vec.tuning.space import read_search, space_of
     from object2vec.tuning.storage import check_study_file, optuna_module
-    from object2vec.tuning.study import run_study, study_file
+    from object2vec.tuning.study import print_line, run_study, silent, study_file
 
     if not names_files(options):
         raise CustomerError("--train is missing: it names the training data.")
@@ -117,7 +117,7 @@ def _run(options: argparse.Namespace) -> int:
             jobs=options.jobs,
             seconds=options.timeout,
             seed=inputs.hyperparameters.seed,
-            told=_silent if options.quiet or options.json else _print,
+            told=silent if options.quiet or options.json else print_line,
         )
     text = found.to_json() + "\n"
     if options.output is not None:
@@ -125,11 +125,3 @@ def _run(options: argparse.Namespace) -> int:
             target.write(text.encode())
     sys.stdout.write(text if options.json else f"{found}\n")
     return 0
-
-
-def _print(line: str) -> None:
-    print(line, flush=True)
-
-
-def _silent(line: str) -> None:
-    """Tell nothing."""

@@ -230,7 +230,7 @@ def _idle(known: GivenHyperparameters, resolved: Hyperparameters) -> set[str]:
     if not resolved.is_contrastive:
         names |= set(OF_IN_BATCH_SOFTMAX)
     if resolved.optimizer == "adadelta" and "optimizer" in known.given:
-        names.add("learning_rate")
+        names |= {"learning_rate", "learning_rate_schedule", "warmup_epochs"}
     if not resolved.negative_sampling_rate:
         names.add("negative_sampling_power")
     return names

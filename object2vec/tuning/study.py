@@ -297,3 +297,12 @@ def study_file(given: Optional[Any]) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="object2vec-") as folder:
         yield Path(folder, "study.db")
+
+
+def print_line(line: str) -> None:
+    """Print a line at once, also into a pipe."""
+    print(line, flush=True)
+
+
+def silent(line: str) -> None:
+    """Tell nothing."""

@@ -31,8 +31,11 @@ if TYPE_CHECKING:
 # What a worker is asked, and what it answers with the number of a trial, or a result.
 TRY, SAVE, FINISH = "try", "save", "finish"
 ASKED, ENDED, SAVED_BEST, FINISHED, BROKEN = "asked", "ended", "saved", "finished", "broken"
-# Of trainings that end, so many are waited for before one is called worse, and so many epochs.
-_UNPRUNED, _UNPRUNED_EPOCHS = 5, 1
+# Of trainings that end, so many are waited for before one is called worse, and so many epochs of
+# it; then those are ended that are worse than three quarters. Half would end all whose learning
+# rate falls later than the others'.
+_UNPRUNED, _UNPRUNED_EPOCHS, _KEPT_PERCENT = 5, 2, 75.0
+_DRAWN_EVENLY = 6  # trials before Optuna goes by what it has seen
 _logger = logging.getLogger(LOGGER_NAME)
 
 
@@ -82,10 +85,11 @@ class _Worker:
         begun = len(open_study(plan.study).get_trials(deepcopy=False))
         sampler = optuna.samplers.TPESampler(
             # other draws for each worker, and where a study goes on
-            seed=plan.seed + 1009 * place + begun, multivariate=True, constant_liar=True,
+            seed=plan.seed + 1009 * place + begun,
+            n_startup_trials=_DRAWN_EVENLY, multivariate=True, constant_liar=True,
         )  # fmt: skip
         pruner = (
-            optuna.pruners.MedianPruner(_UNPRUNED, _UNPRUNED_EPOCHS)
+            optuna.pruners.PercentilePruner(_KEPT_PERCENT, _UNPRUNED, _UNPRUNED_EPOCHS)
             if plan.prunes
             else optuna.pruners.NopPruner()
         )
