@@ -16,8 +16,12 @@ from object2vec.cli import (
     describe,
     embed,
     evaluate,
+    export,
+    index,
+    nearest,
     predict,
     prepare,
+    report,
     serve,
     train,
     tune,
@@ -33,7 +37,10 @@ if TYPE_CHECKING:
 
 EXIT_BROKEN_PIPE = 141
 # In the order in which help lists them.
-_COMMANDS = (prepare, train, validate, tune, predict, embed, evaluate, serve, describe, demo)
+_COMMANDS = (
+    prepare, train, validate, tune, predict, evaluate, report, embed, nearest, index, export, serve,
+    describe, demo,
+)  # fmt: skip
 _EXAMPLES = """\
 examples:
   object2vec demo                                        # a first look, in less than a minute

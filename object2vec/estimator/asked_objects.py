@@ -19,7 +19,7 @@ from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.logs import LOGGER_NAME
 from object2vec.raw_values.cell_values import canonical
 from object2vec.raw_values.encode_values import nearest, object_lists
-from object2vec.raw_values.inputs import SIDES, Inputs
+from object2vec.raw_values.inputs import SIDES, Inputs, Label
 from object2vec.raw_values.lookups import Lookups, SideLookups, lookups_in
 from object2vec.text import names, quoted
 
@@ -323,11 +323,23 @@ def _ids(inputs: Inputs, hyperparameters: Hyperparameters, data: Any) -> Any:
     for position, row in enumerate(data):
         record = {side: sides[side].lists[position].tolist() for side in SIDES}
         if "label" in row:
-            record["label"] = _class_number(row["label"], classes, position)
+            record["label"] = _classes_of(row["label"], inputs.label, classes, position)
         elif none:
             record["label"] = 1
         records.append(record)
     return records
+
+
+def _classes_of(value: Any, label: Label, classes: Mapping[str, int], position: int) -> Any:
+    """The number of a class, or of tags a list of these; what is neither as it is."""
+    if label.kind != "tags":
+        return _class_number(value, classes, position)
+    if isinstance(value, str):
+        value = label.names_of(value)
+    value = plain(value)
+    if not isinstance(value, list):
+        return value
+    return [_class_number(item, classes, position) for item in value]
 
 
 def tell_unseen(sides: Mapping[str, Lookups]) -> None:

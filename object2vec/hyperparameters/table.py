@@ -54,9 +54,9 @@ IGNORED_PREFIX = "sagemaker_"
 
 #: Names that say what the columns of a job's tables are; a network knows nothing of them.
 TABLE_NAMES = ("_in0", "_in1", "_label", "_label_kind", "_weight", "_preset", "_tokenizer")
-LABEL_KINDS = (AUTO, "number", "class")
+LABEL_KINDS = (AUTO, "number", "class", "tags")
 #: The recipes for tables; see `prepare/recipes.py`.
-PRESETS = ("ratings", "interactions", "text_pair", "text_tags", "documents")
+PRESETS = ("ratings", "interactions", "text_pair", "text_tags", "text_labels", "documents")
 
 
 @dataclass(frozen=True)
@@ -259,7 +259,8 @@ def _encoder(side: int) -> tuple[Hyperparameter, ...]:
             f"{prefix}random_crop", "boolean",
             f"Whether training takes a random part of {prefix}max_seq_len tokens of each longer "
             f"{source} sequence, another in each epoch, instead of its first tokens. With it on "
-            "both sides and the same sequence on both, in1 gets none of the tokens of in0's part.",
+            "both sides and the same sequence on both, in1 gets none of the tokens of in0's part, "
+            "which is then of any length from an eighth of that to all of it.",
             default=False, extension=True,
         ),
     )  # fmt: skip
@@ -507,7 +508,8 @@ _GENERAL = (
     ),
     Hyperparameter(
         "_label_kind", "categorical",
-        "Whether labels are numbers or names of classes; auto takes numbers where all are.",
+        "Whether labels are numbers, names of classes, or tags, several names in a cell or none; "
+        "auto takes lists for tags, and numbers where all are.",
         default_text=AUTO, choices=LABEL_KINDS,
     ),
     Hyperparameter(
@@ -534,7 +536,7 @@ BY_NAME = {hyperparameter.name: hyperparameter for hyperparameter in HYPERPARAME
 
 
 def markdown_table() -> str:
-    """All hyperparameters as a Markdown table, a line each, for the README."""
+    """All hyperparameters as a Markdown table, a line each, for docs/hyperparameters.md."""
     rows = ["| name | type, range | default | tuning | what it does |", "|---|---|---|---|---|"]
     for item in HYPERPARAMETERS:
         default = item.default_words or '""'

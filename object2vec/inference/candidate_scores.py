@@ -7,9 +7,7 @@ from typing import Optional
 
 import numpy as np
 
-from object2vec.backend.engine import one_at_a_time
 from object2vec.data.arrays import TokenLists
-from object2vec.inference.every_pair import every_pair
 from object2vec.inference.predictor import Predictor
 from object2vec.inference.sound_answers import finite
 
@@ -32,8 +30,7 @@ class CandidateScores:
     ) -> None:
         self._predictor = predictor
         self._vectors = predictor.embeddings(1, candidates)
-        with one_at_a_time:
-            self._pairs = every_pair(predictor.network, predictor.context, classes)
+        self._pairs = predictor.every_pair(classes)
 
     def of(self, in0: TokenLists) -> np.ndarray:
         """What orders the candidates, float32 ``(n, m)``: log odds, or numbers where no classes.

@@ -19,21 +19,31 @@ from object2vec.data.arrays import PairDataset, Rows, TokenLists
 from object2vec.data.chunks import compute_in_chunks, length_sorted_chunks
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.inference.choose_inference import choose_inference
-from object2vec.inference.every_pair import BestSoFar, Top, blocks_of, every_pair, probabilities
+from object2vec.inference.every_pair import (
+    BestSoFar,
+    EveryPair,
+    EverySimilarity,
+    Top,
+    blocks_of,
+    every_pair,
+    probabilities,
+)
 from object2vec.inference.similarities import retrieval_sums
 from object2vec.inference.sound_answers import finite
 from object2vec.logs import LOGGER_NAME
 from object2vec.model import model_directory
 from object2vec.model.costs import Costs
 from object2vec.model.network import Object2VecNetwork
+from object2vec.model.stored_index import StoredIndex
 from object2vec.raw_values.inputs import Inputs
 
 _logger = logging.getLogger(LOGGER_NAME)
 
 # Attributes that a pickle does not hold: its files stand for them.
 _OWN = (
-    *("network", "vocabularies", "metrics", "complete", "inputs", "way", "is_fallback"),
-    *("context", "_inference", "_costs"),
+    *("network", "vocabularies", "metrics", "complete", "inputs", "indexes", "way"),
+    *("is_fallback", "kept"),
+    *("_context", "_inference", "_costs"),
 )
 
 
@@ -56,6 +66,8 @@ class Predictor:
         False for a model saved before its first epoch ended.
     inputs : Inputs, optional
         Which raw value has which id; None for a model of ids alone.
+    indexes : mapping of str to StoredIndex, optional
+        By side, the objects among which the nearest are looked for.
 
     Attributes
     ----------
@@ -66,6 +78,8 @@ class Predictor:
     is_fallback : bool
         Whether operators answer because the compiled part cannot be used, so that it is slower than
         need be.
+    kept : dict
+        What others keep with it, as long as it is in memory.
 
     Notes
     -----
@@ -81,14 +95,17 @@ class Predictor:
         metrics: Optional[dict[str, Any]] = None,
         complete: bool = True,
         inputs: Optional[Inputs] = None,
+        indexes: Optional[Mapping[str, StoredIndex]] = None,
     ) -> None:
         self.network = network
         self.vocabularies = vocabularies
         self.metrics = metrics or {}
         self.complete = complete
         self.inputs = inputs
-        self.context = context or mx.cpu(0)
-        self._inference, self.way, self.is_fallback = choose_inference(network, self.context)
+        self.indexes = dict(indexes or {})
+        self.kept: dict[Any, Any] = {}
+        self._context = context or mx.cpu(0)
+        self._inference, self.way, self.is_fallback = choose_inference(network, self._context)
         self._costs = Costs(network.hyperparameters)
 
     @classmethod
@@ -153,8 +170,9 @@ class Predictor:
             vocabularies=self.vocabularies,
             complete=self.complete,
             inputs=self.inputs,
+            indexes=self.indexes,
         )
-        device = self.context.device_type, self.context.device_id
+        device = self._context.device_type, self._context.device_id
         others = {name: value for name, value in vars(self).items() if name not in _OWN}
         return type(self).unpacked, (files, device), others or None
 
@@ -162,7 +180,7 @@ class Predictor:
         loaded.network.hybridize()
         Predictor.__init__(
             self, loaded.network, context, loaded.vocabularies, loaded.metrics, loaded.complete,
-            loaded.inputs,
+            loaded.inputs, loaded.indexes,
         )  # fmt: skip
 
     @property
@@ -312,13 +330,19 @@ class Predictor:
         top = best.top()
         return top if classes is None else Top(top.indices, probabilities(top.scores))
 
+    def every_pair(
+        self, classes: Optional[tuple[int, ...]] = None
+    ) -> Union[EveryPair, EverySimilarity]:
+        """What scores every pair of embeddings; see `every_pair.every_pair`."""
+        with one_at_a_time:
+            return every_pair(self.network, self._context, classes)
+
     def _every_pair(
         self, in0: TokenLists, candidates: TokenLists, classes: Optional[tuple[int, ...]]
     ) -> Iterator[tuple[slice, slice, np.ndarray]]:
         """Rows, columns and scores of blocks of all pairs, the candidates in their order."""
         vectors = self.embeddings(0, in0)
-        with one_at_a_time:
-            pairs = every_pair(self.network, self.context, classes)
+        pairs = self.every_pair(classes)
         for columns in blocks_of(len(candidates), self.hyperparameters.enc_dim):
             others = self.embeddings(1, candidates.take(columns))
             for rows in blocks_of(len(in0), pairs.outputs * len(others)):
@@ -369,7 +393,7 @@ class Predictor:
 
     def _retrieval_sums(self, pairs: PairDataset, scored: Callable[[int], Any]) -> np.ndarray:
         with one_at_a_time:
-            scale = self.network.loss.scale(self.context)
+            scale = self.network.loss.scale(self._context)
         return retrieval_sums(pairs, self.hyperparameters, scale, self._embed, scored)
 
     def _score(self, in0: TokenLists, in1: TokenLists, *, as_logits: bool = False) -> np.ndarray:
@@ -406,7 +430,7 @@ class Predictor:
         return np.where(labels > 0, factors, 1.0) if labels.ndim == 2 else factors[labels]
 
     def _answering(self, sides: dict[int, TokenLists]) -> contextlib.AbstractContextManager[None]:
-        check_devices([self.context])
+        check_devices([self._context])
         costs = self._costs
         operations = sum(costs.of_encoding(side, x.tokens.size) for side, x in sides.items())
         if len(sides) == 2:

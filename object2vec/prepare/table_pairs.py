@@ -335,7 +335,7 @@ class TableEncoder:
         read = Read(batch)
         kept = present(read, self.inputs.in0.columns) & present(read, self.inputs.in1.columns)
         labels = encoded_labels(self.inputs.label, batch, kept, self._num_classes)
-        kept &= ~np.isnan(labels)
+        kept &= ~np.isnan(labels.reshape(len(labels), -1)).any(axis=1)
         weights = None
         if self._weight is not None:
             weights = encoded_weights(self._weight, batch, kept)
@@ -349,7 +349,7 @@ class TableEncoder:
         for side, name in enumerate(SIDES):
             if any(column.explode for column in self.inputs.side(name).columns):
                 times = sides[side].lengths
-                labels, splits = np.repeat(labels, times), np.repeat(splits, times)
+                labels, splits = np.repeat(labels, times, axis=0), np.repeat(splits, times)
                 weights = None if weights is None else np.repeat(weights, times)
                 sides[1 - side] = sides[1 - side].take(np.repeat(np.arange(len(times)), times))
                 sides[side] = TokenLists.of_each(sides[side].tokens)

@@ -168,6 +168,7 @@ def _writing(folder: Path, names: list[str]) -> Iterator[None]:
 def write_lines(stream: BinaryIO, pairs: PairDataset) -> None:
     """Write pairs as lines such as ``{"label": 4, "in0": [17], "in1": [23, 5]}``.
 
+    Labels that may be several are lists, ``{"label": [0, 3], …``.
     Where they have weights, these come last: ``… "weight": 2.5}``.
 
     Parameters
@@ -207,6 +208,12 @@ def _weight_texts(pairs: PairDataset) -> list[Any]:
 def _label_texts(labels: np.ndarray) -> Any:
     arrow, compute = arrow_module(), arrow_module("compute")
     large = arrow.large_string()
+    if labels.ndim == 2:
+        rows, classes = np.nonzero(labels)
+        counts = np.bincount(rows, minlength=len(labels))
+        lists = _list_texts(TokenLists.from_lengths(classes.astype(np.int32), counts))
+        start, end, nothing = (arrow.scalar(text, large) for text in ("[", "]", ""))
+        return compute.binary_join_element_wise(start, lists, end, nothing)
     if np.all((labels == np.floor(labels)) & (np.abs(labels) < 2**53)):
         return arrow.array(labels.astype(np.int64)).cast(large)
     distinct, places = np.unique(labels, return_inverse=True)
