@@ -201,6 +201,12 @@ def test_mistakes_are_told_before_anything_is_trained(
     assert Path("no.db").read_text() == "user,film\n"
 
 
+def test_without_optuna_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(CustomerError, match=r"pip install 'object2vec\[tune\]'"):
+        object2vec.tune(ROWS, 0.2, **COLUMNS)
+
+
 def ended(study: Path) -> int:
     """How many trials have ended, while the file may be in the making."""
     try:

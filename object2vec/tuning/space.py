@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, Union
 
 from object2vec.errors import CustomerError
@@ -20,7 +19,8 @@ from object2vec.hyperparameters.table import (
 )
 from object2vec.hyperparameters.values import nearest
 from object2vec.sagemaker.tuning_job import searched_ranges, without_effect
-from object2vec.text import names, quoted
+from object2vec.text import quoted
+from object2vec.tuning.storage import optuna_module
 
 #: Names alone, or with a range (two numbers) or choices (a list) of their own, or None.
 Search = Union[Sequence[str], Mapping[str, Any]]
@@ -71,8 +71,7 @@ class Range:
 
     def distribution(self) -> Any:
         """Optuna's distribution."""
-        from optuna import distributions
-
+        distributions = optuna_module().distributions
         if self.choices:
             return distributions.CategoricalDistribution(self.choices)
         if isinstance(self.low, int):
@@ -274,13 +273,3 @@ def _choice(name: str, text: str) -> Any:
 def _number(text: str) -> Union[int, float]:
     number = float(text)
     return int(number) if number.is_integer() and "." not in text and "e" not in text else number
-
-
-def is_number(value: Any) -> bool:
-    """Whether a value is a number and no bool."""
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
-def searched_names(space: Mapping[str, Range]) -> str:
-    """What is searched, for a sentence."""
-    return names(space, len(space))

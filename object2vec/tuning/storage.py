@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import importlib
 import json
 import os
 import secrets
@@ -34,7 +35,7 @@ def optuna_module() -> Any:
         It is not installed.
     """
     try:
-        import optuna
+        optuna = importlib.import_module("optuna")
     except ImportError:
         raise CustomerError(
             "To tune hyperparameters needs Optuna: pip install 'object2vec[tune]'."
@@ -185,14 +186,13 @@ def trials_of(study: Any) -> list[Trial]:
 
 
 def _storage(path: Path) -> Any:
-    from optuna.storages import RDBStorage
-    from sqlalchemy.engine import URL
-    from sqlalchemy.exc import DatabaseError
-
-    url = URL.create("sqlite", database=str(path)).render_as_string()
+    engine, errors = (importlib.import_module(f"sqlalchemy.{name}") for name in ("engine", "exc"))
+    url = engine.URL.create("sqlite", database=str(path)).render_as_string()
     try:
-        return RDBStorage(url, engine_kwargs={"connect_args": {"timeout": _WAITING}})
-    except (DatabaseError, RuntimeError) as error:
+        return optuna_module().storages.RDBStorage(
+            url, engine_kwargs={"connect_args": {"timeout": _WAITING}}
+        )
+    except (errors.DatabaseError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CustomerError(
             f"{named(path)} cannot be used as the file of a study: {reason}"
