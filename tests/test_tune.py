@@ -25,7 +25,8 @@ from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import parse
 from object2vec.tuning.results import COMPLETE, FAILED, PRUNED, Trial
 from object2vec.tuning.space import Range, read_search, space_of, start_of
-from object2vec.tuning.storage import held, open_study, trials_of
+from object2vec.tuning.storage import held, open_study, optuna_module, trials_of
+from object2vec.tuning.worker import Reporter, pruner_of
 
 SIZES = {"enc0_max_seq_len": "5", "enc0_vocab_size": "50"}
 RNG = np.random.default_rng(7)
@@ -199,6 +200,25 @@ def test_mistakes_are_told_before_anything_is_trained(
     with pytest.raises(CustomerError, match=words):
         object2vec.tune(ROWS, **{"validation": 0.2, **COLUMNS, "epochs": 1, **given})
     assert Path("no.db").read_text() == "user,film\n"
+
+
+@pytest.mark.parametrize("prunes", [True, False], ids=["pruned", "to the end"])
+def test_what_is_worse_than_three_quarters_ends(prunes: bool) -> None:
+    optuna = optuna_module()
+    study = optuna.create_study(pruner=pruner_of(prunes))
+
+    def epochs_of(loss: float) -> int:
+        """After how many of 6 epochs a training ends that has this loss in each."""
+        trial = study.ask()
+        reporter = Reporter(trial, "validation_loss")
+        for epoch in range(6):
+            if reporter.on_epoch_end({"epoch": epoch, "validation_loss": loss}):
+                break
+        study.tell(trial, loss)
+        return epoch + 1
+
+    assert [epochs_of(loss) for loss in (9.0, 1.0, 2.0, 3.0, 4.0)] == [6] * 5
+    assert [epochs_of(loss) for loss in (8.0, 3.5)] == ([3, 6] if prunes else [6, 6])
 
 
 def test_without_optuna_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,12 +88,7 @@ class _Worker:
             seed=plan.seed + 1009 * place + begun,
             n_startup_trials=_DRAWN_EVENLY, multivariate=True, constant_liar=True,
         )  # fmt: skip
-        pruner = (
-            optuna.pruners.PercentilePruner(_KEPT_PERCENT, _UNPRUNED, _UNPRUNED_EPOCHS)
-            if plan.prunes
-            else optuna.pruners.NopPruner()
-        )
-        self._study = open_study(plan.study, sampler=sampler, pruner=pruner)
+        self._study = open_study(plan.study, sampler=sampler, pruner=pruner_of(plan.prunes))
         self._last: Optional[tuple[int, TrainingResult]] = None
 
     def answer(self, asked: str) -> None:
@@ -115,7 +110,7 @@ class _Worker:
             setting = dict(trial.params)
             trial.set_user_attr(SETTING, setting)
         self._connection.send((ASKED, trial.number))
-        reporter = _Reporter(trial, self._plan.metric)
+        reporter = Reporter(trial, self._plan.metric)
         try:
             result = self._train(setting, callbacks=(reporter,))
         except Exception as error:
@@ -210,7 +205,7 @@ class _Worker:
         return bool(saved == {"trial": number, "digest": digest})
 
 
-class _Reporter:
+class Reporter:
     """Tells a study what an epoch is worth, and ends a training that others were better than."""
 
     def __init__(self, trial: Any, metric: str) -> None:
@@ -222,3 +217,11 @@ class _Reporter:
         self._trial.report(metrics[self._metric], int(metrics["epoch"]))
         self.pruned = bool(self._trial.should_prune())
         return self.pruned
+
+
+def pruner_of(prunes: bool) -> Any:
+    """What tells which trainings are ended before their time."""
+    pruners = optuna_module().pruners
+    if not prunes:
+        return pruners.NopPruner()
+    return pruners.PercentilePruner(_KEPT_PERCENT, _UNPRUNED, _UNPRUNED_EPOCHS)
