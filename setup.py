@@ -29,6 +29,10 @@ EXTRAS_REQUIRE = {
     # Not core, because it brings huggingface-hub, which nothing here imports, and other tokens need
     # neither. 0.20 is the first that encodes without offsets, at half the time.
     "tokenizers": ["tokenizers>=0.20,<1"],
+    # Searches hyperparameters, ends trainings early, keeps a study in a file of SQLite. Not core,
+    # because it brings SQLAlchemy and alembic, which nothing else needs. 4.0 is the first that was
+    # tried.
+    "tune": ["optuna>=4.0,<6"],
     # Writes graphs of ONNX. Not core, because nothing else needs it, and it brings protobuf.
     # 1.15 is the first with wheels for Python 3.12; its later ones install beside NumPy 1, and no
     # release of protobuf, which nothing else here takes, is too new for it.
@@ -52,6 +56,7 @@ EXTRAS_REQUIRE = {
         "pandas==2.3.3",  # the last for Python 3.9; fit() takes data frames
         "pyarrow==21.0.0",  # the last for Python 3.9; reads tables
         "tokenizers==0.22.2",  # the last for Python 3.9; splits texts
+        "optuna==5.0.0",  # searches hyperparameters
         "faiss-cpu==1.13.0",  # the last for Python 3.9; searches in cells
         "scikit-learn==1.6.1",  # the last for Python 3.9; its clone() copies estimators
         # trec_eval, which ranking measures are held equal to; ir-measures asks it too, and ranx

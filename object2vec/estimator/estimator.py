@@ -19,7 +19,7 @@ from object2vec.estimator.options import FitOptions, RandomState
 from object2vec.estimator.parameters import Parameterized, noting_given
 from object2vec.estimator.pipeline import PipelineStep, are_labels
 from object2vec.estimator.reporting import Reporting
-from object2vec.estimator.training_data import TableRequest, id_data, table_data
+from object2vec.estimator.training_data import TableRequest, TrainingData, id_data, table_data
 from object2vec.files import check_model_folder
 from object2vec.training.memory_estimate import estimate_memory
 from object2vec.training.training_log import JobStart
@@ -338,35 +338,48 @@ class Object2Vec(
         if y is None and are_labels(validation, train):
             y, validation = validation, None
         options = FitOptions(self._given, self._hyperparameters, callbacks, verbose, progress)
+        if refit:
+            by_split = getattr(split, "validation", None) or None
+            options.check_refit(by_split if validation is None else validation)
+        start = JobStart(begun, time.time() - begun)
+        kept_back = {"validation": validation, "test": test}
+        data = self._read(table, train, y, kept_back, auxiliary, options)
+        result = options.train(
+            *data.parts, auxiliary=data.auxiliary, start=start, inputs=data.inputs, refit=refit,
+            validation_positives=data.validation_positives,
+        )  # fmt: skip
+        self._found = None if data.inputs is None else options.hyperparameters
+        self._keep(result.predictor, result.metrics())
+        return self
+
+    def _read(
+        self,
+        table: TableRequest,
+        train: Any,
+        y: Any,
+        kept_back: dict[str, Any],
+        auxiliary: Optional[PathLike],
+        options: FitOptions,
+    ) -> TrainingData:
+        """Read all that a training takes, and see that it fits into the memory."""
         if train is None:
             raise CustomerError(
                 "There is nothing to train on: give a file, dicts or a data frame as 'train'."
             )
-        if refit:
-            by_split = getattr(split, "validation", None) or None
-            options.check_refit(by_split if validation is None else validation)
-        kept_back = {"validation": validation, "test": test}
-        start = JobStart(begun, time.time() - begun)
+        given = self._values(self._given, self._named)
         if table.is_asked():
-            given = self._values(self._given, self._named)
             data = table_data(table, train, y, kept_back, given, options)
         else:
             data = id_data(train, y, kept_back, self._lines, self._open, options)
+            data = data._replace(configuration=self._values(self._given))
         hyperparameters = options.hyperparameters
-        vectors = None
         if any(e.pretrained_embedding_file or e.vocab_file for e in hyperparameters.encoders):
             from object2vec.pretrained.auxiliary_channel import read_auxiliary
 
             words = None if data.inputs is None else data.inputs.words
-            vectors = read_auxiliary(auxiliary, hyperparameters, words)
+            data = data._replace(auxiliary=read_auxiliary(auxiliary, hyperparameters, words))
         estimate_memory(options.sized, [part for part in data.parts if part is not None]).check()
-        result = options.train(
-            *data.parts, auxiliary=vectors, start=start, inputs=data.inputs, refit=refit,
-            validation_positives=data.validation_positives,
-        )  # fmt: skip
-        self._found = None if data.inputs is None else hyperparameters
-        self._keep(result.predictor, result.metrics())
-        return self
+        return data
 
     def save(self, folder: PathLike) -> None:
         """Write the model directory, the same that a training job writes.
