@@ -285,7 +285,10 @@ class Explorer {
     for (let at = this.page * ROWS; at < Math.min(count, (this.page + 1) * ROWS); at++) {
       const object = objects ? objects[at] : at;
       const button = made("button", { type: "button", textContent: this.side.names[object] });
-      button.addEventListener("click", () => this.choose(object));
+      button.addEventListener("click", () => {
+        this.choose(object);
+        $("plane").closest(".stage").scrollIntoView({ block: "nearest" });
+      });
       const near = this.near(object).slice(0, 3).map(([other, cosine]) => `${this.side.names[other]} (${cosine.toFixed(2)})`);
       const row = made("tr", {}, made("th", { scope: "row" }, button));
       if (this.column) row.append(made("td", { textContent: this.column.text(object) }));
