@@ -137,6 +137,15 @@ def test_without_a_history_there_are_no_curves(tmp_path: Path, model: Object2Vec
     assert "polyline" not in found.source and "Best epoch" not in found.text
 
 
+def test_no_data_are_needed(folder: Path, tmp_path: Path) -> None:
+    path = str(tmp_path / "report.html")
+    asked = ["report", "--model-dir", str(folder / "model"), "--projections", "pca"]
+    assert main([*asked, "--output", path]) == 0
+    found = Parsed(Path(path))
+    assert "The best epoch, " in found.text and "without a model, validation" in found.text
+    assert list(found.sides) == ["in1", "in0"] and "Frequencies: film" in found.text
+
+
 # How it is asked for
 
 
