@@ -18,7 +18,7 @@ from object2vec.data.summary import summary
 from object2vec.report.neighbours import nearest_of_each
 from object2vec.report.object_columns import column_of
 from object2vec.report.page import most_bytes, page
-from object2vec.report.projections import principal_components, projections
+from object2vec.report.projections import MOST_OF_TSNE, principal_components, projections
 
 pytestmark = pytest.mark.own_way
 
@@ -73,7 +73,7 @@ def test_a_map_of_what_does_not_differ(same: int) -> None:
     assert found.title == "Principal components" and not found.places.any()
 
 
-def test_t_sne_keeps_groups_together_and_shows_5_000_at_most(rng: np.random.Generator) -> None:
+def test_t_sne_keeps_groups_together(rng: np.random.Generator) -> None:
     groups = np.repeat([0, 1], 60)
     vectors = rng.normal(size=(120, 8)).astype(np.float32) + 9 * groups[:, None]
     tsne, pca = projections(vectors.astype(np.float32), ["pca", "tsne"])
@@ -81,6 +81,18 @@ def test_t_sne_keeps_groups_together_and_shows_5_000_at_most(rng: np.random.Gene
     places = tsne.places.astype(float)
     rows, _ = nearest_of_each(places - places.mean(0), 1)
     assert np.mean(groups[rows[:, 0]] == groups) > 0.9
+
+
+def test_t_sne_is_of_some_where_there_are_many(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert MOST_OF_TSNE == 5000
+    monkeypatch.setattr("object2vec.report.projections.MOST_OF_TSNE", 40)
+    vectors = rng.normal(size=(70, 3)).astype(np.float32)
+    pca, tsne = projections(vectors, ["pca", "tsne"])
+    assert pca.objects is None and len(pca.places) == 70
+    assert tsne.objects is not None and len(tsne.places) == len(set(tsne.objects.tolist())) == 40
+    assert "40 of the objects" in tsne.note
 
 
 def test_the_nearest_of_each_are_found(rng: np.random.Generator) -> None:

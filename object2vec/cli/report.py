@@ -18,8 +18,8 @@ The page holds everything and loads nothing: curves of the training, measures be
 the pairs are like, a map of the embeddings to search and zoom, and for each object its nearest
 neighbours. With --data (pairs with labels, as evaluate takes them) it shows where the model errs.
 --objects names tables with a row for each object: the column called as the first one of in0 or in1
-says which (of a model of ids the column in0 or in1), others colour it. t-SNE needs scikit-learn, and
-its time grows with the objects; --projections pca does without it.
+says which (of a model of ids the column in0 or in1), others colour it. t-SNE needs scikit-learn
+and most of the time; --projections pca does without it.
 
 examples:
   object2vec report --model-dir from-table --projections pca --output report.html

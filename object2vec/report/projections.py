@@ -92,7 +92,8 @@ def projections(vectors: np.ndarray, wanted: Sequence[str]) -> list[Projection]:
     Returns
     -------
     list of Projection
-        The one that shows neighbourhoods best comes first.
+        The one that shows neighbourhoods best comes first, but one of some objects behind those of
+        all.
     """
     made: dict[str, Callable[[np.ndarray, np.ndarray, float], Projection]] = {
         TSNE: lambda _, components, __: _tsne(components),
@@ -102,7 +103,8 @@ def projections(vectors: np.ndarray, wanted: Sequence[str]) -> list[Projection]:
     count = max(2, min(_COMPONENTS, *vectors.shape))
     components, share = principal_components(vectors, count)
     asked = [PCA] if len(vectors) < _FEWEST else wanted
-    return [make(vectors, components, share) for name, make in made.items() if name in asked]
+    found = [make(vectors, components, share) for name, make in made.items() if name in asked]
+    return sorted(found, key=lambda projection: projection.objects is not None)
 
 
 def principal_components(vectors: np.ndarray, count: int) -> tuple[np.ndarray, float]:
