@@ -33,6 +33,10 @@ EXTRAS_REQUIRE = {
     # because it brings SQLAlchemy and alembic, which nothing else needs. 4.0 is the first that was
     # tried.
     "tune": ["optuna>=4.0,<6"],
+    # The map of a report that keeps neighbours together (t-SNE). Not core, because it brings scipy,
+    # 110 MB unpacked, and principal components need NumPy alone. 1.2 is the first whose t-SNE has
+    # its learning rate and its start chosen by the data; newer ones take NumPy 1.26 too.
+    "report": ["scikit-learn>=1.2,<2"],
     # Writes graphs of ONNX. Not core, because nothing else needs it, and it brings protobuf.
     # 1.15 is the first with wheels for Python 3.12; its later ones install beside NumPy 1, and no
     # release of protobuf, which nothing else here takes, is too new for it.
@@ -66,6 +70,7 @@ EXTRAS_REQUIRE = {
         # the last for Python 3.9: checks graphs, and computes them
         "onnx==1.19.1",
         "onnxruntime==1.19.2",
+        "selenium==4.36.0",  # the last for Python 3.9; drives Debian's Chromium through reports
         "nbclient==0.10.2",  # runs the notebooks of examples/, with the two below
         "nbformat==5.10.4",
         "ipykernel==6.31.0",  # the last for Python 3.9
@@ -141,6 +146,7 @@ setup(
     packages=find_packages(include=["object2vec", "object2vec.*"]),
     package_data={
         "object2vec": ["py.typed"],
+        "object2vec.report": ["page/*.html", "page/*.css", "page/*.js"],
         "object2vec.serving.plugin": ["*.java", "front.jar"],
     },
     ext_modules=[KERNELS],
