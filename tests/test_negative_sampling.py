@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import logging
+import tracemalloc
 from collections import Counter
 
 import numpy as np
 import pytest
 from small_jobs import arrays, random_pairs, settings
 
-from object2vec.data.arrays import PairDataset, TokenLists
+from object2vec.data.arrays import TOKENS_AT_ONCE, PairDataset, TokenLists
 from object2vec.data.batching import TrainingBatches
 from object2vec.data.negative_sampling import (
     Joined,
@@ -286,6 +287,24 @@ def test_fingerprints_tell_lists_apart(rng: np.random.Generator) -> None:
     assert len({value for values in by_content.values() for value in values}) == len(by_content)
     again = fingerprints(TokenLists.from_lists(lists[::-1]))
     assert again.tolist() == prints.tolist()[::-1]
+
+
+def test_many_lists_are_numbered_some_at_a_time(rng: np.random.Generator) -> None:
+    """With memory for a few of them, and as each is by itself."""
+    lengths = rng.integers(0, 800, size=12_000)
+    lengths[7] = TOKENS_AT_ONCE + 5
+    tokens = rng.integers(2**31, size=int(lengths.sum()), dtype=np.int32)
+    lists = TokenLists.from_lengths(tokens, lengths)
+    tracemalloc.start()
+    try:
+        prints = fingerprints(lists)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # at once it is more than 40 bytes a token
+    assert peak < 64 * TOKENS_AT_ONCE < 15 * len(tokens)
+    rows = [0, 6, 7, 8, *rng.integers(len(lists), size=20), len(lists) - 1]
+    assert prints[rows].tolist() == [fingerprints(lists.take(np.array([k])))[0] for k in rows]
 
 
 def test_negatives_that_stay() -> None:

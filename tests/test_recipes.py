@@ -183,6 +183,37 @@ def test_ratings_are_learned_by_what_a_side_is_and_what_is_learned() -> None:
     assert settings(films, "stars", **classes)[3] == 0.00005
 
 
+def test_a_text_that_is_both_sides_is_parted() -> None:
+    made = table_pairs(TABLE, TableChoice(in0="plot", in1="plot", tied=True))
+    parsed, _ = parse(recipe(made.inputs).settings)
+    assert [encoder.random_crop for encoder in parsed.encoders] == [True, True]
+    assert [encoder.max_seq_len for encoder in parsed.encoders] == [6, 6]
+    long = TABLE.assign(plot=TABLE["plot"] + " and so on" * 20)
+    made = table_pairs(long, TableChoice(in0="plot", in1="plot", tied=True))
+    parsed, _ = parse(recipe(made.inputs).settings)
+    assert [encoder.max_seq_len for encoder in parsed.encoders] == [50, 66]
+    # two texts, and where the batch is not what tells them apart
+    for inputs, given in ((found("texts"), {}), (made.inputs, {"output_layer": "softmax"})):
+        parsed, _ = parse(joined_settings(inputs, recipe(inputs).settings, given))
+        assert not any(encoder.random_crop for encoder in parsed.encoders)
+        assert parsed.encoders[1].max_seq_len == inputs.in1.max_length
+
+
+def test_a_small_table_has_small_batches_where_these_are_the_negatives() -> None:
+    def size(case: str, *pairs: int) -> int:
+        return int(recipe(found(case), "auto", *pairs).settings["mini_batch_size"])
+
+    for case in ("events", "texts"):
+        assert [size(case, pairs) for pairs in (1, 640, 1279, 1280, 10_239)] == [
+            32, 32, 32, 64, 256,
+        ]  # fmt: skip
+        assert size(case, 10_240) == size(case, 10**7) == size(case) == 512
+    assert size("stars", 40) == size("stars") == 256
+    # where a table is read, its rows are known
+    model = Object2Vec.from_table(TABLE, in0="question", in1="plot", epochs=1, enc_dim=8)
+    assert model.hyperparameters["mini_batch_size"] == 32
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_ratings_with_features_are_learned(data_dir: Path) -> None:

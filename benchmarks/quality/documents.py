@@ -27,15 +27,19 @@ from object2vec import Object2Vec
 from object2vec.evaluation.ranking import by_name, ranks_of
 
 _MEASURES = ("hit_rate@10", "hit_rate@1", "hit_rate@20", "mean_rank")
-_QUERIES = 3  # sentences of an article that ours learns from
+_QUERIES = 3  # sentences of an article that the published setting learns from
 _WEIGHTS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)  # of the words' score, in a hybrid
 COLUMNS = {
     "in0": {"name": "sentence", "min_count": 2},
     "in1": {"name": "article", "min_count": 2},
     "tied_token_embedding_weight": True,
 }
-# Where texts are cut: few articles are longer.
-LENGTHS = {"enc0_max_seq_len": 100, "enc1_max_seq_len": 400}
+# An article is given once: the recipe pairs parts of it with the rest, others in each epoch.
+WHOLE = {
+    "in0": {"name": "article", "min_count": 2},
+    "in1": {"name": "article", "min_count": 2},
+    "tied_token_embedding_weight": True,
+}
 
 
 class Asked(NamedTuple):
@@ -80,10 +84,9 @@ def load(folder: Path, rows: Optional[int] = None) -> Task:
 
 def contestants() -> list[Contestant]:
     """Ours, alone and beside the words' score; the models of words and documents."""
-    columns = {**COLUMNS, **LENGTHS}
     setting = {**published("document_embedding"), "enc0_max_seq_len": 50, "enc1_max_seq_len": 50}
     return [
-        _Hybrid(Ours("ours recipe", columns, table, ways, preset="documents", stops=False)),
+        _Hybrid(Ours("ours recipe", WHOLE, whole, ways, preset="documents", stops=False)),
         Ours("ours published", COLUMNS, table, ways, preset=None, stops=True, settings=setting),
         _Tfidf(),
         _ReducedTfidf(),
@@ -119,8 +122,13 @@ def query_and_rest(articles: Sequence[Article], count: int, seed: int) -> pd.Dat
 
 
 def table(articles: Sequence[Article], seed: int) -> pd.DataFrame:
-    """The pairs that ours learns from."""
+    """The pairs that the published setting learns from."""
     return query_and_rest(articles, _QUERIES, seed)
+
+
+def whole(articles: Sequence[Article], seed: int) -> pd.DataFrame:
+    """The articles that the recipe learns from: ``article``."""
+    return pd.DataFrame({"article": all_texts(articles)})
 
 
 def ways(model: Object2Vec) -> dict[str, Answer]:

@@ -118,7 +118,7 @@ def contestants_of_sts() -> list[Contestant]:
         ),
         _Elsewhere(
             "ours recipe, Wikipedia", "articles",
-            Ours("", {**documents.COLUMNS, **documents.LENGTHS}, documents.table, _alike,
+            Ours("", documents.WHOLE, documents.whole, _alike,
                  preset="documents", stops=False),
         ),
         *(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Optional, Union
@@ -11,6 +11,9 @@ from typing import Optional, Union
 import numpy as np
 
 Rows = Union[np.ndarray, slice]
+
+#: Of lists that are worked on some at a time: small beside any training, large beside a call.
+TOKENS_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +86,31 @@ class TokenLists:
     def mean_weights(self) -> np.ndarray:
         """The weight that each id has in the mean over its list, float32 ``(n,)``: 1 / length."""
         return (1.0 / np.maximum(self.lengths, 1)).astype(np.float32)
+
+    def parts(self, most: int = TOKENS_AT_ONCE) -> Iterator[tuple[int, TokenLists]]:
+        """All lists in order, some at a time, so that work on them takes memory for these alone.
+
+        Parameters
+        ----------
+        most : int
+            Tokens of a part; a list that is longer is a part by itself.
+
+        Yields
+        ------
+        int
+            The row of the part's first list.
+        TokenLists
+            The part; its tokens are a view.
+        """
+        first = 0
+        while first < len(self):
+            start = self.offsets[first]
+            end = int(np.searchsorted(self.offsets, start + most, side="right")) - 1
+            # lists without tokens take room, too
+            end = min(max(end, first + 1), first + most)
+            offsets = self.offsets[first : end + 1] - start
+            yield first, TokenLists(self.tokens[start : self.offsets[end]], offsets)
+            first = end
 
     def are_single(self) -> bool:
         """Whether every list holds exactly one id."""

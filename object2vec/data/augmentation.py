@@ -11,7 +11,7 @@ import numpy as np
 from object2vec.data.arrays import PairDataset, TokenLists
 from object2vec.hyperparameters.checked import Hyperparameters
 
-_ROWS_AT_ONCE = 1 << 14  # pairs whose lists are compared together
+_SHORTEST = 8  # the part of the longest window that the shortest one has, of an object given once
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,10 @@ class AugmentedPairs:
 
     Where both sides have random windows and a pair's two lists are equal, it is one object given
     once: in0 gets a window of at most half of it, and in1 a window of the rest, as StarSpace makes
-    pairs of a document's parts (Wu et al. 2018, arXiv 1709.03856, section 3). Negatives of such an
-    object lack as many tokens, so that lengths do not tell them from positive pairs.
+    pairs of a document's parts (Wu et al. 2018, arXiv 1709.03856, section 3). The window of in0 is
+    of any length from an eighth of the most on, as what is asked for later is long or short.
+    Negatives of such an object lack as many tokens, so that lengths do not tell them from positive
+    pairs.
 
     Parameters
     ----------
@@ -115,7 +117,10 @@ class AugmentedPairs:
     def _window(self, rows: np.ndarray, most: int, rng: np.random.Generator) -> _Parts:
         """The windows that in0 gets, of at most half of an object that is given once."""
         lengths = _lengths(self._sides[0], rows)
-        wanted = np.where(self._is_once[rows], np.minimum(most, lengths // 2), most)
+        wanted = np.full(len(rows), most)
+        once = np.flatnonzero(self._is_once[rows])
+        drawn = rng.integers(max(most // _SHORTEST, 1), most, size=len(once), endpoint=True)
+        wanted[once] = np.minimum(drawn, lengths[once] // 2)
         return _random_parts(lengths, np.minimum(lengths, wanted), rng)
 
     def _gaps(
@@ -187,8 +192,8 @@ def _cut_out(
 def _are_equal(in0: TokenLists, in1: TokenLists) -> np.ndarray:
     """Whether each list of the one is equal to that of the other, a mask of shape ``(n,)``."""
     equal = in0.lengths == in1.lengths
-    for start in range(0, len(equal), _ROWS_AT_ONCE):
-        rows = start + np.flatnonzero(equal[start : start + _ROWS_AT_ONCE])
+    for start, part in in0.parts():
+        rows = start + np.flatnonzero(equal[start : start + len(part)])
         first, second = in0.take(rows), in1.take(rows)
         differing = np.concatenate(
             [np.zeros(1, np.int64), np.cumsum(first.tokens != second.tokens)]

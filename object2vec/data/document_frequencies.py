@@ -9,8 +9,6 @@ import numpy as np
 
 from object2vec.data.arrays import TokenLists
 
-_LISTS_AT_ONCE = 1 << 14
-
 
 def inverse_document_frequencies(inputs: Sequence[TokenLists], vocab_size: int) -> np.ndarray:
     """Weigh each token by how few lists hold it.
@@ -34,8 +32,7 @@ def inverse_document_frequencies(inputs: Sequence[TokenLists], vocab_size: int) 
     holding, occurring = np.zeros(vocab_size, np.int64), np.zeros(vocab_size, np.int64)
     for lists in inputs:
         occurring += np.bincount(lists.tokens, minlength=vocab_size)
-        for start in range(0, len(lists), _LISTS_AT_ONCE):
-            part = lists.take(slice(start, start + _LISTS_AT_ONCE))
+        for _, part in lists.parts():
             numbers = np.repeat(np.arange(len(part), dtype=np.int64), part.lengths)
             once = np.unique(numbers * vocab_size + part.tokens)
             holding += np.bincount(once % vocab_size, minlength=vocab_size)

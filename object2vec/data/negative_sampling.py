@@ -27,15 +27,27 @@ def fingerprints(lists: TokenLists) -> np.ndarray:
     numpy.ndarray
         uint64, shape ``(n,)``.
     """
+    powers = _powers(int(lists.lengths.max(initial=0)))
+    found = np.empty(len(lists), np.uint64)
+    for first, part in lists.parts():
+        found[first : first + len(part)] = _fingerprints(part, powers)
+    return found
+
+
+def _powers(longest: int) -> np.ndarray:
+    """What the tokens of a list are multiplied by, uint64 ``(longest + 1,)``."""
+    with np.errstate(over="ignore"):
+        powers = np.full(longest + 1, 0xD6E8FEB86659FD93, np.uint64)
+        powers[0] = 1
+        return np.multiply.accumulate(powers)
+
+
+def _fingerprints(lists: TokenLists, powers: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
         mixed = lists.tokens.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
         mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         lengths = lists.lengths
-        longest = int(lengths.max(initial=0))
-        powers = np.full(longest + 1, 0xD6E8FEB86659FD93, np.uint64)
-        powers[0] = 1
-        powers = np.multiply.accumulate(powers)
         position = np.arange(len(mixed)) - np.repeat(lists.offsets[:-1], lengths)
         sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed * powers[position])])
         values = sums[lists.offsets[1:]] - sums[lists.offsets[:-1]]
@@ -211,8 +223,24 @@ def with_negatives(
     power : float
         As in training; see `NegativeSampler`.
     """
+    return joined_pairs(pairs, judged_negatives(pairs, rate, seed, others, power=power))
+
+
+def judged_negatives(
+    pairs: PairDataset,
+    rate: int,
+    seed: int = 0,
+    others: Sequence[PairDataset] = (),
+    *,
+    power: float = 1.0,
+) -> Joined:
+    """The rows of what `with_negatives` gives."""
     sampler = NegativeSampler(pairs, rate, others, power=power)
-    drawn = sampler.draw(np.random.default_rng(seed))
+    return sampler.draw(np.random.default_rng(seed))
+
+
+def joined_pairs(pairs: PairDataset, drawn: Joined) -> PairDataset:
+    """The pairs whose rows were drawn; a negative counts as much as the pair whose in0 it has."""
     in0, in1 = pairs.in0.take(drawn.in0), pairs.in1.take(drawn.in1)
     weights = None if pairs.weights is None else pairs.weights[drawn.in0]
     return PairDataset(in0, in1, drawn.labels, pairs.truncated, weights)

@@ -137,6 +137,8 @@ def labelled_pairs(
     channel: str,
     layout: Optional[Layout] = None,
     weight: Optional[Union[str, int]] = None,
+    *,
+    told: bool = True,
 ) -> PairDataset:
     """Pairs with their labels, cut to the model's lengths; those of a model without labels are 1.
 
@@ -154,6 +156,8 @@ def labelled_pairs(
         How files with separators are written.
     weight : str or int, optional
         The column of weights, where the data are a table.
+    told : bool
+        Whether to log what is left out and what is unknown.
 
     Raises
     ------
@@ -170,10 +174,11 @@ def labelled_pairs(
         pairs, report = encode_table(
             inputs, data, num_classes=hyperparameters.classes, kept_lens=kept_lens, weight=weight
         )
-        if report.left_out:
+        if told and report.left_out:
             _logger.warning("%s", report.lines()[1])
         sides = zip(SIDES, (pairs.in0, pairs.in1))
-        tell_unseen({side: lookups_in(inputs, side, lists) for side, lists in sides})
+        if told:
+            tell_unseen({side: lookups_in(inputs, side, lists) for side, lists in sides})
         return pairs
     return from_records(_ids(inputs, hyperparameters, data), hyperparameters, channel=channel)
 

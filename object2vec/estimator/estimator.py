@@ -14,9 +14,11 @@ from object2vec.estimator.answers import Answering
 from object2vec.estimator.exporting import Exporting
 from object2vec.estimator.from_table import Tabular
 from object2vec.estimator.history import Trained
+from object2vec.estimator.nearest import Finding
 from object2vec.estimator.options import FitOptions, RandomState
 from object2vec.estimator.parameters import Parameterized, noting_given
 from object2vec.estimator.pipeline import PipelineStep, are_labels
+from object2vec.estimator.reporting import Reporting
 from object2vec.estimator.training_data import TableRequest, id_data, table_data
 from object2vec.files import check_model_folder
 from object2vec.training.memory_estimate import estimate_memory
@@ -31,12 +33,14 @@ if TYPE_CHECKING:
     from object2vec.training.callbacks import Callback
 
 
-class Object2Vec(PipelineStep, Trained, Tabular, Answering, Exporting, Parameterized):
+class Object2Vec(
+    PipelineStep, Trained, Tabular, Answering, Exporting, Finding, Reporting, Parameterized
+):
     """Learns embeddings of pairs of objects, each a list of token ids, from a label of the pair.
 
     The hyperparameters of the training job are parameters here, under the same names, but for those
-    that begin with ``_``: of them there is only ``_seed``, which is `seed` here. What the table in
-    the README says of them holds.
+    that begin with ``_``: of them there is only ``_seed``, which is `seed` here. What they do, with
+    range and default, stands in docs/hyperparameters.md.
 
     Parameters
     ----------
@@ -382,6 +386,7 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Exporting, Parameter
             vocabularies=predictor.vocabularies,
             complete=predictor.complete,
             inputs=predictor.inputs,
+            indexes=predictor.indexes,
         )
 
     @classmethod

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
 from object2vec.estimator.named_objects import (
@@ -116,6 +117,52 @@ class Exporting:
         stream = self._stream(side, objects, name, layout)
         write_vectors(stream, target)
         return len(stream)
+
+    def to_onnx(
+        self,
+        path: PathLike,
+        graph: Optional[str] = None,
+        *,
+        external_data: Optional[bool] = None,
+    ) -> tuple[Path, ...]:
+        """Write the network as graphs of ONNX, opset 13, which other runtimes compute.
+
+        Parameters
+        ----------
+        path : path
+            A file that ends with ``.onnx``, for one graph; or a folder, made if it is missing, for
+            ``enc0.onnx``, ``enc1.onnx`` and ``scores.onnx``. Replaced as a whole or not at all.
+        graph : str, optional
+            ``enc0`` or ``enc1`` for the embeddings of a side, float32 ``(batch, enc_dim)``, or
+            ``scores`` for what `predict` gives; by default all in a folder, and the scores in a
+            file.
+        external_data : bool, optional
+            Whether the weights stand in a file beside the graphs, which share it; by default where
+            they have more than 2 GiB.
+
+        Returns
+        -------
+        tuple of pathlib.Path
+            What was written.
+
+        Raises
+        ------
+        CustomerError
+            onnx is missing, there is no such graph, or the place cannot be written to.
+        PlatformError
+            There is no space left.
+
+        Notes
+        -----
+        The inputs are int64: ``source`` and ``target``, ids ``(batch, length)``, and how many of
+        each list are real, ``source_length`` and ``target_length`` ``(batch,)``. Lists are padded
+        at the end with anything, their longest has one id or more, and nothing cuts them to
+        max_seq_len. What turns raw values into ids is no part of a graph.
+        """
+        predictor = self._fitted()
+        from object2vec.export.onnx_files import onnx_target, write_onnx
+
+        return write_onnx(predictor.network, onnx_target(path, graph), external_data)
 
     def _stream(
         self, side: str, objects: Any, name: Optional[str], layout: Optional[Layout]

@@ -207,7 +207,7 @@ def table_data(
     if request.preset is None:
         settings = needed(found.inputs)
     else:
-        chosen = recipe(found.inputs, preset)
+        chosen = recipe(found.inputs, preset, found.report.pairs["train"])
         settings = chosen.settings
         options.say(chosen.why)
     weighted = {} if request.weight is None else {"pair_weights": True}

@@ -259,7 +259,8 @@ def _encoder(side: int) -> tuple[Hyperparameter, ...]:
             f"{prefix}random_crop", "boolean",
             f"Whether training takes a random part of {prefix}max_seq_len tokens of each longer "
             f"{source} sequence, another in each epoch, instead of its first tokens. With it on "
-            "both sides and the same sequence on both, in1 gets none of the tokens of in0's part.",
+            "both sides and the same sequence on both, in1 gets none of the tokens of in0's part, "
+            "which is then of any length from an eighth of that to all of it.",
             default=False, extension=True,
         ),
     )  # fmt: skip
@@ -534,7 +535,7 @@ BY_NAME = {hyperparameter.name: hyperparameter for hyperparameter in HYPERPARAME
 
 
 def markdown_table() -> str:
-    """All hyperparameters as a Markdown table, a line each, for the README."""
+    """All hyperparameters as a Markdown table, a line each, for docs/hyperparameters.md."""
     rows = ["| name | type, range | default | tuning | what it does |", "|---|---|---|---|---|"]
     for item in HYPERPARAMETERS:
         default = item.default_words or '""'

@@ -163,7 +163,8 @@ class JobTables:
         assert inputs is not None
         settings: Mapping[str, Any] = {}
         if self._preset is not None:
-            chosen = recipe(inputs, self._preset)
+            train = self._ready.get("train")
+            chosen = recipe(inputs, self._preset, None if train is None else len(train))
             settings = chosen.settings
             self.told.append(chosen.why)
         weighted = {} if self._weight is None else {"pair_weights": True}

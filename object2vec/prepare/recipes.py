@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Optional
 
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.table import AUTO, PRESETS, WITH_CLASSES
@@ -107,7 +108,7 @@ _SETTINGS: dict[str, dict[str, str]] = {
     "documents": {
         "scorer": "cosine",
         "output_layer": "in_batch_softmax",
-        "token_weighting": "learned",
+        "token_weighting": "tfidf",
         "token_dropout": "0.2",
         "token_embedding_storage_type": "row_sparse",
         "enc_dim": "300",
@@ -118,6 +119,13 @@ _SETTINGS: dict[str, dict[str, str]] = {
         "early_stopping_tolerance": "0.001",
     },
 }
+# Of a text that is given once, as both sides: in0 gets another part in each epoch, about a sentence
+# or two long, and in1 the rest. Learning by heart is not what ends it, so more epochs pay.
+_OF_ONE_TEXT = {"enc0_random_crop": "true", "enc1_random_crop": "true", "epochs": "30"}
+_LENGTH_OF_PART = 50  # tokens
+# Where a batch is its pairs' negatives, a small table has smaller ones: in few steps nothing is
+# learnt, and few negatives are enough to tell few objects apart.
+_STEPS_OF_EPOCH, _LEAST_BATCH = 20, 32
 # Of ratings by the dot product: what falls, and so ends where the rate would have it end. The
 # comparators count where the dot product gives way to what a user asks for.
 _FALLING = {
@@ -166,7 +174,7 @@ _NEEDS = {
 _REPEATS = {"ratings": 6}
 
 
-def recipe(inputs: Inputs, preset: str = AUTO) -> Recipe:
+def recipe(inputs: Inputs, preset: str = AUTO, pairs: Optional[int] = None) -> Recipe:
     """Choose the hyperparameters for a table.
 
     Parameters
@@ -180,8 +188,11 @@ def recipe(inputs: Inputs, preset: str = AUTO) -> Recipe:
         ``text_tags``: texts and what belongs to them, with or without labels.
         ``text_labels``: texts and their labels, several of which a text may have, or none.
         ``documents``: pairs of texts without labels, such as sentences and their articles; give
-        both sides one vocabulary (tied), and let few of the texts be cut.
+        both sides one vocabulary (tied), and let few of the texts be cut. Where both sides are one
+        column, random parts of each text are paired with the rest of it.
         ``auto``: the only one of these that fits the columns and the labels.
+    pairs : int, optional
+        How many there are for training; many where that is not known.
 
     Raises
     ------
@@ -191,7 +202,11 @@ def recipe(inputs: Inputs, preset: str = AUTO) -> Recipe:
     fitting = check_fit(inputs, preset)
     found = _found(inputs)
     why = f"Recipe {fitting}, because {found}." if preset == AUTO else f"Recipe {fitting}: {found}."
-    return Recipe(fitting, why, _settings(inputs, _SETTINGS[fitting]))
+    settings = _settings(inputs, _SETTINGS[fitting])
+    if pairs is not None and settings["output_layer"] == "in_batch_softmax":
+        of_step = 1 << max(pairs // _STEPS_OF_EPOCH, _LEAST_BATCH).bit_length() - 1
+        settings["mini_batch_size"] = str(min(of_step, int(settings["mini_batch_size"])))
+    return Recipe(fitting, why, settings)
 
 
 def check_preset(preset: str) -> None:
@@ -268,6 +283,12 @@ def is_text(inputs: Inputs, side: str) -> bool:
     return [column.kind for column in inputs.side(side).columns] == ["text"]
 
 
+def _is_one_text(inputs: Inputs) -> bool:
+    """Whether both sides are the same column, a text."""
+    columns = [inputs.side(side).columns for side in SIDES]
+    return columns[0][0].name == columns[1][0].name and all(is_text(inputs, s) for s in SIDES)
+
+
 def learns_numbers(inputs: Inputs) -> bool:
     """Whether the labels are learned as numbers, not as classes.
 
@@ -314,6 +335,9 @@ def _settings(inputs: Inputs, own: dict[str, str]) -> dict[str, str]:
     settings.update({**needed(inputs), **own})
     if _fitting(inputs) == "ratings":
         settings.update(_of_ratings(inputs))
+    if settings["output_layer"] == "in_batch_softmax" and _is_one_text(inputs):
+        part = min(_LENGTH_OF_PART, inputs.in0.max_length)
+        settings.update(_OF_ONE_TEXT, enc0_max_seq_len=str(part))
     if settings["output_layer"] not in WITH_CLASSES:
         settings.pop("num_classes", None)
     if settings["output_layer"] != "softmax":

@@ -237,6 +237,8 @@ class _IdsOfTexts:
         self._encoder = encoder
         self._vocabulary = vocabulary
         self._known: Any = None
+        # a vocabulary of another kind may give ids to values that it does not hold yet
+        self.is_usable = type(vocabulary) is Vocabulary and encoder.column.kind == "id"
 
     def of(self, texts: Any) -> np.ndarray:
         """int32, one for each text; null stands for a missing value."""
@@ -363,7 +365,7 @@ class TableEncoder:
         for place, encoder in enumerate(self._encoders[side]):
             found = read.distinct(encoder.column.name)
             ids = None
-            if encoder.column.kind == "id" and found.texts is not None:
+            if self._ids[side][place].is_usable and found.texts is not None:
                 ids = self._ids[side][place].of(found.texts)
             else:
                 with read.naming(encoder.column.name):

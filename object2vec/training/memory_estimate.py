@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from object2vec.data.arrays import PairDataset
+from object2vec.data.arrays import TOKENS_AT_ONCE, PairDataset
 from object2vec.data.batching import bucket_widths
 from object2vec.data.in_batch import MOST_CANDIDATES
 from object2vec.errors import PlatformError
@@ -293,10 +293,11 @@ class _Job:
         if rate:
             negatives = rate * int(np.count_nonzero(train.labels))
             tokens = max(len(train.in0.tokens), len(train.in1.tokens))
+            at_once = min(tokens, TOKENS_AT_ONCE)
             parts.append(
                 Part(
                     "the negatives of an epoch",
-                    _OF_PAIR * negatives + _OF_NUMBERED_TOKEN * tokens,
+                    _OF_PAIR * negatives + _OF_NUMBERED_TOKEN * at_once,
                     _OF_DRAWN * negatives,
                     "'negative_sampling_rate'",
                 )
