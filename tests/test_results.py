@@ -239,7 +239,8 @@ def test_ease_is_the_ridge_of_each_film_on_the_others(rng: np.random.Generator) 
 def test_a_threshold_of_genres_is_the_best_one(rng: np.random.Generator) -> None:
     names = ["a", "b", "c"]
     own = [[name for name in names if rng.random() < 0.5] or ["a"] for _ in range(40)]
-    exam = genres._Genres(pd.DataFrame({"plot": ["x"] * 40, "genres": own}), names)
+    films = pd.DataFrame({"plot": ["x"] * 40, "title": ["y"] * 40, "genres": own})
+    exam = genres._Genres(films, names)
     right = genres.has_genres(pd.DataFrame({"genres": own}), names)
     scores = right + rng.normal(size=right.shape)
     threshold = exam.decide(scores)
