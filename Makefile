@@ -21,11 +21,12 @@ C_FILES := $(wildcard object2vec/compiled/src/*.[ch] tests/sanitized/*.c)
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 STAMP := $(VENV)/.installed
+DOCS_STAMP := $(VENV)/.installed-docs
 VERSION_OF := -c 'import sys; print(sys.version_info[:2])' 2>&1
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test test-fast test-operators test-full test-install wheel sanitize fuzz soak image \
-    test-image lock lint types format clean FORCE
+    test-image docs lock lint types format clean FORCE
 
 help: ## This list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +71,11 @@ image: ## The container image object2vec; DEVICE=gpu makes object2vec:gpu
 test-image: $(STAMP) ## Build the image and drive it with a Docker engine (under eight minutes)
 	.ci/image
 
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: $(DOCS_STAMP) ## The site of docs/, its links checked, in site/ (half a minute)
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "The site is in site/. With its search: $(BIN)/python -m http.server --directory site"
+
 lock: ## The hashes of all that the image takes from PyPI, written anew
 	requirements/lock.sh
 
@@ -87,7 +93,7 @@ format: $(STAMP) ## Put the code into its layout
 	$(BIN)/clang-format -i $(C_FILES)
 
 clean: ## Remove the environment and everything that was generated
-	rm -rf $(VENV) build dist *.egg-info object2vec/compiled/*.so .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site *.egg-info object2vec/compiled/*.so .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A PYTHON= that differs from the one in the environment asks for a new environment.
@@ -100,3 +106,8 @@ endif
 $(STAMP): setup.py object2vec/version.py $(wildcard object2vec/compiled/src/*.[ch] requirements/venv.sh)
 	requirements/venv.sh $(VENV) $(PYTHON)
 	@touch $(STAMP)
+
+# The package is there, so that pip adds what the extra names and builds nothing.
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile 'object2vec[docs]'
+	@touch $(DOCS_STAMP)

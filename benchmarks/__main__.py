@@ -6,7 +6,10 @@ from __future__ import annotations
 import importlib
 import sys
 
-_BENCHMARKS = ("inference", "limits", "load", "results", "scaling", "serving", "start", "train")
+_BENCHMARKS = (
+    *("inference", "limits", "load", "neighbours", "results", "scaling", "serving", "start"),
+    "train",
+)
 
 
 def main() -> int:

@@ -19,12 +19,14 @@ from object2vec.version import __version__
 if TYPE_CHECKING:
     from object2vec.errors import AlgorithmError, CustomerError, Object2VecError, PlatformError
     from object2vec.estimator.estimator import Object2Vec
+    from object2vec.evaluation.results import Evaluation
     from object2vec.training.callbacks import Callback
 
 __all__ = [
     "AlgorithmError",
     "Callback",
     "CustomerError",
+    "Evaluation",
     "Object2Vec",
     "Object2VecError",
     "PlatformError",
@@ -32,7 +34,11 @@ __all__ = [
 ]
 
 _MODULES = {name: "errors" for name in __all__ if name.endswith("Error")}
-_MODULES.update(Callback="training.callbacks", Object2Vec="estimator.estimator")
+_MODULES.update(
+    Callback="training.callbacks",
+    Evaluation="evaluation.results",
+    Object2Vec="estimator.estimator",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Union, cast
 
-from object2vec.errors import CustomerError, PlatformError
+from object2vec.errors import CustomerError, Object2VecError, PlatformError
 from object2vec.text import named
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -46,19 +46,61 @@ def atomic_write(path: PathLike) -> Iterator[BinaryIO]:
     binary file
         Open for writing; closed by the context manager.
     """
-    target = Path(path)
-    temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(6)}.tmp")
+    with atomic_writes(path) as (stream,):
+        yield stream
+
+
+@contextlib.contextmanager
+def atomic_writes(*paths: PathLike) -> Iterator[list[BinaryIO]]:
+    """Write files that belong together, as `atomic_write` does a single one.
+
+    After an exception the targets are what they were before. Of several, all older ones are removed
+    before the first new one comes to its place, so that a crash at this point may leave some
+    missing, but never an old one beside a new one.
+
+    Parameters
+    ----------
+    *paths : path-like
+        The targets, replaced if they exist; their folders must exist.
+
+    Yields
+    ------
+    list of binary file
+        Open for writing, in the order of the paths; closed by the context manager.
+    """
+    targets = [Path(path) for path in paths]
+    temporaries = [
+        target.with_name(f".{target.name[:200]}.{secrets.token_hex(6)}.tmp") for target in targets
+    ]
     try:
-        with open(temporary, "xb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, target)
+        with contextlib.ExitStack() as stack:
+            streams: list[BinaryIO] = [
+                stack.enter_context(open(path, "xb")) for path in temporaries
+            ]
+            yield streams
+            for stream in streams:
+                stream.flush()
+                os.fsync(stream.fileno())
+        for target in targets[1:] and targets:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(target)
+        for temporary, target in zip(temporaries, targets):
+            os.replace(temporary, target)
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        for temporary in temporaries:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
         raise
-    sync_folder(target.parent)
+    for folder in dict.fromkeys(target.parent for target in targets):
+        sync_folder(folder)
+
+
+def unwritable(path: PathLike, error: OSError, other: str) -> Object2VecError:
+    """What to raise where writing has failed; `other` says what to name else, such as a folder."""
+    if error.errno in _NO_SPACE:
+        return PlatformError(f"No space is left on the disk of {named(path)}: free some.")
+    reason = error.strerror or error
+    return CustomerError(f"{named(path)} cannot be written to: {reason}; name another {other}.")
 
 
 def sync_folder(folder: PathLike) -> None:
@@ -107,6 +149,30 @@ def check_model_folder(folder: PathLike, option: str = "") -> None:
             f"{title} cannot be written to: {error.strerror or error}; name another folder for "
             "the model."
         ) from None
+
+
+def check_output_file(path: PathLike) -> None:
+    """Refuse a file that cannot be written, before hours are spent on its content.
+
+    Raises
+    ------
+    CustomerError
+        Its folder does not exist or may not be written to, or it is there and no regular file.
+    PlatformError
+        There is no space left.
+    """
+    target = Path(path)
+    try:
+        if not target.parent.is_dir():
+            reason = f"the folder {named(target.parent)} does not exist"
+        elif target.exists() and not target.is_file():
+            reason = "it is a folder" if target.is_dir() else "it is no regular file"
+        else:
+            _try_writing(target.parent)
+            return
+    except OSError as error:
+        raise unwritable(target, error, "file") from None
+    raise CustomerError(f"{named(target)} cannot be written: {reason}.")
 
 
 def _nearest_existing(path: Path) -> Path:

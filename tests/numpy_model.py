@@ -175,14 +175,18 @@ class NumpyModel:
         """Probabilities ``(n, num_classes)``, or numbers ``(n,)``."""
         outputs = self.outputs(self.embeddings(0, in0), self.embeddings(1, in1))
         one_number = self._is_regression or self._is_contrastive
+        if self.settings["output_layer"] == "multi_label":
+            return _sigmoid(outputs)
         return outputs[:, 0] if one_number else np.exp(_log_softmax(outputs))
 
     def losses(
         self, in0: Sequence[Sequence[int]], in1: Sequence[Sequence[int]], labels: np.ndarray
-    ) -> tuple[float, float, float]:
+    ) -> tuple[float, ...]:
         """Mean trained loss, mean reported loss, and accuracy or mean absolute error.
 
-        What is reported of in_batch_softmax is that of validation, the other that of one batch.
+        What is reported of in_batch_softmax is that of validation, the other that of one batch. Of
+        multi_label the last two are, a pair, twice the classes that are predicted right, and the
+        classes that are predicted or labels.
         """
         if self._is_contrastive:
             return (self.in_batch_losses(in0, in1)[0], *self.retrieval(in0, in1))
@@ -191,8 +195,16 @@ class NumpyModel:
             difference = outputs[:, 0] - labels
             squared = float(np.mean(difference**2))
             return squared / 2, squared, float(np.mean(np.abs(difference)))
+        factors = np.array(self.settings.get("class_weights", [1.0] * outputs.shape[1]))
+        if self.settings["output_layer"] == "multi_label":
+            has, chances = labels > 0, _sigmoid(outputs)
+            entropies = -np.where(has, factors * np.log(chances), np.log(1 - chances))
+            entropy, predicted = float(entropies.mean()), chances > 0.5
+            either = predicted.sum() + has.sum()
+            return entropy, entropy, 2 * (predicted & has).sum() / len(has), either / len(has)
         classes = labels.astype(int)
-        entropy = -float(np.mean(_log_softmax(outputs)[np.arange(len(classes)), classes]))
+        entropies = -_log_softmax(outputs)[np.arange(len(classes)), classes]
+        entropy = float(np.mean(factors[classes] * entropies))
         return entropy, entropy, float(np.mean(outputs.argmax(axis=1) == classes))
 
     @property

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The examples for a shell as they stand in the texts: README, help and their like."""
+"""The examples as they stand in the texts: README, pages of docs/, help and their like."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from pathlib import Path
 from object2vec.cli import main
 
 ROOT = Path(__file__).parent.parent
-TEXTS = ("README.md", "CONTRIBUTING.md", "container/README.md", "examples/README.md")
+PAGES = tuple(sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md")))
+TEXTS = ("README.md", "CONTRIBUTING.md", "container/README.md", "examples/README.md", *PAGES)
 HELP = "object2vec --help"
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-_INDENTED = re.compile(r"(?<=\n\n)(?:(?: {4}.*)?\n)+")
+_BLOCK = re.compile(
+    rf"{_FENCE.pattern}|(?<=\n\n)((?:(?: {{4}}[^\n]*)?\n)+)", re.DOTALL | re.MULTILINE
+)
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -23,12 +26,24 @@ def blocks(text: str, language: str) -> list[str]:
     return [content for name, content in _FENCE.findall(text) if name == language]
 
 
-def examples() -> dict[str, list[str]]:
-    """All examples, by the text that they stand in; each with the lines that it goes on in."""
+def steps() -> dict[str, list[tuple[str, str]]]:
+    """All examples in their order, by the text that they stand in: ``sh`` or ``python``, and it.
+
+    Those for a shell are commands, each with the lines that it goes on in; those in Python blocks.
+    """
     found = {name: _of_markdown((ROOT / name).read_text(encoding="utf-8")) for name in TEXTS}
     for command in ["", *_commands()]:
-        found[f"object2vec {command} --help".replace("  ", " ")] = _of_help(command)
+        name = f"object2vec {command} --help".replace("  ", " ")
+        found[name] = [("sh", line) for line in _of_help(command)]
     return found
+
+
+def examples() -> dict[str, list[str]]:
+    """The examples for a shell, by the text that they stand in."""
+    return {
+        name: [step for language, step in found if language == "sh"]
+        for name, found in steps().items()
+    }
 
 
 def _commands() -> list[str]:
@@ -49,10 +64,15 @@ def _of_help(command: str) -> list[str]:
     return [line for block in found for line in _lines(block)]
 
 
-def _of_markdown(text: str) -> list[str]:
-    shell = "".join(blocks(text, "sh"))
-    rest = _FENCE.sub("", text)
-    return [*_lines(shell), *(line for block in _INDENTED.findall(rest) for line in _lines(block))]
+def _of_markdown(text: str) -> list[tuple[str, str]]:
+    found = []
+    for block in _BLOCK.finditer(text):
+        language, fenced, indented = block.groups()
+        if language == "python":
+            found.append((language, fenced))
+        elif language == "sh" or indented:
+            found += [("sh", line) for line in _lines(fenced or indented)]
+    return found
 
 
 def _lines(block: str) -> Iterator[str]:

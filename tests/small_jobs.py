@@ -98,9 +98,17 @@ def random_pairs(
     vocab: int = VOCAB,
     classes: Optional[int] = 2,
     shortest: int = 0,
+    *,
+    many_labels: bool = False,
 ) -> PairDataset:
-    """Pairs of random lists with random labels: classes, or real numbers where classes is None."""
-    labels = rng.normal(size=number) if classes is None else rng.integers(classes, size=number)
+    """Pairs of random lists with random labels: classes, or real numbers where classes is None.
+
+    With many labels a pair has each class or not, ``(number, classes)``.
+    """
+    if many_labels:
+        labels = rng.integers(2, size=(number, classes or 2))
+    else:
+        labels = rng.normal(size=number) if classes is None else rng.integers(classes, size=number)
     in0, in1 = (random_lists(rng, number, longest, vocab, shortest) for _ in range(2))
     return PairDataset(in0, in1.take(rng.permutation(number)), labels.astype(np.float32))
 

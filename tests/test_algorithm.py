@@ -205,6 +205,7 @@ def test_objectives_are_metrics_with_their_direction() -> None:
             ("cross_entropy", "Minimize"),
             ("accuracy", "Maximize"),
             ("mean_squared_error", "Minimize"),
+            ("micro_f1", "Maximize"),
         )
     }
     assert objectives.keys() <= {definition.name for definition in METRIC_DEFINITIONS}

@@ -182,6 +182,30 @@ def test_a_model_that_gives_no_numbers_is_refused(
         Predictor(network).candidate_scores(random_lists(rng, 3), random_lists(rng, 3), (1,))
 
 
+@pytest.mark.parametrize("way", ["compiled", "operators"])
+@pytest.mark.parametrize("output_layer", ["softmax", "mean_squared_error", "in_batch_softmax"])
+def test_a_temperature_near_0_is_refused(
+    output_layer: str, way: str, rng: np.random.Generator
+) -> None:
+    given = {"enc0_network": "pooled_embedding", "scorer": "cosine", "output_layer": output_layer}
+    if output_layer == "in_batch_softmax":
+        given["learn_temperature"] = "true"
+    network = random_network(settings(**given), rng)
+    next(
+        parameter for name, parameter in network.params.items() if name.endswith("log_scale")
+    ).set_data(mx.nd.array([200]))
+    in0, in1 = random_lists(rng, 3), random_lists(rng, 3)
+    with chosen(way):
+        predictor = Predictor(network)
+        if output_layer == "in_batch_softmax":
+            assert np.all(np.abs(predictor.scores(in0, in1)) < 1.01)
+            return
+        with pytest.raises(UnsoundModelError, match="does not give finite numbers"):
+            predictor.scores(in0, in1)
+        with pytest.raises(UnsoundModelError, match="does not give finite numbers"):
+            predictor.candidate_scores(in0, in1, (1,))
+
+
 PAIRS = [{"in0": [a], "in1": [b], "label": int(a % 3 == b % 3)} for a in range(9) for b in range(9)]
 SMALL: dict[str, Any] = {
     "enc0_max_seq_len": 2,

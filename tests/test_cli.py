@@ -38,7 +38,9 @@ def test_describe_prints_what_lies_in_the_repository(capsys: pytest.CaptureFixtu
     assert names == [h.name for h in HYPERPARAMETERS]
 
 
-@pytest.mark.parametrize("command", ["prepare", "train", "validate", "predict", "describe", "demo"])
+@pytest.mark.parametrize(
+    "command", ["prepare", "train", "validate", "predict", "evaluate", "describe", "demo"]
+)
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main([command, "--help"])

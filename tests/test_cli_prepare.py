@@ -420,15 +420,15 @@ def test_a_missing_pyarrow_is_named() -> None:
 
 
 @pytest.mark.usefixtures("table")
-def test_the_readme_embeds_raw_values() -> None:
+def test_the_page_embeds_raw_values() -> None:
     Path("table.csv").rename("ratings.csv")
-    (command,) = (c for c in examples()["README.md"] if "train --train ratings.csv" in c)
+    (command,) = (c for c in examples()["docs/tables.md"] if "train --train ratings.csv" in c)
     small = ["-p", "epochs=1", "-p", "enc_dim=16"]
     assert main([*shlex.split(command.replace("\\\n", " "))[1:], *small]) == 0
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/tables.md").read_text(encoding="utf-8")
     (code,) = (block for block in blocks(text, "py") if "embed" in block)
     names: dict[str, Any] = {}
-    exec(code, names)  # the README's own text
+    exec(code, names)  # the page's own text
     lists = encode_side(names["model"].inputs, "in1", [{"film": "Heat", "genres": "Crime|Drama"}])
     # an unknown film, as often as the recipe for ratings asks, of two known genres
     ids = lists[0].tolist()

@@ -20,15 +20,21 @@ from typing import Any
 import numpy as np
 import pytest
 from mms_server import PATIENCE, START_SECONDS, clean_environment, free_port, wait_for
-from shell_examples import ROOT, blocks, examples
+from shell_examples import PAGES, ROOT, blocks, examples, steps
 
+from object2vec import Object2Vec
 from object2vec.data.arrays import PairDataset
 from object2vec.data.dataset import from_records
 from object2vec.demo.ratings import Ratings, generate, load_ratings
 from object2vec.demo.report import baseline_errors
 from object2vec.hyperparameters.checked import parse
 
+STEPS = steps()
 EXAMPLES = examples()
+# What stands in the script that makes files of pairs and a table of MovieLens, which others run.
+DATA_SCRIPT = "u.item"
+# Whose examples another file runs.
+RUN_ELSEWHERE = {"docs/moving.md": "tests/test_moving.py"}
 # What cannot be run by a test of this kind: how it begins, and why.
 NOT_RUN = {
     "make ": "the targets take minutes; CI runs them (.ci/run)",
@@ -52,7 +58,7 @@ RUN = ("object2vec ", "echo ", "curl ", "jq ", "sh ")
 SERVES = "object2vec serve"
 # Each person and each film is rated often enough that a model tells stars whatever its seed.
 RATINGS = generate(people=943, films=1682, ratings=20_000)
-# For examples that nobody asks for stars afterwards.
+# For tables, whose model starts from the mean, and for examples that nobody asks for stars.
 FEW = generate(people=943, films=1682, ratings=2_000)
 
 
@@ -61,12 +67,16 @@ def reason_not_to_run(command: str) -> str:
     return next((why for begin, why in NOT_RUN.items() if command.startswith(begin)), "")
 
 
-def is_data(command: str) -> bool:
-    return command.startswith("{")
+def is_to_run(language: str, step: str) -> bool:
+    if language == "python":
+        return DATA_SCRIPT not in step
+    return not reason_not_to_run(step)
 
 
-def to_run(source: str) -> list[str]:
-    return [c for c in EXAMPLES[source] if not reason_not_to_run(c) and not is_data(c)]
+def to_run(source: str) -> list[tuple[str, str]]:
+    if source in RUN_ELSEWHERE:
+        return []
+    return [(language, step) for language, step in STEPS[source] if is_to_run(language, step)]
 
 
 def test_every_example_is_run_or_named() -> None:
@@ -74,7 +84,7 @@ def test_every_example_is_run_or_named() -> None:
     unknown = [
         command
         for command in everything
-        if not (is_data(command) or reason_not_to_run(command) or command.startswith(RUN))
+        if not (reason_not_to_run(command) or command.startswith(RUN))
     ]
     assert unknown == []
     unused = [begin for begin in NOT_RUN if not any(c.startswith(begin) for c in everything)]
@@ -99,11 +109,16 @@ def fill(folder: Path, ratings: Ratings) -> None:
         write_pairs(folder / f"{name}.jsonl", ratings.validation)
     with (folder / "ratings.csv").open("w", encoding="utf-8") as table:
         table.write("user,film,genres,rating\n")
-        for person, film, stars in ratings.train.tolist():
+        for person, film, stars in FEW.train.tolist():
             table.write(f"u{person},Film {film},{'Drama|Crime' if film % 2 else 'War'},{stars}\n")
     with (folder / "events.tsv").open("w", encoding="utf-8") as table:
-        for row, (person, film, stars) in enumerate(ratings.train.tolist()):
+        for row, (person, film, stars) in enumerate(FEW.train.tolist()):
             table.write(f"u{person}\tf{film}\t{stars}\t{row}\n")
+    with (folder / "articles.csv").open("w", encoding="utf-8") as table:
+        table.write("title,text\n")
+        for row in range(60):
+            words = " ".join(f"word{row % 3 + 7 * place}" for place in range(50))
+            table.write(f"Article {row},{words}\n")
     (text,) = blocks((ROOT / "container/README.md").read_text(encoding="utf-8"), "json")
     (folder / "hyperparameters.json").write_text(text, encoding="utf-8")
     shutil.copy(ROOT / "hyperparams.json", folder)
@@ -185,7 +200,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def shell(source: str, tmp_path: Path) -> Iterator[Shell]:
-    asks = any(command.startswith(("curl", "echo")) for command in to_run(source))
+    asks = any(step.startswith(("curl", "echo")) for _, step in to_run(source))
     fill(tmp_path, RATINGS if asks else FEW)
     shell = Shell(tmp_path)
     try:
@@ -209,39 +224,75 @@ TABLE_TRAINING = (
 )
 
 
+def run_in_shell(command: str, shell: Shell) -> None:
+    program = command.split()[0]
+    if shutil.which(program) is None and program in ("curl", "jq"):
+        pytest.skip(f"{program} is not installed")
+    if program == "curl" and not shell._servers:
+        shell.run(f"{SERVES} --model-dir model")
+    answer = shell.run(command)
+    if program == "curl":
+        assert 0 < first_scores(command, answer)[0] < 6
+    if command.startswith("echo"):
+        assert 0 < json.loads(answer)["scores"][0] < 6
+
+
+def check_encoder(names: dict[str, Any], folder: Path) -> None:
+    """The encoder that is loaded without the package embeds as the package does."""
+    expected = Object2Vec.load(folder / "model").embed(in1=[[50]])
+    np.testing.assert_allclose(names["embedding"].asnumpy(), expected, atol=1e-6)
+
+
+def check_refit(names: dict[str, Any], folder: Path) -> None:
+    model = names["model"]
+    assert model.best_epoch is not None and len(model.refit_history) == model.best_epoch + 1
+
+
+# What must hold once a page's examples in Python ran.
+CHECKS = {"docs/model_directory.md": check_encoder, "docs/python.md": check_refit}
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("source", [name for name in EXAMPLES if to_run(name)])
-def test_the_examples_for_a_shell_run(source: str, shell: Shell, trained: Path) -> None:
-    commands = to_run(source)
-    if not commands[0].startswith("object2vec train"):
+# SymbolBlock infers types before it knows the inputs', and says so
+@pytest.mark.filterwarnings("ignore:Cannot decide type:UserWarning")
+@pytest.mark.parametrize("source", [name for name in STEPS if to_run(name)])
+def test_the_examples_run(
+    source: str, shell: Shell, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of a text in one folder, one after the other: commands, and blocks that share names."""
+    examples_of_it = to_run(source)
+    if not examples_of_it[0][1].startswith("object2vec train"):
         shutil.copytree(trained, shell.folder / "model")
-    if any("from-table" in command for command in commands):
+    if any("from-table" in step for _, step in examples_of_it):
         shell.run(TABLE_TRAINING)
-    for command in commands:
-        program = command.split()[0]
-        if shutil.which(program) is None and program in ("curl", "jq"):
-            pytest.skip(f"{program} is not installed")
-        if program == "curl" and not shell._servers:
-            shell.run(f"{SERVES} --model-dir model")
-        answer = shell.run(command)
-        if program == "curl":
-            assert 0 < first_scores(command, answer)[0] < 6
-        if command.startswith("echo"):
-            assert 0 < json.loads(answer)["scores"][0] < 6
+    monkeypatch.chdir(shell.folder)
+    names: dict[str, Any] = {}
+    for language, step in examples_of_it:
+        if language == "sh":
+            run_in_shell(step, shell)
+        else:
+            exec(compile(step, source, "exec"), names)  # the text's own lines
+    if source in CHECKS:
+        CHECKS[source](names, shell.folder)
+
+
+def test_the_checks_are_of_pages_that_run() -> None:
+    assert all(any(language == "python" for language, _ in to_run(name)) for name in CHECKS)
+    assert set(RUN_ELSEWHERE) < set(PAGES)
 
 
 def test_lines_of_data_are_sound() -> None:
-    found = [command for commands in EXAMPLES.values() for command in commands if is_data(command)]
-    assert len(found) >= 2
+    (lines,) = blocks((ROOT / "docs/data.md").read_text(encoding="utf-8"), "json")
+    found = lines.splitlines()
+    assert len(found) == 2
     settings, _ = parse({"enc0_max_seq_len": 9, "enc0_vocab_size": 1000, "num_classes": 9})
     pairs = from_records(map(json.loads, found), settings, channel="train")
     assert isinstance(pairs, PairDataset) and len(pairs) == len(found)
 
 
 def run_data_script(folder: Path, **environment: str) -> None:
-    """Run the README's script that makes files of pairs of MovieLens."""
-    script = blocks((ROOT / "README.md").read_text(encoding="utf-8"), "python")[0]
+    (script,) = (step for _, step in STEPS["docs/getting_started.md"] if DATA_SCRIPT in step)
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=folder, env=clean_environment(environment), capture_output=True, text=True, check=False,
@@ -250,7 +301,7 @@ def run_data_script(folder: Path, **environment: str) -> None:
 
 
 def films_by_name(data_dir: Path, table: np.ndarray) -> list[dict[str, Any]]:
-    """Rows of a person and a film of MovieLens, as the README's table has them."""
+    """Rows of a person and a film of MovieLens, as the table of the pages has them."""
     folder = data_dir / "ml-100k"
     genres = [line.split("|")[0] for line in (folder / "u.genre").read_text().split()]
     lines = (folder / "u.item").read_text(encoding="latin-1").splitlines()
@@ -308,7 +359,7 @@ def test_the_examples_that_train_are_good(
     shell, best = Shell(tmp_path), min(baseline_errors(ratings).values())
     found = [
         command
-        for source in ("README.md", "object2vec --help")
+        for source in ("docs/command_line.md", "object2vec --help")
         for command in EXAMPLES[source]
         if command.startswith("object2vec train --train") and " -p " in command
     ]
@@ -320,14 +371,14 @@ def test_the_examples_that_train_are_good(
         scores = np.array([json.loads(line)["scores"][0] for line in lines])
         error = float(np.mean((scores - truth) ** 2))
         assert error < 0.9 * best, command
-    python = blocks((ROOT / "README.md").read_text(encoding="utf-8"), "python")
+    python = blocks((ROOT / "docs/python.md").read_text(encoding="utf-8"), "python")
     from_table, of_ids = (
         next(block for block in python if start in block)
         for start in ('from_table("ratings.csv"', "enc0_vocab_size=944")
     )
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
-    exec(from_table, names)  # the README's own text
+    exec(from_table, names)  # the page's own text
     pairs = films_by_name(data_dir, ratings.validation)
     scores = names["model"].predict(pairs)
     assert float(np.mean((scores - truth) ** 2)) < 0.9 * best

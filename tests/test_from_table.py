@@ -343,3 +343,16 @@ def test_what_a_recipe_gives_may_be_asked_for_alone(
         Object2Vec(**{**SMALL, **given}).fit(rows, in0="user", in1="film", preset=None)
     with pytest.raises(CustomerError, match=f"'{next(iter(given))}' can be"):
         Object2Vec(enc0_max_seq_len=3, enc0_vocab_size=9, **given)
+
+
+@pytest.mark.parametrize("metric", ["mean_absolute_error", "mean_squared_error"])
+def test_a_measure_of_numbers_waits_for_a_table_of_numbers(metric: str) -> None:
+    rows = [{"user": f"u{row % 5}", "film": f"f{row % 7}", "stars": row % 4} for row in range(40)]
+    asked = {"early_stopping_metric": metric, "epochs": 1, "enc_dim": 4}
+    sides = {"in0": "user", "in1": "film"}
+    model = Object2Vec.from_table(rows, **sides, label="stars", validation=0.2, **asked)
+    assert f"validation_{metric}" in model.history[0]
+    with pytest.raises(CustomerError, match=r"^'early_stopping_metric' can be 'loss'"):
+        Object2Vec.from_table(rows, **sides, validation=0.2, **asked)
+    with pytest.raises(CustomerError, match=r"^'early_stopping_metric' can be 'loss'"):
+        Object2Vec(enc0_max_seq_len=1, enc0_vocab_size=4, early_stopping_metric=metric)

@@ -36,14 +36,14 @@ VALUES: dict[str, Any] = {
     "metric_name": "validation:accuracy",
     "columns": ["film, long", "genres"],
     "column": "rating",
+    "class_weights": [0.5, 2],
 }
 
 
 #: What some of these values need beside them.
 NEEDED = {
-    "output_layer": {"scorer": "dot"},
     "tied_encoders": {"enc1_network": "enc0"},
-    "early_stopping_metric": {"output_layer": "mean_squared_error"},
+    "early_stopping_metric": {"output_layer": "multi_label"},
     "token_weighting": {"enc0_network": "pooled_embedding"},
 }
 

@@ -32,6 +32,7 @@ TABLE = pd.DataFrame(
         "stars": [row % 5 + 1 for row in range(40)],
         "liked": ["no", "yes"] * 20,
         "seen": [0, 1] * 20,
+        "topics": [["cats"], ["dogs", "home"], [], ["cats", "mats"]] * 10,
     }
 )
 PLOT_AND_USER = ["plot", "user"]
@@ -48,6 +49,9 @@ CASES: dict[str, tuple[Any, Any, Any, str, str]] = {
     "tags of texts": ("plot", {"name": "genres", "explode": True}, None, "text_tags",
                       "in0 is a text, in1 is tags and there are no labels"),
     "texts for people": ("user", "plot", "liked", "text_tags", "in1 is a text"),
+    "topics of a text": ("plot", "user", "topics", "text_labels", "the label topics holds tags"),
+    "topics of texts": ("plot", "question", "topics", "text_labels", "in1 is a text and the label"),
+    "topics of ids": ("user", "film", "topics", "ratings", "in1 is id and the label topics holds"),
     "texts": ("question", "plot", None, "documents", "there are no labels"),
 }  # fmt: skip
 
@@ -93,6 +97,7 @@ def test_settings_are_sound_and_fit_the_inputs(case: str) -> None:
     for encoder, side in zip(parsed.encoders, (inputs.in0, inputs.in1)):
         assert encoder.max_seq_len == side.max_length
     assert parsed.is_regression == (inputs.label.name == "stars")
+    assert parsed.is_multi_label == (inputs.label.name == "topics")
     takes_the_batch = parsed.output_layer == "in_batch_softmax"
     assert takes_the_batch == (CASES[case][3] in ("interactions", "documents"))
     has_labels = inputs.label.kind != "none"
@@ -238,6 +243,10 @@ def test_tied_sides_share_a_token_table() -> None:
     assert not parse(recipe(found("judged texts")).settings)[0].tied_token_embedding_weight
 
 
+def classes_or_number(label: np.ndarray) -> Any:
+    return float(label) if label.ndim == 0 else np.flatnonzero(label).tolist()
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_settings_train(case: str) -> None:
     in0, in1, label, _, _ = CASES[case]
@@ -247,7 +256,7 @@ def test_settings_train(case: str) -> None:
     settings: dict[str, Any] = {**recipe(made.inputs).settings, **small}
     pairs = made.pairs["train"]
     records = [
-        {"in0": a.tolist(), "in1": b.tolist(), "label": float(label)}
+        {"in0": a.tolist(), "in1": b.tolist(), "label": classes_or_number(label)}
         for a, b, label in zip(
             (pairs.in0[row] for row in range(len(pairs))),
             (pairs.in1[row] for row in range(len(pairs))),
@@ -267,8 +276,8 @@ def test_settings_train(case: str) -> None:
 )  # fmt: skip
 def test_an_unknown_preset_is_one_sentence(preset: str, near: str) -> None:
     wanted = (
-        "preset must be one of auto, ratings, interactions, text_pair, text_tags, documents, "
-        f'found "{preset}"{near}.'
+        "preset must be one of auto, ratings, interactions, text_pair, text_tags, text_labels, "
+        f'documents, found "{preset}"{near}.'
     )
     with pytest.raises(CustomerError) as raised:
         recipe(found("stars"), preset)

@@ -168,9 +168,9 @@ def test_targets_may_be_whole_urls(server: MmsServer, target: str, status: int) 
     assert statuses(until_closed(connect(server, head.encode()))) == [status]
 
 
-def test_readme_names_the_methods_that_are_answered(server: MmsServer) -> None:
-    readme = Path(__file__).parent.parent.joinpath("README.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `([A-Z]+) (/[a-z-]+)` \|", readme, re.MULTILINE)
+def test_the_page_names_the_methods_that_are_answered(server: MmsServer) -> None:
+    page = Path(__file__).parent.parent.joinpath("docs/serving.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([A-Z]+) (/[a-z-]+)` \|", page, re.MULTILINE)
     assert {path for _, path in rows} == {"/invocations", "/ping", "/execution-parameters"}
     for named, path in rows:
         methods = {"GET": {"GET", "HEAD", "OPTIONS"}, "POST": {"POST", "OPTIONS"}}[named]
@@ -182,7 +182,7 @@ def test_readme_names_the_methods_that_are_answered(server: MmsServer) -> None:
                 assert response.headers["allow"] == ", ".join([named, *sorted(methods - {named})])
             else:
                 assert response.status in (200, 204)
-    assert "405 (with `Allow`)" in readme
+    assert "405 (with `Allow`)" in page
 
 
 @pytest.mark.parametrize(

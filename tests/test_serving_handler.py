@@ -154,6 +154,7 @@ class Failing:
     def __init__(self, model: Predictor, error: Exception) -> None:
         self.hyperparameters = model.hyperparameters
         self.inputs = model.inputs
+        self.indexes = model.indexes
         self._error = error
 
     def scores(self, *_arguments: Any) -> np.ndarray:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The environment variables that the server reads, and what README says of them."""
+"""The environment variables that the server reads, and what docs/serving.md says of them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from object2vec.serving.settings import LARGEST_ANSWER_MB, MEBIBYTE, Settings
 
 pytestmark = pytest.mark.own_way
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-SERVING = README.partition("\n## Serving\n")[2].partition("\n## ")[0]
+PAGE = Path(__file__).parent.parent / "docs/serving.md"
+SERVING = " ".join(PAGE.read_text(encoding="utf-8").split())
 
 
 class Recorded(dict):
@@ -30,7 +30,7 @@ class Recorded(dict):
         return default
 
 
-def test_readme_names_every_variable_that_is_read_and_no_other() -> None:
+def test_the_page_names_every_variable_that_is_read_and_no_other() -> None:
     environment = Recorded()
     Settings.from_environment(environment)
     assert len(environment.names) > 10
@@ -38,7 +38,7 @@ def test_readme_names_every_variable_that_is_read_and_no_other() -> None:
     assert set(named) == environment.names
 
 
-def test_readme_tells_the_defaults() -> None:
+def test_the_page_tells_the_defaults() -> None:
     usual, batch = Settings(), Settings.from_environment({"SAGEMAKER_BATCH": "true"})
     for words in (
         f"{usual.payload_bytes // MEBIBYTE} MB ({batch.payload_bytes // MEBIBYTE} MB for batch",

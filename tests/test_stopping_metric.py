@@ -19,6 +19,7 @@ from object2vec import Callback, Object2Vec
 from object2vec.cli import main
 from object2vec.data.arrays import PairDataset, TokenLists
 from object2vec.errors import CustomerError
+from object2vec.evaluation import retrieval
 from object2vec.hyperparameters.checked import parse
 from object2vec.hyperparameters.table import BY_NAME
 from object2vec.inference.predictor import Predictor
@@ -98,7 +99,7 @@ def test_the_ranking_looks_at_blocks(
     pairs = [random_pairs(rng, number, 2, 9) for number in (150, 90)]
     ranking = FullRanking(*pairs, seed=0)
     whole = ranking.ranks(predictor)
-    monkeypatch.setattr(full_ranking, "_ELEMENTS", 100)
+    monkeypatch.setattr(retrieval, "_ELEMENTS", 100)
     assert np.array_equal(ranking.ranks(predictor).values, whole.values)
     assert np.array_equal(ranking.ranks(predictor).offsets, whole.offsets)
 

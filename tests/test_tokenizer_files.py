@@ -270,6 +270,13 @@ WRONG: dict[str, tuple[Callable[[], bytes], str]] = {
         }),
         "adds 200 special tokens to each text",
     ),
+    "copies": (
+        lambda: changed(post_processor={
+            "type": "TemplateProcessing", "pair": [], "special_tokens": {},
+            "single": [{"Sequence": {"id": "A", "type_id": 0}}] * 200,
+        }),
+        "its template repeats a text 200 times",
+    ),
 }  # fmt: skip
 
 

@@ -96,8 +96,8 @@ def test_the_scan_sees(line: str) -> None:
     assert list(faults(line))
 
 
-def test_the_readme_says_whom_to_trust() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_page_says_whom_to_trust() -> None:
+    text = (ROOT / "docs/model_directory.md").read_text(encoding="utf-8")
     before = text[: text.index("load_parameters(")]
     paragraph = before[before.rindex("\n\n", 0, before.rindex("```python")) - 400 :]
     assert "models that you trust" in paragraph

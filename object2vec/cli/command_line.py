@@ -11,7 +11,21 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Optional
 
-from object2vec.cli import demo, describe, predict, prepare, serve, train, validate
+from object2vec.cli import (
+    demo,
+    describe,
+    embed,
+    evaluate,
+    export,
+    index,
+    nearest,
+    predict,
+    prepare,
+    report,
+    serve,
+    train,
+    validate,
+)
 from object2vec.cli.parser import EXIT_CODES, Parser
 from object2vec.cli.streams import say
 from object2vec.errors import EXIT_INTERRUPTED, AlgorithmError, CustomerError, failure_text
@@ -22,7 +36,10 @@ if TYPE_CHECKING:
 
 EXIT_BROKEN_PIPE = 141
 # In the order in which help lists them.
-_COMMANDS = (prepare, train, validate, predict, serve, describe, demo)
+_COMMANDS = (
+    prepare, train, validate, predict, evaluate, report, embed, nearest, index, export, serve,
+    describe, demo,
+)  # fmt: skip
 _EXAMPLES = """\
 examples:
   object2vec demo                                        # a first look, in less than a minute

@@ -79,3 +79,11 @@ def whole_number(text: str) -> int:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{quoted(text)} is no whole number") from None
+
+
+def real_number(text: str) -> float:
+    """The value of an option that is a number; ``type=`` of argparse."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is no number") from None

@@ -173,4 +173,4 @@ def _table_requests(
                 if lists is not None:
                     lookups.of(name).add(lookups_in(inputs, name, lists))
             positions = np.arange(rows.stop - rows.start)
-            yield Request(len(positions), (Group(positions, *sides),), lookups)
+            yield Request(len(positions), (Group(positions, sides[0], sides[1]),), lookups)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from object2vec.cli.parser import whole_number
 from object2vec.errors import CustomerError
+from object2vec.hyperparameters.table import LABEL_KINDS, PRESETS
 from object2vec.text import named, names
 
 if TYPE_CHECKING:
@@ -50,8 +51,9 @@ def add_column_options(group: argparse._ActionsContainer, *, required: bool) -> 
     )
     group.add_argument(
         "--label-kind",
-        choices=("auto", "number", "class"),
-        help="number, or class: names of classes (default: numbers where all labels are)",
+        choices=LABEL_KINDS,
+        help="number, class: names of classes, or tags: several of them a row, as in Drama|Crime "
+        "(default: tags where labels are lists, numbers where all labels are)",
     )
     group.add_argument(
         "--weight", metavar="COLUMN", help="how much a row counts (default: all count alike)"
@@ -59,8 +61,8 @@ def add_column_options(group: argparse._ActionsContainer, *, required: bool) -> 
     group.add_argument(
         "--preset",
         metavar="NAME",
-        help="the recipe to train by: ratings, interactions, text_pair, text_tags, documents, or "
-        "auto, the one that fits (default: auto)",
+        help=f"the recipe to train by: {', '.join(PRESETS)}, or auto, the one that fits (default: "
+        "auto)",
     )
 
 

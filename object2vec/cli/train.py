@@ -5,17 +5,20 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from object2vec.cli.job_options import add_job_options, base_folder, job_of_files, names_files
 from object2vec.cli.parser import add_command
 from object2vec.cli.streams import say
+from object2vec.cli.table_options import layout_of
 from object2vec.errors import CustomerError
 from object2vec.logs import LOGGER_NAME, ShortFormatter, logging_to, watched
 
 if TYPE_CHECKING:
+    from object2vec.job.job_inputs import Inputs, Job
     from object2vec.training.readable_log import ReadableLog
 
 _EXAMPLES = """\
@@ -41,6 +44,8 @@ examples:
       --validation 0.1 --model-dir model
   object2vec train --train train.jsonl --validation validation.jsonl --model-dir model \\
       --hyperparameters hyperparameters.json -p epochs=5
+  object2vec train --train ratings.csv --in0 user --in1 film --label rating --validation 0.1 \\
+      --model-dir model --report report.html
   object2vec train --base /opt/ml
 
 """
@@ -51,6 +56,12 @@ def add(commands: Any) -> None:
     parser = add_command(commands, "train", "train a model", _EXAMPLES)
     parser.lists_hyperparameters = True
     add_job_options(parser)
+    parser.add_argument(
+        "--report",
+        metavar="FILE",
+        help="write a page about the model there once it is trained, as object2vec report does; it "
+        "is judged by the test pairs, or else by those for validation",
+    )
     log = parser.add_mutually_exclusive_group()
     log.add_argument(
         "--log",
@@ -66,6 +77,7 @@ def _run(options: argparse.Namespace) -> int:
     from object2vec.job.training_job import run
     from object2vec.sagemaker.environment import Environment
 
+    finished = _reporter(options)
     logged, readable = _log(options)
     progress = watched() and not options.quiet
     with logged:
@@ -78,6 +90,7 @@ def _run(options: argparse.Namespace) -> int:
                 progress=progress,
                 stop=options.stop,
                 readable=readable,
+                finished=finished,
             )
         environment = Environment(base_folder(options))
         environment.clear_failure()
@@ -93,7 +106,39 @@ def _run(options: argparse.Namespace) -> int:
             progress=progress,
             stop=options.stop,
             readable=readable,
+            finished=finished,
         )
+
+
+def _reporter(options: argparse.Namespace) -> Optional[Callable[[Job, Inputs], None]]:
+    """What writes the page about a trained model, where one is wanted."""
+    if options.report is None:
+        return None
+    from object2vec.files import check_output_file
+
+    # before hours are spent on the training
+    check_output_file(options.report)
+
+    def write(job: Job, inputs: Inputs) -> None:
+        from object2vec.assessment.asked import Asked
+        from object2vec.cli.report import folder_title
+        from object2vec.estimator.estimator import Object2Vec
+        from object2vec.estimator.reporting import trained_request
+
+        assert job.model_dir is not None
+        pairs = inputs.datasets
+        judged = next((name for name in ("test", "validation") if name in pairs), None)
+        asked = {} if judged is None else {judged: Asked(pairs[judged], pairs["train"])}
+        source = None if inputs.raw is None else os.fspath(job.channels["train"].path)
+        layout = layout_of(options) if names_files(options) else None
+        Object2Vec.load(job.model_dir).write_report(
+            options.report,
+            asked,
+            trained_request(pairs["train"], source, layout),
+            folder_title(os.fspath(job.model_dir)),
+        )
+
+    return write
 
 
 def _log(

@@ -153,7 +153,8 @@ class PairDataset:
     in0, in1 : TokenLists
         n lists each, cut to the encoders' max_seq_len; whole where training takes random windows.
     labels : numpy.ndarray
-        float32, shape ``(n,)``: a class number or a real number.
+        float32, shape ``(n,)``: a class number or a real number; or ``(n, num_classes)``: 1 for
+        each class that a pair has, and 0 for the others.
     truncated : int
         How many lists of both inputs were longer than that.
     weights : numpy.ndarray, optional
@@ -174,7 +175,7 @@ class PairDataset:
             )
         if self.labels.dtype != np.float32:
             raise ValueError(f"labels must be float32, not {self.labels.dtype}")
-        if self.weights is not None and self.weights.shape != self.labels.shape:
+        if self.weights is not None and self.weights.shape != self.labels.shape[:1]:
             raise ValueError(f"{len(self.labels)} pairs, but weights {self.weights.shape}")
 
     def __len__(self) -> int:

@@ -25,7 +25,7 @@ class Batch:
     in0, in1 : TokenLists
         The token lists of the ``n`` pairs.
     labels : numpy.ndarray
-        float32, shape ``(n,)``.
+        float32, shape ``(n,)``, or ``(n, num_classes)``; see `PairDataset`.
     widths : tuple of int
         The lengths that the lists of in0 and of in1 are padded to, at least 1.
     objects : tuple of numpy.ndarray

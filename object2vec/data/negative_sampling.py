@@ -223,8 +223,24 @@ def with_negatives(
     power : float
         As in training; see `NegativeSampler`.
     """
+    return joined_pairs(pairs, judged_negatives(pairs, rate, seed, others, power=power))
+
+
+def judged_negatives(
+    pairs: PairDataset,
+    rate: int,
+    seed: int = 0,
+    others: Sequence[PairDataset] = (),
+    *,
+    power: float = 1.0,
+) -> Joined:
+    """The rows of what `with_negatives` gives."""
     sampler = NegativeSampler(pairs, rate, others, power=power)
-    drawn = sampler.draw(np.random.default_rng(seed))
+    return sampler.draw(np.random.default_rng(seed))
+
+
+def joined_pairs(pairs: PairDataset, drawn: Joined) -> PairDataset:
+    """The pairs whose rows were drawn; a negative counts as much as the pair whose in0 it has."""
     in0, in1 = pairs.in0.take(drawn.in0), pairs.in1.take(drawn.in1)
     weights = None if pairs.weights is None else pairs.weights[drawn.in0]
     return PairDataset(in0, in1, drawn.labels, pairs.truncated, weights)

@@ -49,6 +49,8 @@ class Rules:
         Of in0 and in1.
     num_classes : int or None
         None where the label is any finite number.
+    multi_label : bool
+        The label is a list of classes.
     all_positive : bool
         Every pair is one of objects that belong together: the label is not 0, and may be missing.
     kept_lens : tuple of int, optional
@@ -63,6 +65,7 @@ class Rules:
     all_positive: bool = False
     kept_lens: Optional[tuple[int, int]] = None
     weighted: bool = False
+    multi_label: bool = False
 
     @classmethod
     def of(cls, hyperparameters: Hyperparameters) -> Rules:
@@ -74,6 +77,7 @@ class Rules:
             hyperparameters.is_contrastive,
             (enc0.kept_len, enc1.kept_len),
             hyperparameters.pair_weights,
+            hyperparameters.is_multi_label,
         )
 
     @property
@@ -138,7 +142,11 @@ def pack(
             return None
         truncated += int(np.count_nonzero(lists.lengths > max_len))
         sides.append(lists.truncate(kept_len))
-    packed_labels = _pack_labels(labels, rules)
+    if rules.multi_label:
+        assert rules.num_classes is not None
+        packed_labels = pack_classes(labels, rules.num_classes, may_hold_booleans=may_hold_booleans)
+    else:
+        packed_labels = _pack_labels(labels, rules)
     packed_weights = _pack_weights(weights) if rules.weighted else None
     if packed_labels is None or (packed_weights is None and rules.weighted):
         return None
@@ -183,6 +191,24 @@ def pack_checked_lists(
             check_list(value, name, vocab_size, partial(where, position))
         raise AlgorithmError("lists that pass each check alone cannot be packed together")
     return lists
+
+
+def pack_classes(
+    labels: list[Any], num_classes: int, *, may_hold_booleans: bool = True
+) -> Optional[np.ndarray]:
+    """Pack lists of classes, or return None if one is no list of integers below `num_classes`.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape ``(n, num_classes)``: 1 for each class that is in a list, and 0 elsewhere.
+    """
+    lists = pack_lists(labels, num_classes, may_hold_booleans=may_hold_booleans)
+    if lists is None:
+        return None
+    packed = np.zeros((len(lists), num_classes), np.float32)
+    packed[np.repeat(np.arange(len(lists)), lists.lengths), lists.tokens] = 1
+    return packed
 
 
 def _pack_labels(labels: list[Any], rules: Rules) -> Optional[np.ndarray]:
@@ -293,9 +319,12 @@ def _vocab_sentence(name: str, token: int, vocab_size: int) -> str:
 
 def _check_label(label: Any, rules: Rules, where: Callable[[], str]) -> None:
     num_classes = rules.num_classes
-    if num_classes is None:
+    if rules.multi_label:
+        assert num_classes is not None
+        _check_classes(label, num_classes, where)
+    elif num_classes is None:
         if type(label) not in (int, float):
-            _refuse(f"label must be a number, found {shown(label)}", where)
+            _refuse(f"label must be a number, found {shown(label)}{_of_lists(label)}", where)
         if not abs(label) <= _FLOAT32_MAX:
             _refuse(f"label must be a finite 32-bit number, found {shown(label)}", where)
         if rules.all_positive and abs(label) < _FLOAT32_TINY:
@@ -303,9 +332,30 @@ def _check_label(label: Any, rules: Rules, where: Callable[[], str]) -> None:
     elif type(label) not in (int, float) or not (0 <= label < num_classes and label % 1 == 0):
         _refuse(
             f"label must be an integer class from 0 to {num_classes - 1} "
-            f"(num_classes={num_classes}), found {shown(label)}",
+            f"(num_classes={num_classes}), found {shown(label)}{_of_lists(label)}",
             where,
         )
+
+
+def _check_classes(label: Any, num_classes: int, where: Callable[[], str]) -> None:
+    if type(label) is not list:
+        hint = f": write [{label}]" if type(label) is int else ""
+        _refuse(
+            "label must be a list of classes such as [0, 1] with output_layer=multi_label, found "
+            f"{shown(label)}{hint}",
+            where,
+        )
+    for position, number in enumerate(label):
+        if type(number) is not int or not 0 <= number < num_classes:
+            _refuse(
+                f"label must hold integer classes from 0 to {num_classes - 1} "
+                f"(num_classes={num_classes}), found {shown(number)} at position {position}",
+                where,
+            )
+
+
+def _of_lists(label: Any) -> str:
+    return "; lists of classes are of output_layer=multi_label" if type(label) is list else ""
 
 
 def plain(value: Any) -> Any:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union, overload
 
 from object2vec.data.record_checks import check_positive
 from object2vec.errors import CustomerError
@@ -18,6 +18,8 @@ from object2vec.estimator.asked_objects import (
     readable,
     repeatable,
 )
+from object2vec.estimator.evaluate import EvaluationRequest, check_plain, evaluated
+from object2vec.estimator.evaluated_data import DataRequest
 from object2vec.estimator.scored_candidates import in_list, scored_classes
 from object2vec.evaluation.metrics import MetricAccumulator
 from object2vec.text import quoted
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas
 
+    from object2vec.evaluation.results import Evaluation
     from object2vec.inference.every_pair import Top
     from object2vec.inference.predictor import Predictor
     from object2vec.prepare.delimited import Layout
@@ -80,10 +83,10 @@ class Answering:
         Returns
         -------
         numpy.ndarray, pandas.DataFrame or pyarrow.Table
-            float32: probabilities ``(n, num_classes)``, or predicted numbers ``(n,)`` for
-            mean_squared_error, and dot products or cosines ``(n,)`` for in_batch_softmax; in the
-            order of the pairs. A value that is missing, or was not
-            seen in training, counts as unknown; a warning in the log says how many are.
+            float32: probabilities ``(n, num_classes)``, for multi_label of each class by itself,
+            or predicted numbers ``(n,)`` for mean_squared_error, and dot products or cosines
+            ``(n,)`` for in_batch_softmax; in the order of the pairs. A value that is missing, or
+            was not seen in training, counts as unknown; a warning in the log says how many are.
 
         Raises
         ------
@@ -154,7 +157,7 @@ class Answering:
             Give the k best candidates of each in0 alone.
         class_ : optional
             Which one of `classes_` the scores are the probabilities of: the second one by default;
-            needed where there are more than two.
+            needed where there are more than two, and for multi_label.
 
         Returns
         -------
@@ -183,7 +186,8 @@ class Answering:
         predictor = self._fitted()
         if k is not None and (isinstance(k, bool) or not isinstance(k, Integral) or k < 1):
             raise CustomerError(f"k must be a whole number from 1, found {quoted(k)}.")
-        classes = scored_classes(self.classes_, class_)
+        is_one = not predictor.hyperparameters.is_multi_label
+        classes = scored_classes(self.classes_, class_, has_opposite=is_one)
         first, second = (
             asked_objects(predictor.inputs, predictor.hyperparameters, side, objects)
             for side, objects in (("in0", in_list(predictor.inputs, in0)), ("in1", candidates))
@@ -192,8 +196,52 @@ class Answering:
             return predictor.candidate_scores(first, second, classes)
         return predictor.best_candidates(first, second, int(k), classes)
 
-    def evaluate(self, pairs: Table, *, layout: Optional[Layout] = None) -> dict[str, float]:
-        """Score labelled pairs against their labels.
+    @overload
+    def evaluate(
+        self, pairs: Table, *, layout: Optional[Layout] = None, task: None = None
+    ) -> dict[str, float]: ...
+
+    @overload
+    def evaluate(
+        self,
+        pairs: Table,
+        *,
+        layout: Optional[Layout] = None,
+        task: str,
+        seen: Optional[Table] = None,
+        candidates: Any = None,
+        label: Optional[str] = None,
+        weight: Optional[Union[str, int]] = None,
+        relevant_from: Optional[float] = None,
+        k: Union[int, Sequence[int], None] = None,
+        by: str = "score",
+        sampled: Optional[int] = None,
+        hybrid: Optional[float] = None,
+        resamples: int = 1000,
+        confidence: float = 0.95,
+        seed: int = 0,
+    ) -> Evaluation: ...
+
+    def evaluate(
+        self,
+        pairs: Table,
+        *,
+        layout: Optional[Layout] = None,
+        task: Optional[str] = None,
+        seen: Optional[Table] = None,
+        candidates: Any = None,
+        label: Optional[str] = None,
+        weight: Optional[Union[str, int]] = None,
+        relevant_from: Optional[float] = None,
+        k: Union[int, Sequence[int], None] = None,
+        by: str = "score",
+        sampled: Optional[int] = None,
+        hybrid: Optional[float] = None,
+        resamples: int = 1000,
+        confidence: float = 0.95,
+        seed: int = 0,
+    ) -> Union[dict[str, float], Evaluation]:
+        """Score labelled pairs against their labels, or rank what belongs together.
 
         Parameters
         ----------
@@ -203,14 +251,50 @@ class Answering:
             labels, negatives are drawn as for the validation of `fit`, from these pairs alone.
         layout : object2vec.prepare.delimited.Layout, optional
             How files with separators are written, as in training.
+        task : str, optional
+            Without it, the few measures that training reports. ``labels``: all measures of classes
+            or numbers. ``ranking``: where the in1 of a pair stands among all candidates for its
+            in0. ``correlation``: how scores and cosines go with labels that are numbers, as of
+            semantic textual similarity. ``auto``: ``ranking`` for in_batch_softmax, else
+            ``labels``. All that follows belongs to a task.
+        seen : like pairs, optional
+            What was known before, as a rule the pairs for training: in a ranking they are no
+            candidates for their in0 again, and tell what is popular; of labels they tell the means
+            and shares that baselines guess. Without it a baseline of labels knows those that it is
+            judged by.
+        candidates : like what `embed` takes as in1, or path, optional
+            Objects of in1 that are ranked beside those of `pairs` and `seen`.
+        label : str, optional
+            The column of the labels, where it is another one than in training.
+        weight : str or int, optional
+            The column of weights of a table: how much a pair counts; not for rankings.
+        relevant_from : float, optional
+            The smallest label of a pair that belongs together, such as 4 stars; by default any but
+            0.
+        k : int or sequence of int, optional
+            How far down a ranking hits count; 10 by default.
+        by : str
+            What orders candidates: the model's ``score``, or ``cosine`` or ``dot`` of embeddings.
+        sampled : int, optional
+            Rank among so many candidates that are drawn for each query, instead of all. Such
+            figures are higher, and may order models otherwise (Krichene and Rendle, 2020).
+        hybrid : float, optional
+            Rank by the score plus so many times the cosine of TF-IDF vectors, too; where both sides
+            are texts.
+        resamples, confidence : int, float
+            Of the intervals by bootstrap, which draws pairs or queries; 0 resamples for none.
+        seed : int
+            Of all draws.
 
         Returns
         -------
-        dict of str to float
-            ``cross_entropy``, ``accuracy`` and ``perplexity``, or ``mean_squared_error`` and
-            ``mean_absolute_error``; means over the pairs. For in_batch_softmax the first three are
-            of finding each in1 by its in0 among all in1 of the pairs, at most 10,000. Rows of a
-            table that lack a value are left out.
+        dict of str to float, or Evaluation
+            Without a task ``cross_entropy``, ``accuracy`` and ``perplexity``, or
+            ``mean_squared_error`` and ``mean_absolute_error``; means over the pairs. For
+            multi_label ``cross_entropy``, the mean over pairs and classes, and ``micro_f1`` of the
+            classes whose probability is above 0.5. For in_batch_softmax the first three are of
+            finding each in1 by its in0 among all in1 of the pairs, at most 10,000. Rows of a table
+            that lack a value are left out. With a task an `object2vec.Evaluation`.
 
         Raises
         ------
@@ -219,11 +303,16 @@ class Answering:
             a column was seen in training.
         """
         predictor = self._fitted()
-        data = judged_pairs(predictor.inputs, predictor.hyperparameters, pairs, layout)
-        check_positive(data, predictor.hyperparameters, "evaluated")
-        accumulator = MetricAccumulator(predictor.hyperparameters.is_regression)
-        loss, score = predictor.loss_sums(data)
-        accumulator.update(loss, score, len(data))
+        data = DataRequest(pairs, seen, candidates, layout, label, weight, relevant_from)
+        request = EvaluationRequest(task, k, by, sampled, hybrid, resamples, confidence, seed)
+        if task is not None:
+            return evaluated(predictor, self.classes_, request, data)
+        check_plain(request, data)
+        judged = judged_pairs(predictor.inputs, predictor.hyperparameters, pairs, layout)
+        check_positive(judged, predictor.hyperparameters, "evaluated")
+        accumulator = MetricAccumulator(predictor.hyperparameters.output_layer)
+        loss, score, *possible = predictor.loss_sums(judged)
+        accumulator.update(loss, score, len(judged), *possible)
         return accumulator.values()
 
     def _fitted(self) -> Predictor:

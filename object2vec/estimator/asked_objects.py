@@ -19,7 +19,7 @@ from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.logs import LOGGER_NAME
 from object2vec.raw_values.cell_values import canonical
 from object2vec.raw_values.encode_values import nearest, object_lists
-from object2vec.raw_values.inputs import SIDES, Inputs
+from object2vec.raw_values.inputs import SIDES, Inputs, Label
 from object2vec.raw_values.lookups import Lookups, SideLookups, lookups_in
 from object2vec.text import names, quoted
 
@@ -76,7 +76,7 @@ def asked_pairs(
         found = [
             _objects(inputs, hyperparameters, side, values) for side, values in zip(SIDES, sides)
         ]
-    _tell_unseen({side: objects.lookups for side, objects in zip(SIDES, found)})
+    tell_unseen({side: objects.lookups for side, objects in zip(SIDES, found)})
     return [objects.lists for objects in found]
 
 
@@ -103,7 +103,7 @@ def asked_objects(
             )
         objects = [_own(inputs, side, value) for value in values]
         found = _objects(inputs, hyperparameters, side, objects)
-    _tell_unseen({side: found.lookups})
+    tell_unseen({side: found.lookups})
     return found.lists
 
 
@@ -137,6 +137,8 @@ def labelled_pairs(
     channel: str,
     layout: Optional[Layout] = None,
     weight: Optional[Union[str, int]] = None,
+    *,
+    told: bool = True,
 ) -> PairDataset:
     """Pairs with their labels, cut to the model's lengths; those of a model without labels are 1.
 
@@ -154,6 +156,8 @@ def labelled_pairs(
         How files with separators are written.
     weight : str or int, optional
         The column of weights, where the data are a table.
+    told : bool
+        Whether to log what is left out and what is unknown.
 
     Raises
     ------
@@ -170,10 +174,11 @@ def labelled_pairs(
         pairs, report = encode_table(
             inputs, data, num_classes=hyperparameters.classes, kept_lens=kept_lens, weight=weight
         )
-        if report.left_out:
+        if told and report.left_out:
             _logger.warning("%s", report.lines()[1])
         sides = zip(SIDES, (pairs.in0, pairs.in1))
-        _tell_unseen({side: lookups_in(inputs, side, lists) for side, lists in sides})
+        if told:
+            tell_unseen({side: lookups_in(inputs, side, lists) for side, lists in sides})
         return pairs
     return from_records(_ids(inputs, hyperparameters, data), hyperparameters, channel=channel)
 
@@ -311,21 +316,33 @@ def _ids(inputs: Inputs, hyperparameters: Hyperparameters, data: Any) -> Any:
     if not all(sound):
         return data
     sides = {s: _objects(inputs, hyperparameters, s, [row[s] for row in data]) for s in SIDES}
-    _tell_unseen({side: objects.lookups for side, objects in sides.items()})
+    tell_unseen({side: objects.lookups for side, objects in sides.items()})
     classes = {name: place for place, name in enumerate(inputs.label.classes)}
     none = inputs.label.kind == "none"
     records = []
     for position, row in enumerate(data):
         record = {side: sides[side].lists[position].tolist() for side in SIDES}
         if "label" in row:
-            record["label"] = _class_number(row["label"], classes, position)
+            record["label"] = _classes_of(row["label"], inputs.label, classes, position)
         elif none:
             record["label"] = 1
         records.append(record)
     return records
 
 
-def _tell_unseen(sides: Mapping[str, Lookups]) -> None:
+def _classes_of(value: Any, label: Label, classes: Mapping[str, int], position: int) -> Any:
+    """The number of a class, or of tags a list of these; what is neither as it is."""
+    if label.kind != "tags":
+        return _class_number(value, classes, position)
+    if isinstance(value, str):
+        value = label.names_of(value)
+    value = plain(value)
+    if not isinstance(value, list):
+        return value
+    return [_class_number(item, classes, position) for item in value]
+
+
+def tell_unseen(sides: Mapping[str, Lookups]) -> None:
     """Say in one line how many values training has not seen."""
     lookups = SideLookups(**sides)
     if lookups.unseen:

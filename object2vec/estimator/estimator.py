@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from object2vec.backend.device_names import Device, contexts_of
 from object2vec.errors import CustomerError
 from object2vec.estimator.answers import Answering
+from object2vec.estimator.exporting import Exporting
 from object2vec.estimator.from_table import Tabular
 from object2vec.estimator.history import Trained
+from object2vec.estimator.nearest import Finding
 from object2vec.estimator.options import FitOptions, RandomState
 from object2vec.estimator.parameters import Parameterized, noting_given
 from object2vec.estimator.pipeline import PipelineStep, are_labels
+from object2vec.estimator.reporting import Reporting
 from object2vec.estimator.training_data import TableRequest, id_data, table_data
 from object2vec.files import check_model_folder
 from object2vec.training.memory_estimate import estimate_memory
@@ -30,12 +33,14 @@ if TYPE_CHECKING:
     from object2vec.training.callbacks import Callback
 
 
-class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
+class Object2Vec(
+    PipelineStep, Trained, Tabular, Answering, Exporting, Finding, Reporting, Parameterized
+):
     """Learns embeddings of pairs of objects, each a list of token ids, from a label of the pair.
 
     The hyperparameters of the training job are parameters here, under the same names, but for those
-    that begin with ``_``: of them there is only ``_seed``, which is `seed` here. What the table in
-    the README says of them holds.
+    that begin with ``_``: of them there is only ``_seed``, which is `seed` here. What they do, with
+    range and default, stands in docs/hyperparameters.md.
 
     Parameters
     ----------
@@ -69,8 +74,10 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         ``tanh``, ``relu`` or ``linear``.
     output_layer : str
         ``softmax`` for classes, ``mean_squared_error`` for numbers, ``in_batch_softmax`` for pairs
-        without labels.
+        without labels, ``multi_label`` for several classes a pair, or none: its label is a list.
     num_classes : int
+    class_weights : "balanced" or sequence of float, optional
+        How much a label of each class counts in the loss.
     temperature : float, optional
         Of ``in_batch_softmax``; 0.05 for cosine and 1 for dot by default.
     learn_temperature : bool
@@ -94,7 +101,8 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
     early_stopping_metric : str
         What tells the best epoch, and when to stop: ``loss``, or a measure of validation pairs:
         ``cross_entropy``, ``accuracy``, ``auc``, ``macro_f1``, ``hit_rate@10``, ``ndcg@10`` and
-        ``mrr`` of classes, ``mean_squared_error`` and ``mean_absolute_error`` of numbers.
+        ``mrr`` of classes, ``cross_entropy``, ``micro_f1`` and ``macro_f1`` of multi_label,
+        ``mean_squared_error`` and ``mean_absolute_error`` of numbers.
     bucket_width : int
     negative_sampling_rate : int
     negative_sampling_power : float
@@ -186,6 +194,7 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
         mlp_activation: str = "linear",
         output_layer: str = "softmax",
         num_classes: int = 2,
+        class_weights: Union[str, Sequence[float], None] = None,
         temperature: Optional[float] = None,
         learn_temperature: bool = False,
         popularity_correction: float = 0.0,
@@ -377,6 +386,7 @@ class Object2Vec(PipelineStep, Trained, Tabular, Answering, Parameterized):
             vocabularies=predictor.vocabularies,
             complete=predictor.complete,
             inputs=predictor.inputs,
+            indexes=predictor.indexes,
         )
 
     @classmethod

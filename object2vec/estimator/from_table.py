@@ -66,16 +66,17 @@ class Tabular:
         auxiliary : path, optional
             Folder of pretrained vectors, such as GloVe's, whose words are those of the table.
         label_kind : str
-            ``number``, ``class``, or ``auto``: numbers where all labels are.
+            ``number``, ``class``, ``tags``: several classes in a cell, a list or a text such as
+            ``Drama|Crime``, or ``auto``: tags where labels are lists, numbers where all labels are.
         weight : str or int, optional
             The column of numbers above 0 that say how much a row counts: one of weight 2 as two
             rows, in training and in what is reported. A row without one is left out.
         split : object2vec.prepare.splits.Split, optional
             How rows are kept back: at random by default, always the same ones.
         preset : str, optional
-            The recipe: ``ratings``, ``interactions``, ``text_pair``, ``text_tags``, ``documents``,
-            or ``auto``, the one that fits. None takes the defaults of all hyperparameters that do
-            not follow from the data.
+            The recipe: ``ratings``, ``interactions``, ``text_pair``, ``text_tags``,
+            ``text_labels``, ``documents``, or ``auto``, the one that fits. None takes the defaults
+            of all hyperparameters that do not follow from the data.
         layout : object2vec.prepare.delimited.Layout, optional
             How files with separators are written, such as without a header.
         callbacks, refit, progress

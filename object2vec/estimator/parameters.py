@@ -46,6 +46,10 @@ def noting_given(init: _Init) -> _Init:
 _LEFT_TO_RECIPES = {
     ("token_weighting", ("learned", "tfidf")): ("enc0_network", "pooled_embedding"),
     ("output_layer", ("in_batch_softmax",)): ("scorer", "dot"),
+    ("early_stopping_metric", ("mean_squared_error", "mean_absolute_error")): (
+        "output_layer",
+        "mean_squared_error",
+    ),
 }
 
 

@@ -93,17 +93,17 @@ class PipelineStep:
 
 
 def are_labels(values: Any, pairs: Any) -> bool:
-    """Whether these are labels of the pairs, one number or name each, rather than other pairs.
+    """Whether these are labels of the pairs, one number, name or list each, and no other pairs.
 
     scikit-learn hands labels to `fit` as the second argument.
     """
     if hasattr(values, "ndim"):  # an array, a data frame or a column of one
-        return bool(values.ndim == 1)
+        return bool(values.ndim == 1) or _are_indicators(values)
     if isinstance(values, (str, bytes)) or not isinstance(values, Sequence) or not values:
         return False
     if isinstance(values[0], str):  # names of classes, or of files
         return hasattr(pairs, "__len__") and len(pairs) == len(values) and not _are_paths(pairs)
-    return isinstance(values[0], (int, float, np.generic))
+    return isinstance(values[0], (int, float, np.generic, list))
 
 
 def with_label_column(table: Any, labels: Any, label: Any) -> tuple[Any, str]:
@@ -156,7 +156,8 @@ def with_labels(pairs: Any, labels: Any) -> list[dict[str, Any]]:
     pairs : iterable of mappings or (in0, in1) tuples, or pandas.DataFrame
         With or without labels of their own.
     labels : sequence
-        One for each pair, in their order.
+        One for each pair, in their order; lists of classes where pairs have several, or an array
+        ``(n, num_classes)`` of zeros and ones.
 
     Raises
     ------
@@ -178,7 +179,14 @@ def with_labels(pairs: Any, labels: Any) -> list[dict[str, Any]]:
     return [{"in0": in0, "in1": in1, "label": label} for in0, in1, label in zip(*columns, given)]
 
 
+def _are_indicators(labels: Any) -> bool:
+    """Whether an array says of each class whether a pair has it, as scikit-learn's do."""
+    return isinstance(labels, np.ndarray) and labels.ndim == 2
+
+
 def _values(labels: Any) -> list[Any]:
+    if _are_indicators(labels):
+        return [np.flatnonzero(row).tolist() for row in labels]
     return list(np.asarray(labels).tolist() if hasattr(labels, "ndim") else labels)
 
 

@@ -26,7 +26,9 @@ def in_list(inputs: Optional[Inputs], values: Any) -> Any:
     return [values] if is_one else values
 
 
-def scored_classes(classes: Optional[Sequence[Any]], chosen: Any) -> Optional[tuple[int, ...]]:
+def scored_classes(
+    classes: Optional[Sequence[Any]], chosen: Any, *, has_opposite: bool = True
+) -> Optional[tuple[int, ...]]:
     """The class whose probability is the score of a pair; see `Object2Vec.scores`.
 
     Parameters
@@ -35,6 +37,8 @@ def scored_classes(classes: Optional[Sequence[Any]], chosen: Any) -> Optional[tu
         Their names; None of a model that predicts numbers.
     chosen
         One of the names, or None.
+    has_opposite : bool
+        Whether each pair has one class, so that the first of two is the opposite of the second.
 
     Raises
     ------
@@ -48,7 +52,7 @@ def scored_classes(classes: Optional[Sequence[Any]], chosen: Any) -> Optional[tu
             f"class_ is {quoted(chosen)}, but this model predicts numbers and has no classes: "
             "leave it out."
         )
-    if chosen is None and len(classes) == 2:
+    if chosen is None and len(classes) == 2 and has_opposite:
         return (1,)
     chosen = plain(chosen)
     places = [place for place, name in enumerate(classes) if _is_same(name, chosen)]

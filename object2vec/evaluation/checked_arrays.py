@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The arrays that measures are given, checked, and the ranks of their values."""
+"""The arrays that measures are given, checked."""
 
 from __future__ import annotations
 
@@ -92,19 +92,6 @@ def class_numbers(labels: Any, what: str, num_classes: Optional[int] = None) -> 
     return found.astype(np.int64)
 
 
-def mean_ranks(values: np.ndarray) -> np.ndarray:
-    """The rank of each value, from 1 for the lowest; equal ones share the mean of their ranks.
-
-    Parameters
-    ----------
-    values : numpy.ndarray
-        Shape ``(n,)``, without NaN.
-
-    Returns
-    -------
-    numpy.ndarray
-        float64, shape ``(n,)``.
-    """
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    return (ends - (counts - 1) / 2.0)[inverse]
+def is_whole(value: object) -> bool:
+    """Whether a value is an integer of Python's or NumPy's, and no bool."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))

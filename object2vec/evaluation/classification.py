@@ -9,7 +9,8 @@ from typing import Any, Optional
 import numpy as np
 
 from object2vec.errors import CustomerError
-from object2vec.evaluation.checked_arrays import class_numbers, mean_ranks, numbers
+from object2vec.evaluation.checked_arrays import class_numbers, numbers
+from object2vec.evaluation.curves import ByScore
 
 
 def accuracy(labels: Any, predicted: Any) -> float:
@@ -91,7 +92,7 @@ class ClassCounts:
         num_classes : int, optional
             By default one more than the largest number that occurs.
         weights : numpy.ndarray, optional
-            Shape ``(n,)``: how much each record counts, where it has one class.
+            Shape ``(n,)``: how much each record counts.
 
         Raises
         ------
@@ -106,9 +107,15 @@ class ClassCounts:
                     f"shape (n, num_classes), found {first.dtype} {first.shape} and "
                     f"{second.dtype} {second.shape}."
                 )
-            both = np.count_nonzero(first & second, axis=0)
-            return cls(both, np.count_nonzero(second, axis=0), np.count_nonzero(first, axis=0))
-        matrix = _confusion(labels, predicted, num_classes, weights)
+            of_each = first & second, second, first
+            if weights is None:
+                return cls(*(np.count_nonzero(found, axis=0) for found in of_each))
+            return cls(*(weights.astype(np.float64) @ found for found in of_each))
+        return cls.of_matrix(_confusion(labels, predicted, num_classes, weights))
+
+    @classmethod
+    def of_matrix(cls, matrix: np.ndarray) -> ClassCounts:
+        """Count what stands in a `confusion_matrix`."""
         return cls(matrix.diagonal().copy(), matrix.sum(axis=0), matrix.sum(axis=1))
 
     @property
@@ -218,11 +225,7 @@ def average_precision(labels: Any, scores: Any) -> float:
             f"The average precision is not defined, because none of {len(positive)} records is "
             "positive."
         )
-    order = np.argsort(-found, kind="stable")
-    ends = np.flatnonzero(np.append(np.diff(found[order]) != 0, True))
-    right = np.cumsum(positive[order])[ends]
-    gained = np.diff(right, prepend=0) / right[-1]
-    return float(np.sum(gained * right / (ends + 1)))
+    return ByScore(positive, found).average_precision()
 
 
 def log_loss(labels: Any, probabilities: Any) -> float:
@@ -318,19 +321,6 @@ def _positive(labels: Any, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _binary_auc(
     positive: np.ndarray, scores: np.ndarray, weights: Optional[np.ndarray] = None
 ) -> float:
-    count = int(np.count_nonzero(positive))
-    others = len(positive) - count
-    _check_both(bool(count and others), len(positive), "The area under the ROC curve")
-    if weights is not None:
-        return _weighted_auc(positive, scores, weights)
-    wins = mean_ranks(scores)[positive].sum() - count * (count + 1) / 2
-    return float(wins / (count * others))
-
-
-def _weighted_auc(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
-    values, places = np.unique(scores, return_inverse=True)
-    won, lost = (
-        np.bincount(places[of], weights[of], minlength=len(values)) for of in (positive, ~positive)
-    )
-    below = np.cumsum(lost) - lost / 2  # equal scores count half
-    return float(won @ below / (won.sum() * lost.sum()))
+    is_both = bool(positive.any() and not positive.all())
+    _check_both(is_both, len(positive), "The area under the ROC curve")
+    return ByScore(positive, scores).auc(weights)

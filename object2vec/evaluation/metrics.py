@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import math
+from typing import Optional
 
 #: What is reported of each channel that is scored, whatever the output layer.
 REPORTED = (
-    *("perplexity", "cross_entropy", "accuracy"),
+    *("perplexity", "cross_entropy", "accuracy", "micro_f1"),
     *("mean_squared_error", "mean_absolute_error"),
 )
 
@@ -17,22 +18,25 @@ class MetricAccumulator:
 
     Parameters
     ----------
-    is_regression : bool
-        Selects mean_squared_error and mean_absolute_error; otherwise perplexity, cross_entropy
-        and accuracy.
+    output_layer : str
+        ``mean_squared_error`` selects mean_squared_error and mean_absolute_error, ``multi_label``
+        cross_entropy and micro_f1, the others perplexity, cross_entropy and accuracy.
     """
 
-    def __init__(self, is_regression: bool) -> None:
-        self.is_regression = is_regression
+    def __init__(self, output_layer: str) -> None:
+        self._output_layer = output_layer
         self.reset()
 
     def reset(self) -> None:
         """Forget everything; an epoch begins."""
         self.loss_sum = 0.0
         self.score_sum = 0.0
+        self.possible = 0.0
         self.count = 0
 
-    def update(self, loss_sum: float, score_sum: float, count: int) -> None:
+    def update(
+        self, loss_sum: float, score_sum: float, count: int, possible: Optional[float] = None
+    ) -> None:
         """Add a batch.
 
         Parameters
@@ -40,18 +44,25 @@ class MetricAccumulator:
         loss_sum : float
             Sum over the records of the cross-entropy in nats, or of the squared error.
         score_sum : float
-            Number of records classified right, or the sum of the absolute errors.
+            Number of records classified right, or the sum of the absolute errors, or for
+            multi_label twice the number of classes that are predicted right.
         count : int
             Records in the batch.
+        possible : float, optional
+            What the score is a share of; the records by default, for multi_label the number of
+            classes that are predicted and of those that are labels.
         """
         self.loss_sum += float(loss_sum)
         self.score_sum += float(score_sum)
+        self.possible += float(count if possible is None else possible)
         self.count += int(count)
 
     @property
     def loss(self) -> float:
         """Mean cross-entropy or squared error a record, which early stopping looks at."""
-        return self._mean(self.loss_sum)
+        if self.count == 0:
+            raise ValueError("no record was added, so there is no mean")
+        return self.loss_sum / self.count
 
     def values(self) -> dict[str, float]:
         """All metrics by name, in the order of the original's lines.
@@ -61,15 +72,14 @@ class MetricAccumulator:
         ValueError
             No record was added.
         """
-        loss, score = self._mean(self.loss_sum), self._mean(self.score_sum)
-        if self.is_regression:
+        loss = self.loss
+        # as in scikit-learn, F1 is 0 where nothing is predicted and nothing a label
+        score = self.score_sum / self.possible if self.possible else 0.0
+        if self._output_layer == "mean_squared_error":
             return {"mean_squared_error": loss, "mean_absolute_error": score}
+        if self._output_layer == "multi_label":
+            return {"cross_entropy": loss, "micro_f1": score}
         return {"perplexity": _exp(loss), "cross_entropy": loss, "accuracy": score}
-
-    def _mean(self, total: float) -> float:
-        if self.count == 0:
-            raise ValueError("no record was added, so there is no mean")
-        return total / self.count
 
 
 def _exp(value: float) -> float:

@@ -11,7 +11,7 @@ from typing import Any, Optional
 import numpy as np
 
 from object2vec.errors import CustomerError
-from object2vec.evaluation.checked_arrays import numbers
+from object2vec.evaluation.checked_arrays import is_whole, numbers
 from object2vec.text import quoted
 
 #: What stands ahead of a relevant candidate, in means over several ways to count it.
@@ -346,7 +346,7 @@ def _among(values: np.ndarray, k: Optional[int]) -> np.ndarray:
 
 
 def _check_k(k: Any) -> None:
-    if isinstance(k, (bool, np.bool_)) or not isinstance(k, (int, np.integer)) or k < 1:
+    if not is_whole(k) or k < 1:
         raise CustomerError(f"k must be a whole number from 1, found {quoted(k)}.")
 
 

@@ -10,7 +10,7 @@ from typing import Any, Optional, Union
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.given import LogLine
 from object2vec.hyperparameters.rules import ENCODER_KEYS, RuledHyperparameters
-from object2vec.hyperparameters.table import BY_NAME, INT32_MAX, TABLE_NAMES
+from object2vec.hyperparameters.table import BY_NAME, INT32_MAX, TABLE_NAMES, WITH_CLASSES
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,9 @@ class Hyperparameters:
 
     Attributes
     ----------
+    class_weights : tuple of float, str or None
+        One for each class, or 'balanced' until training knows its labels; None where all count
+        alike.
     temperature : float or None
         Only of in_batch_softmax, where it is set.
     """
@@ -79,6 +82,7 @@ class Hyperparameters:
     scorer: str
     output_layer: str
     num_classes: int
+    class_weights: Union[str, tuple[float, ...], None]
     temperature: Optional[float]
     learn_temperature: bool
     popularity_correction: float
@@ -133,17 +137,22 @@ class Hyperparameters:
         return self.output_layer == "in_batch_softmax"
 
     @property
+    def is_multi_label(self) -> bool:
+        """Whether a pair may have several classes, or none."""
+        return self.output_layer == "multi_label"
+
+    @property
     def is_similarity(self) -> bool:
         """Whether a pair's score is the dot product or the cosine of its embeddings."""
         return self.scorer != "mlp"
 
     @property
     def classes(self) -> Optional[int]:
-        """Number of classes that a pair's label may be, and has scores of; None for no classes.
+        """Number of classes that a pair may have, and has scores of; None for no classes.
 
         Without classes a label is a real number, and so is a pair's score.
         """
-        return self.num_classes if self.output_layer == "softmax" else None
+        return self.num_classes if self.output_layer in WITH_CLASSES else None
 
     @property
     def score_shape(self) -> tuple[int, ...]:

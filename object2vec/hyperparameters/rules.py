@@ -15,6 +15,7 @@ from object2vec.hyperparameters.table import (
     OUTPUT_METRICS,
     QUALITY_METRIC_NAMES,
     STOPPING_METRICS,
+    WITH_CLASSES,
 )
 from object2vec.hyperparameters.values import read_value, words
 
@@ -55,6 +56,8 @@ class RuledHyperparameters(GivenHyperparameters):
         self._ignore_what_has_no_effect()
         self._check_scorer()
         self._settle_in_batch_softmax()
+        self._check_multi_label()
+        self._check_class_weights()
         self._replace_enc1()
         self._resolve_encoders()
         self._check_storage_type()
@@ -102,8 +105,9 @@ class RuledHyperparameters(GivenHyperparameters):
     def _ignore_what_has_no_effect(self) -> None:
         """Put defaults in the place of what the output layer or the scorer does not heed."""
         output_layer, scorer = self.values["output_layer"], self.values["scorer"]
-        if output_layer != "softmax":
-            self._ignore("num_classes", f"output_layer is set to {output_layer}")
+        if output_layer not in WITH_CLASSES:
+            for name in ("num_classes", "class_weights"):
+                self._ignore(name, f"output_layer is set to {output_layer}")
         if scorer != "mlp":
             for name in OF_MLP:
                 self._ignore(name, f"scorer is set to {scorer}")
@@ -147,6 +151,31 @@ class RuledHyperparameters(GivenHyperparameters):
             self.rule_errors.append(
                 "'negative_sampling_rate' must be 0 with output_layer 'in_batch_softmax', which "
                 f"takes the other pairs of a batch for negatives, but {rate} was given."
+            )
+
+    def _check_multi_label(self) -> None:
+        if self.values["output_layer"] != "multi_label":
+            return
+        scorer, rate = self.values["scorer"], self.values["negative_sampling_rate"]
+        if self._sound("scorer") and scorer != "mlp":
+            self.rule_errors.append(
+                "'scorer' can be 'mlp' alone with output_layer 'multi_label', which has a score "
+                f"for each class, but '{scorer}' was given."
+            )
+        if self._sound("negative_sampling_rate") and rate:
+            self.rule_errors.append(
+                "'negative_sampling_rate' must be 0 with output_layer 'multi_label', whose labels "
+                f"say of each class whether a pair has it, but {rate} was given."
+            )
+
+    def _check_class_weights(self) -> None:
+        weights, classes = self.values["class_weights"], self.values["num_classes"]
+        if not self._sound("class_weights", "num_classes") or isinstance(weights, str):
+            return
+        if len(weights) != classes:
+            self.rule_errors.append(
+                "'class_weights' must hold a number for each class, but it holds "
+                f"{len(weights)} and 'num_classes' is {classes}."
             )
 
     def _replace_enc1(self) -> None:

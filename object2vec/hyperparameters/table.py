@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 AUTO = "auto"
+BALANCED = "balanced"
 INT32_MAX = 2**31 - 1
 
 NETWORKS = ("hcnn", "bilstm", "pooled_embedding")
@@ -19,6 +20,7 @@ OUTPUT_METRICS = {
     "softmax": ("cross_entropy", "accuracy"),
     "mean_squared_error": ("mean_squared_error",),
     "in_batch_softmax": ("cross_entropy", "accuracy"),
+    "multi_label": ("cross_entropy", "micro_f1"),
 }
 #: All of them, each once.
 QUALITY_METRICS = tuple(
@@ -35,7 +37,10 @@ STOPPING_METRICS = {
         *("loss", "cross_entropy", "accuracy"),
         *("hit_rate@10", "ndcg@10", "mrr"),
     ),
+    "multi_label": ("loss", "cross_entropy", "micro_f1", "macro_f1"),
 }
+#: The output layers whose labels are classes.
+WITH_CLASSES = ("softmax", "multi_label")
 SPLITS = ("train", "validation", "test")
 #: Content types of their channels: of pairs of ids, and of tables.
 PAIR_CONTENT_TYPES = ("application/jsonlines", "application/json-lines", "application/x-jsonlines")
@@ -49,9 +54,9 @@ IGNORED_PREFIX = "sagemaker_"
 
 #: Names that say what the columns of a job's tables are; a network knows nothing of them.
 TABLE_NAMES = ("_in0", "_in1", "_label", "_label_kind", "_weight", "_preset", "_tokenizer")
-LABEL_KINDS = (AUTO, "number", "class")
+LABEL_KINDS = (AUTO, "number", "class", "tags")
 #: The recipes for tables; see `prepare/recipes.py`.
-PRESETS = ("ratings", "interactions", "text_pair", "text_tags", "documents")
+PRESETS = ("ratings", "interactions", "text_pair", "text_tags", "text_labels", "documents")
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,8 @@ class Hyperparameter:
         Public name; hidden ones begin with an underscore.
     kind : str
         'integer', 'continuous', 'categorical', 'boolean', 'auto_integer' (the word auto or an
-        integer), 'file_name', 'comparators', 'metric_name', 'columns' or 'column'.
+        integer), 'file_name', 'comparators', 'metric_name', 'columns', 'column' or
+        'class_weights'.
     description : str
         One or two sentences.
     default : Any
@@ -144,6 +150,7 @@ class Hyperparameter:
             "metric_name": "name of a metric",
             "columns": "names of columns, separated by commas",
             "column": "name of a column",
+            "class_weights": f"{BALANCED}, or numbers, {ends}, separated by commas",
         }
         return texts[self.kind]
 
@@ -178,7 +185,7 @@ def number_text(number: float) -> str:
 def value_text(value: Any) -> str:
     """A typed value as the string that SageMaker would send."""
     if isinstance(value, (list, tuple)):
-        return ", ".join(_in_list(str(item)) for item in value)
+        return ", ".join(_in_list(value_text(item)) for item in value)
     if isinstance(value, float):
         return number_text(value)
     return str(value)
@@ -296,12 +303,24 @@ _GENERAL = (
         "output_layer", "categorical",
         "softmax learns classes, mean_squared_error learns a number, in_batch_softmax learns to "
         "find each in1 by its in0 among all of a batch, and the other way round: all pairs belong "
-        "together, and scorer is dot or cosine.",
-        default="softmax", choices=tuple(OUTPUT_METRICS), extension_choices=("in_batch_softmax",),
+        "together, and scorer is dot or cosine; multi_label learns which classes a pair has, of "
+        "which its label is a list: each class has a sigmoid, and the loss is the mean of the "
+        "classes' binary cross-entropies.",
+        default="softmax", choices=tuple(OUTPUT_METRICS),
+        extension_choices=("in_batch_softmax", "multi_label"),
     ),
     Hyperparameter(
-        "num_classes", "integer", "Number of classes; ignored for the other output layers.",
+        "num_classes", "integer",
+        "Number of classes of softmax and multi_label; ignored for the other output layers.",
         default=2, minimum=2, maximum=30,
+    ),
+    Hyperparameter(
+        "class_weights", "class_weights",
+        "How much a label of each class counts in the loss of softmax and multi_label: a number "
+        "above 0 for each class, in their order, or balanced: the rarer a class is among the "
+        "training labels, the more, so that all classes count alike, and with multi_label having "
+        "a class as much as not having it.",
+        default_text="none: all alike", minimum=1e-6, maximum=1e6, extension=True,
     ),
     Hyperparameter(
         "temperature", "continuous",
@@ -488,7 +507,8 @@ _GENERAL = (
     ),
     Hyperparameter(
         "_label_kind", "categorical",
-        "Whether labels are numbers or names of classes; auto takes numbers where all are.",
+        "Whether labels are numbers, names of classes, or tags, several names in a cell or none; "
+        "auto takes lists for tags, and numbers where all are.",
         default_text=AUTO, choices=LABEL_KINDS,
     ),
     Hyperparameter(
@@ -515,7 +535,7 @@ BY_NAME = {hyperparameter.name: hyperparameter for hyperparameter in HYPERPARAME
 
 
 def markdown_table() -> str:
-    """All hyperparameters as a Markdown table, a line each, for the README."""
+    """All hyperparameters as a Markdown table, a line each, for docs/hyperparameters.md."""
     rows = ["| name | type, range | default | tuning | what it does |", "|---|---|---|---|---|"]
     for item in HYPERPARAMETERS:
         default = item.default_words or '""'

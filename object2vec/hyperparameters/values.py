@@ -13,12 +13,19 @@ import re
 from collections.abc import Iterable
 from typing import Any, Optional, Union, cast
 
-from object2vec.hyperparameters.table import AUTO, COMPARATORS, METRIC_NAMES, Hyperparameter
+from object2vec.hyperparameters.table import (
+    AUTO,
+    BALANCED,
+    COMPARATORS,
+    METRIC_NAMES,
+    Hyperparameter,
+)
 from object2vec.text import quoted
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 # The published sentence similarity job uses the file glove.840B-trim.txt, so '-' is allowed.
+_LISTS = ("comparators", "columns", "class_weights")
 _FILE_NAME = re.compile(r"[A-Za-z0-9._-]{0,255}")
 
 
@@ -26,8 +33,8 @@ def without_json(item: Hyperparameter, raw: Any) -> tuple[Any, bool]:
     """A value, and whether it came as JSON in a string, as some of SageMaker's estimators send it.
 
     One JSON string is unwrapped, ``'"hcnn"'``; a list of JSON or of Python's ``str`` serves
-    comparators and columns, and ``null``, but for the name of a file, is no value. What JSON writes
-    without quotes is read as it is anyway.
+    comparators, columns and weights, and ``null``, but for the name of a file, is no value. What
+    JSON writes without quotes is read as it is anyway.
 
     Raises
     ------
@@ -48,7 +55,7 @@ def without_json(item: Hyperparameter, raw: Any) -> tuple[Any, bool]:
 
 def _decoded(item: Hyperparameter, text: str) -> Optional[Union[str, list[Any]]]:
     """The string or the list that a text is in JSON, or None."""
-    is_list = item.kind in ("comparators", "columns") and text.startswith("[")
+    is_list = item.kind in _LISTS and text.startswith("[")
     if not (is_list or text.startswith('"')):
         return None
     # A list as Python writes it has apostrophes; no comparator, and hardly a column, has one.
@@ -75,7 +82,7 @@ def read_value(item: Hyperparameter, raw: Any) -> Any:
 
     Returns
     -------
-    int, float, bool, str or tuple of str
+    int, float, bool, str, tuple of str or tuple of float
         Depending on ``item.kind``.
 
     Raises
@@ -105,6 +112,8 @@ def read_value(item: Hyperparameter, raw: Any) -> Any:
         return _comparators(raw, given)
     if item.kind == "columns":
         return _columns(raw, given)
+    if item.kind == "class_weights":
+        return _class_weights(item, raw, given)
     if not isinstance(raw, str):
         raise ValueError(f"should be a string, {given}")
     if item.kind == "file_name":
@@ -184,6 +193,27 @@ def _columns(raw: Any, given: str) -> tuple[str, ...]:
     if not found or not isinstance(found, (list, tuple)) or not all(map(_is_text, found)):
         raise ValueError(f"should be names of columns, separated by commas, {given}")
     return tuple(found)
+
+
+def _class_weights(item: Hyperparameter, raw: Any, given: str) -> Union[str, tuple[float, ...]]:
+    if isinstance(raw, str) and raw == BALANCED:
+        return BALANCED
+    parts = raw.split(",") if isinstance(raw, str) else raw
+    hint = nearest(raw, (BALANCED,)) if isinstance(raw, str) else ""
+    rule = f"should be '{BALANCED}' or a list of numbers, one for each class, {given}{hint}"
+    if not isinstance(parts, (list, tuple)) or not parts:
+        raise ValueError(rule)
+    weights = []
+    for part in map(as_python, parts):
+        text = part.strip() if isinstance(part, str) else part
+        is_number = isinstance(text, numbers.Real) and not isinstance(text, bool)
+        if not is_number and not (isinstance(text, str) and _NUMBER.fullmatch(text)):
+            raise ValueError(rule)
+        try:
+            weights.append(_continuous(item, text, f"but {quoted(part)} was given"))
+        except ValueError as error:
+            raise ValueError(f"should hold numbers, each of which {error}") from None
+    return tuple(weights)
 
 
 def _is_text(value: Any) -> bool:

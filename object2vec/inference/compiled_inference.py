@@ -13,12 +13,20 @@ from typing import Any, Union
 import numpy as np
 
 from object2vec.backend.mxnet_types import Context, NDArray
-from object2vec.compiled.kernels import API, check, constants, library, offsets_and_tokens
+from object2vec.compiled.kernels import (
+    API,
+    address_of,
+    check,
+    constants,
+    library,
+    offsets_and_tokens,
+)
 from object2vec.compiled.library import Dense, Scorer
 from object2vec.compiled.lstm import enc_dim_of, run_layer
 from object2vec.data.arrays import TokenLists
 from object2vec.data.chunks import compute_in_chunks, length_sorted_chunks
 from object2vec.data.layouts import time_steps
+from object2vec.inference.every_pair import probabilities
 from object2vec.inference.similarities import scores_of, similarities
 from object2vec.model.encoders import BiLSTM, HierarchicalCNN
 from object2vec.model.network import Object2VecNetwork
@@ -70,21 +78,24 @@ class CompiledInference:
                 vectors[0].ctypes.data,
                 vectors[1].ctypes.data,
                 count,
-                not (settings.classes is None or as_logits),
+                settings.output_layer == "softmax" and not as_logits,
                 output.ctypes.data,
             )
         )
-        return output
+        return probabilities(output) if settings.is_multi_label and not as_logits else output
 
     def _compare(self, vectors0: np.ndarray, vectors1: np.ndarray, as_logits: bool) -> np.ndarray:
         settings = self._settings
-        values = similarities(vectors0, vectors1, settings.scorer)
-        output = scores_of(values, settings, *self._network_scorer.affine(self._context))
-        if as_logits or settings.classes is None:
-            return output
-        output -= output.max(axis=1, keepdims=True)
-        np.exp(output, out=output)
-        return output / output.sum(axis=1, keepdims=True)
+        affine = self._network_scorer.affine(self._context, _element)
+        # what overflows is no number in the end, which the caller reports
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = similarities(vectors0, vectors1, settings.scorer)
+            output = scores_of(values, settings, *affine)
+            if as_logits or settings.classes is None:
+                return output
+            output -= output.max(axis=1, keepdims=True)
+            np.exp(output, out=output)
+            return output / output.sum(axis=1, keepdims=True)
 
     def _describe(self) -> Scorer:
         settings = self._settings
@@ -179,6 +190,11 @@ class LSTM:
         for number, weights in enumerate(self._layers, 1):
             x = run_layer(steps, weights, x, is_maximum=number == len(self._layers))
         return x
+
+
+def _element(array: NDArray) -> float:
+    """The element of an array ``(1,)``, without a copy that the engine would have to make."""
+    return ctypes.c_float.from_address(address_of(array).value or 0).value
 
 
 def _encoder(

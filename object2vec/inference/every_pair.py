@@ -40,6 +40,23 @@ class Top(NamedTuple):
     scores: np.ndarray
 
 
+class Bilinear(NamedTuple):
+    """A score that is ``own0 · a + own1 · b + Σ product_i a_i b_i + bias`` of two embeddings.
+
+    Attributes
+    ----------
+    own : tuple of numpy.ndarray, optional
+        float32, ``(enc_dim,)`` each, for in0 and in1; None where concat is no comparator.
+    product : numpy.ndarray, optional
+        float32, ``(enc_dim,)``; None where hadamard is no comparator.
+    bias : float
+    """
+
+    own: Optional[tuple[np.ndarray, np.ndarray]]
+    product: Optional[np.ndarray]
+    bias: float
+
+
 class EveryPair:
     """Scores blocks of pairs, with the parameters as they are when it is made.
 
@@ -50,8 +67,8 @@ class EveryPair:
     context : mxnet.Context
         Where its parameters are read; the scores are computed by NumPy.
     classes : tuple of int, optional
-        The classes, not all, whose probability together is the score; None for
-        mean_squared_error.
+        The classes, not all, whose probability together is the score; for multi_label one. None
+        for mean_squared_error.
 
     Attributes
     ----------
@@ -69,7 +86,10 @@ class EveryPair:
             (weight.asnumpy(), bias.asnumpy()) for weight, bias in network.scorer.layers(context)
         ]
         with np.errstate(over="ignore", invalid="ignore"):  # see `scores`
-            if classes is not None and settings.num_classes == 2:
+            if classes is not None and settings.is_multi_label:
+                # each output is the logarithm of the odds of its class
+                layers[-1] = tuple(array[list(classes)] for array in layers[-1])
+            elif classes is not None and settings.num_classes == 2:
                 # one output, the logarithm of the odds, in the place of two
                 (own,) = classes
                 layers[-1] = tuple(array[own, None] - array[1 - own, None] for array in layers[-1])
@@ -78,6 +98,18 @@ class EveryPair:
         (first, self._bias), *self._layers = layers
         self._parts = _by_comparator(first, settings)
         self.outputs = len(layers[-1][1])
+
+    @property
+    def bilinear(self) -> Optional[Bilinear]:
+        """What the scores are where they are linear in each of two embeddings, else None."""
+        parts = self._parts
+        if self._layers or self.outputs > 1 or parts.difference is not None:
+            return None
+        return Bilinear(
+            None if parts.own is None else (parts.own[0][0], parts.own[1][0]),
+            None if parts.product is None else parts.product[0],
+            float(self._bias[0]),
+        )
 
     def scores(self, vectors0: np.ndarray, vectors1: np.ndarray) -> np.ndarray:
         """Score every pair.
@@ -153,24 +185,32 @@ class EveryPair:
 
 
 class EverySimilarity:
-    """As `EveryPair`, for the scorers dot and cosine: a product of matrices."""
+    """As `EveryPair`, for the scorers dot and cosine: a product of matrices.
+
+    Attributes
+    ----------
+    scorer : str
+        ``dot`` or ``cosine``.
+    scale, bias : numpy.float32
+        A score is scale · similarity + bias; the scale is negative for the class 0.
+    """
 
     outputs = 1
 
     def __init__(
         self, network: Object2VecNetwork, context: Context, classes: Optional[tuple[int, ...]]
     ) -> None:
-        self._scorer = network.hyperparameters.scorer
+        self.scorer = network.hyperparameters.scorer
         sign = -1 if classes == (0,) else 1
-        self._scale, self._bias = (
+        self.scale, self.bias = (
             np.float32(sign * number) for number in network.scorer.affine(context)
         )
 
     def scores(self, vectors0: np.ndarray, vectors1: np.ndarray) -> np.ndarray:
         """See `EveryPair.scores`; of a model for in_batch_softmax, the similarities."""
-        first, second = (comparable(vectors, self._scorer) for vectors in (vectors0, vectors1))
+        first, second = (comparable(vectors, self.scorer) for vectors in (vectors0, vectors1))
         with np.errstate(over="ignore", invalid="ignore"):
-            return self._scale * (first @ second.T) + self._bias
+            return self.scale * (first @ second.T) + self.bias
 
 
 def every_pair(

@@ -64,16 +64,18 @@ class OperatorInference:
         in0, in1 : TokenLists
             ``n`` lists each, n at least 1.
         as_logits : bool
-            Leave out softmax.
+            Leave out softmax, or multi_label's sigmoid.
 
         Returns
         -------
         numpy.ndarray
-            float32; ``(n, num_classes)`` for softmax, ``(n,)`` for the other output layers.
+            float32; ``(n, num_classes)`` for softmax and multi_label, ``(n,)`` for the other output
+            layers.
         """
         network, context = self._network, self._context
         inputs = PairInputs(network, (in0, in1), (None, None), context)
         output = network.scorer(*inputs.embed())
         if not (as_logits or network.hyperparameters.classes is None):
-            output = mx.nd.softmax(output, axis=1)
+            is_sigmoid = network.hyperparameters.is_multi_label
+            output = mx.nd.sigmoid(output) if is_sigmoid else mx.nd.softmax(output, axis=1)
         return output.asnumpy()

@@ -19,20 +19,30 @@ from object2vec.data.arrays import PairDataset, Rows, TokenLists
 from object2vec.data.chunks import compute_in_chunks, length_sorted_chunks
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.inference.choose_inference import choose_inference
-from object2vec.inference.every_pair import BestSoFar, Top, blocks_of, every_pair, probabilities
+from object2vec.inference.every_pair import (
+    BestSoFar,
+    EveryPair,
+    EverySimilarity,
+    Top,
+    blocks_of,
+    every_pair,
+    probabilities,
+)
 from object2vec.inference.similarities import retrieval_sums
 from object2vec.inference.sound_answers import finite
 from object2vec.logs import LOGGER_NAME
 from object2vec.model import model_directory
 from object2vec.model.costs import Costs
 from object2vec.model.network import Object2VecNetwork
+from object2vec.model.stored_index import StoredIndex
 from object2vec.raw_values.inputs import Inputs
 
 _logger = logging.getLogger(LOGGER_NAME)
 
 # Attributes that a pickle does not hold: its files stand for them.
 _OWN = (
-    *("network", "vocabularies", "metrics", "complete", "inputs", "way", "is_fallback"),
+    *("network", "vocabularies", "metrics", "complete", "inputs", "indexes", "way"),
+    *("is_fallback", "kept"),
     *("_context", "_inference", "_costs"),
 )
 
@@ -56,14 +66,20 @@ class Predictor:
         False for a model saved before its first epoch ended.
     inputs : Inputs, optional
         Which raw value has which id; None for a model of ids alone.
+    indexes : mapping of str to StoredIndex, optional
+        By side, the objects among which the nearest are looked for.
 
     Attributes
     ----------
+    context : mxnet.Context
+        The device.
     way : str
         A sentence that says how it computes, and why.
     is_fallback : bool
         Whether operators answer because the compiled part cannot be used, so that it is slower than
         need be.
+    kept : dict
+        What others keep with it, as long as it is in memory.
 
     Notes
     -----
@@ -79,12 +95,15 @@ class Predictor:
         metrics: Optional[dict[str, Any]] = None,
         complete: bool = True,
         inputs: Optional[Inputs] = None,
+        indexes: Optional[Mapping[str, StoredIndex]] = None,
     ) -> None:
         self.network = network
         self.vocabularies = vocabularies
         self.metrics = metrics or {}
         self.complete = complete
         self.inputs = inputs
+        self.indexes = dict(indexes or {})
+        self.kept: dict[Any, Any] = {}
         self._context = context or mx.cpu(0)
         self._inference, self.way, self.is_fallback = choose_inference(network, self._context)
         self._costs = Costs(network.hyperparameters)
@@ -151,6 +170,7 @@ class Predictor:
             vocabularies=self.vocabularies,
             complete=self.complete,
             inputs=self.inputs,
+            indexes=self.indexes,
         )
         device = self._context.device_type, self._context.device_id
         others = {name: value for name, value in vars(self).items() if name not in _OWN}
@@ -160,7 +180,7 @@ class Predictor:
         loaded.network.hybridize()
         Predictor.__init__(
             self, loaded.network, context, loaded.vocabularies, loaded.metrics, loaded.complete,
-            loaded.inputs,
+            loaded.inputs, loaded.indexes,
         )  # fmt: skip
 
     @property
@@ -228,8 +248,9 @@ class Predictor:
         Returns
         -------
         numpy.ndarray
-            float32; probabilities ``(n, num_classes)`` for softmax, numbers ``(n,)`` for
-            mean_squared_error, dot products or cosines ``(n,)`` for in_batch_softmax.
+            float32; probabilities ``(n, num_classes)`` for softmax and multi_label, whose own have
+            not the sum 1, numbers ``(n,)`` for mean_squared_error, dot products or cosines ``(n,)``
+            for in_batch_softmax.
 
         Raises
         ------
@@ -309,13 +330,19 @@ class Predictor:
         top = best.top()
         return top if classes is None else Top(top.indices, probabilities(top.scores))
 
+    def every_pair(
+        self, classes: Optional[tuple[int, ...]] = None
+    ) -> Union[EveryPair, EverySimilarity]:
+        """What scores every pair of embeddings; see `every_pair.every_pair`."""
+        with one_at_a_time:
+            return every_pair(self.network, self._context, classes)
+
     def _every_pair(
         self, in0: TokenLists, candidates: TokenLists, classes: Optional[tuple[int, ...]]
     ) -> Iterator[tuple[slice, slice, np.ndarray]]:
         """Rows, columns and scores of blocks of all pairs, the candidates in their order."""
         vectors = self.embeddings(0, in0)
-        with one_at_a_time:
-            pairs = every_pair(self.network, self._context, classes)
+        pairs = self.every_pair(classes)
         for columns in blocks_of(len(candidates), self.hyperparameters.enc_dim):
             others = self.embeddings(1, candidates.take(columns))
             for rows in blocks_of(len(in0), pairs.outputs * len(others)):
@@ -344,14 +371,16 @@ class Predictor:
         Returns
         -------
         numpy.ndarray
-            float64, shape ``(2,)``: cross-entropy and right answers, or squared and absolute error.
+            float64, shape ``(2,)``: cross-entropy and right answers, or squared and absolute error;
+            for multi_label ``(3,)``.
         """
         in0, in1 = self._cut(0, pairs.in0, None), self._cut(1, pairs.in1, None)
         if self.hyperparameters.is_contrastive:
             with np.errstate(invalid="ignore"):
                 cut = PairDataset(in0, in1, pairs.labels, weights=pairs.weights)
                 return self._retrieval_sums(cut, scored)
-        sums, weights = np.zeros(2), pairs.relative_weights
+        sums: Any = 0.0
+        weights = pairs.relative_weights
         for rows in self._pair_chunks(in0, in1):
             found = self._score(in0.take(rows), in1.take(rows), as_logits=True)
             if outputs is not None:
@@ -377,13 +406,28 @@ class Predictor:
         if self.hyperparameters.is_regression:
             differences = outputs - labels
             values = np.stack([np.square(differences), np.abs(differences)])
+        elif self.hyperparameters.is_multi_label:
+            entropies = np.logaddexp(0, outputs) - outputs * labels
+            entropies *= self._class_weights(labels)
+            predicted = outputs > 0
+            right = 2 * (predicted * labels).sum(axis=1)
+            values = np.stack([entropies.mean(axis=1), right, (predicted + labels).sum(axis=1)])
         else:
             classes = labels.astype(np.int64)
             outputs -= outputs.max(axis=1, keepdims=True)
             of_labels = np.take_along_axis(outputs, classes[:, None], axis=1)[:, 0]
             entropies = np.log(np.exp(outputs).sum(axis=1)) - of_labels
+            entropies *= self._class_weights(classes)
             values = np.stack([entropies, outputs.argmax(axis=1) == classes])
         return values.sum(axis=1) if weights is None else values @ weights.astype(np.float64)
+
+    def _class_weights(self, labels: np.ndarray) -> Any:
+        """What cross-entropies are multiplied by, of the shape of the labels, or 1."""
+        given = self.hyperparameters.class_weights
+        if given is None:
+            return 1.0
+        factors = np.array(given, np.float64)
+        return np.where(labels > 0, factors, 1.0) if labels.ndim == 2 else factors[labels]
 
     def _answering(self, sides: dict[int, TokenLists]) -> contextlib.AbstractContextManager[None]:
         check_devices([self._context])

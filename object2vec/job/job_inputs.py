@@ -213,6 +213,10 @@ def _labels(hyperparameters: Hyperparameters, data: PairDataset) -> str:
         return "all of objects that belong together"
     if hyperparameters.is_regression:
         return f"labels {labels.min():g} to {labels.max():g}, mean {labels.mean():.4g}"
+    if hyperparameters.is_multi_label:
+        counts = np.count_nonzero(labels, axis=0)
+        told = ", ".join(f"{label}: {count:,}" for label, count in enumerate(counts))
+        return f"labels {told}; {np.count_nonzero(~labels.any(axis=1)):,} without any"
     counts = np.bincount(labels.astype(np.int64), minlength=hyperparameters.num_classes)
     return "labels " + ", ".join(f"{label}: {count:,}" for label, count in enumerate(counts))
 

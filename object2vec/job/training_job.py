@@ -18,7 +18,7 @@ from object2vec.errors import (
     PlatformError,
     failure_text,
 )
-from object2vec.job.job_inputs import Job, read_inputs
+from object2vec.job.job_inputs import Inputs, Job, read_inputs
 from object2vec.job.stop_request import StoppedBeforeTraining, StopRequest
 from object2vec.logs import LOGGER_NAME
 from object2vec.training.readable_log import ReadableLog
@@ -34,6 +34,7 @@ def run(
     progress: bool = False,
     stop: Optional[StopRequest] = None,
     readable: Optional[ReadableLog] = None,
+    finished: Optional[Callable[[Job, Inputs], None]] = None,
 ) -> int:
     """Run a training job to its end, whatever that is.
 
@@ -49,6 +50,8 @@ def run(
         One that listens already; by default signals are taken until this returns.
     readable : ReadableLog, optional
         Is told what people want to know, besides the log.
+    finished : callable, optional
+        Gets the job and what it has read, once the model is saved and unless a signal ended it.
 
     Returns
     -------
@@ -63,7 +66,7 @@ def run(
     # To the end: a signal that comes while the end is told changes nothing of it.
     with stop.listening():
         try:
-            return _train(read_job, stop, progress, readable)
+            return _train(read_job, stop, progress, readable, finished)
         except StoppedBeforeTraining:
             return _stopped_before_training(stop, readable)
         except KeyboardInterrupt:
@@ -113,7 +116,11 @@ def exit_code_of(error: Exception) -> int:
 
 
 def _train(
-    read_job: Callable[[], Job], stop: StopRequest, progress: bool, readable: ReadableLog
+    read_job: Callable[[], Job],
+    stop: StopRequest,
+    progress: bool,
+    readable: ReadableLog,
+    finished: Optional[Callable[[Job, Inputs], None]],
 ) -> int:
     begun = time.time()
     with stop.interrupting():
@@ -147,6 +154,8 @@ def _train(
     readable.say(saved)
     if job.model_dir_option:  # the contract's log ends as the original's does
         _logger.info("%s", saved)
+    if finished is not None:
+        finished(job, inputs)
     return 0
 
 

@@ -9,7 +9,7 @@ from typing import Any, Optional, Union
 from object2vec.backend.mxnet_import import mx
 from object2vec.backend.mxnet_types import Block, Context, Tensor
 from object2vec.hyperparameters.checked import Hyperparameters
-from object2vec.model.similarity import log_scale, unit
+from object2vec.model.similarity import log_scale, scale_of, unit
 
 _NEVER = 1e9  # is subtracted from logits whose probability is to be 0
 
@@ -19,21 +19,25 @@ class Loss(mx.gluon.HybridBlock):
 
     The first output, ``(1,)``, is the sum over the pairs of the cross-entropy, or of half the
     squared error: its gradients at the output are softmax - onehot and prediction - label, those of
-    MXNet's SoftmaxOutput and LinearRegressionOutput. The second, ``(2,)``, holds the sums over the
-    pairs of cross-entropy and of right answers, or of squared and of absolute error. In each sum a
-    pair counts by its weight, where weights ``(n,)`` are given.
+    MXNet's SoftmaxOutput and LinearRegressionOutput. For multi_label it is the sum of the pairs'
+    mean binary cross-entropies over the classes. The second, ``(2,)``, holds the sums over the
+    pairs of cross-entropy and of right answers, or of squared and of absolute error; for
+    multi_label, ``(3,)``, of the cross-entropy, and the two of which the quotient is micro-F1:
+    twice the classes that are predicted right, and the classes that are predicted and those that
+    are labels. In each sum a pair counts by its weight, where weights ``(n,)`` are given; in the
+    cross-entropies a label counts by the weight of its class, where there are class_weights.
 
     Parameters
     ----------
     scorer : mxnet.gluon.HybridBlock
         What gives the raw output.
-    is_regression : bool
-        Whether the output layer is mean_squared_error.
+    hyperparameters : Hyperparameters
+        Output layer and class_weights.
     """
 
-    def __init__(self, scorer: Block, is_regression: bool) -> None:
+    def __init__(self, scorer: Block, hyperparameters: Hyperparameters) -> None:
         super().__init__(prefix="")
-        self._is_regression = is_regression
+        self._settings = hyperparameters
         self.scorer = scorer
 
     def hybrid_forward(
@@ -46,18 +50,40 @@ class Loss(mx.gluon.HybridBlock):
     ) -> tuple[Tensor, Tensor]:
         """Compute both sums; see the class."""
         output = self.scorer(vector0, vector1)
-        if self._is_regression:
+        if self._settings.is_multi_label:
+            # binary cross-entropy of the sigmoid, without its overflow: ln(1 + e^x) - x y
+            entropies = F.Activation(output, act_type="softrelu") - output * labels
+            if self._settings.class_weights is not None:
+                entropies = entropies * (1 - labels + self._weighted(F, labels))
+            objective = _sum(F, F.mean(entropies, axis=1), weights)
+            predicted = output > 0
+            right = _sum(F, F.sum(predicted * labels, axis=1), weights)
+            either = _sum(F, F.sum(predicted + labels, axis=1), weights)
+            return _sums(F, objective, (F.relu(objective), 2 * right, either))
+        if self._settings.is_regression:
             difference = output - labels
             squares = _sum(F, F.square(difference), weights)
             reported = (squares, _sum(F, F.abs(difference), weights))
             objective = 0.5 * squares
         else:
             entropies = -F.pick(F.log_softmax(output, axis=1), labels, axis=1)
+            if self._settings.class_weights is not None:
+                classes = F.one_hot(labels, depth=self._settings.num_classes)
+                entropies = entropies * F.sum(self._weighted(F, classes), axis=1)
             objective = _sum(F, entropies, weights)
             # rounding makes the logarithm of a probability of 1 a little positive
             right = F.argmax(output, axis=1) == labels
             reported = (_sum(F, F.relu(entropies), weights), _sum(F, right, weights))
         return _sums(F, objective, reported)
+
+    def _weighted(self, F: Any, classes: Tensor) -> Tensor:
+        """Zeros and ones ``(n, num_classes)``, each one replaced by its class's weight."""
+        factors = self._settings.class_weights
+        columns = [
+            factor * F.slice_axis(classes, axis=1, begin=place, end=place + 1)
+            for place, factor in enumerate(factors or ())
+        ]
+        return F.concat(*columns, dim=1)
 
 
 class InBatchLoss(mx.gluon.HybridBlock):
@@ -92,7 +118,7 @@ class InBatchLoss(mx.gluon.HybridBlock):
     def scale(self, context: Context) -> float:
         """What similarities are multiplied by: 1 / temperature, as it is at the time."""
         if self._settings.learn_temperature:
-            return math.exp(self.log_scale.data(context).asscalar())
+            return scale_of(float(self.log_scale.data(context).asscalar()))
         return self._scale
 
     def hybrid_forward(
@@ -152,13 +178,13 @@ def build_loss(hyperparameters: Hyperparameters, scorer: Block) -> Union[Loss, I
     """Build the loss of the hyperparameters' output layer."""
     if hyperparameters.is_contrastive:
         return InBatchLoss(hyperparameters)
-    return Loss(scorer, hyperparameters.is_regression)
+    return Loss(scorer, hyperparameters)
 
 
 def _sum(F: Any, values: Tensor, weights: Optional[Tensor]) -> Tensor:
     return F.sum(values if weights is None else values * weights)
 
 
-def _sums(F: Any, objective: Tensor, reported: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+def _sums(F: Any, objective: Tensor, reported: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
     sums = [F.reshape(F.BlockGrad(value), shape=(1,)) for value in reported]
     return F.reshape(objective, shape=(1,)), F.concat(*sums, dim=0)

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, Optional
 
@@ -41,6 +41,9 @@ _LARGEST_HYPERPARAMETERS = _MIB
 _LARGEST_METRICS = 16 * _MIB
 _LARGEST_INPUTS = 256 * _MIB
 _LARGEST_OTHER = 1024 * _MIB
+# An array's size follows from the index that it belongs to.
+_LARGEST_ARRAY = 16 * 1024 * _MIB
+_ARRAY = ".npy"
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,8 @@ class Manifest:
         All files but ``model.json``.
     inputs : str, optional
         Name of the file that says which raw value has which id; None for a model of ids alone.
+    indexes : mapping of str to str
+        By side, the names of the files of indexes, where there are some.
     """
 
     digest: str
@@ -80,6 +85,7 @@ class Manifest:
     vocabularies: tuple[Optional[str], ...]
     files: Mapping[str, ListedFile]
     inputs: Optional[str] = None
+    indexes: Mapping[str, str] = field(default_factory=dict)
 
 
 def format_version(hyperparameters: Hyperparameters) -> int:
@@ -203,12 +209,22 @@ class _Checker:
             inputs=None
             if values.get("inputs") is None
             else self._named(values["inputs"], "'inputs'", _LARGEST_INPUTS),
+            indexes=self._indexes(),
         )
         self._check_networks()
         for name, file in self._files.items():
             if name != manifest.parameters:
-                self._bounded(name, file, _LARGEST_OTHER)
+                most = _LARGEST_ARRAY if name.endswith(_ARRAY) else _LARGEST_OTHER
+                self._bounded(name, file, most)
         return manifest
+
+    def _indexes(self) -> dict[str, str]:
+        if "indexes" not in self._values:
+            return {}
+        indexes = self._object(self._values["indexes"], "'indexes'")
+        for side in indexes.keys() - set(_INPUTS):
+            self._refuse("a side in 'indexes'", side, "in0 or in1")
+        return {side: self._named(name, f"the index of {side}") for side, name in indexes.items()}
 
     def _check_networks(self) -> None:
         networks = self._object(self._values["networks"], "'networks'", _NETWORKS)

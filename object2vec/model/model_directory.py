@@ -3,16 +3,12 @@
 
 from __future__ import annotations
 
-import abc
 import contextlib
 import hashlib
-import io
 import json
-import os
 import re
-import secrets
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Optional
 
@@ -25,20 +21,25 @@ from object2vec.errors import CustomerError
 from object2vec.files import PathLike, atomic_write, locked_folder
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.model.manifest import FORMAT, MANIFEST, Manifest, format_version
-from object2vec.model.model_files import PACKED, ModelFiles, read_model, read_packed
+from object2vec.model.model_files import ModelFiles, read_model, read_packed
 from object2vec.model.network import Object2VecNetwork
 from object2vec.model.parameter_files import BLOCK, ParameterFile, Stream, write_parameters
 from object2vec.model.parameter_shapes import parameter_shapes
+from object2vec.model.stored_index import StoredIndex, index_bytes
 from object2vec.model.symbols import INPUT_NAMES, encoder_symbol, scoring_symbol
+from object2vec.model.written_files import Folder, Memory, Target
 from object2vec.raw_values.inputs import Inputs
 from object2vec.raw_values.inputs_file import FILE as INPUTS_FILE
 from object2vec.raw_values.inputs_file import inputs_bytes
 from object2vec.version import __version__
 
-_STEM = r"(parameters|hyperparameters|metrics|inputs|tokenizer|scores|enc[01]|vocabulary[01])"
+_STEM = (
+    r"(parameters|hyperparameters|metrics|inputs|tokenizer|scores|enc[01]|vocabulary[01]"
+    r"|(index|vectors|tokens|lengths|centroids|cells)[01])"
+)
 _OWN_FILE = re.compile(
-    rf"{_STEM}-[0-9a-f]{{12}}\.(params|json)"
-    # what a kill leaves of `_Folder.add` and of `atomic_write`
+    rf"{_STEM}-[0-9a-f]{{12}}\.(params|json|npy)"
+    # what a kill leaves of `Folder.add` and of `atomic_write`
     rf"|\.\.?{_STEM}(\.[0-9a-f]{{12}})?\.part(\.[0-9a-f]{{12}}\.tmp)?"
     r"|\.model\.json\.[0-9a-f]{12}\.tmp"
 )
@@ -64,6 +65,8 @@ class LoadedModel:
         Tells this model from every other; see `Manifest.digest`.
     inputs : Inputs, optional
         Which raw value has which id; None for a model of ids alone.
+    indexes : mapping of str to StoredIndex
+        By the side whose objects they hold.
     """
 
     hyperparameters: Hyperparameters
@@ -73,6 +76,7 @@ class LoadedModel:
     complete: bool
     digest: str
     inputs: Optional[Inputs] = None
+    indexes: Mapping[str, StoredIndex] = field(default_factory=dict)
 
 
 def save_model(
@@ -83,6 +87,7 @@ def save_model(
     vocabularies: tuple[Any, Any] = (None, None),
     complete: bool = True,
     inputs: Optional[Inputs] = None,
+    indexes: Optional[Mapping[str, StoredIndex]] = None,
 ) -> str:
     """Write a model, replacing an older one in one step.
 
@@ -104,6 +109,8 @@ def save_model(
         False marks weights from before the first epoch's end.
     inputs : Inputs, optional
         Which raw value has which id, where the model was trained on raw values.
+    indexes : mapping of str to StoredIndex, optional
+        By the side whose objects they hold.
 
     Returns
     -------
@@ -119,14 +126,60 @@ def save_model(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with locked_folder(folder):
-        target = _Folder(folder)
-        content = _write_model(target, network, metrics or {}, vocabularies, complete, inputs)
+        target = Folder(folder)
+        content = _write_model(
+            target, network, metrics or {}, vocabularies, complete, inputs, indexes or {}
+        )
         with atomic_write(folder / MANIFEST) as stream:
             stream.write(content)
         for path in folder.iterdir():
             if _OWN_FILE.fullmatch(path.name) and path.name not in target.files:
                 with contextlib.suppress(OSError):
                     path.unlink()
+    return hashlib.sha256(content).hexdigest()
+
+
+def rewrite_metrics(folder: PathLike, metrics: dict[str, Any], expected_digest: str) -> str:
+    """Replace what training reported of a model, and nothing else of it.
+
+    Parameters
+    ----------
+    folder : path
+        What `save_model` wrote.
+    metrics : dict
+        JSON values.
+    expected_digest : str
+        What `save_model` gave: the model of another job is left alone.
+
+    Returns
+    -------
+    str
+        The model's new digest.
+
+    Raises
+    ------
+    CustomerError
+        If the folder holds another model, or another process has been writing to it for five
+        minutes.
+    """
+    folder = Path(folder)
+    with locked_folder(folder):
+        content = (folder / MANIFEST).read_bytes()
+        if hashlib.sha256(content).hexdigest() != expected_digest:
+            raise CustomerError(
+                f"{folder} holds another model than was saved: give each job a folder of its own."
+            )
+        manifest = json.loads(content)
+        target, older = Folder(folder), manifest["metrics"]
+        del manifest["files"][older]
+        manifest["metrics"] = target.add_text("metrics", json.dumps(metrics, indent=1))
+        manifest["files"] = {**manifest["files"], **target.files}
+        content = json.dumps(manifest, indent=1).encode()
+        with atomic_write(folder / MANIFEST) as stream:
+            stream.write(content)
+        if older not in target.files:
+            with contextlib.suppress(OSError):
+                (folder / older).unlink()
     return hashlib.sha256(content).hexdigest()
 
 
@@ -137,6 +190,7 @@ def pack_model(
     vocabularies: tuple[Any, Any] = (None, None),
     complete: bool = True,
     inputs: Optional[Inputs] = None,
+    indexes: Optional[Mapping[str, StoredIndex]] = None,
 ) -> dict[str, bytes]:
     """The files that `save_model` writes, in memory, by their names; for its parameters see there.
 
@@ -145,84 +199,28 @@ def pack_model(
     CustomerError
         If a parameter is not finite.
     """
-    target = _Memory()
-    content = _write_model(target, network, metrics or {}, vocabularies, complete, inputs)
+    target = Memory()
+    content = _write_model(
+        target, network, metrics or {}, vocabularies, complete, inputs, indexes or {}
+    )
     return {MANIFEST: content, **target.contents}
 
 
-_Write = Callable[[BinaryIO], Any]
-_DigestOf = Callable[[Stream], str]
-
-
-class _Target(abc.ABC):
-    """Where a model's files go; `files` is what the manifest says of them."""
-
-    def __init__(self, place: Path) -> None:
-        self.files: dict[str, dict[str, Any]] = {}
-        self.place = place
-
-    @abc.abstractmethod
-    def add(self, stem: str, ending: str, write: _Write, digest_of: _DigestOf) -> str:
-        """Take a file and give its name, which its content decides."""
-
-    def _list(self, stem: str, ending: str, size: int, digest: str) -> str:
-        name = f"{stem}-{digest[:12]}.{ending}"
-        self.files[name] = {"bytes": size, "sha256": digest}
-        return name
-
-
-class _Folder(_Target):
-    """A folder: each file comes there whole."""
-
-    def add(self, stem: str, ending: str, write: _Write, digest_of: _DigestOf) -> str:
-        # a random name, for file systems without locks, where two writers may come here at once
-        part = self.place / f".{stem}.{secrets.token_hex(6)}.part"
-        with atomic_write(part) as stream:
-            write(stream)
-        # checked before it gets its name: a file that cannot be loaded must not replace a sound one
-        with part.open("rb") as reader:
-            digest = digest_of(reader)
-        name = self._list(stem, ending, part.stat().st_size, digest)
-        os.replace(part, self.place / name)
-        return name
-
-
-class _Memory(_Target):
-    """The memory of this process, so that no temporary folder is needed."""
-
-    def __init__(self) -> None:
-        super().__init__(PACKED)
-        self.contents: dict[str, bytes] = {}
-
-    def add(self, stem: str, ending: str, write: _Write, digest_of: _DigestOf) -> str:
-        stream = io.BytesIO()
-        write(stream)
-        stream.seek(0)
-        content = stream.getvalue()
-        name = self._list(stem, ending, len(content), digest_of(stream))
-        self.contents[name] = content
-        return name
-
-
 def _write_model(
-    target: _Target,
+    target: Target,
     network: Object2VecNetwork,
     metrics: dict[str, Any],
     vocabularies: tuple[Any, Any],
     complete: bool,
     inputs: Optional[Inputs],
+    indexes: Mapping[str, StoredIndex],
 ) -> bytes:
     """Write all files but the manifest, and give its content."""
     if inputs is not None:
         # what could not be loaded is not to replace what can
         inputs.check_fit(network.hyperparameters, INPUTS_FILE)
 
-    def add_text(stem: str, text: str) -> str:
-        return add_bytes(stem, text.encode())
-
-    def add_bytes(stem: str, content: bytes) -> str:
-        return target.add(stem, "json", lambda stream: stream.write(content), _sha256)
-
+    add_text = target.add_text
     # one at a time, as tracing changes a block's state, which threads share; with its own name
     # manager, so that the nodes' numbers start anew and one model gives the same bytes each time
     with one_at_a_time, mx.name.NameManager():
@@ -256,21 +254,27 @@ def _write_model(
     }
     if inputs is not None:
         # absent elsewhere, so that the models of ids stay what they were, byte by byte
-        manifest["inputs"] = add_bytes("inputs", inputs_bytes(inputs))
+        manifest["inputs"] = target.add_bytes("inputs", inputs_bytes(inputs))
         for file in inputs.tokenizers.values():
             # it gets the name that the inputs call it by
-            add_bytes("tokenizer", file.content)
+            target.add_bytes("tokenizer", file.content)
+    if indexes:
+        # absent elsewhere, as the inputs are; who does not know them loads the model without
+        manifest["indexes"] = {
+            side: target.add_bytes(f"index{side[-1]}", index_bytes(index, target.add_array))
+            for side, index in indexes.items()
+        }
     return json.dumps(manifest, indent=1).encode()
 
 
-def _add_parameters(target: _Target, network: Object2VecNetwork) -> str:
+def _add_parameters(target: Target, network: Object2VecNetwork) -> str:
     def write(stream: BinaryIO) -> None:
         arrays = {
             name: parameter.data(parameter.list_ctx()[0])
             for name, parameter in network.params.items()
         }
         write_parameters(
-            stream, {name: (array.shape, _blocks(array)) for name, array in arrays.items()}
+            stream, {name: (array.shape, element_blocks(array)) for name, array in arrays.items()}
         )
 
     def digest_of(stream: Stream) -> str:
@@ -280,19 +284,12 @@ def _add_parameters(target: _Target, network: Object2VecNetwork) -> str:
     return target.add("parameters", "params", write, digest_of)
 
 
-def _blocks(array: NDArray) -> Iterator[np.ndarray]:
+def element_blocks(array: NDArray) -> Iterator[np.ndarray]:
     """An array's elements in blocks, so that no second copy of a table exists."""
     for begin in range(0, array.size, BLOCK):
         with one_at_a_time:
             elements = array.reshape((-1,))[begin : begin + BLOCK].asnumpy()
         yield elements
-
-
-def _sha256(stream: Stream) -> str:
-    digest = hashlib.sha256()
-    while block := stream.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 def load_model(
@@ -336,6 +333,7 @@ def _loaded(files: ModelFiles, context: Optional[Context]) -> LoadedModel:
     parameters = files.parameters(parameter_shapes(hyperparameters))
     metrics, vocabularies = files.metrics(), files.vocabularies()
     inputs = files.inputs(hyperparameters)
+    indexes = files.indexes(hyperparameters)
     files.check_others()
     with one_at_a_time:
         network = Object2VecNetwork(hyperparameters)
@@ -352,6 +350,7 @@ def _loaded(files: ModelFiles, context: Optional[Context]) -> LoadedModel:
         files.manifest.complete,
         files.manifest.digest,
         inputs,
+        indexes,
     )
 
 

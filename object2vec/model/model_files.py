@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Optional, TypeVar
 
+import numpy as np
+
 from object2vec.errors import CustomerError
 from object2vec.files import PathLike, open_regular
 from object2vec.hyperparameters.checked import Hyperparameters, parse
+from object2vec.model.array_files import check_array, read_array
 from object2vec.model.manifest import (
     DAMAGED,
     MANIFEST,
@@ -26,10 +29,11 @@ from object2vec.model.manifest import (
 from object2vec.model.model_archives import ModelArchive, is_archive
 from object2vec.model.parameter_files import ParameterFile, Stream, changed, file_size
 from object2vec.model.parameter_shapes import Shapes, parameter_shapes
+from object2vec.model.stored_index import GetArray, StoredIndex, read_index
 from object2vec.model.vocabulary_files import check_vocabulary
 from object2vec.raw_values.inputs import Inputs
 from object2vec.raw_values.inputs_file import parse_inputs
-from object2vec.text import bounded
+from object2vec.text import bounded, quoted
 
 #: What stands in sentences for the folder of a model that came as bytes.
 PACKED = Path("the pickled model")
@@ -58,6 +62,7 @@ class ModelFiles:
         self.manifest = manifest
         self.place = folder
         self._streams = streams
+        self._arrays: set[str] = set()
 
     def hyperparameters(self) -> Hyperparameters:
         """What the model was trained with.
@@ -109,6 +114,41 @@ class ModelFiles:
                 self.check(name)  # a changed file is reported as such, whatever it became
             raise
 
+    def indexes(self, hyperparameters: Hyperparameters) -> dict[str, StoredIndex]:
+        """The indexes by the side whose objects they hold."""
+        read = self._indexes(hyperparameters, self._array)
+        return {side: index for side, index in read.items() if index is not None}
+
+    def check_indexes(self, hyperparameters: Hyperparameters) -> None:
+        """Check what can be checked of the indexes without reading their arrays."""
+        self._indexes(hyperparameters, self._array_head)
+
+    def _indexes(
+        self, hyperparameters: Hyperparameters, get: GetArray
+    ) -> dict[str, Optional[StoredIndex]]:
+        found = {}
+        for side, name in self.manifest.indexes.items():
+            path = self._path(name)
+            values = parse_json(self._content(name), path)
+            found[side] = read_index(values, side, hyperparameters, path, get)
+        return found
+
+    def _array_head(self, name: str, dtype: str, shape: tuple[int, ...]) -> None:
+        check_array(self._array_stream(name), self._path(name), dtype, shape)
+
+    def _array(self, name: str, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+        sha256 = self.manifest.files[name].sha256 if name in self._streams else ""
+        return read_array(self._array_stream(name), self._path(name), dtype, shape, sha256)
+
+    def _array_stream(self, name: str) -> Stream:
+        if name not in self._streams:
+            raise CustomerError(
+                f"{self._path(MANIFEST)} does not list {quoted(name)}, which an index of the model "
+                f"names; {DAMAGED}."
+            )
+        self._arrays.add(name)
+        return self._streams[name]
+
     def check(self, name: str) -> None:
         """Compare a file's content with its SHA-256."""
         stream, digest = self._streams[name], hashlib.sha256()
@@ -119,10 +159,13 @@ class ModelFiles:
             raise changed(self._path(name))
 
     def check_others(self) -> None:
-        """Compare the files that are only kept for other programs, such as the symbols."""
+        """Compare the files that nothing else has read, such as the symbols."""
         manifest = self.manifest
-        own = {manifest.hyperparameters, manifest.metrics, manifest.parameters, manifest.inputs}
-        for name in self._streams.keys() - own - set(manifest.vocabularies):
+        own: set[Optional[str]] = {
+            *(manifest.hyperparameters, manifest.metrics, manifest.parameters, manifest.inputs)
+        }
+        own |= {*manifest.vocabularies, *manifest.indexes.values(), *self._arrays}
+        for name in self._streams.keys() - own:
             self.check(name)
 
     def _tokenizer(self, name: str) -> bytes:
@@ -277,6 +320,7 @@ def check_model(folder: PathLike) -> None:
         files.inputs(hyperparameters)
         files.metrics()
         files.vocabularies()
+        files.check_indexes(hyperparameters)
         files.check_others()
 
     read_model(folder, check)

@@ -19,7 +19,8 @@ from object2vec.model.similarity import Similarity
 class Scorer(mx.gluon.HybridBlock):
     """Comparator, MLP and output layer: two vectors ``(n, enc_dim)`` to the raw output.
 
-    The raw output is ``(n, num_classes)`` before softmax, or ``(n,)`` for mean_squared_error.
+    The raw output is ``(n, num_classes)`` before softmax or, for multi_label, the sigmoid, or
+    ``(n,)`` for mean_squared_error.
 
     Parameters
     ----------

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from object2vec.hyperparameters.checked import Hyperparameters
 EPSILON = 1e-12
 # Of the logarithm of odds that a cosine of 1 starts with: a probability of 0.99995.
 _FIRST_SCALE = 10.0
+_LARGEST_LOGARITHM = math.log(np.finfo(np.float32).max)
 
 
 def unit(F: Any, vectors: Tensor) -> Tensor:
@@ -58,13 +60,24 @@ class Similarity(mx.gluon.HybridBlock):
         if settings.is_regression and settings.scorer == "cosine" and spread > 0:
             self.log_scale.set_data(mx.nd.array([math.log(2 * spread)]))
 
-    def affine(self, context: Context) -> tuple[float, float]:
-        """Scale and bias on a device; 1 and 0 where there are none."""
-        values: dict[str, NDArray] = {
-            name: parameter.data(context) for name, parameter in self._reg_params.items()
+    def affine(
+        self, context: Context, read: Callable[[NDArray], float] = mx.nd.NDArray.asscalar
+    ) -> tuple[float, float]:
+        """Scale and bias on a device; 1 and 0 where there are none.
+
+        Parameters
+        ----------
+        context : mxnet.Context
+            The device.
+        read : callable
+            Gives the element of an array ``(1,)``; ``asscalar`` queues a copy and waits for it.
+        """
+        values = {
+            name: float(read(parameter.data(context)))
+            for name, parameter in self._reg_params.items()
         }
-        scale = math.exp(values["log_scale"].asscalar()) if "log_scale" in values else 1.0
-        return scale, float(values["bias"].asscalar()) if "bias" in values else 0.0
+        scale = scale_of(values["log_scale"]) if "log_scale" in values else 1.0
+        return scale, values.get("bias", 0.0)
 
     def hybrid_forward(
         self, F: Any, vector0: Tensor, vector1: Tensor, **parameters: Tensor
@@ -80,6 +93,11 @@ class Similarity(mx.gluon.HybridBlock):
             score = F.broadcast_mul(score, F.exp(parameters["log_scale"]))
         score = F.broadcast_add(score, parameters["bias"])
         return score if settings.is_regression else F.stack(F.zeros_like(score), score, axis=1)
+
+
+def scale_of(logarithm: float) -> float:
+    """What a logarithm stands for; infinity where that is no float32 any more, as MXNet has it."""
+    return math.exp(logarithm) if logarithm < _LARGEST_LOGARITHM else math.inf
 
 
 def log_scale(parameters: Any, start: float) -> Parameter:

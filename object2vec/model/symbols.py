@@ -29,4 +29,6 @@ def scoring_symbol(network: Object2VecNetwork) -> Symbol:
     output = network.scorer(*(encoder_symbol(network, side) for side in (0, 1)))
     if network.hyperparameters.classes is None:
         return mx.sym.identity(output, name="out_layer")
+    if network.hyperparameters.is_multi_label:
+        return mx.sym.sigmoid(output, name="out_layer")
     return mx.sym.softmax(output, axis=1, name="out_layer")

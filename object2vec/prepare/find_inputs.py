@@ -12,11 +12,10 @@ import numpy as np
 from object2vec.errors import CustomerError
 from object2vec.prepare import count_values
 from object2vec.prepare.columns import ColumnChoice, decided
-from object2vec.prepare.labels import LabelFinder
+from object2vec.prepare.labels import LabelFinder, has_label
 from object2vec.prepare.recipes import AUTO, advised
 from object2vec.prepare.splits import TRAIN, Splitter
 from object2vec.prepare.table_batch import Batch, Read, Table, is_list, present
-from object2vec.raw_values.cell_values import canonical
 from object2vec.raw_values.inputs import (
     MOST_IDS,
     SIDES,
@@ -108,13 +107,14 @@ class Fit:
 
     def __init__(self, request: Request) -> None:
         self._request = request
-        self._sides = self._decide()
+        batch = self._first_batch()
+        self._sides = self._decide(batch)
         self._counters: list[list[Counter]] = [[_counter(c) for c in side] for side in self._sides]
         if request.tied:
             self._check_tied()
             self._counters[1] = self._counters[0]
         self._labels = (
-            LabelFinder(request.label, request.label_kind) if request.label is not None else None
+            None if request.label is None else LabelFinder(request.label, request.label_kind, batch)
         )
         self._split()
         kept = sum(self._count(batch, first) for batch, first in request.batches("count"))
@@ -148,10 +148,13 @@ class Fit:
         given = [[choice.repeat is not None for choice in side] for side in self._sides]
         return advised(inputs, self._request.preset, given)
 
-    def _decide(self) -> list[list[ColumnChoice]]:
+    def _first_batch(self) -> Batch:
         batch = next((batch for batch, _ in self._request.batches("look") if batch.rows), None)
         if batch is None:
             raise CustomerError(f"{self._request.table.title} holds no row below its header.")
+        return batch
+
+    def _decide(self, batch: Batch) -> list[list[ColumnChoice]]:
         sides = [
             [
                 decided(
@@ -221,9 +224,10 @@ class Fit:
     def _kept(self, read: Read) -> np.ndarray:
         sides = [[_column(choice, "") for choice in side] for side in self._sides]
         kept = present(read, sides[0]) & present(read, sides[1])
-        if self._request.label is not None:
-            found = read.distinct(self._request.label)
-            kept &= np.array([canonical(v) is not None for v in found.values], bool)[found.codes]
+        if self._labels is not None:
+            found = read.distinct(str(self._request.label))
+            has = np.array(has_label(found.values, self._labels.are_tags), bool)
+            kept &= has[found.codes]
         return kept
 
     def _count(self, batch: Batch, first: int) -> int:

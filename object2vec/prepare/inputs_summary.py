@@ -28,6 +28,9 @@ def found_lines(inputs: Inputs) -> Iterator[str]:
     label = inputs.label
     if label.kind == "none":
         yield "label: none, each pair is positive; negatives are made of other pairs."
+    elif label.kind == "tags":
+        classes = names(label.classes, 30)
+        yield f"label: {named(label.name)}, tags, of which a pair may have several: {classes}."
     elif label.kind == "class":
         yield f"label: {named(label.name)}, the classes {names(label.classes, 30)}."
     elif learns_numbers(inputs):

@@ -4,17 +4,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Optional
 
 import numpy as np
 
 from object2vec.errors import CustomerError
-from object2vec.prepare.table_batch import Batch
+from object2vec.hyperparameters.table import LABEL_KINDS
+from object2vec.prepare.table_batch import Batch, is_list
 from object2vec.raw_values.cell_values import MISSING_NUMBERS, canonical, number
 from object2vec.raw_values.encode_values import nearest
 from object2vec.raw_values.inputs import MOST_CLASSES, Label
 from object2vec.raw_values.option_names import option_with
+from object2vec.raw_values.tokenizers import separator_of
 from object2vec.text import names, quoted
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -29,15 +32,27 @@ class LabelFinder:
     name : str
         The column.
     kind : str
-        ``number``, ``class``, or ``auto``: numbers where all are.
+        ``number``, ``class``, ``tags``, or ``auto``: tags where cells are lists, numbers where all
+        are.
+    first : Batch
+        The first rows, which show how tags are separated.
+
+    Attributes
+    ----------
+    are_tags : bool
+        Whether a cell may hold several names.
     """
 
-    def __init__(self, name: str, kind: str = "auto") -> None:
-        if kind not in ("auto", "number", "class"):
+    def __init__(self, name: str, kind: str, first: Batch) -> None:
+        if kind not in LABEL_KINDS:
             raise CustomerError(
-                f"The kind of a label must be auto, number or class, found {quoted(kind)}."
+                f"The kind of a label must be one of {names(LABEL_KINDS)}, found {quoted(kind)}."
             )
         self._name = name
+        self.are_tags = kind == "tags" or (kind == "auto" and is_list(first.columns[name]))
+        if self.are_tags:
+            texts = [v for v in first.distinct(name).values if isinstance(v, str) and v]
+            self._label = Label("tags", name, separator=separator_of(texts))
         self._kind = kind
         self._names: dict[str, None] = {}
         self._first: dict[bool, tuple[Any, Callable[[], str]]] = {}
@@ -56,6 +71,10 @@ class LabelFinder:
         used = np.bincount(found.codes[kept], minlength=len(found.values)) > 0
         for place in np.flatnonzero(used):
             value = found.values[place]
+            if self.are_tags:
+                for name in self._label.names_of(value) or ():
+                    self._add_name(name)
+                continue
             text = canonical(value)
             if text is None:
                 continue
@@ -117,19 +136,28 @@ class LabelFinder:
         CustomerError
             If there is none, or if there are too many classes.
         """
-        if not self._first:
+        if not (self._names if self.are_tags else self._first):
             raise CustomerError(f"The column {quoted(self._name)} holds no label.")
         if True in self._first:
             classes = self._are_classes and self._most < MOST_CLASSES
             return Label("number", self._name, num_classes=int(self._most) + 1 if classes else None)
         if len(self._names) > MOST_CLASSES:
             raise self._too_many()
-        return Label("class", self._name, tuple(sorted(self._names, key=_order)))
+        found = tuple(sorted(self._names, key=_order))
+        if self.are_tags:
+            return replace(self._label, classes=found)
+        return Label("class", self._name, found)
 
     def _too_many(self) -> CustomerError:
+        hint = "in1 can name the column instead, of which each tag makes a pair of its own"
+        if not self.are_tags:
+            separated = any("|" in name or name[:1] + name[-1:] == "[]" for name in self._names)
+            tags = option_with("label_kind", quoted("tags"))
+            hint = f"give {tags} to take each for several names" if separated else ""
         return CustomerError(
             f"The label {quoted(self._name)} has more than {MOST_CLASSES} different names "
-            f"({names(self._names)}), but num_classes is {MOST_CLASSES} at most."
+            f"({names(self._names)}), but num_classes is {MOST_CLASSES} at most"
+            f"{': ' if hint else ''}{hint}."
         )
 
 
@@ -155,6 +183,8 @@ def encoded_labels(
 ) -> np.ndarray:
     """The labels of a batch, float32 ``(rows,)``; NaN where one is missing.
 
+    Those of the kind tags are ``(rows, num_classes)``; see `PairDataset`.
+
     Parameters
     ----------
     label : Label
@@ -173,6 +203,8 @@ def encoded_labels(
     """
     if label.kind == "none":
         return np.ones(batch.rows, np.float32)
+    if label.kind == "tags":
+        return _encoded_tags(label, batch, kept, num_classes or max(2, len(label.classes)))
     found = batch.distinct(label.name)
     places = {name: place for place, name in enumerate(label.classes)}
     values = np.array([_encoded(value, label, places) for value in found.values], np.float64)
@@ -196,6 +228,34 @@ def encoded_labels(
         )
     labels[~(np.abs(labels) <= _FLOAT32_MAX)] = np.nan
     return labels.astype(np.float32)
+
+
+def _encoded_tags(label: Label, batch: Batch, kept: np.ndarray, num_classes: int) -> np.ndarray:
+    found = batch.distinct(label.name)
+    places = {name: place for place, name in enumerate(label.classes)}
+    labels = np.zeros((len(found.values), num_classes), np.float32)
+    used = np.bincount(found.codes[kept], minlength=len(found.values)) > 0
+    for number_of_value in np.flatnonzero(used):
+        own = label.names_of(found.values[number_of_value])
+        if own is None:
+            labels[number_of_value] = np.nan
+        for name in own or ():
+            if name not in places:
+                row = int(np.flatnonzero((found.codes == number_of_value) & kept)[0])
+                raise CustomerError(
+                    f"The label {quoted(label.name)} must hold some of "
+                    f"{names(label.classes, MOST_CLASSES)}{nearest(name, label.classes)}, found "
+                    f"{quoted(name)} ({batch.place(row)})."
+                )
+            labels[number_of_value, places[name]] = 1
+    return labels[found.codes]
+
+
+def has_label(values: Sequence[Any], are_tags: bool) -> list[bool]:
+    """Whether each cell has a label; an empty list, of tags, is one."""
+    if not are_tags:
+        return [canonical(value) is not None for value in values]
+    return [isinstance(value, list) or canonical(value) is not None for value in values]
 
 
 def _encoded(value: Any, label: Label, places: dict[str, int]) -> float:

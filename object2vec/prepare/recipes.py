@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Optional
 
 from object2vec.errors import CustomerError
-from object2vec.hyperparameters.table import AUTO, PRESETS
+from object2vec.hyperparameters.table import AUTO, PRESETS, WITH_CLASSES
 from object2vec.raw_values.encode_values import nearest
 from object2vec.raw_values.inputs import SIDES, Inputs
 from object2vec.raw_values.option_names import option
@@ -90,6 +90,20 @@ _SETTINGS: dict[str, dict[str, str]] = {
         "epochs": "6",
         "negative_sampling_power": "0.5",
     },
+    # A linear model of the texts, of which each epoch sees another half; few words tell much, as
+    # their weights learn.
+    "text_labels": {
+        "comparator_list": "concat",
+        "mlp_layers": "0",
+        "enc_dim": "300",
+        "token_weighting": "learned",
+        "token_dropout": "0.5",
+        "learning_rate": "0.003",
+        "learning_rate_schedule": "linear",
+        "mini_batch_size": "64",
+        "epochs": "10",
+        "early_stopping_tolerance": "0.0001",
+    },
     # Cosines, so that what is near is what goes together, and all of a batch for negatives.
     "documents": {
         "scorer": "cosine",
@@ -151,8 +165,9 @@ _DECAYS_OF_CLASSES = ("0.00015", "0.00005")
 _NEEDS = {
     "ratings": "two sides that are no texts, and labels",
     "interactions": "two sides that are no texts, and no labels",
-    "text_pair": "a text on each side, and labels",
-    "text_tags": "a text on one side alone",
+    "text_pair": "a text on each side, and labels that are no tags",
+    "text_labels": "a text on a side or on both, and labels that are tags",
+    "text_tags": "a text on one side alone, and no labels that are tags",
     "documents": "a text on each side, and no labels",
 }
 # How often the first column of a side stands in its lists where it is an id with others behind it.
@@ -171,6 +186,7 @@ def recipe(inputs: Inputs, preset: str = AUTO, pairs: Optional[int] = None) -> R
         ``interactions``: pairs of objects without labels, such as what was bought by whom.
         ``text_pair``: numbers or classes of two texts.
         ``text_tags``: texts and what belongs to them, with or without labels.
+        ``text_labels``: texts and their labels, several of which a text may have, or none.
         ``documents``: pairs of texts without labels, such as sentences and their articles; give
         both sides one vocabulary (tied), and let few of the texts be cut. Where both sides are one
         column, random parts of each text are paired with the rest of it.
@@ -249,9 +265,12 @@ def advised(inputs: Inputs, preset: str, given: Sequence[Sequence[bool]]) -> Inp
 def needed(inputs: Inputs) -> dict[str, str]:
     """Hyperparameters that follow from the data besides sizes, recipe or not.
 
-    Numbers or classes are learnt. Where there are no labels softmax tells the rows from negatives.
+    Numbers, classes or tags are learnt. Where there are no labels softmax tells the rows from
+    negatives.
     """
     found = {"output_layer": "mean_squared_error" if learns_numbers(inputs) else "softmax"}
+    if inputs.label.kind == "tags":
+        found["output_layer"] = "multi_label"
     if inputs.tied:
         found["tied_token_embedding_weight"] = "true"
     if inputs.label.kind == "none":
@@ -282,6 +301,8 @@ def learns_numbers(inputs: Inputs) -> bool:
 def _fitting(inputs: Inputs) -> str:
     texts = sum(is_text(inputs, side) for side in SIDES)
     labelled = inputs.label.kind != "none"
+    if texts and inputs.label.kind == "tags":
+        return "text_labels"
     if texts == len(SIDES):
         return "text_pair" if labelled else "documents"
     if texts:
@@ -298,6 +319,7 @@ def _found(inputs: Inputs) -> str:
         label = "there are no labels"
     else:
         kind = "numbers" if learns_numbers(inputs) else "classes"
+        kind = "tags" if inputs.label.kind == "tags" else kind
         label = f"the label {named(inputs.label.name)} holds {kind}"
     return f"{sides[0]}, {sides[1]} and {label}"
 
@@ -316,8 +338,9 @@ def _settings(inputs: Inputs, own: dict[str, str]) -> dict[str, str]:
     if settings["output_layer"] == "in_batch_softmax" and _is_one_text(inputs):
         part = min(_LENGTH_OF_PART, inputs.in0.max_length)
         settings.update(_OF_ONE_TEXT, enc0_max_seq_len=str(part))
-    if settings["output_layer"] != "softmax":
+    if settings["output_layer"] not in WITH_CLASSES:
         settings.pop("num_classes", None)
+    if settings["output_layer"] != "softmax":
         settings.pop("negative_sampling_rate", None)
     if "negative_sampling_rate" not in settings:
         settings.pop("negative_sampling_power", None)
@@ -328,7 +351,7 @@ def _of_ratings(inputs: Inputs) -> dict[str, str]:
     """What hangs on whether there are ids alone, numbers or classes, and how many objects."""
     with_features = sum(inputs.side(side).max_length > 1 for side in SIDES)
     is_number = learns_numbers(inputs)
-    if not is_number and inputs.sizes()["num_classes"] > 2:
+    if not is_number and (inputs.sizes()["num_classes"] > 2 or inputs.label.kind == "tags"):
         decay = _DECAYS_OF_CLASSES[with_features > 0]
         return {**_BAGS, "enc_dim": "64", "epochs": "20", "weight_decay": decay}
     if with_features in _COUPLED:

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Optional
+
+import numpy as np
 
 from object2vec.data.arrays import TokenLists
 from object2vec.errors import CustomerError
 from object2vec.prepare.delimited import Layout
-from object2vec.prepare.table_batch import Read, Table
+from object2vec.prepare.table_batch import Batch, Read, Table
 from object2vec.prepare.table_pairs import TableEncoder
 from object2vec.prepare.tables import column_name, open_by_names
 from object2vec.raw_values.encode_values import check_exploded
@@ -29,6 +31,17 @@ class RowLists(NamedTuple):
 
     in0: Optional[TokenLists]
     in1: Optional[TokenLists]
+
+
+class DistinctRows(NamedTuple):
+    """Rows of one side of which no two hold the same: `cells` of each column, token lists, not cut.
+
+    ``place(i)`` says where row i stands.
+    """
+
+    cells: list[list[Any]]
+    lists: TokenLists
+    place: Callable[[int], str]
 
 
 def open_asked_table(inputs: Inputs, source: Any, layout: Optional[Layout] = None) -> AskedTable:
@@ -85,3 +98,53 @@ def row_lists(inputs: Inputs, asked: AskedTable) -> Iterator[RowLists]:
                 found[side] = lists = encoder.side_lists(read, number)
                 check_exploded(inputs, side, lists, batch.place)
         yield RowLists(**found)
+
+
+def distinct_rows(
+    inputs: Inputs, source: Any, side: str, beside: Optional[str] = None
+) -> Iterator[DistinctRows]:
+    """Encode one side of a table batch by batch, of equal rows of a batch the first one alone.
+
+    Parameters
+    ----------
+    inputs, source
+        As of `open_asked_table`.
+    side : str
+        ``in0`` or ``in1``.
+    beside : str, optional
+        A column whose cells follow on those of the side, and tell rows apart as these do.
+
+    Raises
+    ------
+    CustomerError
+        As `open_asked_table` and `row_lists`.
+    """
+    table, _ = open_asked_table(inputs, source)
+    wanted = [*inputs.side(side).names, *([] if beside is None else [beside])]
+    for name in wanted:
+        column_name(table, name, side if name != beside else "name")
+    encoder, number = TableEncoder(inputs), SIDES.index(side)
+    for batch in table.batches(list(dict.fromkeys(wanted))):
+        read = Read(batch)
+        columns = [read.distinct(name) for name in wanted]
+        rows = _first_rows([column.codes for column in columns])
+
+        def place(row: int, batch: Batch = batch, rows: np.ndarray = rows) -> str:
+            return batch.place(int(rows[row]))
+
+        lists = encoder.side_lists(read, number).take(rows)
+        check_exploded(inputs, side, lists, place)
+        cells = [[column.values[code] for code in column.codes[rows]] for column in columns]
+        yield DistinctRows(cells, lists, place)
+
+
+def _first_rows(codes: list[np.ndarray]) -> np.ndarray:
+    """Where each combination of codes comes first, ascending, int64."""
+    combined = np.zeros(len(codes[0]), np.int64)
+    for each in codes:
+        # numbered anew after each column, so that no product is too large
+        _, combined = np.unique(
+            combined * (int(each.max(initial=0)) + 1) + each, return_inverse=True
+        )
+    _, first = np.unique(combined, return_index=True)
+    return np.sort(first)

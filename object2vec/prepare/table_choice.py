@@ -25,7 +25,8 @@ class TableChoice:
     label : str or int, optional
         The label's column; None for pairs that are all positive, whose label is 1.
     label_kind : str
-        ``number``, ``class``, or ``auto``, which takes numbers where all labels are.
+        ``number``, ``class``, ``tags``, or ``auto``, which takes tags where labels are lists, and
+        numbers where all labels are.
     tied : bool
         Whether both sides share their vocabularies, column by column.
     max_length : int

@@ -13,9 +13,10 @@ from object2vec.data.arrays import PairDataset
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.hyperparameters.rules import OF_MLP
+from object2vec.hyperparameters.table import WITH_CLASSES
 from object2vec.prepare.recipes import by_softmax
 from object2vec.raw_values.inputs import SIDES, Inputs
-from object2vec.raw_values.option_names import option
+from object2vec.raw_values.option_names import option, option_with
 from object2vec.text import names, quoted
 
 _SIZES = ("max_seq_len", "vocab_size")
@@ -53,10 +54,11 @@ def joined_settings(
         elif both.get("enc1_network", "enc0") == "enc0":
             # encoder 1 then has the sizes of encoder 0
             follow[own] = follow[other] = max((follow[name] for name in pair), key=int)
-    if both.get("output_layer", "softmax") != "softmax":
+    if both.get("output_layer", "softmax") not in WITH_CLASSES:
         follow.pop("num_classes", None)
     # a recipe's settings for what is not asked for
-    unheeded = ["negative_sampling_rate"] * (both.get("output_layer") == "in_batch_softmax")
+    draws_none = both.get("output_layer") in ("in_batch_softmax", "multi_label")
+    unheeded = ["negative_sampling_rate"] * draws_none
     if unheeded or not _draws_negatives(both):
         unheeded.append("negative_sampling_power")
     if both.get("scorer", "mlp") != "mlp":
@@ -119,6 +121,20 @@ def fitted_inputs(inputs: Inputs, hyperparameters: Hyperparameters, title: str) 
 
 def _check_label(inputs: Inputs, hyperparameters: Hyperparameters, title: str) -> None:
     label, classes = inputs.label, inputs.sizes().get("num_classes")
+    are_tags = label.kind == "tags"
+    if are_tags != hyperparameters.is_multi_label:
+        held = {"tags": "tags", "class": "names of classes", "number": "numbers"}.get(label.kind)
+        found = f"the label {quoted(label.name)} of {title} holds {held}"
+        advice = "take output_layer=multi_label"
+        if not are_tags:
+            advice = f"give {option_with('label_kind', quoted('tags'))} if they are such"
+            found = f"{title} has no labels" if held is None else found
+            advice = "name the label's column" if held is None else advice
+        raise CustomerError(
+            f"output_layer={hyperparameters.output_layer} "
+            f"{'takes tags for labels' if not are_tags else 'takes no tags for labels'}, but "
+            f"{found}: {advice}."
+        )
     if hyperparameters.classes is None:
         if label.kind == "class":
             output_layer = hyperparameters.output_layer
@@ -160,8 +176,11 @@ def check_weight(hyperparameters: Hyperparameters, column: Optional[Union[str, i
 
 
 def cut_pairs(pairs: PairDataset, hyperparameters: Hyperparameters) -> PairDataset:
-    """Pairs with lists as long as training takes them; most often they are."""
+    """Pairs with lists as long as training takes them, and labels of as many classes."""
     encoders = hyperparameters.encoders
+    if hyperparameters.is_multi_label and pairs.labels.shape[1] < hyperparameters.num_classes:
+        more = hyperparameters.num_classes - pairs.labels.shape[1]
+        pairs = replace(pairs, labels=np.pad(pairs.labels, ((0, 0), (0, more))))
     sides = [pairs.in0, pairs.in1]
     longer = sum(
         int(np.count_nonzero(lists.lengths > encoder.max_seq_len))

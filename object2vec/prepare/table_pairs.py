@@ -237,6 +237,8 @@ class _IdsOfTexts:
         self._encoder = encoder
         self._vocabulary = vocabulary
         self._known: Any = None
+        # a vocabulary of another kind may give ids to values that it does not hold yet
+        self.is_usable = type(vocabulary) is Vocabulary and encoder.column.kind == "id"
 
     def of(self, texts: Any) -> np.ndarray:
         """int32, one for each text; null stands for a missing value."""
@@ -333,7 +335,7 @@ class TableEncoder:
         read = Read(batch)
         kept = present(read, self.inputs.in0.columns) & present(read, self.inputs.in1.columns)
         labels = encoded_labels(self.inputs.label, batch, kept, self._num_classes)
-        kept &= ~np.isnan(labels)
+        kept &= ~np.isnan(labels.reshape(len(labels), -1)).any(axis=1)
         weights = None
         if self._weight is not None:
             weights = encoded_weights(self._weight, batch, kept)
@@ -347,7 +349,7 @@ class TableEncoder:
         for side, name in enumerate(SIDES):
             if any(column.explode for column in self.inputs.side(name).columns):
                 times = sides[side].lengths
-                labels, splits = np.repeat(labels, times), np.repeat(splits, times)
+                labels, splits = np.repeat(labels, times, axis=0), np.repeat(splits, times)
                 weights = None if weights is None else np.repeat(weights, times)
                 sides[1 - side] = sides[1 - side].take(np.repeat(np.arange(len(times)), times))
                 sides[side] = TokenLists.of_each(sides[side].tokens)
@@ -363,7 +365,7 @@ class TableEncoder:
         for place, encoder in enumerate(self._encoders[side]):
             found = read.distinct(encoder.column.name)
             ids = None
-            if encoder.column.kind == "id" and found.texts is not None:
+            if self._ids[side][place].is_usable and found.texts is not None:
                 ids = self._ids[side][place].of(found.texts)
             else:
                 with read.naming(encoder.column.name):

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,8 +14,8 @@ import numpy as np
 
 from object2vec.data.arrays import PairDataset, TokenLists
 from object2vec.data.channel_files import channel_files
-from object2vec.errors import CustomerError, PlatformError
-from object2vec.files import PathLike, atomic_write
+from object2vec.errors import CustomerError
+from object2vec.files import PathLike, atomic_write, unwritable
 from object2vec.hyperparameters.table import SPLITS
 from object2vec.prepare.arrow import arrow_module
 from object2vec.prepare.find_inputs import Fit, Progress
@@ -34,7 +33,6 @@ from object2vec.raw_values.inputs_file import FILE, inputs_bytes
 from object2vec.text import named, names
 
 AUXILIARY = "auxiliary"
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_channels(
@@ -70,7 +68,7 @@ def write_channels(
     try:
         _check_folder(Path(folder), wanted, source)
     except OSError as error:
-        raise _refused(Path(folder), error) from None
+        raise unwritable(folder, error, "folder") from None
     encoder = TableEncoder(Fit(request).inputs(), choice.max_length, weight=request.weight)
     with _writing(Path(folder), [*wanted, AUXILIARY]), contextlib.ExitStack() as files:
         # The files come to their places in turn from the last one opened to the first: what
@@ -163,20 +161,14 @@ def _writing(folder: Path, names: list[str]) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 path.rmdir()
         if isinstance(error, OSError):
-            raise _refused(folder, error) from None
+            raise unwritable(folder, error, "folder") from None
         raise
-
-
-def _refused(folder: Path, error: OSError) -> Exception:
-    if error.errno in _NO_SPACE:
-        return PlatformError(f"No space is left on the disk of {named(folder)}: free some.")
-    reason = error.strerror or error
-    return CustomerError(f"{named(folder)} cannot be written to: {reason}; name another folder.")
 
 
 def write_lines(stream: BinaryIO, pairs: PairDataset) -> None:
     """Write pairs as lines such as ``{"label": 4, "in0": [17], "in1": [23, 5]}``.
 
+    Labels that may be several are lists, ``{"label": [0, 3], …``.
     Where they have weights, these come last: ``… "weight": 2.5}``.
 
     Parameters
@@ -216,6 +208,12 @@ def _weight_texts(pairs: PairDataset) -> list[Any]:
 def _label_texts(labels: np.ndarray) -> Any:
     arrow, compute = arrow_module(), arrow_module("compute")
     large = arrow.large_string()
+    if labels.ndim == 2:
+        rows, classes = np.nonzero(labels)
+        counts = np.bincount(rows, minlength=len(labels))
+        lists = _list_texts(TokenLists.from_lengths(classes.astype(np.int32), counts))
+        start, end, nothing = (arrow.scalar(text, large) for text in ("[", "]", ""))
+        return compute.binary_join_element_wise(start, lists, end, nothing)
     if np.all((labels == np.floor(labels)) & (np.abs(labels) < 2**53)):
         return arrow.array(labels.astype(np.int64)).cast(large)
     distinct, places = np.unique(labels, return_inverse=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 
@@ -21,13 +21,14 @@ from object2vec.data.arrays import TokenLists
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.hyperparameters.table import BY_NAME
+from object2vec.raw_values.cell_values import canonical
 from object2vec.raw_values.tokenizer_files import TokenizerFile
-from object2vec.raw_values.tokenizers import TOKENIZER
+from object2vec.raw_values.tokenizers import AS_LIST, TOKENIZER, tags
 from object2vec.text import named
 
 SIDES = ("in0", "in1")
 KINDS = ("id", "text", "tags", "number")
-LABEL_KINDS = ("number", "class", "none")
+LABEL_KINDS = ("number", "class", "tags", "none")
 #: Ids that a side may have, and tokens that one list may have: what the hyperparameters allow.
 MOST_IDS = int(BY_NAME["enc0_vocab_size"].maximum)
 MOST_TOKENS = int(BY_NAME["enc0_max_seq_len"].maximum)
@@ -205,19 +206,41 @@ class Label:
     ----------
     kind : str
         ``number``: they stand for themselves. ``class``: names, numbered in the order of `classes`.
-        ``none``: there are none, all pairs are positive and have the label 1.
+        ``tags``: several such names, or none. ``none``: there are none, all pairs are positive and
+        have the label 1.
     name : str
         Of the column, empty where there is none.
     classes : tuple of str
-        Of the kind class.
+        Of the kinds class and tags.
     num_classes : int, optional
         Of the kind number: one more than the largest, where all were class numbers.
+    separator : str
+        Of tags in a string; see `tokenizers.tags`.
     """
 
     kind: str
     name: str = ""
     classes: tuple[str, ...] = ()
     num_classes: Optional[int] = None
+    separator: str = "|"
+
+    def names_of(self, value: Any) -> Optional[list[str]]:
+        """The names in a cell of the kind tags, None where it is missing; ``[]`` holds none.
+
+        Raises
+        ------
+        CustomerError
+            It is none of a cell.
+        """
+        if hasattr(value, "tolist"):
+            value = value.tolist()
+        if isinstance(value, (list, tuple)):
+            texts = [canonical(item) for item in value]
+            return [name for text in texts if text and (name := text.strip())]
+        text = canonical(value)
+        if text is None:
+            return None
+        return [] if text.strip() == AS_LIST else tags(text, self.separator)
 
 
 @dataclass(frozen=True)
@@ -327,7 +350,8 @@ class Inputs:
         for number, name in enumerate(SIDES):
             sizes[f"enc{number}_vocab_size"] = self.vocab_size(name)
             sizes[f"enc{number}_max_seq_len"] = self.side(name).max_length
-        classes = len(self.label.classes) if self.label.kind == "class" else self.label.num_classes
+        label = self.label
+        classes = len(label.classes) if label.kind in ("class", "tags") else label.num_classes
         if self.label.kind == "none":
             classes = _FEWEST_CLASSES
         if classes is not None:
@@ -347,8 +371,13 @@ class Inputs:
         Raises
         ------
         CustomerError
-            If there are more ids or classes than the network has.
+            If there are more ids or classes than the network has, or labels of another kind.
         """
+        if (self.label.kind == "tags") != hyperparameters.is_multi_label:
+            raise CustomerError(
+                f"{named(source)} says that the labels are of the kind {self.label.kind}, but "
+                f"output_layer is {hyperparameters.output_layer}: they belong to different models."
+            )
         for side, encoder in zip(SIDES, hyperparameters.encoders):
             size = self.vocab_size(side)
             if size > encoder.vocab_size:

@@ -33,7 +33,9 @@ FORMAT = "object2vec inputs"
 VERSION = 1
 #: Of files that name a tokenizer, which earlier versions cannot run.
 VERSION_WITH_TOKENIZER = 2
-VERSIONS = (VERSION, VERSION_WITH_TOKENIZER)
+#: Of files whose labels are tags.
+VERSION_WITH_TAGS = 3
+VERSIONS = (VERSION, VERSION_WITH_TOKENIZER, VERSION_WITH_TAGS)
 #: Columns that a side may have.
 MOST_COLUMNS = 100
 LONGEST_NAME = 300
@@ -215,15 +217,17 @@ class InputsChecker:
         if kind == "none":
             self._object(given, "label", ("kind",))
             return Label(kind)
-        self._object(
-            given, "label", ("kind", "name", "classes" if kind == "class" else "num_classes")
-        )
+        further = {"class": ("classes",), "tags": ("classes", "separator")}
+        self._object(given, "label", ("kind", "name", *further.get(kind, ("num_classes",))))
         name = self._text(given["name"], "label.name")
-        if kind == "class":
+        if kind in further:
             classes = self._values(given["classes"], "label.classes", MOST_CLASSES)
             if len(classes) < 1:
                 self._refuse("label.classes", [], "a list of one name or more")
-            return Label(kind, name, classes)
+            if kind == "class":
+                return Label(kind, name, classes)
+            separator = self._text(given["separator"], "label.separator", _LONGEST_SEPARATOR)
+            return Label(kind, name, classes, separator=separator)
         number: Optional[int] = given["num_classes"]
         if number is not None:
             self._integer(number, "label.num_classes", 1, MOST_CLASSES)

@@ -19,6 +19,7 @@ from object2vec.raw_values.inputs_fields import (
     LONGEST_NAME,
     OF_KIND,
     VERSION,
+    VERSION_WITH_TAGS,
     VERSION_WITH_TOKENIZER,
     InputsChecker,
 )
@@ -89,7 +90,7 @@ def inputs_bytes(inputs: Inputs) -> bytes:
     """
     fields = {
         "format": FORMAT,
-        "version": VERSION_WITH_TOKENIZER if inputs.tokenizers else VERSION,
+        "version": _version(inputs),
         "tied": inputs.tied,
         "in0": _side_fields(inputs.in0),
         "in1": _side_fields(inputs.in1),
@@ -110,6 +111,13 @@ def inputs_bytes(inputs: Inputs) -> bytes:
             f"{option('min_count')} or lower {option('max_size')}."
         )
     return content
+
+
+def _version(inputs: Inputs) -> int:
+    """The earliest one that can be read."""
+    if inputs.label.kind == "tags":
+        return VERSION_WITH_TAGS
+    return VERSION_WITH_TOKENIZER if inputs.tokenizers else VERSION
 
 
 def _member(name: str, value: Any) -> bytes:
@@ -139,8 +147,9 @@ def _form(column: Column) -> str:
 def _label_fields(label: Label) -> dict[str, Any]:
     if label.kind == "none":
         return {"kind": "none"}
-    if label.kind == "class":
-        return {"kind": "class", "name": label.name, "classes": list(label.classes)}
+    if label.kind in ("class", "tags"):
+        fields = {"kind": label.kind, "name": label.name, "classes": list(label.classes)}
+        return {**fields, "separator": label.separator} if label.kind == "tags" else fields
     return {"kind": "number", "name": label.name, "num_classes": label.num_classes}
 
 

@@ -17,6 +17,7 @@ COMMAND_LINE = {
             *("kind", "repeat", "bins", "explode", "min_count", "max_size"),
             *("tokenizer", "special_tokens"),
             *("separator", "encoding"),
+            *("task", "relevant_from", "sampled", "hybrid", "k", "candidates"),
         )
     },
     "tag separator": "--tag-separator",

@@ -8,6 +8,7 @@ import contextlib
 import functools
 import hashlib
 import importlib
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn, Optional
@@ -32,6 +33,7 @@ _LONGEST_PATTERN = 2000
 _MOST_STEPS = 64
 _MOST_GROWTH = 128
 _MOST_SPECIAL = 100
+_MOST_COPIES = 4
 #: Of a longer text only so many characters are looked at: 50 for each token that a list may have.
 LONGEST_TEXT = 1 << 18
 _CHARACTERS_AT_ONCE = 1 << 20
@@ -245,6 +247,9 @@ def _fault(values: Any) -> str:
         growth *= _growth(step, pattern)
     if growth > _MOST_GROWTH:
         return f"its normaliser makes {growth:,} characters of one, which may be {_MOST_GROWTH}"
+    copies = _copies(values.get("post_processor"))
+    if copies > _MOST_COPIES:
+        return f"its template repeats a text {copies:,} times, which may be {_MOST_COPIES}"
     return ""
 
 
@@ -270,6 +275,17 @@ def _steps(step: Any) -> Iterator[Mapping[str, Any]]:
                 yield from _steps(item)
         else:
             yield step
+
+
+def _copies(step: Any) -> int:
+    """How often a text stands in what a post-processor makes of it at most."""
+    if not isinstance(step, dict):
+        return 1
+    inner, single = step.get("processors"), step.get("single")
+    if isinstance(inner, list):
+        return math.prod(map(_copies, inner))
+    pieces = single if isinstance(single, list) else ()
+    return max(1, sum(isinstance(piece, dict) and "Sequence" in piece for piece in pieces))
 
 
 def _pattern(step: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Optional
+from typing import Any, Optional
 
 from object2vec.backend.kvstore import count_gpus
 from object2vec.backend.mxnet_import import mx
@@ -29,6 +29,9 @@ class SplitModel:
     def __init__(self, scoring: Predictor, embedding: Predictor) -> None:
         self.hyperparameters = scoring.hyperparameters
         self.inputs = scoring.inputs
+        self.indexes = scoring.indexes
+        self.kept: dict[Any, Any] = {}
+        self.every_pair = scoring.every_pair
         self.scores = scoring.scores
         self.embeddings = embedding.embeddings
         self.way = f"For scores: {scoring.way} For embeddings: {embedding.way}"

@@ -10,6 +10,7 @@ from object2vec.data.record_checks import INPUTS
 from object2vec.data.repeated_keys import repeated_sentence
 from object2vec.errors import CustomerError
 from object2vec.raw_values.exact_json import LEAST_LOST, Repeating, parse_exactly, remembering
+from object2vec.serving.nearest_instances import LEAVE_OUT
 
 _SAFE = {int, str, bool, type(None)}
 
@@ -41,7 +42,8 @@ def exact_instances(
     CustomerError
         An object of columns holds one of them twice, or brackets are nested too deeply.
     """
-    values = [instance[side] for instance in instances for side in INPUTS if side in instance]
+    fields = (*INPUTS, LEAVE_OUT)
+    values = [instance[name] for instance in instances for name in fields if name in instance]
     objects = [value for value in values if type(value) is dict]
     # Each key has its colon; others stand in strings and in objects that nobody reads.
     keys = other_keys + sum(map(len, instances)) + sum(map(len, objects))
@@ -54,6 +56,10 @@ def exact_instances(
             value = instance.get(side)
             if type(value) is Repeating:
                 raise CustomerError(f"{repeated_sentence(value.key)} ({side} of {name(position)})")
+        for value in instance.get(LEAVE_OUT) or ():
+            if type(value) is Repeating:
+                where = f"{LEAVE_OUT} of {name(position)}"
+                raise CustomerError(f"{repeated_sentence(value.key)} ({where})")
     return found
 
 

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Optional
 
 import numpy as np
@@ -17,6 +18,7 @@ from object2vec.raw_values.encode_values import object_lists
 from object2vec.raw_values.inputs import Inputs
 from object2vec.raw_values.lookups import SideLookups
 from object2vec.serving.mistaken_bodies import mistaken_string
+from object2vec.serving.nearest_instances import LEAVE_OUT, NEAREST, Ask, ask_of
 from object2vec.text import shown
 
 if TYPE_CHECKING:
@@ -36,16 +38,23 @@ class InstanceFormat:
         Ids of in0 and in1 are below them.
     inputs : Inputs, optional
         Which raw value has which id; None for a model that takes ids only.
+    indexed : tuple of str
+        The sides of which there is an index.
+    classes : int, optional
+        How many classes it tells, if any.
     """
 
     vocab_sizes: tuple[int, int]
     inputs: Optional[Inputs] = None
+    indexed: tuple[str, ...] = ()
+    classes: Optional[int] = None
 
     @classmethod
     def of(cls, model: Model) -> InstanceFormat:
         """What `model` takes."""
         enc0, enc1 = model.hyperparameters.encoders
-        return cls((enc0.vocab_size, enc1.vocab_size), model.inputs)
+        sizes = enc0.vocab_size, enc1.vocab_size
+        return cls(sizes, model.inputs, tuple(model.indexes), model.hyperparameters.classes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,11 +67,17 @@ class Group:
         int64 ``(k,)``, where these instances stand in the request.
     in0, in1 : TokenLists, optional
         k lists each; None for an input that these instances lack.
+    ask : Ask, optional
+        Where they ask for the nearest objects.
+    left_out : tuple of TokenLists
+        Of these, the objects that are not to be found, for each instance.
     """
 
     positions: np.ndarray
     in0: Optional[TokenLists]
     in1: Optional[TokenLists]
+    ask: Optional[Ask] = None
+    left_out: tuple[TokenLists, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +127,7 @@ def group_instances(
     CustomerError
         Names an instance that is not sound, the field and the reason.
     """
-    positions: dict[tuple[bool, bool], list[int]] = {}
+    positions: dict[tuple[tuple[bool, bool], Optional[Ask]], list[int]] = {}
     for position, instance in enumerate(instances):
         if not isinstance(instance, Mapping):
             found = mistaken_string(instance)
@@ -125,13 +140,20 @@ def group_instances(
                 "An instance must hold in0 and in1 for scores, or one of them for its embedding, "
                 f"found {shown(list(instance))}{hint} ({name(position)})"
             )
-        positions.setdefault(held, []).append(position)
+        ask = None
+        if NEAREST in instance:
+            ask = ask_of(instance, held, taken.indexed, taken.classes, name(position))
+        positions.setdefault((held, ask), []).append(position)
     groups = []
     lookups = SideLookups()
     is_exact = taken.inputs is None
-    for held, members in positions.items():
+    for (held, ask), members in positions.items():
         lists: list[Optional[TokenLists]] = [None, None]
         where = partial(_name_of_member, name, members)
+        left_out: tuple[TokenLists, ...] = ()
+        if ask is not None:
+            instances, is_exact = (instances if is_exact else exact() or instances), True
+            left_out = _left_out([instances[position] for position in members], ask, taken, where)
         for side, field in enumerate(INPUTS):
             if held[side]:
                 size = taken.vocab_sizes[side]
@@ -143,8 +165,25 @@ def group_instances(
                     counts = lookups.of(field)
                     packed = object_lists(taken.inputs, field, values, size, where, counts)
                 lists[side] = packed
-        groups.append(Group(np.array(members, dtype=np.int64), lists[0], lists[1]))
+        places = np.array(members, dtype=np.int64)
+        groups.append(Group(places, lists[0], lists[1], ask, left_out))
     return Request(len(instances), tuple(groups), lookups)
+
+
+def _left_out(
+    instances: Sequence[Mapping[str, Any]], ask: Ask, taken: InstanceFormat, where: Name
+) -> tuple[TokenLists, ...]:
+    size = taken.vocab_sizes[INPUTS.index(ask.among)]
+    found = []
+    for row, instance in enumerate(instances):
+        values = instance.get(LEAVE_OUT, [])
+        name = partial(_name_of_left_out, where(row))
+        found.append(object_lists(taken.inputs, ask.among, values, size, name))
+    return tuple(found)
+
+
+def _name_of_left_out(instance: str, index: int) -> str:
+    return f"object {index} of {LEAVE_OUT}, counting from 0, of {instance}"
 
 
 def _name_of_member(name: Name, members: Sequence[int], index: int) -> str:
@@ -155,22 +194,24 @@ def join_requests(requests: Sequence[Request]) -> Request:
     """One request with the instances of all, in order."""
     if len(requests) == 1:
         return requests[0]
-    kinds: dict[tuple[bool, bool], list[Group]] = {}
+    kinds: dict[tuple[bool, bool, Optional[Ask]], list[Group]] = {}
     count = 0
     lookups = SideLookups()
     for request in requests:
         for group in request.groups:
-            moved = Group(group.positions + count, group.in0, group.in1)
-            kinds.setdefault((group.in0 is None, group.in1 is None), []).append(moved)
+            moved = replace(group, positions=group.positions + count)
+            kind = (group.in0 is None, group.in1 is None, group.ask)
+            kinds.setdefault(kind, []).append(moved)
         count += request.count
         lookups.add(request.lookups)
     groups = []
-    for members in kinds.values():
+    for (_, _, ask), members in kinds.items():
         positions = np.concatenate([group.positions for group in members])
         sides = []
         for field in INPUTS:
             # all of them hold this input, or none does
             lists = [found for group in members if (found := getattr(group, field)) is not None]
             sides.append(TokenLists.concatenate(lists) if lists else None)
-        groups.append(Group(positions, *sides))
+        left_out = tuple(chain.from_iterable(group.left_out for group in members))
+        groups.append(Group(positions, sides[0], sides[1], ask, left_out))
     return Request(count, tuple(groups), lookups)

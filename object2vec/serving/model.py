@@ -8,16 +8,12 @@ from typing import Optional, Protocol
 import numpy as np
 
 from object2vec.data.arrays import TokenLists
-from object2vec.hyperparameters.checked import Hyperparameters
+from object2vec.neighbours.kept_indexes import Indexed
 from object2vec.raw_values.inputs import Inputs
 
 
-class Model(Protocol):
+class Model(Indexed, Protocol):
     """What answers requests: a `Predictor`, or two of them on different devices."""
-
-    @property
-    def hyperparameters(self) -> Hyperparameters:
-        """What the model was trained with."""
 
     @property
     def inputs(self) -> Optional[Inputs]:
@@ -35,8 +31,3 @@ class Model(Protocol):
         self, in0: TokenLists, in1: TokenLists, max_seq_lens: Optional[tuple[int, int]] = None
     ) -> np.ndarray:
         """Score pairs; see `Predictor.scores`."""
-
-    def embeddings(
-        self, side: int, lists: TokenLists, max_seq_len: Optional[int] = None
-    ) -> np.ndarray:
-        """Embed objects; see `Predictor.embeddings`."""

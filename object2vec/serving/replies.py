@@ -128,11 +128,13 @@ def _reply(
 def _count_numbers(request: Request, model: Model) -> int:
     settings = model.hyperparameters
     classes = settings.classes or 1
-    return sum(
-        len(group.positions)
-        * (settings.enc_dim if group.in0 is None or group.in1 is None else classes)
-        for group in request.groups
-    )
+    total = 0
+    for group in request.groups:
+        width = settings.enc_dim if group.in0 is None or group.in1 is None else classes
+        if group.ask is not None:
+            width = group.ask.k
+        total += len(group.positions) * width
+    return total
 
 
 def _check_size(size: int, settings: Settings) -> None:

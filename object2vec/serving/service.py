@@ -11,7 +11,9 @@ from typing import Any
 
 from object2vec.errors import CustomerError
 from object2vec.logs import LOGGER_NAME
+from object2vec.neighbours.kept_indexes import index_of
 from object2vec.serving import devices
+from object2vec.serving.model import Model
 from object2vec.serving.replies import reply_to
 from object2vec.serving.settings import Settings
 from object2vec.serving.worker import MODEL_DIGEST_VARIABLE, MODEL_DIR_VARIABLE
@@ -19,6 +21,18 @@ from object2vec.serving.worker import MODEL_DIGEST_VARIABLE, MODEL_DIR_VARIABLE
 _logger = logging.getLogger(LOGGER_NAME)
 # Requests hold many lists and no cycles: the usual 700 costs a third of the time of a large one.
 _ALLOCATIONS_PER_COLLECTION = 1_000_000
+
+
+def _prepare_indexes(model: Model) -> None:
+    """Build now what the first requests for the nearest objects would have to wait for."""
+    for side in model.indexes:
+        index = index_of(model, side)
+        assert index is not None
+        try:
+            index.prepare()
+        except CustomerError as error:
+            # scores and embeddings can be answered all the same
+            _logger.warning("Requests for the nearest of %s will be refused: %s", side, error)
 
 
 class Object2VecService:
@@ -56,6 +70,7 @@ class Object2VecService:
             )
             if self._model.inputs is not None:
                 self._model.inputs.index()
+            _prepare_indexes(self._model)
         except CustomerError as error:
             _logger.error("This worker cannot answer: %s", error)
             raise SystemExit(1) from error

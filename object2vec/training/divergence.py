@@ -22,7 +22,7 @@ class Divergence:
     auxiliary : Auxiliary
         With the pretrained vectors.
     labels : numpy.ndarray
-        Those of the train channel, float32 ``(n,)``.
+        Those of the train channel, float32; see `PairDataset`.
     """
 
     def __init__(

@@ -150,7 +150,7 @@ class Judge:
         scored: Callable[[int], Any] = lambda count: None,
         outputs: Optional[np.ndarray] = None,
     ) -> MetricAccumulator:
-        accumulator = MetricAccumulator(self._settings.is_regression)
-        loss, score = self._predictor.loss_sums(pairs, scored, outputs)
-        accumulator.update(loss, score, len(pairs))
+        accumulator = MetricAccumulator(self._settings.output_layer)
+        loss, score, *possible = self._predictor.loss_sums(pairs, scored, outputs)
+        accumulator.update(loss, score, len(pairs), *possible)
         return accumulator

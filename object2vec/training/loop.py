@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -28,6 +28,7 @@ from object2vec.data.batching import TrainingBatches
 from object2vec.data.in_batch import PairObjects
 from object2vec.data.prefetch import prefetch
 from object2vec.data.record_checks import check_positive
+from object2vec.data.summary import summary
 from object2vec.evaluation.baseline import baseline_of
 from object2vec.evaluation.metrics import MetricAccumulator
 from object2vec.hyperparameters.checked import Hyperparameters
@@ -41,6 +42,7 @@ from object2vec.raw_values.inputs import Inputs
 from object2vec.text import counted
 from object2vec.training.callbacks import Callback, checked_callbacks, who_stops
 from object2vec.training.choose_way import build_way, choose_way
+from object2vec.training.class_weights import with_class_weights
 from object2vec.training.divergence import Divergence
 from object2vec.training.early_stopping import EarlyStopping, EveryEpoch
 from object2vec.training.judge import Judge
@@ -119,6 +121,7 @@ def train(
         be judged by the metric of early stopping.
     """
     callbacks = checked_callbacks(callbacks)
+    hyperparameters = with_class_weights(hyperparameters, train)
     for channel, pairs in (("train", train), ("validation", validation), ("test", test)):
         if pairs is not None:
             check_positive(pairs, hyperparameters, channel)
@@ -140,6 +143,7 @@ def train(
             callbacks,
             fixed_epochs,
             inputs,
+            is_kept=model_dir is not None,
         )
         stack.enter_context(run.tuned_engine())
         return run.run(train, validation, test, stop)
@@ -157,10 +161,12 @@ class _Training:
         callbacks: Sequence[Callback],
         fixed_epochs: Optional[int],
         inputs: Optional[Inputs],
+        *,
+        is_kept: bool,
     ) -> None:
         self._settings = hyperparameters
         self._auxiliary = auxiliary
-        self._inputs = inputs
+        self._inputs, self._is_kept = inputs, is_kept
         self._contexts = contexts
         self._folder = folder
         self._progress = progress
@@ -213,6 +219,7 @@ class _Training:
         stop: Callable[[], bool],
     ) -> TrainingResult:
         settings = self._settings
+        self._data = summary({"train": train, "validation": validation}, settings.classes)
         batches = TrainingBatches(
             train,
             settings.mini_batch_size,
@@ -276,6 +283,9 @@ class _Training:
         with one_at_a_time:
             self._way.release()
         self._restore_best(interrupted)
+        if self._is_kept and self._stopping.best_epoch < len(self._history) - 1:
+            # the model was saved when its epoch was the last one
+            model_directory.rewrite_metrics(self._folder, self._metrics(), self._saved or "")
         if self._history:
             lowest = self._stopping.lowest_loss
             judge.compare_with_baseline(self._log, lowest, self._negatives_of_best)
@@ -290,12 +300,13 @@ class _Training:
             stopped_early,
             interrupted,
             stopped_by,
+            data=self._data,
         )
 
     def _train_epoch(
         self, epoch: int, batches: TrainingBatches, stop: Callable[[], bool]
     ) -> Optional[MetricAccumulator]:
-        accumulator = MetricAccumulator(self._settings.is_regression)
+        accumulator = MetricAccumulator(self._settings.output_layer)
         counters = self._log.counters
         counters.reset()
         begun = time.time()
@@ -337,15 +348,19 @@ class _Training:
             self._saved = model_directory.save_model(
                 self._folder,
                 self._network,
-                metrics={
-                    "best_epoch": self._stopping.best_epoch,
-                    "best_loss": self._stopping.best_loss if complete else None,
-                    "history": self._history,
-                },
+                metrics=self._metrics(complete),
                 vocabularies=self._auxiliary.vocabularies,
                 inputs=self._inputs,
                 complete=complete,
             )
+
+    def _metrics(self, complete: bool = True) -> dict[str, Any]:
+        return {
+            "best_epoch": self._stopping.best_epoch,
+            "best_loss": self._stopping.best_loss if complete else None,
+            "history": self._history,
+            "data": self._data,
+        }
 
     def _restore_best(self, interrupted: bool) -> None:
         begun = time.time()
@@ -372,10 +387,11 @@ class _Training:
     def _add_sums(
         self, accumulator: MetricAccumulator, totals: list[NDArray], count: int, epoch: int
     ) -> None:
-        loss, score = np.sum([sums.asnumpy() for sums in totals], axis=0, dtype=np.float64)
+        sums = [of_device.asnumpy() for of_device in totals]
+        loss, score, *possible = np.sum(sums, axis=0, dtype=np.float64)
         self._way.check()
         if not math.isfinite(loss):
             raise self._divergence.error(
                 "training", loss, epoch, has_moved=bool(epoch or accumulator.count)
             )
-        accumulator.update(loss, score, count)
+        accumulator.update(loss, score, count, *possible)

@@ -285,6 +285,8 @@ class _Job:
         train = self._datasets[0]
         rate = self._settings.negative_sampling_rate
         size += _OF_PAIR * len(train)
+        if self._settings.is_multi_label:
+            size += sum(pairs.labels.nbytes for pairs in self._datasets)
         if self._settings.is_contrastive:
             size += _OF_OBJECTS * len(train)
         parts = [Part("data", size)]

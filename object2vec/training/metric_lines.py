@@ -14,7 +14,12 @@ MINIMIZE = "Minimize"
 MAXIMIZE = "Maximize"
 
 #: Which way each quality metric improves; the log marks the two as <loss> and <score>.
-_DIRECTIONS = {"cross_entropy": MINIMIZE, "mean_squared_error": MINIMIZE, "accuracy": MAXIMIZE}
+_DIRECTIONS = {
+    "cross_entropy": MINIMIZE,
+    "mean_squared_error": MINIMIZE,
+    "accuracy": MAXIMIZE,
+    "micro_f1": MAXIMIZE,
+}
 _MARKS = {MINIMIZE: "<loss>", MAXIMIZE: "<score>"}
 
 
@@ -75,7 +80,7 @@ def quality_metric_line(
     split : str
         'train', 'validation' or 'test'.
     metric : str
-        'cross_entropy', 'accuracy' or 'mean_squared_error'.
+        'cross_entropy', 'accuracy', 'micro_f1' or 'mean_squared_error'.
     value : float
         Mean over the records.
     epoch : int, optional

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(LOGGER_NAME)
 _RANKING = ("hit_rate@10", "ndcg@10", "mrr")
 _OF_PAIRS = ("auc", "macro_f1")
+_OF_LABELS = ("micro_f1", "macro_f1")
 _LOWER_IS_BETTER = (LOSS, "cross_entropy", "mean_squared_error", "mean_absolute_error")
 
 
@@ -60,10 +61,13 @@ def check_pairs(hyperparameters: Hyperparameters, validation: PairDataset) -> No
     Raises
     ------
     CustomerError
-        Their labels are all equal, or all 0 where positive pairs are ranked.
+        Their labels are all equal, or all 0 where positive pairs are ranked, or none has a class.
     """
     metric, labels = hyperparameters.early_stopping_metric, validation.labels
     wrong = ""
+    if hyperparameters.is_multi_label and metric in _OF_LABELS and not np.any(labels):
+        wrong = "is measured on validation pairs that have classes, but none of the "
+        wrong += f"{len(labels):,} has one"
     if metric == "auc" and np.all(labels == labels[0]):
         wrong = f"needs validation pairs of two classes, but all {len(labels):,} are of class "
         wrong += f"{int(labels[0])}"
@@ -153,6 +157,9 @@ class StoppingMetric:
             return float(by_name(self.name, self._ranking.ranks(predictor)).mean())
         if outputs is None:
             return values[self.name]
+        if self._labels.ndim == 2:
+            has, predicted = self._labels > 0, outputs > 0
+            return ClassCounts.of(has, predicted, weights=self._weights).macro_f1
         if self.name == "macro_f1":
             predicted = outputs.argmax(axis=1)
             return ClassCounts.of(self._labels, predicted, weights=self._weights).macro_f1

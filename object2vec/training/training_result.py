@@ -33,6 +33,8 @@ class TrainingResult:
         Callbacks that ended it.
     refit_history : list of dict
         That of the training that gave the model, where `refit` trained twice.
+    data : dict
+        What the pairs are like; see `data.summary`.
     """
 
     predictor: Predictor
@@ -44,6 +46,7 @@ class TrainingResult:
     interrupted: bool = False
     stopped_by: Sequence[str] = ()
     refit_history: list[dict[str, float]] = field(default_factory=list)
+    data: dict[str, Any] = field(default_factory=dict)
 
     def metrics(self) -> dict[str, Any]:
         """What is kept beside the model."""
@@ -53,4 +56,5 @@ class TrainingResult:
             "best_loss": self.best_loss,
             "history": self.history,
             **refit,
+            **({"data": self.data} if self.data else {}),
         }

@@ -62,6 +62,7 @@ HEADS = [
     {"output_layer": "softmax", "num_classes": 2},
     {"output_layer": "softmax", "num_classes": 5},
     {"output_layer": "mean_squared_error"},
+    {"output_layer": "multi_label", "num_classes": 4},
 ]
 PAIRS = [
     {"enc0_network": first, "enc1_network": second, "tied_token_embedding_weight": tied, **head}
@@ -169,7 +170,8 @@ def check_pairs(way: str, given: dict[str, Any], rng: np.random.Generator, folde
     hyperparameters = settings(**given, **widths(given))
     network = random_network(hyperparameters, rng)
     expected = numpy_model(network)
-    pairs = random_pairs(rng, 14, classes=hyperparameters.classes)
+    many = hyperparameters.is_multi_label
+    pairs = random_pairs(rng, 14, classes=hyperparameters.classes, many_labels=many)
     model = ways.by(way, network, folder)
     close(model.scores(pairs.in0, pairs.in1), expected.scores(list(pairs.in0), list(pairs.in1)))
     if isinstance(model, Predictor):

@@ -54,7 +54,8 @@ def label(given: dict[str, Any]) -> str:
 
 
 HEADS: list[dict[str, Any]] = [
-    {"output_layer": "softmax", "num_classes": 3},
+    {"output_layer": "softmax", "num_classes": 3, "class_weights": (0.5, 3.0, 1.0)},
+    {"output_layer": "multi_label", "num_classes": 3, "class_weights": (0.5, 3.0, 1.0)},
     {"output_layer": "mean_squared_error"},
     {"output_layer": "softmax", "scorer": "cosine"},
     {"output_layer": "mean_squared_error", "scorer": "dot"},
@@ -170,7 +171,8 @@ def test_a_step_follows_the_gradient_that_numpy_measures(
     hyperparameters = settings(**given, **head, mlp_activation="tanh", learning_rate=1.0)
     # products of large embeddings have gradients of which a step does not tell
     network = random_network(hyperparameters, rng, scale=0.2 if "scorer" in head else 0.5)
-    pairs = random_pairs(rng, 6, longest=5, classes=hyperparameters.classes)
+    many = hyperparameters.is_multi_label
+    pairs = random_pairs(rng, 6, longest=5, classes=hyperparameters.classes, many_labels=many)
     pairs = without_repeats(pairs, rng)
     start = arrays(network)
     batch = batch_of(pairs, 3, hyperparameters)

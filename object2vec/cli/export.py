@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`object2vec export`: a trained network as graphs of ONNX."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from typing import Any
+
+from object2vec.cli.parser import MODEL_HELP, add_command
+from object2vec.cli.streams import say
+from object2vec.text import named, names
+
+_EXAMPLES = """\
+The graphs take ids, int64: source and target (batch, length), padded at the end, and how many of
+each list are real, source_length and target_length (batch). They give what predict gives: scores,
+or the embeddings enc0 and enc1. Raw values become ids outside, by the model's inputs.json.
+
+examples:
+  object2vec export --model-dir model --onnx graphs
+  object2vec export --model-dir model --onnx films.onnx --graph enc1
+
+"""
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(commands, "export", "a model for other runtimes: ONNX", _EXAMPLES)
+    parser.add_argument("--model-dir", required=True, metavar="DIR", help=MODEL_HELP)
+    parser.add_argument(
+        "--onnx",
+        required=True,
+        metavar="PATH",
+        help="a file that ends with .onnx, for one graph, or a folder for enc0.onnx, enc1.onnx and "
+        "scores.onnx; weights of more than 2 GiB stand in a file beside; needs onnx: "
+        "pip install 'object2vec[onnx]'",
+    )
+    parser.add_argument(
+        "--graph",
+        choices=("enc0", "enc1", "scores"),
+        help="which graph alone; default: all in a folder, scores in a file",
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from object2vec.backend import own_process
+    from object2vec.export.onnx_graph import onnx_module
+    from object2vec.logs import logging_to
+    from object2vec.model.model_archives import is_archive
+    from object2vec.model.model_files import check_model
+
+    # Found in no time; the model's loader would need MXNet first.
+    onnx_module()
+    if not is_archive(options.model_dir):
+        check_model(options.model_dir)
+    with logging_to(sys.stderr, logging.WARNING):
+        own_process.tune()
+        from object2vec.export.onnx_files import onnx_target, write_onnx
+        from object2vec.inference.predictor import Predictor
+
+        target = onnx_target(options.onnx, options.graph)
+        written = write_onnx(Predictor.load(options.model_dir).network, target)
+    say(f"Wrote {names(path.name for path in written)} to {named(written[0].parent)}.")
+    return 0

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`object2vec report`: one page of HTML about a trained model."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from object2vec.cli.parser import MODEL_HELP, add_command, whole_number
+from object2vec.cli.streams import say
+from object2vec.cli.table_options import add_layout_options, layout_of
+
+_EXAMPLES = """\
+The page holds everything and loads nothing: curves of the training, measures beside baselines, what
+the pairs are like, a map of the embeddings to search and zoom, and for each object its nearest
+neighbours. With --data (pairs with labels, as evaluate takes them) it shows where the model errs.
+--objects names tables with a row for each object: the column called as the first one of in0 or in1
+says which (of a model of ids the column in0 or in1), others colour it. t-SNE needs scikit-learn.
+
+examples:
+  object2vec report --model-dir from-table --output report.html
+  object2vec report --model-dir from-table --data ratings.csv --objects films.csv \\
+      --colour-by genres,year --output report.html
+
+"""
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(commands, "report", "a page that shows what a model learnt", _EXAMPLES)
+    parser.add_argument("--model-dir", required=True, metavar="DIR", help=MODEL_HELP)
+    parser.add_argument("--output", required=True, metavar="FILE", help="the page, in HTML")
+    parser.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="pairs with labels, to judge the model by; may be repeated",
+    )
+    parser.add_argument(
+        "--seen",
+        metavar="PATH",
+        help="pairs that were known before, as a rule those for training: what baselines know",
+    )
+    parser.add_argument(
+        "--objects",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="a table with a row for each object; may be repeated",
+    )
+    parser.add_argument(
+        "--colour-by",
+        type=_columns,
+        metavar="COLUMN,…",
+        help="its columns that colour the map (default: the first six that make groups or a scale)",
+    )
+    parser.add_argument(
+        "--name", metavar="COLUMN", help="its column that objects are called by, such as a title"
+    )
+    parser.add_argument(
+        "--projections",
+        type=_columns,
+        metavar="NAME,…",
+        help="pca, tsne and umap (default: those whose packages are installed)",
+    )
+    parser.add_argument(
+        "--points",
+        type=whole_number,
+        metavar="N",
+        help="how many objects the map shows at most (default: 50000)",
+    )
+    parser.add_argument("--title", metavar="TEXT", help="default: the model's folder")
+    add_layout_options(parser)
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from object2vec.backend import own_process
+    from object2vec.files import check_output_file
+    from object2vec.logs import logging_to
+    from object2vec.model.model_archives import is_archive
+    from object2vec.model.model_files import check_model
+
+    # found in no time; the model's loader would need MXNet first
+    check_output_file(options.output)
+    if not is_archive(options.model_dir):
+        check_model(options.model_dir)
+    with logging_to(sys.stderr, logging.WARNING):
+        own_process.tune()
+        from object2vec.estimator.estimator import Object2Vec
+        from object2vec.report.page import MOST_POINTS
+
+        Object2Vec.load(options.model_dir).report(
+            options.output,
+            options.data,
+            seen=options.seen,
+            objects=options.objects,
+            colours=options.colour_by,
+            name=options.name,
+            projections=options.projections,
+            points=MOST_POINTS if options.points is None else options.points,
+            title=options.title or folder_title(options.model_dir),
+            layout=layout_of(options),
+        )
+    say(f"The report is in {options.output}.")
+    return 0
+
+
+def folder_title(folder: str) -> str:
+    """What a page about the model in a folder is called."""
+    return Path(folder).resolve().name or "Object2Vec model"
+
+
+def _columns(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]

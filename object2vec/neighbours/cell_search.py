@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Vectors shared out among cells by faiss, so that a search looks into the nearest cells alone.
+
+An inverted file (Jégou, Douze and Schmid 2011, without product quantization): k-means gives the
+centroids, each vector belongs to the nearest one, and a query is compared with the vectors of its
+nearest `probes` centroids. faiss's reader of files is not used: it trusts its file.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Optional
+
+import numpy as np
+
+from object2vec.errors import CustomerError
+from object2vec.model.stored_index import Cells
+from object2vec.neighbours.exact_search import Found, best
+
+#: So many nearest are looked for where recall is measured.
+MEASURED = 10
+_EXTRA = "pip install 'object2vec[neighbours]'"
+_CELLS_PER_ROOT = 4  # cells for √n vectors
+_SAMPLES = 64  # vectors for a cell, from which k-means learns
+_ROUNDS = 10
+_BLOCK = 1 << 17  # vectors that are made ready at a time
+# Of the distance to the recall that is aimed at: other queries may fare a little worse.
+_MARGIN = 0.2
+
+#: Vectors ``(m, width)`` of some objects as they are searched, float32.
+Vectors = Callable[[slice], np.ndarray]
+
+
+def faiss_module() -> Any:
+    """The module faiss.
+
+    Raises
+    ------
+    CustomerError
+        It is not installed.
+    """
+    with warnings.catch_warnings():
+        # of the classes that SWIG makes, on Python 3.12
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            import faiss
+        except ImportError as error:
+            raise CustomerError(
+                f"An index with cells needs faiss, which cannot be imported ({error}): {_EXTRA}"
+            ) from None
+    return faiss
+
+
+def shared_out(
+    vectors: Vectors, count: int, is_distance: bool, seed: int, cells: Optional[int] = None
+) -> Cells:
+    """Find cells for vectors, and the cell of each.
+
+    Parameters
+    ----------
+    vectors : callable
+        See `Vectors`.
+    count : int
+        How many there are.
+    is_distance : bool
+        Whether the smallest distance is looked for, not the largest product.
+    seed : int
+        Of k-means and of the vectors that it learns from.
+    cells : int, optional
+        How many; four times the root of `count` by default.
+    """
+    faiss = faiss_module()
+    number = min(cells or _CELLS_PER_ROOT * math.isqrt(count), count)
+    sample = _sampled(vectors, count, number * _SAMPLES, seed)
+    # objects of one direction are to come together, whatever their lengths
+    kmeans = faiss.Kmeans(
+        sample.shape[1], number, niter=_ROUNDS, seed=seed, spherical=not is_distance,
+        min_points_per_centroid=1, max_points_per_centroid=_SAMPLES,
+    )  # fmt: skip
+    kmeans.train(sample)
+    centroids = np.array(kmeans.centroids, np.float32)
+    finder = _flat(faiss, centroids, is_distance)
+    of_objects = np.empty(count, np.int32)
+    for rows in _blocks(count):
+        of_objects[rows] = finder.search(vectors(rows), 1)[1][:, 0]
+    return Cells(centroids, of_objects, probes=1)
+
+
+def _sampled(vectors: Vectors, count: int, most: int, seed: int) -> np.ndarray:
+    if count <= most:
+        return np.concatenate([vectors(rows) for rows in _blocks(count)])
+    drawn = np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
+    parts = []
+    for rows in _blocks(count):
+        first, last = np.searchsorted(drawn, (rows.start, rows.stop))
+        parts.append(vectors(rows)[drawn[first:last] - rows.start])
+    return np.concatenate(parts)
+
+
+def _blocks(count: int) -> Iterator[slice]:
+    for start in range(0, count, _BLOCK):
+        yield slice(start, min(start + _BLOCK, count))
+
+
+def _flat(faiss: Any, centroids: np.ndarray, is_distance: bool) -> Any:
+    kind = faiss.IndexFlatL2 if is_distance else faiss.IndexFlatIP
+    flat = kind(centroids.shape[1])
+    flat.add(centroids)
+    return flat
+
+
+class CellSearch:
+    """Searches vectors whose cells are known.
+
+    Parameters
+    ----------
+    vectors : callable
+        See `Vectors`; faiss holds a copy.
+    cells : Cells
+        Of these vectors.
+    is_distance : bool
+        See `shared_out`.
+    """
+
+    def __init__(self, vectors: Vectors, cells: Cells, is_distance: bool) -> None:
+        faiss = faiss_module()
+        self._faiss, self._is_distance = faiss, is_distance
+        self.probes, self._most = cells.probes, len(cells.centroids)
+        self._count = len(cells.of_objects)
+        self._flat = _flat(faiss, cells.centroids, is_distance)
+        metric = faiss.METRIC_L2 if is_distance else faiss.METRIC_INNER_PRODUCT
+        width = cells.centroids.shape[1]
+        self._index = faiss.IndexIVFFlat(self._flat, width, self._most, metric)
+        self._index.is_trained = True
+        for rows in _blocks(self._count):
+            part = np.ascontiguousarray(vectors(rows), np.float32)
+            places = np.arange(rows.start, rows.stop, dtype=np.int64)
+            own = cells.of_objects[rows].astype(np.int64)
+            self._index.add_core(len(part), *map(faiss.swig_ptr, (part, places, own)))
+
+    def nearest(
+        self,
+        queries: np.ndarray,
+        k: int,
+        left_out: Sequence[np.ndarray],
+        probes: Optional[int] = None,
+    ) -> list[Found]:
+        """Find the nearest; see `Exact.nearest`.
+
+        Where the nearest cells hold too few objects, four times as many are looked into.
+        """
+        queries = np.ascontiguousarray(queries, np.float32)
+        wanted = [min(k, self._count - len(own)) for own in left_out]
+        fetched = min(self._count, k + max(map(len, left_out), default=0))
+        probes = probes or self.probes
+        while True:
+            parameters = self._faiss.SearchParametersIVF(nprobe=probes)
+            scores, places = self._index.search(queries, fetched, params=parameters)
+            found = [self._left(*row, k) for row in zip(places, scores, left_out)]
+            enough = all(len(own.places) >= least for own, least in zip(found, wanted))
+            if enough or probes == self._most:
+                return found
+            probes = min(4 * probes, self._most)
+
+    def _left(self, places: np.ndarray, scores: np.ndarray, left_out: np.ndarray, k: int) -> Found:
+        kept = places >= 0
+        if len(left_out):
+            kept &= ~np.isin(places, left_out)
+        places, scores = places[kept][:k], scores[kept][:k]
+        return Found(places, np.sqrt(np.maximum(scores, 0)) if self._is_distance else scores)
+
+    def recall(
+        self,
+        queries: np.ndarray,
+        truth: Sequence[Found],
+        left_out: Sequence[np.ndarray],
+        probes: Optional[int] = None,
+    ) -> float:
+        """The share of the truly nearest that are found.
+
+        What is found counts where it is as near as the last of the nearest, as of equal objects
+        any may stand for another.
+
+        Parameters
+        ----------
+        queries, left_out, probes
+            As of `nearest`.
+        truth : sequence of Found
+            What an exact search finds.
+        """
+        k = max(len(own.places) for own in truth)
+        hits = 0
+        for own, found in zip(truth, self.nearest(queries, k, left_out, probes)):
+            allowance = 1e-5 * np.abs(own.scores[-1:]) + 1e-7
+            if self._is_distance:
+                hits += np.count_nonzero(found.scores <= own.scores[-1:] + allowance)
+            else:
+                hits += np.count_nonzero(found.scores >= own.scores[-1:] - allowance)
+        return float(hits / sum(len(own.places) for own in truth))
+
+
+def fewest_probes(
+    search: CellSearch,
+    queries: np.ndarray,
+    truth: Sequence[Found],
+    left_out: Sequence[np.ndarray],
+    recall: float,
+    most: int,
+) -> int:
+    """How many cells have to be looked into, so that a share of the nearest is found.
+
+    Parameters
+    ----------
+    search, queries, truth, left_out
+        As of `CellSearch.recall`.
+    recall : float
+        The share, from 0 to 1; a little more is aimed at.
+    most : int
+        How many cells there are.
+    """
+    aim = recall + _MARGIN * (1 - recall)
+
+    def is_enough(probes: int) -> bool:
+        return search.recall(queries, truth, left_out, probes) >= aim
+
+    high = 1
+    while high < most and not is_enough(high):
+        high = min(2 * high, most)
+    low = high // 2
+    while high - low > max(1, high // 16):
+        middle = (low + high) // 2
+        low, high = (low, middle) if is_enough(middle) else (middle, high)
+    return high
+
+
+def truly_nearest(
+    vectors: Vectors, count: int, queries: np.ndarray, left_out: Sequence[np.ndarray]
+) -> list[Found]:
+    """The `MEASURED` with the largest products, by comparing all."""
+
+    def products(rows: slice, columns: slice) -> np.ndarray:
+        return queries[rows] @ vectors(columns).T
+
+    return best(products, len(queries), count, MEASURED, left_out)
