@@ -71,9 +71,10 @@ image: ## The container image object2vec; DEVICE=gpu makes object2vec:gpu
 test-image: $(STAMP) ## Build the image and drive it with a Docker engine (under eight minutes)
 	.ci/image
 
+# Not with --quiet: warnings that are not shown do not count as errors.
 docs: export NO_MKDOCS_2_WARNING = 1
 docs: $(DOCS_STAMP) ## The site of docs/, its links checked, in site/ (half a minute)
-	$(BIN)/mkdocs build --strict --quiet
+	$(BIN)/mkdocs build --strict
 	@echo "The site is in site/. With its search: $(BIN)/python -m http.server --directory site"
 
 lock: ## The hashes of all that the image takes from PyPI, written anew

@@ -29,6 +29,14 @@ EXTRAS_REQUIRE = {
     # Not core, because it brings huggingface-hub, which nothing here imports, and other tokens need
     # neither. 0.20 is the first that encodes without offsets, at half the time.
     "tokenizers": ["tokenizers>=0.20,<1"],
+    # Searches hyperparameters, ends trainings early, keeps a study in a file of SQLite. Not core,
+    # because it brings SQLAlchemy and alembic, which nothing else needs. 4.0 is the first that was
+    # tried.
+    "tune": ["optuna>=4.0,<6"],
+    # The map of a report that keeps neighbours together (t-SNE). Not core, because it brings scipy,
+    # 110 MB unpacked, and principal components need NumPy alone. 1.2 is the first whose t-SNE has
+    # its learning rate and its start chosen by the data; newer ones take NumPy 1.26 too.
+    "report": ["scikit-learn>=1.2,<2"],
     # Writes graphs of ONNX. Not core, because nothing else needs it, and it brings protobuf.
     # 1.15 is the first with wheels for Python 3.12; its later ones install beside NumPy 1, and no
     # release of protobuf, which nothing else here takes, is too new for it.
@@ -52,6 +60,7 @@ EXTRAS_REQUIRE = {
         "pandas==2.3.3",  # the last for Python 3.9; fit() takes data frames
         "pyarrow==21.0.0",  # the last for Python 3.9; reads tables
         "tokenizers==0.22.2",  # the last for Python 3.9; splits texts
+        "optuna==5.0.0",  # searches hyperparameters
         "faiss-cpu==1.13.0",  # the last for Python 3.9; searches in cells
         "scikit-learn==1.6.1",  # the last for Python 3.9; its clone() copies estimators
         # trec_eval, which ranking measures are held equal to; ir-measures asks it too, and ranx
@@ -61,6 +70,7 @@ EXTRAS_REQUIRE = {
         # the last for Python 3.9: checks graphs, and computes them
         "onnx==1.19.1",
         "onnxruntime==1.19.2",
+        "selenium==4.36.0",  # the last for Python 3.9; drives Debian's Chromium through reports
         "nbclient==0.10.2",  # runs the notebooks of examples/, with the two below
         "nbformat==5.10.4",
         "ipykernel==6.31.0",  # the last for Python 3.9
@@ -136,6 +146,7 @@ setup(
     packages=find_packages(include=["object2vec", "object2vec.*"]),
     package_data={
         "object2vec": ["py.typed"],
+        "object2vec.report": ["page/*.html", "page/*.css", "page/*.js"],
         "object2vec.serving.plugin": ["*.java", "front.jar"],
     },
     ext_modules=[KERNELS],

@@ -7,7 +7,8 @@ import importlib
 import sys
 
 _BENCHMARKS = (
-    *("inference", "limits", "load", "neighbours", "results", "scaling", "serving", "start"),
+    *("export", "inference", "limits", "load", "neighbours", "results", "scaling", "serving"),
+    "start",
     "train",
 )
 

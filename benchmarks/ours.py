@@ -32,7 +32,7 @@ class Contestant:
         nothing = Auxiliary((None, None), (None, None))
         log = TrainingLog(settings, "algo-1")
         self._run = _Training(
-            settings, nothing, [mx.cpu()], Path("unused"), log, False, (), None, None
+            settings, nothing, [mx.cpu()], Path("unused"), log, False, (), None, None, is_kept=False
         )
         # for as long as this contestant lives
         self._tuned = contextlib.ExitStack()

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from object2vec.estimator.estimator import Object2Vec
     from object2vec.evaluation.results import Evaluation
     from object2vec.training.callbacks import Callback
+    from object2vec.tuning.results import Tuning
+    from object2vec.tuning.tune import tune
 
 __all__ = [
     "AlgorithmError",
@@ -30,7 +32,9 @@ __all__ = [
     "Object2Vec",
     "Object2VecError",
     "PlatformError",
+    "Tuning",
     "__version__",
+    "tune",
 ]
 
 _MODULES = {name: "errors" for name in __all__ if name.endswith("Error")}
@@ -38,6 +42,8 @@ _MODULES.update(
     Callback="training.callbacks",
     Evaluation="evaluation.results",
     Object2Vec="estimator.estimator",
+    Tuning="tuning.results",
+    tune="tuning.tune",
 )
 
 

@@ -156,6 +156,13 @@ def test_models_of_words_are_no_peers() -> None:
     assert line["share_of_limit"] is None
 
 
+@pytest.mark.slow
+def test_exports_are_measured_one_by_one() -> None:
+    lines = run("export", "--objects", "50", "--enc-dim", "4", "--format", "npy", "--json")
+    assert [line["format"] for line in lines] == ["model", "npy"]
+    assert all(line["cpu_s"] > 0 and line["peak_mib"] > 0 for line in lines)
+
+
 def test_limits_are_written_as_a_line() -> None:
     (line,) = run("limits", "--seconds", "0.3")
     assert line["gflops"] > 0

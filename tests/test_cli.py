@@ -39,7 +39,8 @@ def test_describe_prints_what_lies_in_the_repository(capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize(
-    "command", ["prepare", "train", "validate", "predict", "evaluate", "describe", "demo"]
+    "command",
+    ["prepare", "train", "validate", "tune", "predict", "evaluate", "describe", "demo"],
 )
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:

@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import json
 import re
 from pathlib import Path
 from types import ModuleType
+from typing import Any, Callable
 
 import pytest
 from shell_examples import PAGES, ROOT
 
+from object2vec import Object2Vec
 from object2vec.hyperparameters.table import markdown_table
 
 pytestmark = pytest.mark.own_way
@@ -48,14 +51,42 @@ def test_links_lead_to_files(page: str) -> None:
     assert missing == []
 
 
-def test_every_page_is_in_the_navigation() -> None:
+def test_the_navigation_lists_pages_once() -> None:
     listed = re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE)
-    assert sorted(listed) == sorted([*SOURCES, *(p for p in pages.ELSEWHERE if "/" in p)])
+    assert len(set(listed)) == len(listed) > 20
+    assert set(listed) <= {*SOURCES, *pages.ELSEWHERE}
+    assert set(pages.ELSEWHERE) <= set(listed)
+
+
+def test_a_page_that_is_not_listed_is_a_guide() -> None:
+    others = [page for page in SOURCES if page not in ("moving.md", "serving.md", "tables.md")]
+    nav = [{"Home": "index.md"}, {"Guides": [{"Tables": "tables.md"}]}, {"Else": others}]
+    guides = pages.on_config({"nav": nav})["nav"][1]["Guides"]
+    assert guides == [{"Tables": "tables.md"}, "moving.md", "serving.md"]
 
 
 def test_the_tutorials_are_the_notebooks() -> None:
     stored = {path.relative_to(ROOT).as_posix() for path in (ROOT / "examples").glob("*.ipynb")}
     assert stored == {path for path in pages.ELSEWHERE.values() if path.endswith(".ipynb")}
+
+
+def documented() -> dict[str, Callable[..., Any]]:
+    """The class and its public methods, which the page of the API shows."""
+    methods = inspect.getmembers(Object2Vec, callable)
+    return {"Object2Vec": Object2Vec, **{n: m for n, m in methods if not n.startswith("_")}}
+
+
+@pytest.mark.parametrize("name", documented())
+def test_parameters_told_of_together_have_one_default(name: str) -> None:
+    """The page takes type and default of all from the first."""
+    function = documented()[name]
+    parameters = inspect.signature(function).parameters
+    section = inspect.getdoc(function).partition("\nParameters\n---")[2].partition("\n---")[0]
+    lines = re.findall(r"^(\w+(?:, \w+)+)( : .+)?$", section, re.MULTILINE)
+    for names, kind in lines:
+        assert kind, f"{names} have no type"
+        defaults = {repr(parameters[other].default) for other in names.split(", ")}
+        assert len(defaults) == 1, names
 
 
 def test_links_are_turned_to_pages_of_the_site() -> None:
@@ -86,10 +117,23 @@ def test_a_notebook_becomes_a_page(tmp_path: Path) -> None:
         {"cell_type": "code", "source": ["a = 1\n", "a"], "outputs": []},
     ]
     (tmp_path / "x.ipynb").write_text(json.dumps({"cells": cells}))
-    assert pages.notebook_page(tmp_path / "x.ipynb") == (
+    results = [{"source": "a = 1\na", "result": "```text\n1\n```\n"}]
+    page, current = pages.notebook_page(tmp_path / "x.ipynb", results)
+    assert current
+    assert page == (
         "# Title\n\nThe notebook to this page: [x.ipynb](x.ipynb).\n\nSaid.\n\n"
-        "```python\na = 1\na\n```\n"
+        "```python\na = 1\na\n```\n\n"
+        '<div class="result" markdown="1">\n\n```text\n1\n```\n\n</div>\n'
     )
+    results[0]["source"] = "a = 2\na"
+    assert not pages.notebook_page(tmp_path / "x.ipynb", results)[1]
+
+
+@pytest.mark.parametrize("name", pages.NOTEBOOKS)
+def test_the_results_of_the_tutorials_are_of_their_notebooks(name: str) -> None:
+    page, current = pages.tutorial(name)
+    assert current, f"run python docs/tutorials/keep_results.py {name}"
+    assert page.count('<div class="result"') >= 4
 
 
 @pytest.mark.parametrize(

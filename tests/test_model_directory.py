@@ -50,6 +50,25 @@ def refusal(folder: Path) -> str:
     return text
 
 
+def test_metrics_are_replaced_and_nothing_else(
+    folder: Path, network: Object2VecNetwork, rng: np.random.Generator
+) -> None:
+    before, digest = manifest(folder), model_directory.load_model(folder).digest
+    changed = model_directory.rewrite_metrics(folder, {"history": [{"epoch": 0}]}, digest)
+    loaded = model_directory.load_model(folder, expected_digest=changed)
+    assert loaded.metrics == {"history": [{"epoch": 0}]}
+    after = manifest(folder)
+    older, newer = before.pop("metrics"), after.pop("metrics")
+    assert before["files"].pop(older) != after["files"].pop(newer) and before == after
+    assert not (folder / older).exists() and (folder / newer).exists()
+    # that of another job is left alone
+    model_directory.save_model(folder, random_network(settings(**GIVEN), rng))
+    kept = (folder / "model.json").read_bytes()
+    with pytest.raises(CustomerError, match="holds another model"):
+        model_directory.rewrite_metrics(folder, {}, changed)
+    assert (folder / "model.json").read_bytes() == kept
+
+
 def test_round_trip(folder: Path, network: Object2VecNetwork, rng: np.random.Generator) -> None:
     loaded = model_directory.load_model(folder)
     assert loaded.hyperparameters == network.hyperparameters

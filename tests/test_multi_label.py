@@ -26,6 +26,7 @@ from object2vec.evaluation.classification import ClassCounts
 from object2vec.hyperparameters.checked import parse
 from object2vec.inference.predictor import Predictor
 from object2vec.model.manifest import format_version
+from object2vec.model.model_directory import load_model, save_model
 from object2vec.serving.replies import reply_to
 from object2vec.serving.settings import Settings
 from object2vec.training.class_weights import with_class_weights
@@ -374,6 +375,12 @@ def test_a_rare_class_is_found_more_often(output_layer: str, tmp_path: Path) -> 
     assert stored.evaluate(rows)["cross_entropy"] == pytest.approx(loss)
     assert model.get_params()["class_weights"] == "balanced"
     assert len(stored.get_params()["class_weights"]) == 2
+
+
+def test_a_stored_model_has_numbers_for_weights(rng: np.random.Generator, tmp_path: Path) -> None:
+    save_model(tmp_path / "model", random_network(settings(class_weights="balanced"), rng))
+    with pytest.raises(CustomerError, match=r"gives 'balanced' for 'class_weights', but a model"):
+        load_model(tmp_path / "model")
 
 
 # --- answers --------------------------------------------------------------------------------

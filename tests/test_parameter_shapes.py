@@ -25,6 +25,7 @@ OTHERS: list[dict[str, Any]] = [
     {"mlp_layers": 0, "output_layer": "mean_squared_error", "comparator_list": "hadamard"},
     {"enc0_layers": 3, "enc1_layers": 2, "enc0_cnn_filter_width": 4, "enc_dim": 11},
     {"enc1_vocab_size": 31, "enc1_token_embedding_dim": 7},
+    {"output_layer": "multi_label", "num_classes": 5},
     {"scorer": "dot"},
     {"scorer": "cosine", "output_layer": "mean_squared_error"},
     {"scorer": "dot", "output_layer": "in_batch_softmax"},

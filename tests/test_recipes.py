@@ -52,6 +52,8 @@ CASES: dict[str, tuple[Any, Any, Any, str, str]] = {
     "texts for people": ("user", "plot", "liked", "text_tags", "in1 is a text"),
     "topics of a text": ("plot", "user", "topics", "text_labels", "the label topics holds tags"),
     "topics of texts": ("plot", "question", "topics", "text_labels", "in1 is a text and the label"),
+    "topics of more than a text": (
+        PLOT_AND_USER, "film", "topics", "text_labels", "in0 is text and id, in1 is id and"),
     "topics of ids": ("user", "film", "topics", "ratings", "in1 is id and the label topics holds"),
     "texts": ("question", "plot", None, "documents", "there are no labels"),
 }  # fmt: skip

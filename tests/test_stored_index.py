@@ -34,6 +34,7 @@ def index_of(rng: np.random.Generator, side: str = "in1") -> StoredIndex:
     cells = Cells(
         rng.normal(size=(2, WIDTH)).astype(np.float32),
         np.array([0, 1, 1, 0, 0], np.int32), probes=1, recall=0.96,
+        codebook=rng.normal(size=(3, 16, 3)).astype(np.float32),
     )  # fmt: skip
     names = ("Alien", "Ein Märchen, 愛と死", '"},{"', "", "two\nlines")
     return StoredIndex(side, names, lists, vectors, "dot", {side: cells})
@@ -52,6 +53,7 @@ def same(first: StoredIndex, second: StoredIndex) -> bool:
         other = second.cells[asked]
         assert (cells.probes, cells.recall) == (other.probes, other.recall)
         assert np.array_equal(cells.centroids, other.centroids)
+        assert np.array_equal(cells.codebook, other.codebook)
         assert np.array_equal(cells.of_objects, other.of_objects)
     return (
         np.array_equal(first.vectors, second.vectors)
@@ -205,6 +207,13 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "a width beyond": (cells_with(width=WIDTH + 3), "'width'"),
     "no probes": (cells_with(probes=0), "'probes'"),
     "more probes than cells": (cells_with(probes=3), "'probes'"),
+    "no parts": (cells_with(parts=0), "'parts'"),
+    "parts that are too narrow": (cells_with(part_width=2), "'part_width'"),
+    "parts that are too wide": (cells_with(part_width=10**9), "'part_width'"),
+    "a codebook of another shape": (cells_with(parts=4), "no array of the type <f4"),
+    "a codebook of infinity": (
+        with_elements("codebook", np.full((3, 16, 3), np.inf, np.float32)), "NaN or infinity"
+    ),
     "a recall beyond": (cells_with(recall=1.5), "'recall'"),
 }  # fmt: skip
 

@@ -163,7 +163,10 @@ def test_what_is_given_is_the_same_in_all_jobs() -> None:
             {"enc0_token_embedding_dim", "enc1_token_embedding_dim"},
         ),
         ({"enc1_network": "hcnn", "mlp_layers": "0"}, {"mlp_layers", "mlp_dim", "mlp_activation"}),
-        ({"enc1_network": "hcnn", "optimizer": "adadelta"}, {"optimizer", "learning_rate"}),
+        (
+            {"enc1_network": "hcnn", "optimizer": "adadelta"},
+            {"optimizer", "learning_rate", "learning_rate_schedule", "warmup_epochs"},
+        ),
         (
             {"enc1_network": "hcnn", "scorer": "dot", "output_layer": "in_batch_softmax"},
             {"mlp_layers", "mlp_dim", "mlp_activation"},
@@ -189,9 +192,9 @@ def test_what_has_no_effect_or_would_be_refused_is_not_searched(
 @pytest.mark.parametrize(
     ("given", "optimizers"),
     [
-        ({}, ["adam", "sgd"]),
-        ({"weight_decay": "0"}, ["adam", "adagrad", "sgd"]),
-        ({"weight_decay": "0.1"}, ["adam", "sgd"]),
+        ({}, ["adam", "adamw", "sgd"]),
+        ({"weight_decay": "0"}, ["adam", "adamw", "adagrad", "sgd"]),
+        ({"weight_decay": "0.1"}, ["adam", "adamw", "sgd"]),
     ],
 )
 def test_row_sparse_tables_have_fewer_optimizers(
@@ -309,7 +312,9 @@ def test_only_what_is_named_is_searched() -> None:
     assert set(static) == set(given) - set(search)
     # What is neither named nor given keeps its default, so that weights do not decay.
     found = ranges_of({"token_embedding_storage_type": "row_sparse"}, ["optimizer"])
-    assert found == {"optimizer": {"Name": "optimizer", "Values": ["adam", "adagrad", "sgd"]}}
+    assert found == {
+        "optimizer": {"Name": "optimizer", "Values": ["adam", "adamw", "adagrad", "sgd"]}
+    }
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,14 @@ import pyarrow
 import pytest
 
 from object2vec import Object2Vec
+from object2vec.backend.mxnet_import import mx
 from object2vec.errors import CustomerError
+from object2vec.estimator.named_objects import vocabulary_objects
+from object2vec.hyperparameters.checked import parse
+from object2vec.inference.predictor import Predictor
 from object2vec.logs import LOGGER_NAME
+from object2vec.model.network import Object2VecNetwork
+from object2vec.raw_values.inputs import Column, Inputs, Label, Side, Vocabulary
 
 ROWS = [
     {"user": f"u{n % 5}", "film": f"Film {n % 7}", "genre": str(n % 7 == 3), "stars": n % 3}
@@ -161,8 +167,31 @@ def test_raw_values_stand_in_lists_and_in_json_lines(films: Object2Vec, tmp_path
     expected = films.embed(in1=["Film 2", "Film 4", [3]])
     for given in (["Film 2", {"film": "Film 4"}, [3]], path):
         found = films.vectors("in1", given)
-        assert found.names == ["Film 2", "Film 4", "3"]
+        assert found.names == ["Film 2", "Film 4", "[3]"]
         np.testing.assert_array_equal(found.vectors, expected)
+
+
+def test_ids_and_raw_values_of_the_same_digits_are_two_objects() -> None:
+    rows = [{"a": n % 4, "b": n % 3, "label": n % 2} for n in range(40)]
+    model = Object2Vec(**SMALL)
+    model.fit(rows, in0=[{"name": "a", "kind": "id"}], in1=[{"name": "b", "kind": "id"}],
+              label="label")  # fmt: skip
+    found = model.vectors("in0", [2, [2], 2.0])
+    assert found.names == ["2", "[2]"]
+    np.testing.assert_array_equal(found.vectors, model.embed(in0=[2, [2]]))
+
+
+def test_a_vocabulary_without_values_has_no_objects() -> None:
+    columns = {"a": Vocabulary(()), "b": Vocabulary(("x",))}
+    sides = [Side((Column(name, "id", name),)) for name in columns]
+    inputs = Inputs(*sides, Label("number", "label"), columns)
+    given = {**inputs.sizes(), "enc0_network": "pooled_embedding", "enc_dim": 4}
+    network = Object2VecNetwork(parse(given)[0])
+    network.initialize([mx.cpu(0)])
+    predictor = Predictor(network, inputs=inputs)
+    assert vocabulary_objects(predictor, "in1").names == ["x"]
+    with pytest.raises(CustomerError, match="The vocabulary of in0 knows no object: give its obj"):
+        vocabulary_objects(predictor, "in0")
 
 
 def test_what_has_no_value_is_left_out(films: Object2Vec, caplog: pytest.LogCaptureFixture) -> None:

@@ -84,9 +84,10 @@ def snli(folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def films_with_genres(folder: Path) -> pd.DataFrame:
-    """TMDB's films that have a plot and genres, shuffled: ``plot``, and ``genres`` as lists."""
+    """TMDB's films that have a plot and genres, shuffled: ``plot``, ``title``, and ``genres`` as
+    lists."""
     path = folder / "movies/top10K-TMDB-movies.csv.gz"
-    table = pd.read_csv(path, converters={"genres": ast.literal_eval})[["plot", "genres"]]
+    table = pd.read_csv(path, converters={"genres": ast.literal_eval})[["plot", "title", "genres"]]
     table = table[table["plot"].notna() & table["genres"].astype(bool)]
     return table.sample(frac=1, random_state=SPLIT_SEED).reset_index(drop=True)
 

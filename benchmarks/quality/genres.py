@@ -27,11 +27,15 @@ from benchmarks.quality.texts import TfidfTexts, words
 from object2vec import Object2Vec
 from object2vec.evaluation.classification import ClassCounts
 
+# A film is one object: the other side of its pair is a column of one value.
+_NOTHING = "what"
+
 
 class Asked(NamedTuple):
-    """Plots and all genres; answered by a score for each pair."""
+    """Films and all genres; answered by a score for each pair."""
 
     plots: list[str]
+    titles: list[str]
     genres: list[str]
 
 
@@ -39,7 +43,7 @@ class _Genres(Exam):
     """A film has the genres whose scores reach a threshold, which the validation part decides."""
 
     def __init__(self, films: pd.DataFrame, genres: list[str]) -> None:
-        self.questions = Asked(films["plot"].tolist(), genres)
+        self.questions = Asked(films["plot"].tolist(), films["title"].tolist(), genres)
         self._right = has_genres(films, genres)
 
     def grade(self, answers: np.ndarray, decided: Optional[float] = None) -> Grade:
@@ -77,23 +81,48 @@ def load(folder: Path, rows: Optional[int] = None) -> Task:
 
 
 def contestants() -> list[Contestant]:
-    """Ours; a linear model of words and pairs of words, and fastText."""
-    columns = {
-        "in0": {"name": "plot", "min_count": 2},
-        "in1": {"name": "genres", "explode": True},
-    }
+    """Ours, by labels and by pairs; a linear model of words and pairs of words, and fastText."""
+    plot, title = ({"name": name, "kind": "text", "min_count": 2} for name in ("plot", "title"))
+    labels = {"in1": _NOTHING, "label": "genres"}
+    pairs = {"in0": plot, "in1": {"name": "genres", "explode": True}}
+    recipe: dict[str, Any] = {"preset": "text_labels", "stops": False}
     return [
-        Ours("ours recipe", columns, _table, _ways, preset="text_tags", stops=False),
+        Ours("ours recipe", {"in0": plot, **labels}, _table, _by_labels, **recipe),
+        Ours(
+            "ours recipe, with titles", {"in0": [plot, title], **labels}, _table,
+            _by_labels_with_titles, **recipe,
+        ),
+        Ours("ours text_tags", pairs, _table, _by_pairs, preset="text_tags", stops=False),
         _Linear(),
+        _Linear(with_titles=True),
         _FastText(),
-    ]
+    ]  # fmt: skip
 
 
 def _table(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
-    return rows
+    return rows.assign(**{_NOTHING: "film"})
 
 
-def _ways(model: Object2Vec) -> dict[str, Answer]:
+def _by_labels(model: Object2Vec) -> dict[str, Answer]:
+    return {"score": lambda asked: _of_genres(model, asked.genres, asked.plots)}
+
+
+def _by_labels_with_titles(model: Object2Vec) -> dict[str, Answer]:
+    def scores(asked: Asked) -> np.ndarray:
+        films = [{"plot": p, "title": t} for p, t in zip(asked.plots, asked.titles)]
+        return _of_genres(model, asked.genres, films)
+
+    return {"score": scores}
+
+
+def _of_genres(model: Object2Vec, genres: list[str], films: list[Any]) -> np.ndarray:
+    classes = model.classes_
+    assert classes is not None
+    chances = model.predict([(film, "film") for film in films])
+    return chances[:, [classes.index(genre) for genre in genres]]
+
+
+def _by_pairs(model: Object2Vec) -> dict[str, Answer]:
     def scores(asked: Asked) -> np.ndarray:
         return all_scores(model, asked.plots, [[genre] for genre in asked.genres])
 
@@ -103,7 +132,12 @@ def _ways(model: Object2Vec) -> dict[str, Answer]:
 class _Linear:
     """TF-IDF of words and pairs of words, and a logistic regression for each genre."""
 
-    name, needs, is_seeded = "TF-IDF bigrams + logistic regression", ("sklearn",), False
+    needs, is_seeded = ("sklearn",), False
+
+    def __init__(self, *, with_titles: bool = False) -> None:
+        self._with_titles = with_titles
+        beside = ", with titles" * with_titles
+        self.name = f"TF-IDF bigrams + logistic regression{beside}"
 
     def grid(self) -> list[dict[str, Any]]:
         """See `exams.Contestant`."""
@@ -115,13 +149,23 @@ class _Linear:
         from sklearn.multiclass import OneVsRestClassifier
 
         films = lessons.rows
-        plots = films["plot"].tolist()
-        texts = TfidfTexts(plots, ngram_range=(1, 2), min_df=2, sublinear_tf=True)
+        given = self._texts(films["plot"].tolist(), films["title"].tolist())
+        texts = TfidfTexts(given, ngram_range=(1, 2), min_df=2, sublinear_tf=True)
         one = LogisticRegression(solver="liblinear", **setting)
         model = OneVsRestClassifier(one).fit(
-            texts.of(plots), has_genres(films, lessons.beside["genres"]).astype(int)
+            texts.of(given), has_genres(films, lessons.beside["genres"]).astype(int)
         )
-        return {"score": lambda asked: model.decision_function(texts.of(asked.plots))}
+
+        def scores(asked: Asked) -> np.ndarray:
+            found = self._texts(asked.plots, asked.titles)
+            return np.asarray(model.decision_function(texts.of(found)))
+
+        return {"score": scores}
+
+    def _texts(self, plots: list[str], titles: list[str]) -> list[str]:
+        if not self._with_titles:
+            return plots
+        return [f"{plot} {title}" for plot, title in zip(plots, titles)]
 
 
 class _FastText:

@@ -5,11 +5,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.quality.ours import unit
+from object2vec.raw_values import tokenizers
+
+_ROW_LENGTH = 0.7  # about that of the random rows that Object2Vec starts from
 
 
 def words(text: str) -> list[str]:
@@ -77,3 +81,34 @@ class TfidfTexts:
     def cosines(self, left: Sequence[str], right: Sequence[str]) -> np.ndarray:
         """float64 ``(left, right)``."""
         return (self.of(left) @ self.of(right).T).toarray()
+
+
+def write_singular_vectors(texts: Sequence[str], width: int, seed: int, path: Path) -> None:
+    """Write a vector for each word that stands in the texts twice, as Object2Vec starts from them.
+
+    They are the right singular vectors of the texts' TF-IDF matrix, each word's numbers brought to
+    one length: in latent semantic analysis, where they are not, frequent words have long vectors
+    and rare ones hardly any. Needs scikit-learn.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        The texts.
+    width : int
+        Of the vectors.
+    seed : int
+        Of the randomized SVD.
+    path : pathlib.Path
+        A file in the layout of gluonnlp's ``TokenEmbedding.serialize``.
+    """
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
+
+    counter = CountVectorizer(tokenizer=tokenizers.words, token_pattern=None, lowercase=False)
+    counts = counter.fit_transform(texts)
+    often = np.flatnonzero(np.asarray(counts.sum(axis=0)).ravel() >= 2)
+    weighed = TfidfTransformer().fit_transform(counts[:, often])
+    found = TruncatedSVD(width, n_iter=4, random_state=seed).fit(weighed).components_.T
+    vectors = _ROW_LENGTH * unit(found).astype(np.float32)
+    np.savez(path, idx_to_token=counter.get_feature_names_out()[often].astype(str),
+             idx_to_vec=vectors)  # fmt: skip

@@ -36,13 +36,24 @@ _CODE_OR_LINK = re.compile(
 _log = logging.getLogger("mkdocs.hooks.pages")
 
 
+def on_config(config: Any) -> Any:
+    """Put the pages of docs/ that the navigation does not list at the end of the guides."""
+    listed = set(re.findall(r"[\w/]+\.md", str(config["nav"])))
+    guides = next(entry["Guides"] for entry in config["nav"] if "Guides" in entry)
+    guides += sorted({path.name for path in (ROOT / "docs").glob("*.md")} - listed)
+    return config
+
+
 def on_files(files: Any, config: Any) -> Any:
     """Add to the files of docs/ those that stand elsewhere, and the notebooks to download."""
     from mkdocs.structure.files import File
 
     for page, path in ELSEWHERE.items():
         if path.endswith(".ipynb"):
-            files.append(File.generated(config, page, content=notebook_page(ROOT / path)))
+            text, current = tutorial(Path(path).stem)
+            if not current:
+                _log.warning(f"{path} has changed: docs/tutorials/keep_results.py runs it.")
+            files.append(File.generated(config, page, content=text))
             copy = f"tutorials/{Path(path).name}"
             files.append(File.generated(config, copy, abs_src_path=str(ROOT / path)))
         else:
@@ -90,13 +101,32 @@ def site_links(markdown: str, page: str) -> tuple[str, list[str]]:
     return _CODE_OR_LINK.sub(replaced, markdown), missing
 
 
-def notebook_page(path: Path) -> str:
-    """A notebook's cells as Markdown, with a link to the notebook below its title."""
+def notebook_page(path: Path, results: list[dict[str, str]]) -> tuple[str, bool]:
+    """A notebook as Markdown, and whether the results, of docs/tutorials/, are of its cells.
+
+    A link to the notebook stands below its title; what a cell shows stands behind it.
+    """
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    title, *others = ("".join(cell["source"]).strip() for cell in cells)
-    kinds = [cell["cell_type"] for cell in cells[1:]]
+    title, *sources = ("".join(cell["source"]).strip() for cell in cells)
     heading, _, text = title.partition("\n")
     parts = [heading, f"The notebook to this page: [{path.name}]({path.name}).", text.strip()]
-    for kind, source in zip(kinds, others):
-        parts.append(f"```python\n{source}\n```" if kind == "code" else source)
-    return "\n\n".join(parts) + "\n"
+    kinds = [cell["cell_type"] for cell in cells[1:]]
+    shown = iter(results)
+    for kind, source in zip(kinds, sources):
+        if kind == "markdown":
+            parts.append(source)
+            continue
+        kept = next(shown, {"source": "", "result": ""})
+        if kept["source"] != source:
+            return "\n\n".join(parts) + "\n", False
+        parts.append(f"```python\n{source}\n```")
+        if kept["result"]:
+            parts.append(f'<div class="result" markdown="1">\n\n{kept["result"]}\n</div>')
+    return "\n\n".join(parts) + "\n", True
+
+
+def tutorial(name: str) -> tuple[str, bool]:
+    """The page of a notebook of examples/, and whether its results are current."""
+    kept = ROOT / f"docs/tutorials/{name}.json"
+    results = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else []
+    return notebook_page(ROOT / f"examples/{name}.ipynb", results)

@@ -24,6 +24,7 @@ from object2vec.cli import (
     report,
     serve,
     train,
+    tune,
     validate,
 )
 from object2vec.cli.parser import EXIT_CODES, Parser
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 EXIT_BROKEN_PIPE = 141
 # In the order in which help lists them.
 _COMMANDS = (
-    prepare, train, validate, predict, evaluate, report, embed, nearest, index, export, serve,
+    prepare, train, validate, tune, predict, evaluate, report, embed, nearest, index, export, serve,
     describe, demo,
 )  # fmt: skip
 _EXAMPLES = """\

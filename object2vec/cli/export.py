@@ -10,7 +10,7 @@ from typing import Any
 
 from object2vec.cli.parser import MODEL_HELP, add_command
 from object2vec.cli.streams import say
-from object2vec.text import named, names
+from object2vec.text import named
 
 _EXAMPLES = """\
 The graphs take ids, int64: source and target (batch, length), padded at the end, and how many of
@@ -62,5 +62,5 @@ def _run(options: argparse.Namespace) -> int:
 
         target = onnx_target(options.onnx, options.graph)
         written = write_onnx(Predictor.load(options.model_dir).network, target)
-    say(f"Wrote {names(path.name for path in written)} to {named(written[0].parent)}.")
+    say(f"Wrote {', '.join(map(named, written))}.")
     return 0

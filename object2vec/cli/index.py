@@ -19,7 +19,7 @@ The server answers {"in1": …, "nearest": 10} from an index; `object2vec neares
 there is one. An older index of the same side is replaced; training into the folder drops it.
 
 examples:
-  object2vec index --model-dir from-table
+  object2vec index --model-dir model
   object2vec index --model-dir from-table --side in0 --metric euclidean
   object2vec index --model-dir from-table --objects ratings.csv
 

@@ -26,8 +26,8 @@ several columns of a side; and by its ids to a model of ids: 50, or 3,7,9.
 Each one that is found stands in a line of its own, behind its score.
 
 examples:
-  object2vec nearest --model-dir from-table --in1 "Film 50"
-  object2vec nearest --model-dir from-table --in0 u17 --seen ratings.csv -k 5
+  object2vec nearest --model-dir from-table --in0 u17 --among in0
+  object2vec nearest --model-dir from-table --in0 u17 -k 5 --objects ratings.csv --seen ratings.csv
   object2vec nearest --model-dir model --in1 50 --in1 51 --json
 
 """

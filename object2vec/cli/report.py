@@ -18,12 +18,13 @@ The page holds everything and loads nothing: curves of the training, measures be
 the pairs are like, a map of the embeddings to search and zoom, and for each object its nearest
 neighbours. With --data (pairs with labels, as evaluate takes them) it shows where the model errs.
 --objects names tables with a row for each object: the column called as the first one of in0 or in1
-says which (of a model of ids the column in0 or in1), others colour it. t-SNE needs scikit-learn.
+says which (of a model of ids the column in0 or in1), others colour it. t-SNE needs scikit-learn
+and most of the time; --projections pca does without it.
 
 examples:
-  object2vec report --model-dir from-table --output report.html
-  object2vec report --model-dir from-table --data ratings.csv --objects films.csv \\
-      --colour-by genres,year --output report.html
+  object2vec report --model-dir from-table --projections pca --output report.html
+  object2vec report --model-dir from-table --data ratings.csv --objects ratings.csv \\
+      --colour-by genres --projections pca --output report.html
 
 """
 

@@ -44,8 +44,6 @@ examples:
       --validation 0.1 --model-dir model
   object2vec train --train train.jsonl --validation validation.jsonl --model-dir model \\
       --hyperparameters hyperparameters.json -p epochs=5
-  object2vec train --train ratings.csv --in0 user --in1 film --label rating --validation 0.1 \\
-      --model-dir model --report report.html
   object2vec train --base /opt/ml
 
 """

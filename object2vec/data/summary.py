@@ -61,9 +61,10 @@ def _of_lists(lists: TokenLists) -> dict[str, Any]:
 
 
 def _of_labels(labels: np.ndarray, classes: Optional[int]) -> dict[str, Any]:
-    # labels that all pairs share, or of which a pair has several, say nothing in this form
-    if labels.ndim != 1 or not len(labels):
+    if not len(labels):
         return {}
+    if labels.ndim == 2:
+        return {"counts": labels.sum(axis=0, dtype=np.float64).astype(np.int64).tolist()}
     values = labels.astype(np.float64)
     if classes is not None:
         return {"counts": np.bincount(values.astype(np.int64), minlength=classes).tolist()}

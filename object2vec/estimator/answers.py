@@ -21,7 +21,6 @@ from object2vec.estimator.asked_objects import (
 from object2vec.estimator.evaluate import EvaluationRequest, check_plain, evaluated
 from object2vec.estimator.evaluated_data import DataRequest
 from object2vec.estimator.scored_candidates import in_list, scored_classes
-from object2vec.evaluation.metrics import MetricAccumulator
 from object2vec.text import quoted
 
 if TYPE_CHECKING:
@@ -281,8 +280,10 @@ class Answering:
         hybrid : float, optional
             Rank by the score plus so many times the cosine of TF-IDF vectors, too; where both sides
             are texts.
-        resamples, confidence : int, float
-            Of the intervals by bootstrap, which draws pairs or queries; 0 resamples for none.
+        resamples : int
+            How often the bootstrap draws pairs or queries for the intervals; 0 for no intervals.
+        confidence : float
+            Of the intervals.
         seed : int
             Of all draws.
 
@@ -310,10 +311,9 @@ class Answering:
         check_plain(request, data)
         judged = judged_pairs(predictor.inputs, predictor.hyperparameters, pairs, layout)
         check_positive(judged, predictor.hyperparameters, "evaluated")
-        accumulator = MetricAccumulator(predictor.hyperparameters.output_layer)
-        loss, score, *possible = predictor.loss_sums(judged)
-        accumulator.update(loss, score, len(judged), *possible)
-        return accumulator.values()
+        from object2vec.training.judge import scores_of
+
+        return scores_of(predictor, judged).values()
 
     def _fitted(self) -> Predictor:
         if self._predictor is None:

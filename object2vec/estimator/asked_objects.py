@@ -90,9 +90,19 @@ def asked_objects(
     CustomerError
         One sentence that names the first object that is not right.
     """
+    found = looked_up(inputs, hyperparameters, side, values)
+    tell_unseen({side: found.lookups})
+    return found.lists
+
+
+def looked_up(
+    inputs: Optional[Inputs], hyperparameters: Hyperparameters, side: str, values: Any
+) -> Objects:
+    """As `asked_objects`, without a word about unseen values."""
     encoder = hyperparameters.encoders[SIDES.index(side)]
     if inputs is None:
-        return token_lists(values, side, encoder.vocab_size, encoder.max_seq_len)
+        lists = token_lists(values, side, encoder.vocab_size, encoder.max_seq_len)
+        return Objects(lists, Lookups())
     if columns_of(values) is not None:
         (found,) = _of_rows(inputs, values, [side])
     else:
@@ -103,8 +113,7 @@ def asked_objects(
             )
         objects = [_own(inputs, side, value) for value in values]
         found = _objects(inputs, hyperparameters, side, objects)
-    tell_unseen({side: found.lookups})
-    return found.lists
+    return found
 
 
 def readable(inputs: Optional[Inputs], given: Any, layout: Optional[Layout] = None) -> Any:

@@ -19,7 +19,7 @@ from object2vec.estimator.options import FitOptions, RandomState
 from object2vec.estimator.parameters import Parameterized, noting_given
 from object2vec.estimator.pipeline import PipelineStep, are_labels
 from object2vec.estimator.reporting import Reporting
-from object2vec.estimator.training_data import TableRequest, id_data, table_data
+from object2vec.estimator.training_data import TableRequest, TrainingData, id_data, table_data
 from object2vec.files import check_model_folder
 from object2vec.training.memory_estimate import estimate_memory
 from object2vec.training.training_log import JobStart
@@ -49,9 +49,10 @@ class Object2Vec(
         from the data, and only ids need it.
     enc0_vocab_size, enc1_vocab_size : int, optional
         Ids run from 0 to vocab_size - 1; enc1: default enc0's. As above of a table.
-    enc0_network, enc1_network : str
-        ``hcnn``, ``bilstm`` or ``pooled_embedding``; enc1 also ``enc0``, which replaces every
-        enc1 value by enc0's.
+    enc0_network : str
+        ``hcnn``, ``bilstm`` or ``pooled_embedding``.
+    enc1_network : str
+        The same, or ``enc0``, which replaces every enc1 value by enc0's.
     enc0_layers, enc1_layers : int or "auto"
     enc0_cnn_filter_width, enc1_cnn_filter_width : int
     enc0_token_embedding_dim, enc1_token_embedding_dim : int
@@ -69,7 +70,8 @@ class Object2Vec(
         of the two embeddings or the cosine between them.
     comparator_list : str or sequence of str
         Some of ``hadamard``, ``concat``, ``abs_diff``, in their order.
-    mlp_layers, mlp_dim : int
+    mlp_layers : int
+    mlp_dim : int
     mlp_activation : str
         ``tanh``, ``relu`` or ``linear``.
     output_layer : str
@@ -91,13 +93,15 @@ class Object2Vec(
         ``dense`` or ``row_sparse``.
     optimizer : str
         ``adadelta``, ``adagrad``, ``adam``, ``sgd``, ``rmsprop`` or ``adamw``.
-    learning_rate, weight_decay : float
+    learning_rate : float
+    weight_decay : float
     token_embedding_weight_decay : float, optional
         Of the token tables; default weight_decay's.
     learning_rate_schedule : str
         ``constant``, ``linear`` or ``cosine``.
     warmup_epochs, clip_gradient : float
-    mini_batch_size, epochs : int
+    mini_batch_size : int
+    epochs : int
     early_stopping_patience : int
     early_stopping_tolerance : float
     early_stopping_metric : str
@@ -301,8 +305,12 @@ class Object2Vec(
             The labels of `train`, where its pairs (also ``(in0, in1)`` tuples) or rows hold none,
             or `label` does not name them. As scikit-learn does, it may also be given as the second
             argument.
-        in0, in1, label, label_kind, weight, split, preset, layout
-            What a table's columns are, and more; see `from_table`.
+        in0, in1, label, weight, split, layout : as for from_table
+            What a table's columns are, how its rows are kept back, how its file is written.
+        label_kind : str
+            As for `from_table`.
+        preset : str or None
+            As for `from_table`.
         callbacks : iterable of Callback
             Told of each epoch; any of them can end the training. The best epoch's model is kept.
         refit : bool
@@ -333,35 +341,48 @@ class Object2Vec(
         if y is None and are_labels(validation, train):
             y, validation = validation, None
         options = FitOptions(self._given, self._hyperparameters, callbacks, verbose, progress)
+        if refit:
+            by_split = getattr(split, "validation", None) or None
+            options.check_refit(by_split if validation is None else validation)
+        start = JobStart(begun, time.time() - begun)
+        kept_back = {"validation": validation, "test": test}
+        data = self._read(table, train, y, kept_back, auxiliary, options)
+        result = options.train(
+            *data.parts, auxiliary=data.auxiliary, start=start, inputs=data.inputs, refit=refit,
+            validation_positives=data.validation_positives,
+        )  # fmt: skip
+        self._found = None if data.inputs is None else options.hyperparameters
+        self._keep(result.predictor, result.metrics())
+        return self
+
+    def _read(
+        self,
+        table: TableRequest,
+        train: Any,
+        y: Any,
+        kept_back: dict[str, Any],
+        auxiliary: Optional[PathLike],
+        options: FitOptions,
+    ) -> TrainingData:
+        """Read all that a training takes, and see that it fits into the memory."""
         if train is None:
             raise CustomerError(
                 "There is nothing to train on: give a file, dicts or a data frame as 'train'."
             )
-        if refit:
-            by_split = getattr(split, "validation", None) or None
-            options.check_refit(by_split if validation is None else validation)
-        kept_back = {"validation": validation, "test": test}
-        start = JobStart(begun, time.time() - begun)
+        given = self._values(self._given, self._named)
         if table.is_asked():
-            given = self._values(self._given, self._named)
             data = table_data(table, train, y, kept_back, given, options)
         else:
             data = id_data(train, y, kept_back, self._lines, self._open, options)
+            data = data._replace(configuration=self._values(self._given))
         hyperparameters = options.hyperparameters
-        vectors = None
         if any(e.pretrained_embedding_file or e.vocab_file for e in hyperparameters.encoders):
             from object2vec.pretrained.auxiliary_channel import read_auxiliary
 
             words = None if data.inputs is None else data.inputs.words
-            vectors = read_auxiliary(auxiliary, hyperparameters, words)
+            data = data._replace(auxiliary=read_auxiliary(auxiliary, hyperparameters, words))
         estimate_memory(options.sized, [part for part in data.parts if part is not None]).check()
-        result = options.train(
-            *data.parts, auxiliary=vectors, start=start, inputs=data.inputs, refit=refit,
-            validation_positives=data.validation_positives,
-        )  # fmt: skip
-        self._found = None if data.inputs is None else hyperparameters
-        self._keep(result.predictor, result.metrics())
-        return self
+        return data
 
     def save(self, folder: PathLike) -> None:
         """Write the model directory, the same that a training job writes.

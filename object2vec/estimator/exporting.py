@@ -94,8 +94,10 @@ class Exporting:
         ----------
         path : path
             Replaced where it exists, as a whole or not at all.
-        side, objects, name, layout
-            See `vectors`.
+        side : str
+            ``in0`` or ``in1``.
+        objects, name, layout : as for vectors
+            Which objects, and what they are called.
         format : str, optional
             In place of what the path's suffix says; see `object2vec.export.vectors.Vectors.save`.
 

@@ -79,8 +79,12 @@ class Tabular:
             of all hyperparameters that do not follow from the data.
         layout : object2vec.prepare.delimited.Layout, optional
             How files with separators are written, such as without a header.
-        callbacks, refit, progress
-            As of `fit`.
+        callbacks : iterable of Callback
+            As for `fit`.
+        refit : bool
+            As for `fit`.
+        progress : bool, optional
+            As for `fit`.
         **parameters
             As the class takes them. Hyperparameters among them win over those of the recipe, also
             where they equal a default.

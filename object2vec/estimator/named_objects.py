@@ -288,6 +288,9 @@ def _cells(
             "or a table."
         )
     if isinstance(value, list) and all(type(item) is int for item in value):
+        if inputs is not None:
+            # told from the raw value of the same digits
+            return (str(value),)
         if words is not None:
             return (" ".join(words[item] if item < len(words) else str(item) for item in value),)
         return (" ".join(map(str, value)),)

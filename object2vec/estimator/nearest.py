@@ -12,7 +12,12 @@ import numpy as np
 from object2vec.data.arrays import TokenLists
 from object2vec.data.negative_sampling import fingerprints
 from object2vec.errors import CustomerError
-from object2vec.estimator.asked_objects import asked_objects, asked_pairs
+from object2vec.estimator.asked_objects import (
+    asked_objects,
+    asked_pairs,
+    looked_up,
+    tell_unseen,
+)
 from object2vec.estimator.named_objects import (
     NamedLists,
     check_side,
@@ -100,7 +105,7 @@ class Finding:
             Pairs as `predict` takes them, such as the table that the model was trained on: what
             stands in them beside the object that is asked about is not to be found. Only for
             objects of the other side.
-        objects, name
+        objects, name : as for vectors
             The objects among which the nearest are found, and the column that names them, as for
             `vectors`. By default those of the index, if there is one, else all of the vocabulary.
         metric : str, optional
@@ -160,8 +165,10 @@ class Finding:
             )
         classes = None if asked == among else scored_classes(self.classes_, class_)
         several = in_list(predictor.inputs, given)
-        lists = asked_objects(predictor.inputs, predictor.hyperparameters, asked, several)
+        looked = looked_up(predictor.inputs, predictor.hyperparameters, asked, several)
+        lists = looked.lists
         _refuse_unknown(predictor.inputs, asked, lists, several)
+        tell_unseen({asked: looked.lookups})
         index = self._index(among, objects, name, metric, layout)
         left_out = self._left_out(index, asked, lists, leave_out, seen, layout)
         result = index.nearest(asked, lists, int(k), left_out, classes)
@@ -196,7 +203,7 @@ class Finding:
         ----------
         side : str
             ``in0`` or ``in1``: whose objects are to be found.
-        objects, name
+        objects, name : as for vectors
             The objects, and the column that names them, as for `vectors`; by default all of the
             vocabulary.
         metric : str
@@ -207,7 +214,8 @@ class Finding:
             (``pip install 'object2vec[neighbours]'``). ``auto``: cells for more than 100,000
             objects.
         recall : float
-            Of cells, the share of the 10 nearest that is to be found; above 0, at most 1.
+            Of cells, the share of the 10 nearest that is to be found; above 0, and at most 1, for
+            which all cells are looked into.
         others : iterable, optional
             Of cells, objects of the other side, by which the cells for these are chosen; by default
             those of the vocabulary. Without any, their objects are scored with all of the index.
@@ -263,6 +271,7 @@ class Finding:
         if objects is not None:
             stored = self._stored(side, objects, name, metric or "cosine", layout)
             return Index(stored, predictor)
+        _check_name(name)
         kept = index_of(predictor, side)
         if kept is not None and metric in (None, kept.metric):
             return kept
@@ -344,12 +353,16 @@ def _named(
 ) -> NamedLists:
     if objects is not None:
         return given_objects(predictor, side, objects, name, layout)
+    _check_name(name)
+    return vocabulary_objects(predictor, side)
+
+
+def _check_name(name: Optional[str]) -> None:
     if name is not None:
         raise CustomerError(
             f"The column {quoted(name)} cannot name objects that are not given: give the table "
             "that holds it as objects."
         )
-    return vocabulary_objects(predictor, side)
 
 
 def _check_k(k: Any) -> None:

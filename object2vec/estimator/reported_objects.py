@@ -227,8 +227,8 @@ def _counts(ids: np.ndarray, tokens: np.ndarray) -> ObjectColumn:
 
 
 def listed(given: Any) -> list[Any]:
-    """One source or several of them as a list; a list of dicts is a single one."""
-    if given is None:
+    """One source or several as a list; a list of dicts is a single one, an empty list none."""
+    if given is None or (isinstance(given, (list, tuple)) and not given):
         return []
     if isinstance(given, (list, tuple)) and not _are_rows(given):
         return list(given)

@@ -137,11 +137,7 @@ class Reporting:
             title, predictor.hyperparameters, self._metrics, predictor.inputs, predictor.complete,
             versions=versions(request.projections),
         )  # fmt: skip
-        judged = [
-            found
-            for own, pairs in asked.items()
-            if (found := judge(predictor, self.classes_, own, pairs)) is not None
-        ]
+        judged = [judge(predictor, self.classes_, own, pairs) for own, pairs in asked.items()]
         kept = content.data
         further = {own: pairs.pairs for own, pairs in asked.items() if own not in kept}
         shown = mapped(predictor, request, content)

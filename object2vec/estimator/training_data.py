@@ -39,6 +39,7 @@ from object2vec.training.memory_estimate import estimate_memory
 
 if TYPE_CHECKING:
     from object2vec.prepare.delimited import Layout
+    from object2vec.pretrained.auxiliary_channel import Auxiliary
 
 _logger = logging.getLogger(LOGGER_NAME)
 
@@ -92,11 +93,17 @@ class TrainingData(NamedTuple):
         What the ids stand for; None where ids were given.
     validation_positives : PairDataset, optional
         The validation pairs without negatives, where these were drawn.
+    configuration : mapping
+        What the hyperparameters were made of.
+    auxiliary : Auxiliary, optional
+        Pretrained vectors and vocabularies.
     """
 
     parts: tuple[PairDataset, Optional[PairDataset], Optional[PairDataset]]
     inputs: Optional[Inputs] = None
     validation_positives: Optional[PairDataset] = None
+    configuration: Mapping[str, Any] = {}
+    auxiliary: Optional[Auxiliary] = None
 
 
 def id_data(
@@ -211,7 +218,8 @@ def table_data(
         settings = chosen.settings
         options.say(chosen.why)
     weighted = {} if request.weight is None else {"pair_weights": True}
-    hyperparameters, lines = parse(joined_settings(found.inputs, settings, {**given, **weighted}))
+    configuration = joined_settings(found.inputs, settings, {**given, **weighted})
+    hyperparameters, lines = parse(configuration)
     _log(lines)
     options.take(hyperparameters)
     inputs = fitted_inputs(found.inputs, hyperparameters, _title(source))
@@ -228,7 +236,7 @@ def table_data(
             parts, hyperparameters.negative_sampling_rate, hyperparameters.negative_sampling_power
         )
     everything = parts["train"], parts.get("validation"), parts.get("test")
-    return TrainingData(everything, inputs, validation)
+    return TrainingData(everything, inputs, validation, configuration)
 
 
 def _each_once(columns: Columns) -> Columns:

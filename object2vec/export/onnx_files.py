@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Optional
@@ -205,9 +206,9 @@ def _fill(tensor: Any, name: str, weight: Weight, place: Optional[int], data: st
     tensor.name, tensor.data_type = name, kinds.FLOAT
     tensor.dims.extend(weight.shape)
     if place is None:
-        content = bytearray()
-        weight.write(content.extend)
-        tensor.raw_data = bytes(content)
+        content = io.BytesIO()  # gives its bytes without a copy
+        weight.write(content.write)
+        tensor.raw_data = content.getvalue()
         return
     tensor.data_location = kinds.EXTERNAL
     for key, value in (("location", data), ("offset", place), ("length", weight.size)):

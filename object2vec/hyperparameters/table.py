@@ -377,7 +377,7 @@ _GENERAL = (
         "gradients are.",
         default="adam", choices=("adadelta", "adagrad", "adam", "sgd", "rmsprop", "adamw"),
         extension_choices=("adamw",),
-        tunable=TuningRange(choices=("adadelta", "adagrad", "adam", "sgd", "rmsprop")),
+        tunable=TuningRange(choices=("adadelta", "adagrad", "adam", "sgd", "rmsprop", "adamw")),
     ),
     Hyperparameter(
         "learning_rate", "continuous", "Step size of the optimizer.",
@@ -398,17 +398,18 @@ _GENERAL = (
         "How learning_rate changes from step to step: not at all, or it falls to 0 at the end of "
         "the last of all epochs, along a straight line or half a cosine.",
         default="constant", choices=("constant", "linear", "cosine"), extension=True,
+        tunable=TuningRange(choices=("constant", "linear", "cosine")),
     ),
     Hyperparameter(
         "warmup_epochs", "continuous",
         "Epochs, or a part of one, in which the learning rate first rises from 0.",
-        default=0.0, minimum=0, maximum=100, extension=True,
+        default=0.0, minimum=0, maximum=100, tunable=TuningRange(0, 3), extension=True,
     ),
     Hyperparameter(
         "clip_gradient", "continuous",
         "Largest L2 norm of a step's gradients, all together; longer ones are shortened to it. 0 "
         "is no limit.",
-        default=0.0, minimum=0, maximum=10000, extension=True,
+        default=0.0, minimum=0, maximum=10000, tunable=TuningRange(0, 10), extension=True,
     ),
     Hyperparameter(
         "mini_batch_size", "integer", "Pairs in a batch, over all devices together.",

@@ -7,7 +7,7 @@ import logging
 import platform
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -89,7 +89,7 @@ class Inputs:
 
     ``start`` says when it began, and how long its configuration took; ``memory`` is what the
     training needs; ``raw`` is what the ids stand for, where that is known; ``told`` is what was
-    found in tables, in sentences.
+    found in tables, in sentences; ``configuration`` is what the hyperparameters were made of.
     """
 
     hyperparameters: Hyperparameters
@@ -99,6 +99,7 @@ class Inputs:
     memory: Estimate
     raw: Optional[RawInputs] = None
     told: tuple[str, ...] = ()
+    configuration: Mapping[str, Any] = field(default_factory=dict)
 
 
 def job_from_environment(environment: Environment) -> Job:
@@ -148,7 +149,7 @@ def read_inputs(job: Job, begun: Optional[float] = None, *, progress: bool = Fal
     if tables is not None and tables.inputs is None:
         tables.check_given()
     else:
-        hyperparameters = _settle(job.configuration, tables)
+        hyperparameters, configuration = _settle(job.configuration, tables)
     _check_machines(job)
     _check_channels(job, tables is not None)
     if job.model_dir is not None:
@@ -157,7 +158,7 @@ def read_inputs(job: Job, begun: Optional[float] = None, *, progress: bool = Fal
         if tables is not None and tables.inputs is None:
             _logger.info("Creating data iterator for %s", job.channels["train"].path)
             tables.find(shown)
-            hyperparameters = _settle(job.configuration, tables)
+            hyperparameters, configuration = _settle(job.configuration, tables)
         check_channels(hyperparameters, tuple(job.channels if tables is None else tables.splits))
         _check_tuning_objective(job, hyperparameters)
         # before hours are spent on data for which there is no room
@@ -181,10 +182,8 @@ def read_inputs(job: Job, begun: Optional[float] = None, *, progress: bool = Fal
     auxiliary = _read_auxiliary(job, hyperparameters, None if tables is None else tables.inputs)
     memory = estimate_memory(hyperparameters, list(datasets.values()))
     memory.check()
-    if tables is None:
-        return Inputs(hyperparameters, datasets, auxiliary, start, memory)
-    told = tuple(tables.told)
-    return Inputs(hyperparameters, datasets, auxiliary, start, memory, tables.inputs, told)
+    raw, told = (None, ()) if tables is None else (tables.inputs, tuple(tables.told))
+    return Inputs(hyperparameters, datasets, auxiliary, start, memory, raw, told, configuration)
 
 
 def summary(inputs: Inputs) -> str:
@@ -228,14 +227,18 @@ def _log_given(job: Job) -> None:
     _logger.info("Merging with provided configuration from %s: %s", job.source, job.configuration)
 
 
-def _settle(given: Mapping[str, Any], tables: Optional[JobTables]) -> Hyperparameters:
-    hyperparameters, lines = parse(given if tables is None else tables.configuration())
+def _settle(
+    given: Mapping[str, Any], tables: Optional[JobTables]
+) -> tuple[Hyperparameters, Mapping[str, Any]]:
+    """Hyperparameters, and of what they were made."""
+    configuration = given if tables is None else tables.configuration()
+    hyperparameters, lines = parse(configuration)
     for line in lines:
         _logger.log(line.level, "%s", line.text)
     _logger.info("Final configuration: %s", hyperparameters.to_dict())
     if tables is not None:
         tables.settle(hyperparameters)
-    return hyperparameters
+    return hyperparameters, configuration
 
 
 def _check_machines(job: Job) -> None:

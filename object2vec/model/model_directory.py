@@ -35,7 +35,7 @@ from object2vec.version import __version__
 
 _STEM = (
     r"(parameters|hyperparameters|metrics|inputs|tokenizer|scores|enc[01]|vocabulary[01]"
-    r"|(index|vectors|tokens|lengths|centroids|cells)[01])"
+    r"|(index|vectors|tokens|lengths|centroids|cells|codebook)[01])"
 )
 _OWN_FILE = re.compile(
     rf"{_STEM}-[0-9a-f]{{12}}\.(params|json|npy)"

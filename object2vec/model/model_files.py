@@ -15,6 +15,7 @@ import numpy as np
 from object2vec.errors import CustomerError
 from object2vec.files import PathLike, open_regular
 from object2vec.hyperparameters.checked import Hyperparameters, parse
+from object2vec.hyperparameters.table import BALANCED
 from object2vec.model.array_files import check_array, read_array
 from object2vec.model.manifest import (
     DAMAGED,
@@ -73,13 +74,19 @@ class ModelFiles:
             As all methods here do, if the content is not sound or not the listed one.
         """
         values = self._json_object(self.manifest.hyperparameters)
+        path = self._path(self.manifest.hyperparameters)
         try:
-            return parse(values)[0]
+            found = parse(values)[0]
         except CustomerError as error:
-            path = self._path(self.manifest.hyperparameters)
             raise CustomerError(
                 f"{path} is not sound: {bounded(str(error), _LONGEST_REASON)}"
             ) from None
+        if found.class_weights == BALANCED:
+            raise CustomerError(
+                f"{path} gives '{BALANCED}' for 'class_weights', but a model has a number for each "
+                f"class, those of its training; {DAMAGED}."
+            )
+        return found
 
     def metrics(self) -> dict[str, Any]:
         """What training reported."""

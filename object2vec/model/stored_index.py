@@ -19,6 +19,8 @@ from object2vec.text import shown
 SIDES = ("in0", "in1")
 METRICS = ("cosine", "dot", "euclidean")
 FLOAT, INTEGER = "<f4", "<i4"
+#: Of a codebook: into how many parts vectors are cut at most, and what a part may become.
+MOST_PARTS, CODES = 128, 16
 _MOST_OBJECTS = 100_000_000
 _MOST_TOKENS = 2**31 - 1
 
@@ -42,12 +44,16 @@ class Cells:
         How many cells a search looks into.
     recall : float, optional
         The share of the 10 nearest that were found, when this was measured.
+    codebook : numpy.ndarray, optional
+        float32, shape ``(parts, 16, part_width)``: by what each part of a vector's difference from
+        its centroid is coded, so that few vectors have to be compared as they are.
     """
 
     centroids: np.ndarray
     of_objects: np.ndarray
     probes: int
     recall: Optional[float] = None
+    codebook: Optional[np.ndarray] = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,20 +106,25 @@ def index_bytes(index: StoredIndex, add: AddArray) -> bytes:
         "vectors_file": add(f"vectors{number}", index.vectors, FLOAT),
         "tokens_file": add(f"tokens{number}", index.lists.tokens, INTEGER),
         "lengths_file": add(f"lengths{number}", index.lists.lengths, INTEGER),
-        "cells": {
-            asked: {
-                "count": len(cells.centroids),
-                "width": cells.centroids.shape[1],
-                "probes": cells.probes,
-                "recall": cells.recall,
-                "centroids_file": add(f"centroids{number}", cells.centroids, FLOAT),
-                "cells_file": add(f"cells{number}", cells.of_objects, INTEGER),
-            }
-            for asked, cells in index.cells.items()
-        },
+        "cells": {asked: _cells(cells, number, add) for asked, cells in index.cells.items()},
         "names": index.names,
     }
     return json.dumps(content, ensure_ascii=False).encode()
+
+
+def _cells(cells: Cells, number: str, add: AddArray) -> dict[str, Any]:
+    content = {
+        "count": len(cells.centroids),
+        "width": cells.centroids.shape[1],
+        "probes": cells.probes,
+        "recall": cells.recall,
+        "centroids_file": add(f"centroids{number}", cells.centroids, FLOAT),
+        "cells_file": add(f"cells{number}", cells.of_objects, INTEGER),
+    }
+    if cells.codebook is not None:
+        content["parts"], _, content["part_width"] = cells.codebook.shape
+        content["codebook_file"] = add(f"codebook{number}", cells.codebook, FLOAT)
+    return content
 
 
 def read_index(
@@ -206,10 +217,17 @@ class _Reader:
             self._refuse(f"'recall' in {where}", shown(recall), "a number from 0 to 1")
         centroids = self._array(values, "centroids_file", FLOAT, (number, width), where)
         of_objects = self._array(values, "cells_file", INTEGER, (count,), where)
+        codebook = None
+        if "codebook_file" in values:
+            parts = self._number(values, "parts", 1, MOST_PARTS, where)
+            least = -(-width // parts)
+            part_width = self._number(values, "part_width", least, 2 * least, where)
+            shape = (parts, CODES, part_width)
+            codebook = self._array(values, "codebook_file", FLOAT, shape, where)
         if centroids is None or of_objects is None:
             return None
         self._within(of_objects, f"the cells of objects in {where}", number)
-        return Cells(centroids, of_objects, probes, recall)
+        return Cells(centroids, of_objects, probes, recall, codebook)
 
     def _array(
         self, values: dict[str, Any], key: str, dtype: str, shape: tuple[int, ...], where: str = ""

@@ -25,6 +25,7 @@ EXACT_UP_TO = 100_000
 KINDS = ("auto", "exact", "cells")
 # Queries by which the number of cells is chosen, and as many others by which recall is told.
 _QUERIES = 500
+_FEWEST_TO_HALVE = 100
 _SEED = 1
 
 
@@ -48,7 +49,7 @@ def with_cells(
         where these have a space that can be searched.
     recall : float
         Which share of the 10 nearest is to be found. As many cells are searched as that takes for
-        some objects of the index, and of `others`, that are drawn.
+        some objects of the index, and of `others`, that are drawn; for 1 all.
 
     Raises
     ------
@@ -83,11 +84,21 @@ def _cells(
     else:
         truth = truly_nearest(space.objects, len(space), queries, left_out)
     cells = shared_out(space.objects, len(space), space.is_distance, _SEED)
-    search = CellSearch(space.objects, cells, space.is_distance)
-    half = max(1, len(queries) // 2)
-    first, second = slice(0, half), slice(half if len(queries) > 1 else 0, None)
-    probes = fewest_probes(
-        search, queries[first], truth[first], left_out[first], recall, len(cells.centroids)
-    )
-    found = search.recall(queries[second], truth[second], left_out[second], probes)
-    return replace(cells, probes=probes, recall=round(found, 4))
+    first = second = slice(None)
+    if len(queries) >= _FEWEST_TO_HALVE:
+        first, second = slice(0, len(queries) // 2), slice(len(queries) // 2, None)
+    most = len(cells.centroids)
+    if recall == 1:
+        cells = replace(cells, codebook=None, probes=most)
+    while True:
+        search = CellSearch(space.objects, cells, space.is_distance)
+        probes = cells.probes
+        if recall < 1:
+            of_first = queries[first], truth[first], left_out[first]
+            probes = fewest_probes(search, *of_first, recall, most)
+            # no cells help where codes do not tell the nearest from others
+            if cells.codebook is not None and search.recall(*of_first, probes) < recall:
+                cells = replace(cells, codebook=None)
+                continue
+        found = search.recall(queries[second], truth[second], left_out[second], probes)
+        return replace(cells, probes=probes, recall=round(found, 4))

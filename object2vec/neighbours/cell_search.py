@@ -1,22 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """Vectors shared out among cells by faiss, so that a search looks into the nearest cells alone.
 
-An inverted file (Jégou, Douze and Schmid 2011, without product quantization): k-means gives the
-centroids, each vector belongs to the nearest one, and a query is compared with the vectors of its
-nearest `probes` centroids. faiss's reader of files is not used: it trusts its file.
+An inverted file (Jégou, Douze and Schmid 2011): k-means gives the centroids, each vector belongs to
+the nearest one, and a query is compared with the vectors of its nearest `probes` centroids. Of many
+vectors codes of four bits for each two numbers are compared (product quantization; André, Kermarrec
+and Le Scouarnec 2015), and only the best `_CANDIDATES` as they are. faiss's reader of files is not
+used: it trusts its file.
 """
 
 from __future__ import annotations
 
+import importlib
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Optional
 
 import numpy as np
 
+from object2vec.data.arrays import Rows
 from object2vec.errors import CustomerError
-from object2vec.model.stored_index import Cells
+from object2vec.model.stored_index import CODES, MOST_PARTS, Cells
 from object2vec.neighbours.exact_search import Found, best
 
 #: So many nearest are looked for where recall is measured.
@@ -25,12 +30,20 @@ _EXTRA = "pip install 'object2vec[neighbours]'"
 _CELLS_PER_ROOT = 4  # cells for √n vectors
 _SAMPLES = 64  # vectors for a cell, from which k-means learns
 _ROUNDS = 10
+_SEED = 1
+_CODE_BITS = 4
 _BLOCK = 1 << 17  # vectors that are made ready at a time
 # Of the distance to the recall that is aimed at: other queries may fare a little worse.
 _MARGIN = 0.2
 
+# Fewer vectors are compared at once as they are.
+_FEWEST_CODED = 20_000
+_CODED_SAMPLE = 100_000  # vectors from which a codebook learns
+_CANDIDATES = 400
+_CANDIDATES_OF_EACH = 4  # where many are asked for
+
 #: Vectors ``(m, width)`` of some objects as they are searched, float32.
-Vectors = Callable[[slice], np.ndarray]
+Vectors = Callable[[Rows], np.ndarray]
 
 
 def faiss_module() -> Any:
@@ -45,12 +58,11 @@ def faiss_module() -> Any:
         # of the classes that SWIG makes, on Python 3.12
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
-            import faiss
+            return importlib.import_module("faiss")
         except ImportError as error:
             raise CustomerError(
-                f"An index with cells needs faiss, which cannot be imported ({error}): {_EXTRA}"
+                f"An index with cells needs faiss, which cannot be imported ({error}): {_EXTRA}."
             ) from None
-    return faiss
 
 
 def shared_out(
@@ -85,7 +97,31 @@ def shared_out(
     of_objects = np.empty(count, np.int32)
     for rows in _blocks(count):
         of_objects[rows] = finder.search(vectors(rows), 1)[1][:, 0]
-    return Cells(centroids, of_objects, probes=1)
+    found = Cells(centroids, of_objects, probes=1)
+    return found if count < _FEWEST_CODED else replace(found, codebook=_codebook(vectors, found))
+
+
+def _codebook(vectors: Vectors, cells: Cells) -> np.ndarray:
+    """The codes of parts of vectors, less their centroids; see `Cells.codebook`."""
+    faiss = faiss_module()
+    count, width = len(cells.of_objects), cells.centroids.shape[1]
+    part_width = max(2, -(-width // MOST_PARTS))
+    parts = -(-width // part_width)
+    rows = np.random.default_rng(_SEED).permutation(count)[:_CODED_SAMPLE]
+    differences = vectors(rows) - cells.centroids[cells.of_objects[rows]]
+    quantizer = faiss.ProductQuantizer(parts * part_width, parts, _CODE_BITS)
+    quantizer.train(_widened(differences, parts * part_width))
+    centroids = faiss.vector_to_array(quantizer.centroids)
+    return np.array(centroids, np.float32).reshape(parts, CODES, part_width)
+
+
+def _widened(vectors: np.ndarray, width: int) -> np.ndarray:
+    """Vectors with zeros behind them, which change no product and no distance."""
+    if vectors.shape[1] == width:
+        return np.ascontiguousarray(vectors, np.float32)
+    found = np.zeros((len(vectors), width), np.float32)
+    found[:, : vectors.shape[1]] = vectors
+    return found
 
 
 def _sampled(vectors: Vectors, count: int, most: int, seed: int) -> np.ndarray:
@@ -117,7 +153,7 @@ class CellSearch:
     Parameters
     ----------
     vectors : callable
-        See `Vectors`; faiss holds a copy.
+        See `Vectors`; faiss holds a copy, or codes.
     cells : Cells
         Of these vectors.
     is_distance : bool
@@ -126,19 +162,28 @@ class CellSearch:
 
     def __init__(self, vectors: Vectors, cells: Cells, is_distance: bool) -> None:
         faiss = faiss_module()
-        self._faiss, self._is_distance = faiss, is_distance
+        self._faiss, self._is_distance, self._vectors = faiss, is_distance, vectors
         self.probes, self._most = cells.probes, len(cells.centroids)
         self._count = len(cells.of_objects)
-        self._flat = _flat(faiss, cells.centroids, is_distance)
+        codebook, self._width = cells.codebook, cells.centroids.shape[1]
+        self._is_coded = codebook is not None
         metric = faiss.METRIC_L2 if is_distance else faiss.METRIC_INNER_PRODUCT
-        width = cells.centroids.shape[1]
-        self._index = faiss.IndexIVFFlat(self._flat, width, self._most, metric)
-        self._index.is_trained = True
+        if codebook is None:
+            self._flat = _flat(faiss, cells.centroids, is_distance)
+            index = faiss.IndexIVFFlat(self._flat, self._width, self._most, metric)
+        else:
+            parts, _, part_width = codebook.shape
+            self._width = parts * part_width
+            self._flat = _flat(faiss, _widened(cells.centroids, self._width), is_distance)
+            index = faiss.IndexIVFPQ(self._flat, self._width, self._most, parts, _CODE_BITS, metric)
+            faiss.copy_array_to_vector(codebook.ravel(), index.pq.centroids)
+        index.is_trained = True
         for rows in _blocks(self._count):
-            part = np.ascontiguousarray(vectors(rows), np.float32)
+            part = _widened(vectors(rows), self._width)
             places = np.arange(rows.start, rows.stop, dtype=np.int64)
             own = cells.of_objects[rows].astype(np.int64)
-            self._index.add_core(len(part), *map(faiss.swig_ptr, (part, places, own)))
+            index.add_core(len(part), *map(faiss.swig_ptr, (part, places, own)))
+        self._index = index if codebook is None else faiss.IndexIVFPQFastScan(index)
 
     def nearest(
         self,
@@ -149,27 +194,58 @@ class CellSearch:
     ) -> list[Found]:
         """Find the nearest; see `Exact.nearest`.
 
-        Where the nearest cells hold too few objects, four times as many are looked into.
+        Where the nearest cells of a query hold too few objects, four times as many are looked into.
         """
-        queries = np.ascontiguousarray(queries, np.float32)
-        wanted = [min(k, self._count - len(own)) for own in left_out]
-        fetched = min(self._count, k + max(map(len, left_out), default=0))
         probes = probes or self.probes
-        while True:
-            parameters = self._faiss.SearchParametersIVF(nprobe=probes)
-            scores, places = self._index.search(queries, fetched, params=parameters)
-            found = [self._left(*row, k) for row in zip(places, scores, left_out)]
-            enough = all(len(own.places) >= least for own, least in zip(found, wanted))
-            if enough or probes == self._most:
-                return found
+        found = self._searched(queries, k, left_out, probes)
+        while probes < self._most:
+            lacking = [
+                row
+                for row, (own, excluded) in enumerate(zip(found, left_out))
+                if len(own.places) < min(k, self._count - len(excluded))
+            ]
+            if not lacking:
+                break
             probes = min(4 * probes, self._most)
+            others = [left_out[row] for row in lacking]
+            for row, own in zip(lacking, self._searched(queries[lacking], k, others, probes)):
+                found[row] = own
+        return found
 
-    def _left(self, places: np.ndarray, scores: np.ndarray, left_out: np.ndarray, k: int) -> Found:
+    def _searched(
+        self, queries: np.ndarray, k: int, left_out: Sequence[np.ndarray], probes: int
+    ) -> list[Found]:
+        wanted = fetched = min(self._count, k + max(map(len, left_out), default=0))
+        if self._is_coded:
+            fetched = min(self._count, max(_CANDIDATES, _CANDIDATES_OF_EACH * wanted))
+        parameters = self._faiss.SearchParametersIVF(nprobe=probes)
+        scores, places = self._index.search(
+            _widened(queries, self._width), fetched, params=parameters
+        )
+        return [self._best(*row, k) for row in zip(queries, places, scores, left_out)]
+
+    def _best(
+        self,
+        query: np.ndarray,
+        places: np.ndarray,
+        scores: np.ndarray,
+        left_out: np.ndarray,
+        k: int,
+    ) -> Found:
         kept = places >= 0
         if len(left_out):
             kept &= ~np.isin(places, left_out)
-        places, scores = places[kept][:k], scores[kept][:k]
-        return Found(places, np.sqrt(np.maximum(scores, 0)) if self._is_distance else scores)
+        places, scores = places[kept], scores[kept]
+        if self._is_coded:
+            vectors = self._vectors(places)
+            if self._is_distance:
+                scores = np.square(vectors - query).sum(axis=1)
+            else:
+                scores = vectors @ query
+            order = np.argsort(scores if self._is_distance else -scores, kind="stable")
+            places, scores = places[order], scores[order]
+        scores = np.sqrt(np.maximum(scores, 0)) if self._is_distance else scores
+        return Found(places[:k], scores[:k])
 
     def recall(
         self,

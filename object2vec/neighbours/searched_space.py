@@ -7,7 +7,7 @@ from typing import Optional, Protocol, Union
 
 import numpy as np
 
-from object2vec.data.arrays import TokenLists
+from object2vec.data.arrays import Rows, TokenLists
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.inference.every_pair import EveryPair, EverySimilarity
 from object2vec.inference.search_space import SearchSpace, search_space
@@ -64,7 +64,7 @@ class SearchedSpace:
         """What is asked about, float32 ``(q, enc_dim)``, as it is compared, ``(q, width)``."""
         return comparable(embeddings, "cosine" if self._stored.metric == "cosine" else "dot")
 
-    def objects(self, rows: slice) -> np.ndarray:
+    def objects(self, rows: Rows) -> np.ndarray:
         """Some objects of the index as they are compared, float32 ``(m, width)``."""
         return self.queries(self._stored.vectors[rows])
 
@@ -92,7 +92,7 @@ class ScoredSpace(SearchedSpace):
     def queries(self, embeddings: np.ndarray) -> np.ndarray:
         return self._vectors(1 - self._side, embeddings)
 
-    def objects(self, rows: slice) -> np.ndarray:
+    def objects(self, rows: Rows) -> np.ndarray:
         return self._vectors(self._side, self._stored.vectors[rows])
 
     def told(self, found: Found) -> Found:

@@ -170,7 +170,7 @@ _NEEDS = {
     "ratings": "two sides that are no texts, and labels",
     "interactions": "two sides that are no texts, and no labels",
     "text_pair": "a text on each side, and labels that are no tags",
-    "text_labels": "a text on a side or on both, and labels that are tags",
+    "text_labels": "a text among the columns, and labels that are tags",
     "text_tags": "a text on one side alone, and no labels that are tags",
     "documents": "a text on each side, and no labels",
 }
@@ -305,7 +305,8 @@ def learns_numbers(inputs: Inputs) -> bool:
 def _fitting(inputs: Inputs) -> str:
     texts = sum(is_text(inputs, side) for side in SIDES)
     labelled = inputs.label.kind != "none"
-    if texts and inputs.label.kind == "tags":
+    kinds = [column.kind for side in SIDES for column in inputs.side(side).columns]
+    if "text" in kinds and inputs.label.kind == "tags":
         return "text_labels"
     if texts == len(SIDES):
         return "text_pair" if labelled else "documents"

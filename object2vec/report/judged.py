@@ -27,8 +27,8 @@ _SEED = 0
 
 def judge(
     predictor: Predictor, classes: Optional[Sequence[Any]], title: str, asked: Asked
-) -> Optional[Judged]:
-    """Judge a model by pairs with the labels that it predicts; None where there is no measure.
+) -> Judged:
+    """Judge a model by pairs with the labels that it predicts, or by how it ranks.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def judge(
     asked : Asked
         What it is judged by, and what baselines know.
     """
-    from object2vec.assessment.assess_pairs import assess_classes, assess_numbers
+    from object2vec.assessment.assess_pairs import assess_classes, assess_label_sets, assess_numbers
     from object2vec.assessment.assess_ranking import Ranking, assess_ranking
 
     settings = predictor.hyperparameters
@@ -50,10 +50,10 @@ def judge(
         found = assess_ranking(predictor, _drawn(asked), Ranking(), bootstrap)
     elif settings.is_regression:
         found = assess_numbers(predictor, asked, bootstrap)
-    elif settings.output_layer == "softmax" and classes is not None:
-        found = assess_classes(predictor, asked, classes, bootstrap)
+    elif settings.is_multi_label:
+        found = assess_label_sets(predictor, asked, bootstrap)
     else:
-        return None
+        found = assess_classes(predictor, asked, classes or (), bootstrap)
     return Judged(title, found, spreads_of(predictor, asked.pairs, found))
 
 

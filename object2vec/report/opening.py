@@ -34,7 +34,7 @@ def opened(content: Content) -> str:
         kinds = f"{settings.num_classes} classes"
         of_label = f" of {label}" if label else ""
         return f"Predicts one of {kinds}{of_label} for pairs of {in0} and {in1}."
-    return f"Predicts the labels of pairs of {in0} and {in1}."
+    return f"Predicts which of {settings.num_classes} classes pairs of {in0} and {in1} have."
 
 
 def figures(content: Content) -> Markup:

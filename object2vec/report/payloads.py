@@ -94,7 +94,7 @@ def packed_side(side: MapSide, longest: int) -> str:
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     parts = [len(text).to_bytes(4, "little"), text, *(values.tobytes() for _, _, values in arrays)]
     # without a time, so that equal contents give equal bytes
-    return base64.b64encode(gzip.compress(b"".join(parts), 9, mtime=0)).decode()
+    return base64.b64encode(gzip.compress(b"".join(parts), 6, mtime=0)).decode()
 
 
 def cut(name: str, longest: int) -> str:

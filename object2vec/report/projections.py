@@ -92,7 +92,8 @@ def projections(vectors: np.ndarray, wanted: Sequence[str]) -> list[Projection]:
     Returns
     -------
     list of Projection
-        The one that shows neighbourhoods best comes first.
+        The one that shows neighbourhoods best comes first, but one of some objects behind those of
+        all.
     """
     made: dict[str, Callable[[np.ndarray, np.ndarray, float], Projection]] = {
         TSNE: lambda _, components, __: _tsne(components),
@@ -102,13 +103,14 @@ def projections(vectors: np.ndarray, wanted: Sequence[str]) -> list[Projection]:
     count = max(2, min(_COMPONENTS, *vectors.shape))
     components, share = principal_components(vectors, count)
     asked = [PCA] if len(vectors) < _FEWEST else wanted
-    return [make(vectors, components, share) for name, make in made.items() if name in asked]
+    found = [make(vectors, components, share) for name, make in made.items() if name in asked]
+    return sorted(found, key=lambda projection: projection.objects is not None)
 
 
 def principal_components(vectors: np.ndarray, count: int) -> tuple[np.ndarray, float]:
     """The coordinates of vectors along the directions in which they differ most.
 
-    Of wide vectors the directions are found by powers of the covariance of random ones (Halko,
+    Of many wide vectors the directions are found by powers of the covariance of random ones (Halko,
     Martinsson and Tropp, 2011, algorithm 4.4), which takes no matrix of width times width.
 
     Parameters
@@ -126,27 +128,37 @@ def principal_components(vectors: np.ndarray, count: int) -> tuple[np.ndarray, f
         That of the variance in the first two.
     """
     centred = vectors.astype(np.float32) - vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
-    width = centred.shape[1]
-    if width <= _WIDE:
-        values, directions = np.linalg.eigh((centred.T @ centred).astype(np.float64))
-        directions = directions[:, np.argsort(-values, kind="stable")[:count]]
+    rows, width = centred.shape
+    if rows < width and rows <= _WIDE:
+        values, places = np.linalg.eigh((centred @ centred.T).astype(np.float64))
+        order = np.argsort(-values, kind="stable")[:count]
+        components = places[:, order] * np.sqrt(np.maximum(values[order], 0))
+        loadings = centred.T @ components.astype(np.float32)
     else:
-        rng = np.random.default_rng(_SEED)
-        base = rng.normal(size=(width, min(count + 10, width))).astype(np.float32)
-        for _ in range(6):
-            base, _ = np.linalg.qr(centred.T @ (centred @ base))
-        _, _, rotation = np.linalg.svd(centred @ base, full_matrices=False)
-        directions = base @ rotation[:count].T
-    signs = np.sign(
-        directions[np.argmax(np.abs(directions), axis=0), np.arange(directions.shape[1])]
-    )
-    components = (centred @ (directions * signs).astype(np.float32)).astype(np.float32)
+        loadings = _directions(centred, count)
+        components = centred @ loadings
+    signs = np.sign(loadings[np.argmax(np.abs(loadings), axis=0), np.arange(loadings.shape[1])])
+    components = (components * signs).astype(np.float32)
     missing = count - components.shape[1]
     if missing > 0:
         components = np.pad(components, ((0, 0), (0, missing)))
     total = float(np.square(centred, dtype=np.float64).sum())
     share = float(np.square(components[:, :2], dtype=np.float64).sum()) / total if total else 0.0
     return components, min(share, 1.0)
+
+
+def _directions(centred: np.ndarray, count: int) -> np.ndarray:
+    """The directions in which rows differ most, float32 ``(width, count)``, each of length 1."""
+    width = centred.shape[1]
+    if width <= _WIDE:
+        values, directions = np.linalg.eigh((centred.T @ centred).astype(np.float64))
+        return directions[:, np.argsort(-values, kind="stable")[:count]].astype(np.float32)
+    rng = np.random.default_rng(_SEED)
+    base = rng.normal(size=(width, min(count + 10, width))).astype(np.float32)
+    for _ in range(6):
+        base, _ = np.linalg.qr(centred.T @ (centred @ base))
+    _, _, rotation = np.linalg.svd(centred @ base, full_matrices=False)
+    return (base @ rotation[:count].T).astype(np.float32)
 
 
 def _pca(vectors: np.ndarray, components: np.ndarray, share: float) -> Projection:

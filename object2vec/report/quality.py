@@ -15,6 +15,7 @@ from object2vec.report.section_parts import (
     TOLD,
     arrow,
     baseline_name,
+    decimals,
     figure,
     kept_baseline,
     metrics_of,
@@ -76,16 +77,11 @@ def _judged(content: Content, judged: Judged) -> list[Markup]:
 def _measure(measure: Optional[Measure], is_model: bool) -> Markup:
     if measure is None:
         return element("span", "–", aria_label="not defined")
-    shown = element("span", _decimals(measure.value), class_="model" if is_model else None)
+    shown = element("span", decimals(measure.value), class_="model" if is_model else None)
     if measure.low is None or measure.high is None:
         return shown
-    between = f"{_decimals(measure.low)} – {_decimals(measure.high)}"
+    between = f"{decimals(measure.low)} – {decimals(measure.high)}"
     return joined([shown, element("small", between, class_="between")])
-
-
-def _decimals(value: float) -> str:
-    """A measure, with as many decimals as those above and below it."""
-    return f"{value:.4f}".replace("-", "−") if abs(value) < 10 else number(value)
 
 
 def _residuals(histogram: Histogram) -> Markup:
@@ -144,11 +140,12 @@ def _confusion(confusion: Confusion) -> Markup:
     )
     shown = element(
         "table",
-        element("caption", "Confusion: rows are true classes, columns predicted ones"),
+        element("caption", "Confusion of classes", class_="unseen"),
         element("thead", head), element("tbody", *rows), class_="confusion",
     )  # fmt: skip
-    note = element("p", "The darker a cell, the larger its share of the row.", class_="note")
-    return joined([element("div", shown, class_="scrolling apart"), note])
+    note = "Rows are true classes, columns predicted ones; the darker, the more of the row"
+    scrolling = element("div", shown, class_="scrolling")
+    return element("div", figure("Confusion", note, scrolling), class_="apart")
 
 
 def _of_training(content: Content) -> list[Markup]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 from object2vec.evaluation.results import is_smaller_better
+from object2vec.report.charts import number
 from object2vec.report.content import Content
 from object2vec.report.markup import Markup, element
 
@@ -83,3 +84,8 @@ def kept_baseline(content: Content, split: str) -> dict[str, float]:
         "perplexity": math.exp(entropy),
         "accuracy": max(shares),
     }
+
+
+def decimals(value: float) -> str:
+    """A measure, with as many decimals as those above and below it."""
+    return f"{value:.4f}".replace("-", "−") if abs(value) < 10 else number(value)

@@ -17,6 +17,7 @@ from object2vec.report.section_parts import (
     SPLITS,
     TOLD,
     capital,
+    decimals,
     figure,
     metrics_of,
     section,
@@ -80,7 +81,7 @@ def _epochs(history: Sequence[Mapping[str, Any]], names: Sequence[str], best: An
     rows = []
     for epoch in history:
         values = [metrics_of(epoch, split).get(name) for split, name in columns]
-        cells = [number(value) if value is not None else "–" for value in values]
+        cells = [decimals(value) if value is not None else "–" for value in values]
         is_best = " (best)" if epoch.get("epoch") == best else ""
         rows.append([f"{epoch.get('epoch', '–')}{is_best}", *cells])
     shown = table(head, rows, "Metrics by epoch", numbers=range(1, len(head)), hidden=True)

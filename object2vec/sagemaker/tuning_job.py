@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Optional
 
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import Hyperparameters, parse
@@ -93,7 +93,7 @@ def describe(
         "Strategy": "Bayesian",
         "HyperParameterTuningJobObjective": _objective(resolved),
         "ResourceLimits": dict(RESOURCE_LIMITS),
-        "ParameterRanges": _parameter_ranges(_searched(known, resolved, search)),
+        "ParameterRanges": _parameter_ranges(searched_ranges(known, resolved, search)),
     }
     definition = {
         "StaticHyperParameters": static,
@@ -125,7 +125,7 @@ def _resolve(
         if "enc_dim" not in known.given:
             with contextlib.suppress(CustomerError):
                 resolved, logged = parse({**raw, "enc_dim": int(BY_NAME["enc_dim"].minimum)})
-                if "enc_dim" in _searched(known, resolved, search):
+                if "enc_dim" in searched_ranges(known, resolved, search):
                     return resolved, logged
         raise error
 
@@ -146,11 +146,32 @@ def _objective(resolved: Hyperparameters) -> dict[str, str]:
     return {"Type": directions[name], "MetricName": name}
 
 
-def _searched(
-    known: GivenHyperparameters, resolved: Hyperparameters, search: Sequence[str]
+def searched_ranges(
+    known: GivenHyperparameters,
+    resolved: Hyperparameters,
+    search: Sequence[str] = (),
+    fixed: Optional[Collection[str]] = None,
 ) -> dict[str, TuningRange]:
-    """The ranges of all that is to be searched, by name."""
-    left_out = _without_effect(known, resolved) | _tied_to_others(known, resolved)
+    """The ranges of all that is to be searched, by name.
+
+    Parameters
+    ----------
+    known : GivenHyperparameters
+        What trainings share, with what a recipe gives.
+    resolved : Hyperparameters
+        Made of it.
+    search : sequence of str
+        Names of what is searched; empty: all that has a range and is not fixed.
+    fixed : collection of str, optional
+        Names of what is not searched; all that is known by default.
+
+    Raises
+    ------
+    CustomerError
+        Something that should be searched has no effect, or there is nothing to search.
+    """
+    fixed = set(known.given) if fixed is None else fixed
+    left_out = without_effect(known, resolved)
     in_vain = [name for name in search if name in left_out]
     if in_vain:
         raise CustomerError(
@@ -161,7 +182,8 @@ def _searched(
         item.name: item.tunable
         for item in HYPERPARAMETERS
         if item.tunable is not None
-        and item.name not in (left_out | set(known.given))
+        and item.name not in left_out
+        and item.name not in fixed
         and (not search or item.name in search)
     }
     if "enc_dim" in ranges:
@@ -188,7 +210,12 @@ def _searched(
     return ranges
 
 
-def _without_effect(known: GivenHyperparameters, resolved: Hyperparameters) -> set[str]:
+def without_effect(known: GivenHyperparameters, resolved: Hyperparameters) -> set[str]:
+    """Names whose values would change nothing beside the given ones, or be refused."""
+    return _idle(known, resolved) | _tied_to_others(known, resolved)
+
+
+def _idle(known: GivenHyperparameters, resolved: Hyperparameters) -> set[str]:
     """Names whose values change nothing beside the given ones."""
     names = set()
     for side, encoder in enumerate(resolved.encoders):
@@ -203,7 +230,7 @@ def _without_effect(known: GivenHyperparameters, resolved: Hyperparameters) -> s
     if not resolved.is_contrastive:
         names |= set(OF_IN_BATCH_SOFTMAX)
     if resolved.optimizer == "adadelta" and "optimizer" in known.given:
-        names.add("learning_rate")
+        names |= {"learning_rate", "learning_rate_schedule", "warmup_epochs"}
     if not resolved.negative_sampling_rate:
         names.add("negative_sampling_power")
     return names

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from object2vec.data.record_checks import INPUTS
 from object2vec.data.repeated_keys import repeated_sentence
 from object2vec.errors import CustomerError
 from object2vec.raw_values.exact_json import LEAST_LOST, Repeating, parse_exactly, remembering
-from object2vec.serving.nearest_instances import LEAVE_OUT
+from object2vec.serving.nearest_instances import LEAVE_OUT, NEAREST
 
 _SAFE = {int, str, bool, type(None)}
 
@@ -42,8 +42,8 @@ def exact_instances(
     CustomerError
         An object of columns holds one of them twice, or brackets are nested too deeply.
     """
-    fields = (*INPUTS, LEAVE_OUT)
-    values = [instance[name] for instance in instances for name in fields if name in instance]
+    values = [instance[side] for instance in instances for side in INPUTS if side in instance]
+    values += [value for instance in instances for value in _left_out(instance)]
     objects = [value for value in values if type(value) is dict]
     # Each key has its colon; others stand in strings and in objects that nobody reads.
     keys = other_keys + sum(map(len, instances)) + sum(map(len, objects))
@@ -56,11 +56,17 @@ def exact_instances(
             value = instance.get(side)
             if type(value) is Repeating:
                 raise CustomerError(f"{repeated_sentence(value.key)} ({side} of {name(position)})")
-        for value in instance.get(LEAVE_OUT) or ():
+        for value in _left_out(instance):
             if type(value) is Repeating:
                 where = f"{LEAVE_OUT} of {name(position)}"
                 raise CustomerError(f"{repeated_sentence(value.key)} ({where})")
     return found
+
+
+def _left_out(instance: Mapping[str, Any]) -> list[Any]:
+    """What is not to be among the nearest objects, where these are asked for."""
+    values = instance.get(LEAVE_OUT) if NEAREST in instance else None
+    return values if isinstance(values, list) else []
 
 
 def _hold_large_floats(values: Iterable[Any]) -> bool:

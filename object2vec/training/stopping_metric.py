@@ -25,7 +25,8 @@ _logger = logging.getLogger(LOGGER_NAME)
 _RANKING = ("hit_rate@10", "ndcg@10", "mrr")
 _OF_PAIRS = ("auc", "macro_f1")
 _OF_LABELS = ("micro_f1", "macro_f1")
-_LOWER_IS_BETTER = (LOSS, "cross_entropy", "mean_squared_error", "mean_absolute_error")
+#: Of these a study, too, wants the lowest value.
+LOWER_IS_BETTER = (LOSS, "cross_entropy", "mean_squared_error", "mean_absolute_error")
 
 
 def early_stopping_of(hyperparameters: Hyperparameters) -> EarlyStopping:
@@ -35,7 +36,7 @@ def early_stopping_of(hyperparameters: Hyperparameters) -> EarlyStopping:
         hyperparameters.early_stopping_patience,
         hyperparameters.early_stopping_tolerance,
         metric,
-        higher_is_better=metric not in _LOWER_IS_BETTER,
+        higher_is_better=metric not in LOWER_IS_BETTER,
     )
 
 

@@ -87,4 +87,6 @@ def _sound_value(item: Hyperparameter, rng: random.Random) -> JsonValue:
         return rng.choice(("user", ["film", "genres"], '"film, long", genres', "ü", "a b"))
     if item.kind == "column":
         return rng.choice(("rating", "label, or what"))
+    if item.kind == "class_weights":
+        return rng.choice(("balanced", [0.5, 2], "1, 3", [1, 2, 3]))
     return rng.choice(item.choices)

@@ -32,12 +32,14 @@ class JsonLinesTarget(Target):
             settings(num_classes=3),
             settings(output_layer="mean_squared_error"),
             settings(output_layer="in_batch_softmax", scorer="dot"),
+            settings(output_layer="multi_label", num_classes=3),
         )
 
     def inputs(self, rng: random.Random) -> Iterator[bytes]:
         odd = hypothesis_values(any_json(), rng)
         while True:
-            pairs = [_pair(rng) for _ in range(rng.choice((1, 1, 2, 5, 40)))]
+            many = rng.random() < 0.25
+            pairs = [_pair(rng, many) for _ in range(rng.choice((1, 1, 2, 5, 40)))]
             kind = rng.random()
             if 0.3 < kind < 0.75:
                 place = rng.randrange(len(pairs))
@@ -70,13 +72,14 @@ class JsonLinesTarget(Target):
         return True
 
 
-def _pair(rng: random.Random) -> JsonValue:
+def _pair(rng: random.Random, many_labels: bool) -> JsonValue:
     pair: dict[str, JsonValue] = {
         name: [rng.randrange(VOCAB) for _ in range(rng.choice((1, 2, 5, 15)))]
         for name in ("in0", "in1")
     }
     if rng.random() < 0.95:
-        pair["label"] = rng.choice((0, 1, 2))
+        labels = [rng.randrange(3) for _ in range(rng.randrange(4))]
+        pair["label"] = labels if many_labels else rng.choice((0, 1, 2))
     if rng.random() < 0.1:
         pair["other"] = "ü"
     return pair
@@ -95,6 +98,11 @@ def _compare(pairs: PairDataset, data: bytes, job: Hyperparameters) -> None:
         for row, record in enumerate(records):
             if lists[row].tolist() != record[f"in{side}"][: encoder.max_seq_len]:
                 raise Wrong("other ids than the line holds", f"line {row + 1}: {lists[row]}")
+    if job.is_multi_label:
+        expected = [[float(number in record["label"]) for number in range(3)] for record in records]
+        if pairs.labels.tolist() != expected:
+            raise Wrong("other labels than the lines hold", f"{expected}, {pairs.labels}")
+        return
     missing = {"label": 1} if job.is_contrastive else {}
     labels = [np.float32({**missing, **record}["label"]) for record in records]
     if job.is_contrastive and 0 in labels:

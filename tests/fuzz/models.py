@@ -31,6 +31,12 @@ _SETTINGS: dict[str, dict[str, Any]] = {
         "learn_temperature": True,
         "tied_encoders": True,
     },
+    "many labels": {
+        "enc0_network": "pooled_embedding",
+        "output_layer": "multi_label",
+        "num_classes": 3,
+        "class_weights": (0.5, 2.0, 1.0),
+    },
     # It takes raw values besides.
     RAW: {"enc0_network": "pooled_embedding", "num_classes": 2},
 }

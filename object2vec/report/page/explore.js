@@ -3,6 +3,7 @@
 
 const MOST_FOUND = 50;
 const ROWS = 50;
+const MOST_IN_LEGEND = 24;
 
 const $ = (id) => document.getElementById(id);
 
@@ -118,7 +119,7 @@ class Explorer {
       else if (this.column.kind === "number") counts[group]++;
       else for (let tag = 0; tag < groups.length; tag++) counts[tag] += this.column.has(object, tag);
     }
-    const buttons = groups.map((group, place) => {
+    const buttons = groups.slice(0, MOST_IN_LEGEND).map((group, place) => {
       const button = made(
         "button",
         { type: "button", attributes: { "aria-pressed": "false" } },
@@ -129,10 +130,13 @@ class Explorer {
       button.addEventListener("click", () => this.alone(place));
       return made("li", {}, button);
     });
-    if (this.column && without) {
+    const further = (label, count) => {
       const dot = made("i", { className: "b8", attributes: { "aria-hidden": "true" } });
-      buttons.push(made("li", {}, made("span", { className: "step" }, dot, "no value", made("small", { textContent: without.toLocaleString("en") }))));
-    }
+      const number = made("small", { textContent: count.toLocaleString("en") });
+      buttons.push(made("li", {}, made("span", { className: "step" }, dot, label, number)));
+    };
+    if (groups.length > MOST_IN_LEGEND) further("other groups", groups.length - MOST_IN_LEGEND);
+    if (this.column && without) further("no value", without);
     $("legend").replaceChildren(...buttons);
     $("legend").hidden = !buttons.length;
   }
@@ -285,7 +289,10 @@ class Explorer {
     for (let at = this.page * ROWS; at < Math.min(count, (this.page + 1) * ROWS); at++) {
       const object = objects ? objects[at] : at;
       const button = made("button", { type: "button", textContent: this.side.names[object] });
-      button.addEventListener("click", () => this.choose(object));
+      button.addEventListener("click", () => {
+        this.choose(object);
+        $("plane").closest(".stage").scrollIntoView({ block: "nearest" });
+      });
       const near = this.near(object).slice(0, 3).map(([other, cosine]) => `${this.side.names[other]} (${cosine.toFixed(2)})`);
       const row = made("tr", {}, made("th", { scope: "row" }, button));
       if (this.column) row.append(made("td", { textContent: this.column.text(object) }));

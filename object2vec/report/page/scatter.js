@@ -266,7 +266,8 @@ class Scatter {
       const text = name.length > 34 ? `${name.slice(0, 32)}…` : name;
       const width = context.measureText(text).width;
       const gap = Math.max(radius, 4) + 5;
-      const start = x + gap + width > this.width ? x - gap - width : x + gap;
+      const fits = x + gap + width <= this.width || x - gap - width < 0;
+      const start = fits ? Math.min(x + gap, Math.max(this.width - width - 2, 2)) : x - gap - width;
       const box = [start - 2, y - 9, start + width + 2, y + 9];
       if (taken.some((other) => box[0] < other[2] && box[2] > other[0] && box[1] < other[3] && box[3] > other[1])) continue;
       taken.push(box);

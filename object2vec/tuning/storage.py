@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The file of a study: made, opened again, and held by one process."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import importlib
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Optional
+
+from object2vec.errors import CustomerError
+from object2vec.text import named, names
+from object2vec.tuning.results import COMPLETE, FAILED, PRUNED, Trial
+
+STUDY = "object2vec"
+# What is kept beside the trials.
+IDENTITY, SEED, SAVED = "identity", "seed", "saved"
+# What is kept of a trial.
+SETTING, EPOCHS, BEST_EPOCH, ERROR, CUT_OFF = "setting", "epochs", "best_epoch", "error", "cut_off"
+_WAITING = 60  # seconds for another process's writing
+_MAGIC = b"SQLite format 3\0"
+
+
+def optuna_module() -> Any:
+    """Import Optuna.
+
+    Raises
+    ------
+    CustomerError
+        It is not installed.
+    """
+    try:
+        optuna = importlib.import_module("optuna")
+    except ImportError:
+        raise CustomerError(
+            "To tune hyperparameters needs Optuna: pip install 'object2vec[tune]'."
+        ) from None
+    # it tells of each trial otherwise, and so do we
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna
+
+
+def check_study_file(path: Path) -> None:
+    """Refuse what is no file of a study, before data are read.
+
+    Raises
+    ------
+    CustomerError
+        It is a folder or something else than SQLite's, or its folder does not exist.
+    """
+    if not path.parent.is_dir():
+        raise CustomerError(
+            f"{named(path)} cannot be written: the folder {named(path.parent)} does not exist."
+        )
+    if not path.exists():
+        return
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(len(_MAGIC))
+    except OSError as error:
+        raise CustomerError(f"{named(path)} cannot be read: {error.strerror}.") from None
+    if head and head != _MAGIC:
+        raise CustomerError(
+            f"{named(path)} is no file of a study, which is one of SQLite: name another one."
+        )
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold a study, so that what seems to run in it was cut off; ``.lock`` behind its name.
+
+    Raises
+    ------
+    CustomerError
+        Another process holds it.
+    """
+    handle = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CustomerError(
+                f"Another process works on the study {named(path)}: wait for it, take --jobs for "
+                "more than one training at a time, or name another file."
+            ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def open_study(path: Path, **options: Any) -> Any:
+    """Optuna's study of a file, which must hold it.
+
+    Parameters
+    ----------
+    path : Path
+        A file of SQLite.
+    **options
+        Sampler and pruner.
+    """
+    optuna = optuna_module()
+    return optuna.load_study(study_name=STUDY, storage=_storage(path), **options)
+
+
+def prepare_study(path: Path, identity: Mapping[str, Any], seed: Optional[int]) -> int:
+    """Make a study, or see that one is the same, and say which seed it has.
+
+    What was cut off is to be tried again.
+
+    Parameters
+    ----------
+    path : Path
+        The file, which `held` holds.
+    identity : mapping
+        See `Plan.identity`.
+    seed : int, optional
+        The one that is given.
+
+    Raises
+    ------
+    CustomerError
+        The file holds another study.
+    """
+    optuna = optuna_module()
+    direction = identity["direction"]
+    study = optuna.create_study(
+        study_name=STUDY, storage=_storage(path), direction=direction, load_if_exists=True
+    )
+    known = study.user_attrs.get(IDENTITY)
+    if known is None:
+        if study.get_trials(deepcopy=False):
+            raise CustomerError(
+                f"{named(path)} holds a study that object2vec has not made: name another file."
+            )
+        seed = secrets.randbits(31) if seed is None else seed
+        study.set_user_attr(SEED, seed)
+        study.set_user_attr(IDENTITY, json.loads(json.dumps(identity)))
+        return seed
+    _check_same(path, known, json.loads(json.dumps(identity)))
+    if seed is not None and seed != study.user_attrs[SEED]:
+        raise CustomerError(
+            f"The study {named(path)} has the seed {study.user_attrs[SEED]}, but {seed} is given: "
+            "leave it out, or name another file."
+        )
+    for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+        set_attribute(study, trial, CUT_OFF, True)
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+        setting = trial.user_attrs.get(SETTING)
+        if setting is not None:
+            study.enqueue_trial(trial.params, user_attrs={SETTING: setting})
+    return int(study.user_attrs[SEED])
+
+
+def set_attribute(study: Any, trial: Any, name: str, value: Any) -> None:
+    """Keep something of a trial that another process has begun."""
+    study._storage.set_trial_user_attr(trial._trial_id, name, value)
+
+
+def trials_of(study: Any) -> list[Trial]:
+    """The trials that have ended, by their numbers; without those that were cut off."""
+    optuna = optuna_module()
+    states = {
+        optuna.trial.TrialState.COMPLETE: COMPLETE,
+        optuna.trial.TrialState.PRUNED: PRUNED,
+        optuna.trial.TrialState.FAIL: FAILED,
+    }
+    return [
+        Trial(
+            number=trial.number,
+            state=states[trial.state],
+            value=trial.value,
+            setting=dict(trial.user_attrs.get(SETTING) or {}),
+            epochs=trial.user_attrs.get(EPOCHS, 0),
+            best_epoch=trial.user_attrs.get(BEST_EPOCH),
+            seconds=None if trial.duration is None else trial.duration.total_seconds(),
+            error=trial.user_attrs.get(ERROR, ""),
+        )
+        for trial in study.get_trials(deepcopy=False, states=tuple(states))
+        if not trial.user_attrs.get(CUT_OFF)
+    ]
+
+
+def _storage(path: Path) -> Any:
+    engine, errors = (importlib.import_module(f"sqlalchemy.{name}") for name in ("engine", "exc"))
+    url = engine.URL.create("sqlite", database=str(path)).render_as_string()
+    try:
+        return optuna_module().storages.RDBStorage(
+            url, engine_kwargs={"connect_args": {"timeout": _WAITING}}
+        )
+    except (errors.DatabaseError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CustomerError(
+            f"{named(path)} cannot be used as the file of a study: {reason}"
+        ) from None
+
+
+def _check_same(path: Path, known: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    parts = {"metric": "another measure", "space": "another search", "data": "other data"}
+    parts["given"] = "other hyperparameters"
+    different = [words for name, words in parts.items() if known.get(name) != asked[name]]
+    if known.get("version") != asked["version"] or different:
+        raise CustomerError(
+            f"The study {named(path)} was made with {names(different) or 'another version'}: give "
+            "the same again, or name another file."
+        )

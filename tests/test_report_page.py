@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pages of made-up models, of any size, and the parts that they are made of."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from parsed_report import Parsed
+from report_contents import HOSTILE, content, map_side
+
+from object2vec.data.arrays import PairDataset, TokenLists
+from object2vec.data.summary import summary
+from object2vec.report.neighbours import nearest_of_each
+from object2vec.report.object_columns import column_of
+from object2vec.report.page import most_bytes, page
+from object2vec.report.projections import MOST_OF_TSNE, principal_components, projections
+
+pytestmark = pytest.mark.own_way
+
+
+def test_names_are_escaped_wherever_they_stand(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    side = map_side(rng, 12, [HOSTILE, *(f"name {place}" for place in range(11))])
+    path = tmp_path / "report.html"
+    given = content(side, title=HOSTILE, unmapped=[HOSTILE], versions={HOSTILE: HOSTILE})
+    path.write_bytes(page(given, HOSTILE))
+    found = Parsed(path)
+    assert 'onerror="' not in found.source and "<img" not in found.source
+    assert found.source.count("</script>") == 2
+    assert HOSTILE.replace("\u202e", "\\u202e") in found.text
+    assert found.sides["in1"]["names"][0] == HOSTILE.replace("\u202e", "\\u202e")
+
+
+@pytest.mark.parametrize(
+    ("count", "letters"),
+    [(1682, 24), (1682, 2000), (50_000, 24), (50_000, 200)],
+    ids=["few", "few long names", "many", "many long names"],
+)
+def test_a_page_is_as_small_as_promised(count: int, letters: int) -> None:
+    rng = np.random.default_rng(1)
+    # letters that no compression makes much shorter
+    codes = rng.integers(ord("a"), ord("z") + 1, size=(count, min(letters, 400)), dtype=np.uint8)
+    names = [row.tobytes().decode() for row in codes]
+    side = map_side(rng, count, names, exact=count < 10_000)
+    size = len(page(content(side), "today"))
+    assert size <= most_bytes(count) == {1682: 1_000_000, 50_000: 4_000_000}[count]
+
+
+def test_principal_components_are_scikit_learns(rng: np.random.Generator) -> None:
+    from sklearn.decomposition import PCA
+
+    for count, width in ((200, 12), (3, 7), (60, 1500), (1100, 1100)):
+        scales = np.full(width, 0.5)
+        scales[:2] = 20, 10
+        vectors = (rng.normal(size=(count, width)) * scales + 3).astype(np.float32)
+        found, share = principal_components(vectors, 2)
+        expected = PCA(2, svd_solver="full").fit(vectors.astype(np.float64))
+        components = expected.transform(vectors.astype(np.float64))
+        for ours, theirs in zip(found.T, components.T):
+            sign = np.sign(ours @ theirs)
+            np.testing.assert_allclose(ours * sign, theirs, atol=2e-3 * np.abs(theirs).max())
+        assert share == pytest.approx(expected.explained_variance_ratio_.sum(), rel=1e-3)
+
+
+@pytest.mark.parametrize("same", [1, 4], ids=["one", "all alike"])
+def test_a_map_of_what_does_not_differ(same: int) -> None:
+    (found,) = projections(np.ones((same, 6), np.float32), ["pca", "tsne"])
+    assert found.title == "Principal components" and not found.places.any()
+
+
+def test_t_sne_keeps_groups_together(rng: np.random.Generator) -> None:
+    groups = np.repeat([0, 1], 60)
+    vectors = rng.normal(size=(120, 8)).astype(np.float32) + 9 * groups[:, None]
+    tsne, pca = projections(vectors.astype(np.float32), ["pca", "tsne"])
+    assert (tsne.title, pca.title) == ("t-SNE", "Principal components") and tsne.objects is None
+    places = tsne.places.astype(float)
+    rows, _ = nearest_of_each(places - places.mean(0), 1)
+    assert np.mean(groups[rows[:, 0]] == groups) > 0.9
+
+
+def test_t_sne_is_of_some_where_there_are_many(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert MOST_OF_TSNE == 5000
+    monkeypatch.setattr("object2vec.report.projections.MOST_OF_TSNE", 40)
+    vectors = rng.normal(size=(70, 3)).astype(np.float32)
+    pca, tsne = projections(vectors, ["pca", "tsne"])
+    assert pca.objects is None and len(pca.places) == 70
+    assert tsne.objects is not None and len(tsne.places) == len(set(tsne.objects.tolist())) == 40
+    assert "40 of the objects" in tsne.note
+
+
+def test_the_nearest_of_each_are_found(rng: np.random.Generator) -> None:
+    for count, width in ((2, 3), (9, 4), (700, 5)):
+        vectors = rng.normal(size=(count, width)).astype(np.float32)
+        vectors[0] = 0
+        rows, cosines = nearest_of_each(vectors, 5)
+        unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+        every = unit @ unit.T
+        np.fill_diagonal(every, -2)
+        best = -np.sort(-every, axis=1)[:, : rows.shape[1]]
+        np.testing.assert_allclose(cosines, best, atol=1e-6)
+        np.testing.assert_allclose(np.take_along_axis(every, rows, 1), best, atol=1e-6)
+        assert all(len(set(row)) == len(row) for row in rows.tolist())
+
+
+@pytest.mark.parametrize(
+    ("cells", "labels", "ranges"),
+    [
+        (["b", "a", "b", None, ""], ["b", "a"], []),
+        (["x|y", "y", "z|y"], ["y", "x", "z"], []),
+        (["['u', 'v']", "['v']"], ["v", "u"], []),
+        ([["p", "q"], ["q"]], ["q", "p"], []),
+        ([1, 2, 1, 2], ["1", "2"], []),
+        (list(range(100)), [], ["0 – 19", "20 – 39", "40 – 58", "59 – 78", "79 – 99"]),
+    ],
+    ids=["groups", "tags", "lists as text", "lists", "few numbers", "numbers"],
+)
+def test_a_column_is_what_its_cells_are(
+    cells: list[Any], labels: list[str], ranges: list[str]
+) -> None:
+    found = column_of("it", cells)
+    assert list(found.labels) == labels
+    if labels:
+        first = [found.labels[tag] for tag in found.cells[found.values[0]]]
+        assert first and all(tag in str(cells[0]) for tag in first)
+    else:
+        steps = np.searchsorted(found.edges, cells, side="right")
+        assert len(found.ranges) == 5 and np.bincount(steps).min() >= 19
+        assert found.ranges[0].startswith("0") and found.ranges[-1].endswith("99")
+
+
+def test_bars_hold_every_pair(rng: np.random.Generator) -> None:
+    lengths = rng.integers(0, 90, size=500)
+    pairs = PairDataset(
+        TokenLists.from_lists([rng.integers(50, size=n).tolist() for n in lengths]),
+        TokenLists.from_lists([[1]] * 500), rng.integers(3, size=500).astype(np.float32),
+    )  # fmt: skip
+    found = summary({"train": pairs, "validation": None}, 3)
+    assert list(found) == ["train"]
+    own = found["train"]
+    assert own["labels"] == {"counts": [int(np.sum(pairs.labels == c)) for c in range(3)]}
+    assert own["in0"]["tokens"] == lengths.sum()
+    for low, high, count in own["in0"]["lengths"]:
+        assert count == np.sum((lengths >= low) & (lengths <= high))
+    times = Counter(pairs.in0.tokens.tolist())
+    assert own["in0"]["distinct"] == len(times)
+    for low, high, count in own["in0"]["frequencies"]:
+        assert count == sum(low <= often <= high for often in times.values())
+    assert own["in1"]["lengths"] == [[1, 1, 500]]
+    assert json.loads(json.dumps(found)) == found
+    # labels that are numbers, of which there are many
+    numbers = PairDataset(pairs.in0, pairs.in1, rng.normal(size=500).astype(np.float32))
+    kept = summary({"train": numbers}, None)["train"]["labels"]
+    assert sum(bar[2] for bar in kept["bars"]) == 500
+    assert kept["mean"] == pytest.approx(numbers.labels.mean(dtype=float), abs=1e-6)
