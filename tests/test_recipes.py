@@ -40,7 +40,6 @@ PLOT_AND_USER = ["plot", "user"]
 CASES: dict[str, tuple[Any, Any, Any, str, str]] = {
     "stars": ("user", ["film", "genres"], "stars", "ratings",
               "in0 is id, in1 is id and tags and the label stars holds numbers"),
-    "stars of ids": ("user", "film", "stars", "ratings", "the label stars holds numbers"),
     "likes": ("user", "film", "liked", "ratings", "the label liked holds classes"),
     "zeros and ones": ("user", "film", "seen", "ratings", "the label seen holds classes"),
     "events": ("user", "film", None, "interactions", "there are no labels"),
@@ -105,24 +104,6 @@ def test_settings_are_sound_and_fit_the_inputs(case: str) -> None:
     assert takes_the_batch == (CASES[case][3] in ("interactions", "documents"))
     has_labels = inputs.label.kind != "none"
     assert bool(parsed.negative_sampling_rate) == (not has_labels and not takes_the_batch)
-
-
-@pytest.mark.parametrize(
-    ("given", "width", "members"),
-    [
-        ({}, 256, 4),
-        ({"ensemble_size": "2"}, 256, 2),
-        ({"enc_dim": "10"}, 10, 1),
-        ({"comparator_list": "hadamard"}, 64, 1),
-    ],
-    ids=["nothing", "members", "a width", "an mlp"],
-)
-def test_a_width_that_is_asked_for_is_that_of_one_model(
-    given: Any, width: int, members: int
-) -> None:
-    inputs = found("stars of ids")
-    parsed, _ = parse(joined_settings(inputs, recipe(inputs).settings, given))
-    assert (parsed.enc_dim, parsed.ensemble_size) == (width, members)
 
 
 @pytest.mark.parametrize(

@@ -156,14 +156,10 @@ _BY_SOFTMAX: dict[str, dict[str, str]] = {
 _NEGATIVES = {"interactions": "3", "text_tags": "5", "documents": "5"}
 # By how many sides have features: a width, and the weight decay for numbers, then for classes,
 # whose losses are flatter. A row that is a vector by itself moves further than one of a mean.
-_COUPLED = {0: (64, "0.0003", "0.00015"), 1: (128, "0.0002", "0.0001")}
-# How many models of numbers share an embedding, so that their mean errs less, each of the
-# width that one alone has: by how many sides have features.
-_MEMBERS = {0: 4, 2: 2}
+_COUPLED = {0: ("64", "0.0003", "0.00015"), 1: ("128", "0.0002", "0.0001")}
 # Of features on both sides, where all rows decay at each step: 0.3 for MovieLens' 1,682 films. Of
 # n objects a batch uses one as often as n is small, and adam moves it by the root of that.
 _DECAY_OF_FEATURES = 12.0
-_WIDTH_OF_FEATURES = 128
 # More classes than two have no dot product: what they have decays by ids alone, and by features.
 _DECAYS_OF_CLASSES = ("0.00015", "0.00005")
 _NEEDS = {
@@ -359,25 +355,18 @@ def _of_ratings(inputs: Inputs) -> dict[str, str]:
     if not is_number and (inputs.sizes()["num_classes"] > 2 or inputs.label.kind == "tags"):
         decay = _DECAYS_OF_CLASSES[with_features > 0]
         return {**_BAGS, "enc_dim": "64", "epochs": "20", "weight_decay": decay}
-    members = _MEMBERS.get(with_features, 1) if is_number else 1
     if with_features in _COUPLED:
         width, *decays = _COUPLED[with_features]
         return {
             **_FALLING,
-            **_members(members, width),
             "token_embedding_storage_type": "row_sparse",
+            "enc_dim": width,
             "weight_decay": decays[not is_number],
         }
     objects = max(inputs.vocab_size(side) for side in SIDES)
     return {
         **_FALLING,
-        **_members(members, _WIDTH_OF_FEATURES),
         "optimizer": "adamw",
+        "enc_dim": "128",
         "weight_decay": f"{_DECAY_OF_FEATURES / max(objects, 100) ** 0.5:.2g}",
     }
-
-
-def _members(number: int, width: int) -> dict[str, str]:
-    """Models that share an embedding, each of a width; see `_MEMBERS`."""
-    shared = {"enc_dim": str(number * width)}
-    return shared if number == 1 else {**shared, "ensemble_size": str(number)}

@@ -63,10 +63,6 @@ def joined_settings(
         unheeded.append("negative_sampling_power")
     if both.get("scorer", "mlp") != "mlp":
         unheeded += OF_MLP
-    # a width that is asked for is that of one model
-    if (both.get("scorer") != "dot" or "enc_dim" in given) and "ensemble_size" in follow:
-        follow["enc_dim"] = str(int(follow["enc_dim"]) // int(follow["ensemble_size"]))
-        unheeded.append("ensemble_size")
     for name in unheeded:
         follow.pop(name, None)
     return {**follow, **given}
