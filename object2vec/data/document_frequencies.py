@@ -27,7 +27,8 @@ def inverse_document_frequencies(inputs: Sequence[TokenLists], vocab_size: int) 
     Returns
     -------
     numpy.ndarray
-        float32, shape ``(vocab_size,)``; a token that no list holds has the largest weight.
+        float32, shape ``(vocab_size,)``; 0 for a token that no list holds,
+        such as that of unknown words: nothing would train its random vector.
     """
     holding, occurring = np.zeros(vocab_size, np.int64), np.zeros(vocab_size, np.int64)
     for lists in inputs:
@@ -40,4 +41,5 @@ def inverse_document_frequencies(inputs: Sequence[TokenLists], vocab_size: int) 
     weights = np.log((1 + number) / (1 + holding)) + 1
     total = occurring.sum()
     mean = weights @ occurring / total if total else 1.0
+    weights[occurring == 0] = 0
     return (weights / mean).astype(np.float32)

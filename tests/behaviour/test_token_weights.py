@@ -254,9 +254,9 @@ def test_frequencies_are_those_of_scikit_learn(rng: np.random.Generator) -> None
     expected /= expected @ counts.sum(axis=0) / counts.sum()
     found = inverse_document_frequencies(sides, 53)
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
-    # of no list: the largest
-    assert found[50] == found[52] == found.max()
+    np.testing.assert_allclose(found[:50], expected[:50], rtol=1e-6)
+    # of no list: nothing would train their vectors
+    assert found[50:].tolist() == [0, 0, 0]
 
 
 def test_frequencies_of_nothing() -> None:
