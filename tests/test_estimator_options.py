@@ -122,7 +122,7 @@ def test_the_log_names_the_devices_and_the_first_one_answers(
         model = Object2Vec(**SMALL, device=["cpu:1", "cpu:0"], seed=1).fit(PAIRS)
     assert "context [cpu(1), cpu(0)]" in caplog.messages
     assert "Create Store: local" in caplog.messages
-    assert model._predictor is not None and model._predictor.context == mx.cpu(1)
+    assert model._predictor is not None and model._predictor._context == mx.cpu(1)
     twin = pickle.loads(pickle.dumps(model))
     np.testing.assert_allclose(twin.predict(PAIRS), model.predict(PAIRS), rtol=1e-5)
 
@@ -131,7 +131,7 @@ def test_a_model_is_loaded_onto_a_device(tmp_path: Path) -> None:
     model = Object2Vec(**SMALL, seed=1).fit(PAIRS)
     model.save(tmp_path)
     loaded = Object2Vec.load(tmp_path, device="cpu:1")
-    assert loaded._predictor is not None and loaded._predictor.context == mx.cpu(1)
+    assert loaded._predictor is not None and loaded._predictor._context == mx.cpu(1)
     assert loaded.get_params()["device"] == "cpu:1"
     np.testing.assert_array_equal(loaded.predict(PAIRS), model.predict(PAIRS))
     assert Object2Vec.load(tmp_path).get_params()["device"] is None

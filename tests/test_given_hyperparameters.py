@@ -44,6 +44,7 @@ VALUES: dict[str, Any] = {
 NEEDED = {
     "tied_encoders": {"enc1_network": "enc0"},
     "early_stopping_metric": {"output_layer": "multi_label"},
+    "ensemble_size": {"scorer": "dot", "enc_dim": "100"},
     "token_weighting": {"enc0_network": "pooled_embedding"},
 }
 

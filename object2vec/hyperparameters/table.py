@@ -345,7 +345,7 @@ _GENERAL = (
         "ensemble_size", "integer",
         "How many models are trained side by side, each with as many of the enc_dim numbers of an "
         "embedding; a pair's score is the mean of theirs. Needs scorer dot.",
-        default=1, minimum=1, maximum=64, tunable=TuningRange(1, 8), extension=True,
+        default=1, minimum=1, maximum=64, extension=True,
     ),
     Hyperparameter(
         "dropout", "continuous",
