@@ -67,11 +67,7 @@ def _run(options: argparse.Namespace) -> int:
     from object2vec.logs import logging_to
     from object2vec.model.model_archives import is_archive
     from object2vec.model.model_files import check_model
-    from object2vec.raw_values.lookups import SideLookups
-    from object2vec.serving.answer_formats import format_answer, infer
-    from object2vec.serving.instances import InstanceFormat
     from object2vec.serving.media_types import JSON_LINES, choose_accept, parse_content_type
-    from object2vec.serving.request_formats import parse_body, read_requests
 
     kind, _, parameters = (options.content_type or JSON_LINES).partition(";")
     is_table = kind.strip().lower() in _TABLE_TYPES
@@ -83,7 +79,12 @@ def _run(options: argparse.Namespace) -> int:
     streaming = content_type.media_type == accept == JSON_LINES
     with logging_to(sys.stderr, logging.WARNING), opened_input(options.input) as source:
         own_process.tune()
+        # these import MXNet
         from object2vec.inference.predictor import Predictor
+        from object2vec.raw_values.lookups import SideLookups
+        from object2vec.serving.answer_formats import format_answer, infer
+        from object2vec.serving.instances import InstanceFormat
+        from object2vec.serving.request_formats import parse_body, read_requests
 
         predictor = Predictor.load(options.model_dir)
         predictor.warn_of_fallback()
