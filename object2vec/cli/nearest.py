@@ -45,7 +45,7 @@ def add(commands: Any) -> None:
             help=f"an object of {side} that is asked about; may be repeated",
         )
     parser.add_argument(
-        "-k", type=whole_number, default=10, metavar="N", help="how many (default: 10)"
+        "-k", "--k", type=whole_number, default=10, metavar="N", help="how many (default: 10)"
     )
     parser.add_argument(
         "--among",
