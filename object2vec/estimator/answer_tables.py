@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
@@ -13,6 +12,7 @@ import numpy as np
 from object2vec.data.record_checks import INPUTS
 from object2vec.errors import CustomerError
 from object2vec.estimator.asked_objects import columns_of
+from object2vec.extras import extra_module
 from object2vec.raw_values.inputs import Inputs
 from object2vec.text import quoted, shown
 
@@ -39,12 +39,7 @@ def _arrow(part: str = "") -> Any:
 
 
 def _pandas() -> Any:
-    try:
-        return importlib.import_module("pandas")
-    except ImportError:
-        raise CustomerError(
-            "output='pandas' needs pandas, which is missing: pip install pandas 'numpy<2'."
-        ) from None
+    return extra_module("pandas", "output='pandas' needs pandas", "pandas 'numpy<2'")
 
 
 def scored(

@@ -3,18 +3,16 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional, Union
 
 import numpy as np
 
-from object2vec.errors import CustomerError
+from object2vec.extras import extra_module
 
 #: Of 2020: read by every runtime since; a newer one would bring nothing that is needed here.
 OPSET, IR_VERSION = 13, 7
-_EXTRA = "pip install 'object2vec[onnx]'"
 
 
 def onnx_module(name: str = "") -> Any:
@@ -25,17 +23,8 @@ def onnx_module(name: str = "") -> Any:
     CustomerError
         If it is not installed, or cannot be loaded.
     """
-    try:
-        return importlib.import_module(f"onnx.{name}" if name else "onnx")
-    except ImportError as error:
-        if isinstance(error, ModuleNotFoundError) and error.name == "onnx":
-            raise CustomerError(
-                f"Graphs are written with onnx, which is missing: {_EXTRA}."
-            ) from None
-        raise CustomerError(
-            f"Graphs are written with onnx, which does not load ({error}): {_EXTRA} installs a "
-            "version that does."
-        ) from None
+    module = f"onnx.{name}" if name else "onnx"
+    return extra_module(module, "Graphs are written with onnx", "'object2vec[onnx]'")
 
 
 @dataclass(frozen=True, eq=False)

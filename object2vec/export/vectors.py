@@ -9,8 +9,8 @@ from typing import Any, Optional
 
 import numpy as np
 
-from object2vec.errors import CustomerError
 from object2vec.export.vector_files import vector_target, write_vectors
+from object2vec.extras import extra_module
 from object2vec.files import PathLike
 
 _BLOCK_BYTES = 1 << 25
@@ -91,10 +91,5 @@ class Vectors:
         CustomerError
             If pandas is missing.
         """
-        try:
-            import pandas
-        except ImportError:
-            raise CustomerError(
-                "A frame needs pandas, which is missing: pip install pandas 'numpy<2'."
-            ) from None
+        pandas = extra_module("pandas", "A frame needs pandas", "pandas 'numpy<2'")
         return pandas.DataFrame(self.vectors, index=pandas.Index(self.names, name="name"))

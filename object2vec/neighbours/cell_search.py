@@ -10,7 +10,6 @@ used: it trusts its file.
 
 from __future__ import annotations
 
-import importlib
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -20,13 +19,12 @@ from typing import Any, Optional
 import numpy as np
 
 from object2vec.data.arrays import Rows
-from object2vec.errors import CustomerError
+from object2vec.extras import extra_module
 from object2vec.model.stored_index import CODES, MOST_PARTS, Cells
 from object2vec.neighbours.exact_search import Found, best
 
 #: So many nearest are looked for where recall is measured.
 MEASURED = 10
-_EXTRA = "pip install 'object2vec[neighbours]'"
 _CELLS_PER_ROOT = 4  # cells for √n vectors
 _SAMPLES = 64  # vectors for a cell, from which k-means learns
 _ROUNDS = 10
@@ -52,17 +50,12 @@ def faiss_module() -> Any:
     Raises
     ------
     CustomerError
-        It is not installed.
+        It is not installed, or cannot be loaded.
     """
     with warnings.catch_warnings():
         # of the classes that SWIG makes, on Python 3.12
         warnings.simplefilter("ignore", DeprecationWarning)
-        try:
-            return importlib.import_module("faiss")
-        except ImportError as error:
-            raise CustomerError(
-                f"An index with cells needs faiss, which cannot be imported ({error}): {_EXTRA}."
-            ) from None
+        return extra_module("faiss", "An index with cells needs faiss", "'object2vec[neighbours]'")
 
 
 def shared_out(

@@ -3,12 +3,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
-from object2vec.errors import CustomerError
-
-_EXTRA = "pip install 'object2vec[table]'"
+from object2vec.extras import extra_module
 
 
 def arrow_module(name: str = "") -> Any:
@@ -19,14 +16,5 @@ def arrow_module(name: str = "") -> Any:
     CustomerError
         If it is not installed, or cannot be loaded.
     """
-    try:
-        return importlib.import_module(f"pyarrow.{name}" if name else "pyarrow")
-    except ImportError as error:
-        if isinstance(error, ModuleNotFoundError) and error.name == "pyarrow":
-            raise CustomerError(
-                f"Tables are read with pyarrow, which is missing: {_EXTRA}."
-            ) from None
-        raise CustomerError(
-            f"Tables are read with pyarrow, which does not load ({error}): {_EXTRA} installs a "
-            "version that does."
-        ) from None
+    module = f"pyarrow.{name}" if name else "pyarrow"
+    return extra_module(module, "Tables are read with pyarrow", "'object2vec[table]'")

@@ -7,13 +7,13 @@ import base64
 import contextlib
 import functools
 import hashlib
-import importlib
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn, Optional
 
 from object2vec.errors import CustomerError
+from object2vec.extras import extra_module
 from object2vec.files import PathLike, open_regular
 from object2vec.hyperparameters.table import BY_NAME
 from object2vec.json_objects import parse_json
@@ -21,7 +21,6 @@ from object2vec.text import bounded, named, quoted, shown
 
 #: As models and the auxiliary channel name such a file: by the SHA-256 of its content.
 NAME = re.compile(r"tokenizer-[0-9a-f]{12}\.json")
-_EXTRA = "pip install 'object2vec[tokenizers]'"
 LARGEST = 64 << 20  # bytes; those that are known have 35 MB at most
 # See `inputs_file`: this bounds the memory that the parsed file takes.
 _MOST_MARKS = 8_000_000
@@ -201,13 +200,8 @@ def _made(content: bytes, source: str) -> TokenizerFile:
 
 
 def _package() -> Any:
-    try:
-        return importlib.import_module("tokenizers")
-    except ImportError:
-        raise CustomerError(
-            "A tokenizer of Hugging Face is run by the package tokenizers, which is missing: "
-            f"{_EXTRA}."
-        ) from None
+    purpose = "A tokenizer of Hugging Face is run by the package tokenizers"
+    return extra_module("tokenizers", purpose, "'object2vec[tokenizers]'")
 
 
 def _parts(texts: Sequence[str]) -> Iterator[list[str]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from object2vec.errors import CustomerError
+from object2vec.extras import extra_module
 from object2vec.text import named, names
 from object2vec.tuning.results import COMPLETE, FAILED, PRUNED, Trial
 
@@ -32,14 +33,9 @@ def optuna_module() -> Any:
     Raises
     ------
     CustomerError
-        It is not installed.
+        It is not installed, or cannot be loaded.
     """
-    try:
-        optuna = importlib.import_module("optuna")
-    except ImportError:
-        raise CustomerError(
-            "To tune hyperparameters needs Optuna: pip install 'object2vec[tune]'."
-        ) from None
+    optuna = extra_module("optuna", "Hyperparameters are tuned with Optuna", "'object2vec[tune]'")
     # it tells of each trial otherwise, and so do we
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna
