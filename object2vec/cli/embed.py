@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import sys
 from typing import Any
 
-from object2vec.cli.parser import MODEL_HELP, add_command
+from object2vec.cli.model_option import add_model_option, loaded_model
+from object2vec.cli.parser import add_command
 from object2vec.cli.streams import say
 from object2vec.cli.table_options import add_layout_options, layout_of
 from object2vec.text import counted, named
@@ -32,7 +31,7 @@ examples:
 def add(commands: Any) -> None:
     """Add the command."""
     parser = add_command(commands, "embed", "embeddings of many objects, as a file", _EXAMPLES)
-    parser.add_argument("--model-dir", required=True, metavar="DIR", help=MODEL_HELP)
+    add_model_option(parser)
     parser.add_argument(
         "--side", required=True, choices=("in0", "in1"), help="whose objects, and so whose encoder"
     )
@@ -55,21 +54,11 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from object2vec.backend import own_process
     from object2vec.export.vector_files import vector_target
-    from object2vec.logs import logging_to
-    from object2vec.model.model_archives import is_archive
-    from object2vec.model.model_files import check_model
 
-    # Found in no time; the model's loader would need MXNet first.
+    # found in no time, as what is wrong with the model
     vector_target(options.output, options.format)
-    if not is_archive(options.model_dir):
-        check_model(options.model_dir)
-    with logging_to(sys.stderr, logging.WARNING):
-        own_process.tune()
-        from object2vec.estimator.estimator import Object2Vec
-
-        model = Object2Vec.load(options.model_dir)
+    with loaded_model(options.model_dir) as model:
         count = model.save_vectors(
             options.output,
             options.side,

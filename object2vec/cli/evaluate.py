@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import sys
 from typing import Any
 
-from object2vec.cli.parser import MODEL_HELP, add_command, real_number, whole_number
-from object2vec.cli.streams import opened_output
+from object2vec.cli.model_option import add_model_option, loaded_model
+from object2vec.cli.parser import add_command, real_number, whole_number
+from object2vec.cli.streams import add_result_options, tell
 from object2vec.cli.table_options import add_layout_options, layout_of
 
 _EXAMPLES = """\
@@ -29,7 +28,7 @@ examples:
 def add(commands: Any) -> None:
     """Add the command."""
     parser = add_command(commands, "evaluate", "measure a model on labelled pairs", _EXAMPLES)
-    parser.add_argument("--model-dir", required=True, metavar="DIR", help=MODEL_HELP)
+    add_model_option(parser)
     parser.add_argument("--input", required=True, metavar="PATH", help="pairs with their labels")
     parser.add_argument(
         "--seen",
@@ -65,9 +64,7 @@ def add(commands: Any) -> None:
     intervals.add_argument(
         "--seed", type=whole_number, default=0, metavar="N", help="of all draws (default: 0)"
     )
-    output = parser.add_argument_group("output")
-    output.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    output.add_argument("--output", metavar="FILE", help="write JSON there as well")
+    add_result_options(parser.add_argument_group("output"))
     add_layout_options(parser)
     parser.set_defaults(run=_run)
 
@@ -104,19 +101,8 @@ def _add_ranking(group: argparse._ArgumentGroup) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from object2vec.backend import own_process
-    from object2vec.logs import logging_to
-    from object2vec.model.model_archives import is_archive
-    from object2vec.model.model_files import check_model
-
-    # found in no time; the model's loader would need MXNet first
-    if not is_archive(options.model_dir):
-        check_model(options.model_dir)
-    with logging_to(sys.stderr, logging.WARNING):
-        own_process.tune()
-        from object2vec.estimator.estimator import Object2Vec
-
-        found = Object2Vec.load(options.model_dir).evaluate(
+    with loaded_model(options.model_dir) as model:
+        found = model.evaluate(
             options.input,
             layout=layout_of(options),
             **{
@@ -127,11 +113,7 @@ def _run(options: argparse.Namespace) -> int:
                 )
             },
         )
-    text = found.to_json() + "\n"
-    if options.output is not None:
-        with opened_output(options.output) as target:
-            target.write(text.encode())
-    sys.stdout.write(text if options.json else f"{found}\n")
+    tell(found, options)
     return 0
 
 

@@ -8,7 +8,8 @@ import logging
 import sys
 from typing import Any
 
-from object2vec.cli.parser import MODEL_HELP, add_command
+from object2vec.cli.model_option import add_model_option, check_model_dir
+from object2vec.cli.parser import add_command
 from object2vec.cli.streams import say
 from object2vec.text import named
 
@@ -27,7 +28,7 @@ examples:
 def add(commands: Any) -> None:
     """Add the command."""
     parser = add_command(commands, "export", "a model for other runtimes: ONNX", _EXAMPLES)
-    parser.add_argument("--model-dir", required=True, metavar="DIR", help=MODEL_HELP)
+    add_model_option(parser)
     parser.add_argument(
         "--onnx",
         required=True,
@@ -48,13 +49,10 @@ def _run(options: argparse.Namespace) -> int:
     from object2vec.backend import own_process
     from object2vec.export.onnx_graph import onnx_module
     from object2vec.logs import logging_to
-    from object2vec.model.model_archives import is_archive
-    from object2vec.model.model_files import check_model
 
-    # Found in no time; the model's loader would need MXNet first.
+    # found in no time, as what is wrong with the model
     onnx_module()
-    if not is_archive(options.model_dir):
-        check_model(options.model_dir)
+    check_model_dir(options.model_dir)
     with logging_to(sys.stderr, logging.WARNING):
         own_process.tune()
         from object2vec.export.onnx_files import onnx_target, write_onnx

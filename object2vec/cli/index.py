@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import sys
 from typing import Any
 
+from object2vec.cli.model_option import add_model_option, loaded_model
 from object2vec.cli.parser import add_command
 from object2vec.cli.streams import say
 from object2vec.cli.table_options import add_layout_options, layout_of
@@ -31,9 +30,7 @@ def add(commands: Any) -> None:
     parser = add_command(
         commands, "index", "keep a side's embeddings in the model, to be searched", _EXAMPLES
     )
-    parser.add_argument(
-        "--model-dir", required=True, metavar="DIR", help="the folder that training wrote"
-    )
+    add_model_option(parser, "the folder that training wrote")
     parser.add_argument(
         "--side",
         choices=("in0", "in1"),
@@ -78,24 +75,16 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from object2vec.backend import own_process
     from object2vec.files import check_model_folder
-    from object2vec.logs import logging_to
     from object2vec.model.model_archives import is_archive
-    from object2vec.model.model_files import check_model
 
     if is_archive(options.model_dir):
         raise CustomerError(
             f"{named(options.model_dir)} is an archive, into which no index can be written: unpack "
             "it and name the folder."
         )
-    check_model(options.model_dir)
     check_model_folder(options.model_dir, "--model-dir")
-    with logging_to(sys.stderr, logging.WARNING):
-        own_process.tune()
-        from object2vec.estimator.estimator import Object2Vec
-
-        model = Object2Vec.load(options.model_dir)
+    with loaded_model(options.model_dir) as model:
         index = model.build_index(
             options.side,
             options.objects,

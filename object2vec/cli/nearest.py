@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
-import sys
 from typing import TYPE_CHECKING, Any
 
-from object2vec.cli.parser import MODEL_HELP, add_command, whole_number
+from object2vec.cli.model_option import add_model_option, loaded_model
+from object2vec.cli.parser import add_command, whole_number
 from object2vec.cli.streams import opened_output, say
 from object2vec.cli.table_options import add_layout_options, layout_of
 from object2vec.errors import CustomerError
@@ -36,7 +35,7 @@ examples:
 def add(commands: Any) -> None:
     """Add the command."""
     parser = add_command(commands, "nearest", "the nearest objects to one, by name", _EXAMPLES)
-    parser.add_argument("--model-dir", required=True, metavar="DIR", help=MODEL_HELP)
+    add_model_option(parser)
     for side in ("in0", "in1"):
         parser.add_argument(
             f"--{side}",
@@ -94,21 +93,9 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from object2vec.backend import own_process
-    from object2vec.logs import logging_to
-    from object2vec.model.model_archives import is_archive
-    from object2vec.model.model_files import check_model
-
     if (options.in0 is None) == (options.in1 is None):
         raise CustomerError("Give the objects that are asked about by one of --in0 and --in1.")
-    # Found in no time; the model's loader would need MXNet first.
-    if not is_archive(options.model_dir):
-        check_model(options.model_dir)
-    with logging_to(sys.stderr, logging.WARNING):
-        own_process.tune()
-        from object2vec.estimator.estimator import Object2Vec
-
-        model = Object2Vec.load(options.model_dir)
+    with loaded_model(options.model_dir) as model:
         side, texts = ("in0", options.in0) if options.in0 is not None else ("in1", options.in1)
         left_out = options.leave_out
         found = model.nearest(

@@ -10,7 +10,6 @@ from typing import Any, NoReturn
 from object2vec.errors import CustomerError
 from object2vec.text import bounded, quoted
 
-MODEL_HELP = "a trained model: the folder that training wrote, or a model.tar.gz of it"
 EXIT_CODES = """\
 exit codes:
   0 done   1 something in your input   2 a fault of object2vec   3 the machine (disk, memory)

@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-from object2vec.cli.parser import MODEL_HELP, add_command
+from object2vec.cli.model_option import add_model_option, check_model_dir
+from object2vec.cli.parser import add_command
 from object2vec.cli.streams import opened_input, opened_output, say
 from object2vec.cli.table_options import add_layout_options, layout_of
 from object2vec.errors import CustomerError
@@ -47,7 +48,7 @@ examples:
 def add(commands: Any) -> None:
     """Add the command."""
     parser = add_command(commands, "predict", "scores of pairs, or embeddings", _EXAMPLES)
-    parser.add_argument("--model-dir", required=True, metavar="DIR", help=MODEL_HELP)
+    add_model_option(parser)
     parser.add_argument("--input", metavar="FILE", help="default: standard input")
     parser.add_argument("--output", metavar="FILE", help="default: standard output")
     parser.add_argument(
@@ -65,17 +66,13 @@ def add(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     from object2vec.backend import own_process
     from object2vec.logs import logging_to
-    from object2vec.model.model_archives import is_archive
-    from object2vec.model.model_files import check_model
     from object2vec.serving.media_types import JSON_LINES, choose_accept, parse_content_type
 
     kind, _, parameters = (options.content_type or JSON_LINES).partition(";")
     is_table = kind.strip().lower() in _TABLE_TYPES
     content_type = parse_content_type(f"{JSON_LINES if is_table else kind};{parameters}")
     accept = choose_accept(options.accept, content_type)
-    # Found in no time; the model's loader would need MXNet first. An archive is unpacked once.
-    if not is_archive(options.model_dir):
-        check_model(options.model_dir)
+    check_model_dir(options.model_dir)
     streaming = content_type.media_type == accept == JSON_LINES
     with logging_to(sys.stderr, logging.WARNING), opened_input(options.input) as source:
         own_process.tune()

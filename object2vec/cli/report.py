@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import sys
 from pathlib import Path
 from typing import Any
 
-from object2vec.cli.parser import MODEL_HELP, add_command, whole_number
+from object2vec.cli.model_option import add_model_option, loaded_model
+from object2vec.cli.parser import add_command, whole_number
 from object2vec.cli.streams import say
 from object2vec.cli.table_options import add_layout_options, layout_of
 
@@ -32,7 +31,7 @@ examples:
 def add(commands: Any) -> None:
     """Add the command."""
     parser = add_command(commands, "report", "a page that shows what a model learnt", _EXAMPLES)
-    parser.add_argument("--model-dir", required=True, metavar="DIR", help=MODEL_HELP)
+    add_model_option(parser)
     parser.add_argument("--output", required=True, metavar="FILE", help="the page, in HTML")
     parser.add_argument(
         "--data",
@@ -80,22 +79,14 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from object2vec.backend import own_process
     from object2vec.files import check_output_file
-    from object2vec.logs import logging_to
-    from object2vec.model.model_archives import is_archive
-    from object2vec.model.model_files import check_model
 
-    # found in no time; the model's loader would need MXNet first
+    # found in no time, as what is wrong with the model
     check_output_file(options.output)
-    if not is_archive(options.model_dir):
-        check_model(options.model_dir)
-    with logging_to(sys.stderr, logging.WARNING):
-        own_process.tune()
-        from object2vec.estimator.estimator import Object2Vec
+    with loaded_model(options.model_dir) as model:
         from object2vec.report.page import MOST_POINTS
 
-        Object2Vec.load(options.model_dir).report(
+        model.report(
             options.output,
             options.data,
             seen=options.seen,

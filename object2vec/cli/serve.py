@@ -8,7 +8,8 @@ import contextlib
 import sys
 from typing import Any
 
-from object2vec.cli.parser import MODEL_HELP, add_command, whole_number
+from object2vec.cli.model_option import add_model_option
+from object2vec.cli.parser import add_command, whole_number
 
 _EXAMPLES = """\
 POST /invocations takes application/json and application/jsonlines; GET /ping answers 200 while a
@@ -25,7 +26,7 @@ examples:
 def add(commands: Any) -> None:
     """Add the command."""
     parser = add_command(commands, "serve", "answer requests over HTTP", _EXAMPLES)
-    parser.add_argument("--model-dir", required=True, metavar="DIR", help=MODEL_HELP)
+    add_model_option(parser)
     parser.add_argument(
         "--port",
         type=whole_number,

@@ -3,15 +3,20 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Optional
+from typing import TYPE_CHECKING, BinaryIO, Optional, Union
 
 from object2vec.errors import CustomerError
 from object2vec.text import named
+
+if TYPE_CHECKING:
+    from object2vec.evaluation.results import Evaluation
+    from object2vec.tuning.results import Tuning
 
 
 def say(sentence: str) -> None:
@@ -80,6 +85,21 @@ def opened_output(file: Optional[str]) -> Iterator[BinaryIO]:
         return
     with atomic_write(path) as stream:
         yield stream
+
+
+def add_result_options(group: argparse._ActionsContainer) -> None:
+    """Add ``--json`` and ``--output``, which `tell` goes by."""
+    group.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    group.add_argument("--output", metavar="FILE", help="write JSON there as well")
+
+
+def tell(found: Union[Evaluation, Tuning], options: argparse.Namespace) -> None:
+    """Print what was found as a table or as JSON, and write it to a file where one is named."""
+    text = found.to_json() + "\n"
+    if options.output is not None:
+        with opened_output(options.output) as target:
+            target.write(text.encode())
+    sys.stdout.write(text if options.json else f"{found}\n")
 
 
 def _is_standard_output(file: str) -> bool:

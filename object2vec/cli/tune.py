@@ -11,7 +11,7 @@ from typing import Any
 
 from object2vec.cli.job_options import add_job_options, job_of_files, names_files
 from object2vec.cli.parser import add_command, real_number, whole_number
-from object2vec.cli.streams import opened_output
+from object2vec.cli.streams import add_result_options, tell
 from object2vec.errors import CustomerError
 
 _EXAMPLES = """\
@@ -70,8 +70,7 @@ def add(commands: Any) -> None:
         help="train the best setting anew on train and validation data, for as many epochs",
     )
     group.add_argument("--quiet", action="store_true", help="no line a trial")
-    group.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    group.add_argument("--output", metavar="FILE", help="write JSON there as well")
+    add_result_options(group)
     parser.set_defaults(run=_run)
 
 
@@ -119,9 +118,5 @@ def _run(options: argparse.Namespace) -> int:
             seed=inputs.hyperparameters.seed,
             told=silent if options.quiet or options.json else print_line,
         )
-    text = found.to_json() + "\n"
-    if options.output is not None:
-        with opened_output(options.output) as target:
-            target.write(text.encode())
-    sys.stdout.write(text if options.json else f"{found}\n")
+    tell(found, options)
     return 0
