@@ -81,9 +81,10 @@ def atomic_writes(*paths: PathLike) -> Iterator[list[BinaryIO]]:
             for stream in streams:
                 stream.flush()
                 os.fsync(stream.fileno())
-        for target in targets[1:] and targets:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(target)
+        if len(targets) > 1:
+            for target in targets:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(target)
         for temporary, target in zip(temporaries, targets):
             os.replace(temporary, target)
     except BaseException:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 
@@ -34,6 +34,29 @@ from object2vec.inference.sound_answers import finite
 TFIDF = "TF-IDF"
 _RESIDUAL_BINS = 20
 _NO_KNOWN = "Without known pairs the baseline knows the labels that it is judged by."
+
+
+def assess_labels(
+    predictor: Predictor, asked: Asked, names: Optional[Sequence[Any]], bootstrap: Bootstrap
+) -> Evaluation:
+    """Judge a model by what it predicts: classes, of which a pair has one or several, or numbers.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        The model.
+    asked : Asked
+        Pairs with such labels.
+    names : sequence, optional
+        What the classes are called; None of numbers.
+    bootstrap : Bootstrap
+        How intervals are found.
+    """
+    if predictor.hyperparameters.is_multi_label:
+        return assess_label_sets(predictor, asked, bootstrap)
+    if names is None:
+        return assess_numbers(predictor, asked, bootstrap)
+    return assess_classes(predictor, asked, names, bootstrap)
 
 
 def assess_classes(

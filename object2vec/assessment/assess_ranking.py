@@ -234,10 +234,9 @@ def _rank(
 
 def _of_training(predictor: Predictor, pairs: PairDataset) -> dict[str, Measure]:
     """What training reports of such pairs."""
-    accumulator = MetricAccumulator(predictor.hyperparameters.output_layer)
-    loss, score, *possible = predictor.loss_sums(pairs)
-    accumulator.update(loss, score, len(pairs), *possible)
-    return {name: Measure(value) for name, value in accumulator.values().items()}
+    output_layer = predictor.hyperparameters.output_layer
+    found = MetricAccumulator.of(output_layer, predictor.loss_sums(pairs), len(pairs))
+    return {name: Measure(value) for name, value in found.values().items()}
 
 
 def _notes(asked: Asked, task: Retrieval, ranking: Ranking) -> list[str]:

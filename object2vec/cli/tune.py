@@ -98,12 +98,11 @@ def _run(options: argparse.Namespace) -> int:
         given = GivenHyperparameters(job.configuration).given
         space = space_of(inputs.configuration, inputs.hyperparameters, given, search)
         plan = Plan(
-            configuration={k: v for k, v in inputs.configuration.items() if k != "_seed"},
+            configuration=inputs.configuration,
             space=space,
             datasets=inputs.datasets,
             study=study,
             model_dir=Path(options.model_dir),
-            seed=0,
             auxiliary=inputs.auxiliary,
             inputs=inputs.raw,
             refit=options.refit,

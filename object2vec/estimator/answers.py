@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from numbers import Integral
 from typing import TYPE_CHECKING, Any, Optional, Union, overload
 
 from object2vec.data.record_checks import check_positive
@@ -21,7 +20,8 @@ from object2vec.estimator.asked_objects import (
 from object2vec.estimator.evaluate import EvaluationRequest, check_plain, evaluated
 from object2vec.estimator.evaluated_data import DataRequest
 from object2vec.estimator.scored_candidates import in_list, scored_classes
-from object2vec.text import quoted
+from object2vec.evaluation.metrics import MetricAccumulator
+from object2vec.evaluation.ranking import check_k
 
 if TYPE_CHECKING:
     import numpy as np
@@ -183,8 +183,8 @@ class Answering:
         (2, 2)
         """
         predictor = self._fitted()
-        if k is not None and (isinstance(k, bool) or not isinstance(k, Integral) or k < 1):
-            raise CustomerError(f"k must be a whole number from 1, found {quoted(k)}.")
+        if k is not None:
+            check_k(k)
         is_one = not predictor.hyperparameters.is_multi_label
         classes = scored_classes(self.classes_, class_, has_opposite=is_one)
         first, second = (
@@ -311,9 +311,9 @@ class Answering:
         check_plain(request, data)
         judged = judged_pairs(predictor.inputs, predictor.hyperparameters, pairs, layout)
         check_positive(judged, predictor.hyperparameters, "evaluated")
-        from object2vec.training.judge import scores_of
-
-        return scores_of(predictor, judged).values()
+        sums = predictor.loss_sums(judged)
+        output_layer = predictor.hyperparameters.output_layer
+        return MetricAccumulator.of(output_layer, sums, len(judged)).values()
 
     def _fitted(self) -> Predictor:
         if self._predictor is None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional
 
 from object2vec.data.record_checks import check_positive
@@ -111,13 +111,7 @@ def evaluated(
             f"{option('task')} is {quoted(task)}, but a pair of a model for multi_label has no one "
             "score: take 'labels'."
         )
-    data = replace(
-        data,
-        any_number=task == "correlation",
-        draws_negatives=task == "labels",
-        with_raw=task != "labels" or hyperparameters.classes == 2 or data.seen is not None,
-    )
-    asked = asked_data(predictor.inputs, hyperparameters, data)
+    asked = asked_data(predictor.inputs, hyperparameters, data.of_task(task, hyperparameters))
     if task == "ranking":
         from object2vec.assessment.assess_ranking import assess_ranking
 
@@ -126,20 +120,11 @@ def evaluated(
         return assess_ranking(predictor, asked, ranking, bootstrap, _relevant_classes(
             hyperparameters, classes, data.relevant_from
         ))  # fmt: skip
-    from object2vec.assessment.assess_pairs import (
-        assess_classes,
-        assess_correlation,
-        assess_label_sets,
-        assess_numbers,
-    )
+    from object2vec.assessment.assess_pairs import assess_correlation, assess_labels
 
     if task == "correlation":
         return assess_correlation(predictor, asked, bootstrap)
-    if hyperparameters.is_multi_label:
-        return assess_label_sets(predictor, asked, bootstrap)
-    if classes is None:
-        return assess_numbers(predictor, asked, bootstrap)
-    return assess_classes(predictor, asked, classes, bootstrap)
+    return assess_labels(predictor, asked, classes, bootstrap)
 
 
 def check_plain(request: EvaluationRequest, data: DataRequest) -> None:

@@ -21,6 +21,7 @@ from object2vec.estimator.asked_objects import (
     readable,
     repeatable,
 )
+from object2vec.estimator.named_objects import objects_of_files
 from object2vec.evaluation.retrieval import Prints
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.hyperparameters.table import INT32_MAX
@@ -67,6 +68,16 @@ class DataRequest:
     any_number: bool = False
     draws_negatives: bool = False
     with_raw: bool = True
+
+    def of_task(self, task: str, hyperparameters: Hyperparameters) -> DataRequest:
+        """With what a task, but for ``auto``, asks of the data."""
+        labels = task == "labels"
+        return replace(
+            self,
+            any_number=task == "correlation",
+            draws_negatives=labels,
+            with_raw=not labels or hyperparameters.classes == 2 or self.seen is not None,
+        )
 
 
 def asked_data(
@@ -162,13 +173,7 @@ class _Candidates:
         """Objects as `Object2Vec.embed` takes them."""
         given, own = self._given, [] if inputs is None else inputs.in1.names
         if isinstance(given, (str, os.PathLike)):
-            from object2vec.prepare.tables import json_records, open_by_names
-
-            if inputs is not None:
-                table = open_by_names(given, inputs.in0.names, own, layout=self._layout)
-                if "in1" not in table.names or "in1" in own:
-                    return table
-            given = list(json_records(given))
+            return objects_of_files(inputs, "in1", given, self._layout)
         if isinstance(given, list) and "in1" not in own:
             return [
                 one["in1"] if isinstance(one, Mapping) and "in1" in one else one for one in given

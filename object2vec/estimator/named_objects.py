@@ -139,7 +139,7 @@ def given_objects(
     title = "the given objects"
     if _are_files(objects):
         title = named(objects)
-        objects = _of_files(inputs, side, objects, layout)
+        objects = objects_of_files(inputs, side, objects, layout)
     elif columns_of(objects) is None and isinstance(objects, Iterable):
         objects = objects if isinstance(objects, (str, bytes, Mapping)) else list(objects)
     if inputs is None and columns_of(objects) is not None:
@@ -212,7 +212,9 @@ def _are_files(objects: Any) -> bool:
     return isinstance(objects, (str, os.PathLike))
 
 
-def _of_files(inputs: Optional[Inputs], side: str, paths: Any, layout: Optional[Layout]) -> Any:
+def objects_of_files(
+    inputs: Optional[Inputs], side: str, paths: Any, layout: Optional[Layout]
+) -> Any:
     """The table that files hold, or the objects of the records of JSON Lines."""
     from object2vec.prepare.tables import json_records, open_by_names
 

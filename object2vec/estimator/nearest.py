@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 import numpy as np
@@ -25,12 +24,13 @@ from object2vec.estimator.named_objects import (
     vocabulary_objects,
 )
 from object2vec.estimator.scored_candidates import in_list, scored_classes
-from object2vec.model.stored_index import METRICS, SIDES, StoredIndex
+from object2vec.evaluation.ranking import check_k
+from object2vec.model.stored_index import METRICS, StoredIndex
 from object2vec.neighbours.build_index import EXACT_UP_TO, KINDS, with_cells
 from object2vec.neighbours.index import Index
 from object2vec.neighbours.kept_indexes import index_of
 from object2vec.raw_values.encode_values import nearest as nearest_name
-from object2vec.raw_values.inputs import Inputs
+from object2vec.raw_values.inputs import SIDES, Inputs
 from object2vec.text import names, quoted
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class Finding:
         if (in0 is None) == (in1 is None):
             raise CustomerError("nearest takes exactly one of in0 and in1.")
         asked, given = ("in0", in0) if in0 is not None else ("in1", in1)
-        _check_k(k)
+        check_k(k)
         check_side(among)
         if metric is not None and asked != among:
             raise CustomerError(
@@ -363,11 +363,6 @@ def _check_name(name: Optional[str]) -> None:
             f"The column {quoted(name)} cannot name objects that are not given: give the table "
             "that holds it as objects."
         )
-
-
-def _check_k(k: Any) -> None:
-    if isinstance(k, bool) or not isinstance(k, Integral) or k < 1:
-        raise CustomerError(f"k must be a whole number from 1, found {quoted(k)}.")
 
 
 def _check_choice(option: str, value: Any, choices: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from object2vec.data.summary import summary
 from object2vec.errors import CustomerError
 from object2vec.estimator.evaluated_data import DataRequest, asked_data
 from object2vec.estimator.reported_objects import MapRequest, listed, mapped
-from object2vec.files import atomic_write, check_output_file
+from object2vec.files import atomic_write, check_output_file, unwritable
 from object2vec.report.content import Content
 from object2vec.report.judged import judge
 from object2vec.report.page import MOST_POINTS, page
@@ -150,8 +150,7 @@ class Reporting:
             with atomic_write(path) as stream:
                 stream.write(text)
         except OSError as error:
-            reason = error.strerror or error
-            raise CustomerError(f"{os.fspath(path)} cannot be written: {reason}.") from None
+            raise unwritable(path, error, "file") from None
 
     @property
     def classes_(self) -> Optional[list[Any]]:
@@ -183,11 +182,8 @@ def trained_request(
 
 def _asked(predictor: Predictor, source: Any, seen: Any, layout: Optional[Layout]) -> Asked:
     settings = predictor.hyperparameters
-    is_ranked = settings.is_contrastive
-    request = DataRequest(
-        source, seen, layout=layout, draws_negatives=not is_ranked,
-        with_raw=is_ranked or settings.classes == 2 or seen is not None,
-    )  # fmt: skip
+    task = "ranking" if settings.is_contrastive else "labels"
+    request = DataRequest(source, seen, layout=layout).of_task(task, settings)
     return asked_data(predictor.inputs, settings, request)
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Optional
 
 #: What is reported of each channel that is scored, whatever the output layer.
@@ -26,6 +27,14 @@ class MetricAccumulator:
     def __init__(self, output_layer: str) -> None:
         self._output_layer = output_layer
         self.reset()
+
+    @classmethod
+    def of(cls, output_layer: str, sums: Iterable[float], count: int) -> MetricAccumulator:
+        """With the sums over `count` records, as `Predictor.loss_sums` gives them."""
+        found = cls(output_layer)
+        loss, score, *possible = sums
+        found.update(loss, score, count, *possible)
+        return found
 
     def reset(self) -> None:
         """Forget everything; an epoch begins."""

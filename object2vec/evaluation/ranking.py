@@ -191,7 +191,7 @@ def sampled(
     numpy.ndarray
         bool, shape ``(n, m)``: what is left out, for `ranks_of`.
     """
-    _check_k(count)
+    check_k(count)
     is_relevant = np.asarray(relevant) != 0
     out = np.ones(is_relevant.shape, bool)
     allowed = ~is_relevant
@@ -341,11 +341,12 @@ def _among(values: np.ndarray, k: Optional[int]) -> np.ndarray:
     """Which ranks are among the first k, all where there is no k."""
     if k is None:
         return np.ones(len(values), bool)
-    _check_k(k)
+    check_k(k)
     return values <= k
 
 
-def _check_k(k: Any) -> None:
+def check_k(k: Any) -> None:
+    """Raise a CustomerError unless this is a whole number from 1."""
     if not is_whole(k) or k < 1:
         raise CustomerError(f"k must be a whole number from 1, found {quoted(k)}.")
 

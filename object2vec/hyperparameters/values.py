@@ -24,8 +24,8 @@ from object2vec.text import quoted
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
-# The published sentence similarity job uses the file glove.840B-trim.txt, so '-' is allowed.
 _LISTS = ("comparators", "columns", "class_weights")
+# The published sentence similarity job uses the file glove.840B-trim.txt, so '-' is allowed.
 _FILE_NAME = re.compile(r"[A-Za-z0-9._-]{0,255}")
 
 

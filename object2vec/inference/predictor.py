@@ -71,8 +71,6 @@ class Predictor:
 
     Attributes
     ----------
-    context : mxnet.Context
-        The device.
     way : str
         A sentence that says how it computes, and why.
     is_fallback : bool

@@ -28,7 +28,7 @@ from object2vec.model.manifest import (
     read_manifest,
 )
 from object2vec.model.model_archives import ModelArchive, is_archive
-from object2vec.model.parameter_files import ParameterFile, Stream, changed, file_size
+from object2vec.model.parameter_files import ParameterFile, Stream, changed, file_size, sha256_of
 from object2vec.model.parameter_shapes import Shapes, parameter_shapes
 from object2vec.model.stored_index import GetArray, StoredIndex, read_index
 from object2vec.model.vocabulary_files import check_vocabulary
@@ -40,7 +40,6 @@ from object2vec.text import bounded, quoted
 PACKED = Path("the pickled model")
 
 _T = TypeVar("_T")
-_BLOCK = 1 << 20
 _LONGEST_REASON = 300
 # A reader starts anew each time that a writer replaces the model before all files are open.
 _MOST_STARTS = 100
@@ -158,11 +157,9 @@ class ModelFiles:
 
     def check(self, name: str) -> None:
         """Compare a file's content with its SHA-256."""
-        stream, digest = self._streams[name], hashlib.sha256()
+        stream = self._streams[name]
         stream.seek(0)
-        while block := stream.read(_BLOCK):
-            digest.update(block)
-        if digest.hexdigest() != self.manifest.files[name].sha256:
+        if sha256_of(stream) != self.manifest.files[name].sha256:
             raise changed(self._path(name))
 
     def check_others(self) -> None:

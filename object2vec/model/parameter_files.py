@@ -255,6 +255,14 @@ class ParameterFile:
         raise CustomerError(f"{self._path} {fault}; {_SAVE_ANEW}.")
 
 
+def sha256_of(stream: Stream) -> str:
+    """The SHA-256 of a file's content, from where the stream stands, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    while block := stream.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
 def changed(path: Path) -> CustomerError:
     """The error about a file whose SHA-256 is not the listed one."""
     return CustomerError(

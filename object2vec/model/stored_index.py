@@ -14,9 +14,9 @@ import numpy as np
 from object2vec.data.arrays import TokenLists
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import Hyperparameters
+from object2vec.raw_values.inputs import SIDES
 from object2vec.text import shown
 
-SIDES = ("in0", "in1")
 METRICS = ("cosine", "dot", "euclidean")
 FLOAT, INTEGER = "<f4", "<i4"
 #: Of a codebook: into how many parts vectors are cut at most, and what a part may become.

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import abc
-import hashlib
 import io
 import os
 import secrets
@@ -17,7 +16,7 @@ import numpy as np
 from object2vec.files import atomic_write
 from object2vec.model.array_files import write_array
 from object2vec.model.model_files import PACKED
-from object2vec.model.parameter_files import Stream
+from object2vec.model.parameter_files import Stream, sha256_of
 
 Write = Callable[[BinaryIO], Any]
 DigestOf = Callable[[Stream], str]
@@ -83,11 +82,3 @@ class Memory(Target):
         name = self._list(stem, ending, len(content), digest_of(stream))
         self.contents[name] = content
         return name
-
-
-def sha256_of(stream: Stream) -> str:
-    """The SHA-256 of a file's content, in hexadecimal digits."""
-    digest = hashlib.sha256()
-    while block := stream.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()

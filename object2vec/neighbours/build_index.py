@@ -9,7 +9,7 @@ from typing import Optional
 import numpy as np
 
 from object2vec.data.arrays import TokenLists
-from object2vec.model.stored_index import SIDES, Cells, StoredIndex
+from object2vec.model.stored_index import Cells, StoredIndex
 from object2vec.neighbours.cell_search import (
     MEASURED,
     CellSearch,
@@ -19,6 +19,7 @@ from object2vec.neighbours.cell_search import (
 )
 from object2vec.neighbours.exact_search import Exact
 from object2vec.neighbours.searched_space import Answering, SearchedSpace, searched_space
+from object2vec.raw_values.inputs import SIDES
 
 #: Up to so many objects are all compared; more are shared out, unless it is said otherwise.
 EXACT_UP_TO = 100_000

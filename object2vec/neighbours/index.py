@@ -14,7 +14,7 @@ from object2vec.data.negative_sampling import fingerprints
 from object2vec.errors import CustomerError
 from object2vec.inference.every_pair import probabilities
 from object2vec.inference.sound_answers import finite
-from object2vec.model.stored_index import SIDES, StoredIndex
+from object2vec.model.stored_index import StoredIndex
 from object2vec.neighbours.cell_search import MEASURED, CellSearch
 from object2vec.neighbours.exact_search import Exact, Found, best
 from object2vec.neighbours.searched_space import (
@@ -23,6 +23,7 @@ from object2vec.neighbours.searched_space import (
     default_classes,
     searched_space,
 )
+from object2vec.raw_values.inputs import SIDES
 
 
 class Nearest(NamedTuple):

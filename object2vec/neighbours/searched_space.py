@@ -12,8 +12,9 @@ from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.inference.every_pair import EveryPair, EverySimilarity
 from object2vec.inference.search_space import SearchSpace, search_space
 from object2vec.inference.similarities import comparable
-from object2vec.model.stored_index import SIDES, StoredIndex
+from object2vec.model.stored_index import StoredIndex
 from object2vec.neighbours.exact_search import Found
+from object2vec.raw_values.inputs import SIDES
 
 
 class Answering(Protocol):

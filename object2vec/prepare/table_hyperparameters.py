@@ -121,28 +121,30 @@ def fitted_inputs(inputs: Inputs, hyperparameters: Hyperparameters, title: str) 
 
 def _check_label(inputs: Inputs, hyperparameters: Hyperparameters, title: str) -> None:
     label, classes = inputs.label, inputs.sizes().get("num_classes")
-    are_tags = label.kind == "tags"
-    if are_tags != hyperparameters.is_multi_label:
-        held = {"tags": "tags", "class": "names of classes", "number": "numbers"}.get(label.kind)
-        found = f"the label {quoted(label.name)} of {title} holds {held}"
-        advice = "take output_layer=multi_label"
-        if not are_tags:
-            advice = f"give {option_with('label_kind', quoted('tags'))} if they are such"
-            found = f"{title} has no labels" if held is None else found
-            advice = "name the label's column" if held is None else advice
+    output_layer = f"output_layer={hyperparameters.output_layer}"
+    if label.kind == "tags" and not hyperparameters.is_multi_label:
         raise CustomerError(
-            f"output_layer={hyperparameters.output_layer} "
-            f"{'takes tags for labels' if not are_tags else 'takes no tags for labels'}, but "
-            f"{found}: {advice}."
+            f"{output_layer} takes no tags for labels, but the label {quoted(label.name)} of "
+            f"{title} holds tags: take output_layer=multi_label."
+        )
+    if label.kind == "none" and hyperparameters.is_multi_label:
+        raise CustomerError(
+            f"{output_layer} takes tags for labels, but {title} has no labels: name the label's "
+            "column."
+        )
+    if label.kind != "tags" and hyperparameters.is_multi_label:
+        held = {"class": "names of classes", "number": "numbers"}[label.kind]
+        raise CustomerError(
+            f"{output_layer} takes tags for labels, but the label {quoted(label.name)} of {title} "
+            f"holds {held}: give {option_with('label_kind', quoted('tags'))} if they are such."
         )
     if hyperparameters.classes is None:
         if label.kind == "class":
-            output_layer = hyperparameters.output_layer
             learns = "learns numbers"
             if hyperparameters.is_contrastive:
                 learns = "takes every row for a pair that belongs together"
             raise CustomerError(
-                f"output_layer={output_layer} {learns}, but the label "
+                f"{output_layer} {learns}, but the label "
                 f"{quoted(label.name)} of {title} holds names ({names(label.classes)}): take "
                 "output_layer=softmax."
             )

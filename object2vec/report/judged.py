@@ -41,19 +41,14 @@ def judge(
     asked : Asked
         What it is judged by, and what baselines know.
     """
-    from object2vec.assessment.assess_pairs import assess_classes, assess_label_sets, assess_numbers
+    from object2vec.assessment.assess_pairs import assess_labels
     from object2vec.assessment.assess_ranking import Ranking, assess_ranking
 
-    settings = predictor.hyperparameters
     bootstrap = Bootstrap(RESAMPLES, seed=_SEED)
-    if settings.is_contrastive:
+    if predictor.hyperparameters.is_contrastive:
         found = assess_ranking(predictor, _drawn(asked), Ranking(), bootstrap)
-    elif settings.is_regression:
-        found = assess_numbers(predictor, asked, bootstrap)
-    elif settings.is_multi_label:
-        found = assess_label_sets(predictor, asked, bootstrap)
     else:
-        found = assess_classes(predictor, asked, classes or (), bootstrap)
+        found = assess_labels(predictor, asked, classes, bootstrap)
     return Judged(title, found, spreads_of(predictor, asked.pairs, found))
 
 

@@ -150,17 +150,5 @@ class Judge:
         scored: Callable[[int], Any] = lambda count: None,
         outputs: Optional[np.ndarray] = None,
     ) -> MetricAccumulator:
-        return scores_of(self._predictor, pairs, scored, outputs)
-
-
-def scores_of(
-    predictor: Predictor,
-    pairs: PairDataset,
-    scored: Callable[[int], Any] = lambda count: None,
-    outputs: Optional[np.ndarray] = None,
-) -> MetricAccumulator:
-    """What training reports of pairs; for the parameters see `Predictor.loss_sums`."""
-    accumulator = MetricAccumulator(predictor.hyperparameters.output_layer)
-    loss, score, *possible = predictor.loss_sums(pairs, scored, outputs)
-    accumulator.update(loss, score, len(pairs), *possible)
-    return accumulator
+        sums = self._predictor.loss_sums(pairs, scored, outputs)
+        return MetricAccumulator.of(self._settings.output_layer, sums, len(pairs))

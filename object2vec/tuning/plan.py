@@ -42,8 +42,6 @@ class Plan:
         The file of SQLite.
     model_dir : Path
         Where the best model is written.
-    seed : int
-        Of each training, and of the draws.
     auxiliary : Auxiliary, optional
         Pretrained vectors and vocabularies.
     inputs : Inputs, optional
@@ -52,6 +50,8 @@ class Plan:
         Whether the best setting is trained anew on train and validation pairs.
     prunes : bool
         Whether trainings are ended that are worse than others were at their epoch.
+    seed : int
+        Of each training, and of the draws; the study has it.
     threads : int, optional
         Of a worker, where no variable says it.
     """
@@ -61,11 +61,11 @@ class Plan:
     datasets: Mapping[str, PairDataset]
     study: Path
     model_dir: Path
-    seed: int
     auxiliary: Optional[Auxiliary] = None
     inputs: Optional[Inputs] = None
     refit: bool = False
     prunes: bool = True
+    seed: int = 0
     threads: Optional[int] = None
 
     def hyperparameters(self, setting: Mapping[str, Any]) -> Hyperparameters:

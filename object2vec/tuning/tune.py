@@ -127,7 +127,7 @@ def tune(
         data = asked._read(table, train, y, kept_back, auxiliary, options)
         parts = dict(zip(("train", "validation", "test"), data.parts))
         check_validation(parts)
-        configuration = {k: v for k, v in data.configuration.items() if k != "_seed"}
+        configuration = dict(data.configuration)
         if parameters.get("device") is not None:
             configuration["_num_gpus"] = options.sized.num_gpus
         fixed = GivenHyperparameters(asked._values(asked._given, asked._named)).given
@@ -137,7 +137,6 @@ def tune(
             datasets={name: pairs for name, pairs in parts.items() if pairs is not None},
             study=file,
             model_dir=folder,
-            seed=0,
             auxiliary=data.auxiliary,
             inputs=data.inputs,
             refit=refit,

@@ -174,8 +174,8 @@ class _Worker:
 
     def _finish(self) -> Optional[dict[str, float]]:
         """See that the best trial's model lies in its folder; what it reaches on test pairs."""
+        from object2vec.evaluation.metrics import MetricAccumulator
         from object2vec.inference.predictor import Predictor
-        from object2vec.training.judge import scores_of
 
         plan, best = self._plan, self._study.best_trial
         setting = best.user_attrs[SETTING]
@@ -188,7 +188,9 @@ class _Worker:
         test = plan.datasets.get("test")
         if test is None:
             return None
-        return scores_of(Predictor.load(plan.model_dir), test).values()
+        predictor = Predictor.load(plan.model_dir)
+        output_layer = predictor.hyperparameters.output_layer
+        return MetricAccumulator.of(output_layer, predictor.loss_sums(test), len(test)).values()
 
     def _is_saved(self, number: int) -> bool:
         """Whether the folder holds the model of a trial as it was written."""
