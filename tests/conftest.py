@@ -130,6 +130,18 @@ def threads(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def stars() -> Any:
+    """An Object2Vec that predicts the numbers of `raw_rows`."""
+    return importlib.import_module("raw_rows").stars_model()
+
+
+@pytest.fixture(scope="module")
+def liked() -> Any:
+    """An Object2Vec that predicts the classes of `raw_rows`."""
+    return importlib.import_module("raw_rows").liked_model()
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of real data sets, as ``OBJECT2VEC_DATA`` names it."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from raw_rows import FRAME, ROWS, liked_model, stars_model, write_csv
+from raw_rows import FRAME, ROWS, write_csv
 from scipy import stats
 from sklearn import metrics
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -23,16 +23,6 @@ from tests.commands import write_lines
 
 KNOWN, ASKED = ROWS[:120], ROWS[120:]
 FAST: dict[str, Any] = {"resamples": 20}
-
-
-@pytest.fixture(scope="module")
-def stars() -> Object2Vec:
-    return stars_model()
-
-
-@pytest.fixture(scope="module")
-def liked() -> Object2Vec:
-    return liked_model()
 
 
 def text_rows(seed: int, count: int) -> list[dict[str, Any]]:

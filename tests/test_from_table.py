@@ -21,9 +21,7 @@ from raw_rows import (
     SMALL,
     USERS,
     ids,
-    liked_model,
     positive,
-    stars_model,
     write_csv,
 )
 from sklearn.base import clone
@@ -36,16 +34,6 @@ from object2vec.errors import CustomerError
 from object2vec.prepare.splits import Split
 from object2vec.prepare.table_choice import TableChoice
 from object2vec.prepare.table_pairs import encode_table, table_pairs
-
-
-@pytest.fixture(scope="module")
-def stars() -> Object2Vec:
-    return stars_model()
-
-
-@pytest.fixture(scope="module")
-def liked() -> Object2Vec:
-    return liked_model()
 
 
 def test_sizes_and_settings_follow_from_the_table(stars: Object2Vec) -> None:

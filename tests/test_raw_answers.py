@@ -12,23 +12,13 @@ import numpy as np
 import pandas as pd
 import pyarrow
 import pytest
-from raw_rows import COLUMNS, FRAME, ROWS, SMALL, ids, liked_model, stars_model, write_csv
+from raw_rows import COLUMNS, FRAME, ROWS, SMALL, ids, write_csv
 
 from object2vec import Object2Vec
 from object2vec.cli import main
 from object2vec.errors import CustomerError
 from object2vec.prepare.delimited import Layout
 from object2vec.prepare.tables import open_by_names
-
-
-@pytest.fixture(scope="module")
-def stars() -> Object2Vec:
-    return stars_model()
-
-
-@pytest.fixture(scope="module")
-def liked() -> Object2Vec:
-    return liked_model()
 
 
 def test_raw_values_answer_bit_for_bit_as_their_ids(stars: Object2Vec) -> None:
