@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Optional
 
@@ -57,6 +57,18 @@ def names(given: Iterable[Any], most: int = 8) -> str:
 def counted(number: int, noun: str) -> str:
     """``1 pair``, ``2,000 pairs``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def in_columns(rows: Sequence[Sequence[str]], *, numbers: bool = False) -> str:
+    """Rows of cells below each other; with `numbers` all columns but the first end in one place."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if at and numbers else cell.ljust(width)
+            for at, (cell, width) in enumerate(zip(row, widths))
+        ).rstrip()
+        for row in rows
+    )
 
 
 def whole_number(text: str, low: int, high: int) -> Optional[int]:

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional, Union
 
+from object2vec.text import in_columns
+
 #: Measures that are better if smaller, whatever stands behind an @; of all others more is better.
 SMALLER_IS_BETTER = (
     *("cross_entropy", "perplexity", "calibration_error", "hamming_loss"),
@@ -183,7 +185,7 @@ class Evaluation:
             if has_intervals:
                 row.insert(2, _interval(own))
             cells.append(row)
-        return _columns(cells)
+        return in_columns(cells, numbers=True)
 
     def __str__(self) -> str:
         parts = [self.table()]
@@ -237,16 +239,4 @@ def _confusion_text(confusion: Confusion) -> str:
         [name, *(f"{count:g}" if isinstance(count, float) else str(count) for count in counts)]
         for name, counts in zip(confusion.classes, confusion.counts)
     ]
-    return _columns([["label \\ predicted", *confusion.classes], *rows])
-
-
-def _columns(rows: list[list[str]]) -> str:
-    """Rows of cells below each other; the first column begins, all others end, in one place."""
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if at else cell.ljust(width)
-            for at, (cell, width) in enumerate(zip(row, widths))
-        ).rstrip()
-        for row in rows
-    )
+    return in_columns([["label \\ predicted", *confusion.classes], *rows], numbers=True)

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+from object2vec.text import in_columns
+
 COMPLETE, PRUNED, FAILED = "complete", "pruned", "failed"
 
 
@@ -143,11 +145,7 @@ class Tuning:
                 + [_number(number) for number in numbers]
                 + [_number(setting.get(name)) for name in self.space]
             )
-        widths = [max(map(len, column)) for column in zip(*rows)]
-        return "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
-            for row in rows
-        )
+        return in_columns(rows)
 
     def __str__(self) -> str:
         lines = [
