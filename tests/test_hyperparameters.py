@@ -496,6 +496,11 @@ def test_the_temperature_is_settled(scorer: str, temperature: float) -> None:
             "'enc_dim' must be a multiple of 'ensemble_size', which is 3, but 16 was given.",
         ),
         (
+            {"scorer": "dot", "ensemble_size": "8", "enc_dim": "8"},
+            "'enc_dim' must be 2 for each of the 'ensemble_size' models or more, 16 in all, but 8 "
+            "was given.",
+        ),
+        (
             {"scorer": "dot", "num_classes": "3"},
             "'scorer' can be 'dot' with output_layer 'softmax' only for 2 classes, but "
             "'num_classes' is 3: 'mlp' has scores of more.",
@@ -511,7 +516,7 @@ def test_the_temperature_is_settled(scorer: str, temperature: float) -> None:
             "'enc1_freeze_pretrained_embedding' to False.",
         ),
     ],
-    ids=["mlp", "negatives", "no dot", "odd width", "three classes", "all frozen"],
+    ids=["mlp", "negatives", "no dot", "odd width", "no width", "three classes", "all frozen"],
 )
 def test_what_does_not_go_together(given: dict[str, Any], sentence: str) -> None:
     assert error(**given) == sentence

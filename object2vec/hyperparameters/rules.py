@@ -157,6 +157,11 @@ class RuledHyperparameters(GivenHyperparameters):
                 f"'enc_dim' must be a multiple of 'ensemble_size', which is {size}, but {enc_dim} "
                 "was given."
             )
+        elif self._sound("enc_dim") and enc_dim < 2 * size:
+            self.rule_errors.append(
+                f"'enc_dim' must be 2 for each of the 'ensemble_size' models or more, {2 * size} "
+                f"in all, but {enc_dim} was given."
+            )
 
     def _settle_in_batch_softmax(self) -> None:
         if self.values["output_layer"] != "in_batch_softmax":
