@@ -213,6 +213,14 @@ def test_points_are_shared_out(tmp_path: Path, model: Object2Vec) -> None:
     assert "the most frequent ones" in found["in1"]["note"]
 
 
+def test_a_side_without_a_share_of_the_points_is_not_on_the_map(
+    tmp_path: Path, model: Object2Vec
+) -> None:
+    model.report(tmp_path / "report.html", projections=["pca"], points=1)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert text.count("data-side=") == 1
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [

@@ -98,6 +98,7 @@ def mapped(predictor: Predictor, request: MapRequest, title_of: Content) -> Mapp
     sides = [
         _side(predictor, side, objects, most, request, tables.get(side), title_of.called(side))
         for (side, objects), most in zip(found.items(), shares)
+        if most
     ]
     return Mapped(sides, unmapped)
 
