@@ -188,6 +188,7 @@ def test_a_study_goes_on_with_the_same_alone(
         pytest.param({"jobs": 1.5}, "jobs must be a whole number from 1", id="jobs"),
         pytest.param({"timeout": -1}, "timeout must be seconds", id="timeout"),
         pytest.param({"study": "no.db"}, "no file of a study", id="no SQLite"),
+        pytest.param({"study": "others.db"}, "holds no study, but bills", id="others"),
         pytest.param({"study": "no/folder/study.db"}, "does not exist", id="no folder"),
         pytest.param({"search": ["enc_dims"]}, "enc_dim", id="search"),
     ],
@@ -197,9 +198,13 @@ def test_mistakes_are_told_before_anything_is_trained(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("no.db").write_text("user,film\n")
+    with contextlib.closing(sqlite3.connect("others.db")) as connection:
+        connection.execute("CREATE TABLE bills (amount)")
+    others = Path("others.db").read_bytes()
     with pytest.raises(CustomerError, match=words):
         object2vec.tune(ROWS, **{"validation": 0.2, **COLUMNS, "epochs": 1, **given})
     assert Path("no.db").read_text() == "user,film\n"
+    assert Path("others.db").read_bytes() == others
 
 
 @pytest.mark.parametrize("prunes", [True, False], ids=["pruned", "to the end"])

@@ -9,6 +9,8 @@ import importlib
 import json
 import os
 import secrets
+import sqlite3
+import urllib.parse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Optional
@@ -25,6 +27,7 @@ IDENTITY, SEED, SAVED = "identity", "seed", "saved"
 SETTING, EPOCHS, BEST_EPOCH, ERROR, CUT_OFF = "setting", "epochs", "best_epoch", "error", "cut_off"
 _WAITING = 60  # seconds for another process's writing
 _MAGIC = b"SQLite format 3\0"
+_OPTUNAS_TABLE = "studies"
 
 
 def optuna_module() -> Any:
@@ -64,6 +67,23 @@ def check_study_file(path: Path) -> None:
         raise CustomerError(
             f"{named(path)} is no file of a study, which is one of SQLite: name another one."
         )
+    tables = _tables(path) if head else set()
+    if tables and _OPTUNAS_TABLE not in tables:
+        raise CustomerError(
+            f"{named(path)} is a database that holds no study, but {names(sorted(tables))}: name "
+            "another file."
+        )
+
+
+def _tables(path: Path) -> set[str]:
+    """The names of a database's tables; none of a file that is damaged, as is said later."""
+    address = f"file:{urllib.parse.quote(str(path))}?mode=ro"
+    try:
+        with contextlib.closing(sqlite3.connect(address, uri=True)) as connection:
+            found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            return {name for (name,) in found}
+    except sqlite3.Error:
+        return set()
 
 
 @contextlib.contextmanager
