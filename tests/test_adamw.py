@@ -247,6 +247,7 @@ def test_rows_that_were_left_alone_end_where_plain_steps_end(
         if step in (250, 600):
             for behind, factors in deferred.all_missed():
                 catch_up(behind, factors)
-            np.testing.assert_allclose(weight, plain.weight, rtol=2e-4, atol=1e-7)
+            # a weight near 0 is what is left of steps that the factors have to seven digits
+            np.testing.assert_allclose(weight, plain.weight, rtol=2e-4, atol=step * rate * 1e-6)
     assert not len(deferred.missed()[0])
     assert np.any(weight[-1] != start[-1])

@@ -9,6 +9,7 @@ from typing import Any, Optional, Union
 from object2vec.backend.mxnet_import import mx
 from object2vec.backend.mxnet_types import Block, Context, Tensor
 from object2vec.hyperparameters.checked import Hyperparameters
+from object2vec.model.encoders import side_by_side
 from object2vec.model.similarity import log_scale, members_outputs, scale_of, unit
 
 _NEVER = 1e9  # is subtracted from logits whose probability is to be 0
@@ -94,7 +95,7 @@ class Loss(mx.gluon.HybridBlock):
             factor * F.slice_axis(classes, axis=1, begin=place, end=place + 1)
             for place, factor in enumerate(factors or ())
         ]
-        return F.concat(*columns, dim=1)
+        return side_by_side(F, columns, [1] * len(columns))
 
 
 class InBatchLoss(mx.gluon.HybridBlock):

@@ -11,7 +11,7 @@ import numpy as np
 from object2vec.backend.mxnet_import import mx
 from object2vec.backend.mxnet_types import Context, NDArray, Parameter, Tensor
 from object2vec.hyperparameters.checked import Hyperparameters
-from object2vec.model.encoders import dropout
+from object2vec.model.encoders import dropout, side_by_side
 from object2vec.model.parameter_shapes import compared_width
 from object2vec.model.similarity import Similarity
 
@@ -72,7 +72,7 @@ class Scorer(mx.gluon.HybridBlock):
                 compared += [vector0, vector1]
             else:
                 compared.append(F.abs(vector0 - vector1))
-        x = F.concat(*compared, dim=1) if len(compared) > 1 else compared[0]
+        x = side_by_side(F, compared, [settings.enc_dim] * len(compared))
         for layer in range(settings.mlp_layers):
             x = self._dense(F, x, f"mlp_fc{layer}", settings.mlp_dim, parameters)
             if settings.mlp_activation != "linear":
