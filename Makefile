@@ -24,6 +24,11 @@ STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.installed-docs
 VERSION_OF := -c 'import sys; print(sys.version_info[:2])' 2>&1
 
+# Tests start hundreds of processes, each of which would otherwise compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
+
+USUAL := not full and not image and not install
+
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test test-fast test-operators test-full test-install wheel sanitize fuzz soak image \
     test-image docs lock lint types format clean FORCE
@@ -40,10 +45,11 @@ test: lint types ## Lint, types and all tests of the usual tier
 	$(PYTEST) $(ARGS)
 
 test-fast: $(STAMP) ## The tests that are not marked slow (under two minutes)
-	$(PYTEST) -m "not slow and not full and not image and not install" $(ARGS)
+	$(PYTEST) -m "not slow and $(USUAL)" $(ARGS)
 
 test-operators: export OBJECT2VEC_COMPILED = 0
-test-operators: test-fast ## The same tests by MXNet's operators alone, without the compiled part
+test-operators: $(STAMP) ## These, and slow ones that compute, by MXNet's operators alone, without the compiled part
+	$(PYTEST) -m "(not slow or both_ways) and $(USUAL)" $(ARGS)
 
 test-full: lint types ## Everything but the container images: the long grids too
 	$(PYTEST) -m "not image and not install" $(ARGS)

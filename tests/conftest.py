@@ -62,11 +62,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if os.environ.get(COMPILED_VARIABLE) == "0":
         config.hook.pytest_deselected(items=[item for item in items if _is_of_own_way(item)])
         items[:] = [item for item in items if not _is_of_own_way(item)]
-    seconds: collections.Counter[Path] = collections.Counter()
+    seconds: dict[Path, float] = collections.defaultdict(float)
     for item in items:
         limit = item.get_closest_marker("timeout")
         is_slow = item.get_closest_marker("slow") is not None
-        seconds[item.path] += limit.args[0] if limit else (30 if is_slow else 1)
+        seconds[item.path] += limit.args[0] if limit else (10 if is_slow else 0.1)
     items.sort(key=lambda item: -seconds[item.path])
 
 

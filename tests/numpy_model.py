@@ -29,9 +29,19 @@ class NumpyModel:
         self.settings = hyperparameters
         self.parameters = {name: np.asarray(p, np.float64) for name, p in parameters.items()}
         self._own = slice(None)  # a member's part of an embedding
+        # What was encoded once; a loss asks for the same lists several times.
+        self._encoded: dict[tuple[int, tuple[int, ...]], np.ndarray] = {}
 
     def embeddings(self, side: int, lists: Sequence[Sequence[int]]) -> np.ndarray:
         """Embed lists, ``(n, enc_dim)``."""
+        return np.stack([self._embedding(side, tuple(ids))[self._own] for ids in lists])
+
+    def _embedding(self, side: int, ids: tuple[int, ...]) -> np.ndarray:
+        if (side, ids) not in self._encoded:
+            self._encoded[side, ids] = self._encode(side, ids)
+        return self._encoded[side, ids]
+
+    def _encode(self, side: int, ids: tuple[int, ...]) -> np.ndarray:
         shared = self.settings["tied_token_embedding_weight"]
         table = self.parameters["embed_shared_weight" if shared else f"embed_{side}_weight"]
         encode = {
@@ -39,7 +49,7 @@ class NumpyModel:
             "hcnn": self._hcnn,
             "bilstm": self._bilstm,
         }[self.settings[f"enc{side}_network"]]
-        return np.stack([encode(side, table[np.asarray(ids, int)])[self._own] for ids in lists])
+        return encode(side, table[np.asarray(ids, int)])
 
     def _pooled(self, side: int, vectors: np.ndarray) -> np.ndarray:
         return vectors.sum(axis=0) / max(len(vectors), 1)
@@ -73,13 +83,13 @@ class NumpyModel:
         def of(part: str) -> np.ndarray:
             return self._of(side, f"{layer}_{direction}_{part}")
 
-        half = of("h2h_weight").shape[1]
+        recurrent = of("h2h_weight")  # (4 half, half)
+        half = recurrent.shape[1]
         hidden, cell = np.zeros(half), np.zeros(half)
         answer = np.zeros((len(x), half))
-        for time, vector in enumerate(x):
-            gates = of("i2h_weight") @ vector + of("i2h_bias")
-            gates = gates + of("h2h_weight") @ hidden + of("h2h_bias")
-            enter, forget, new, out = np.split(gates, 4)
+        from_input = x @ of("i2h_weight").T + of("i2h_bias") + of("h2h_bias")
+        for time, given in enumerate(from_input):
+            enter, forget, new, out = (given + recurrent @ hidden).reshape(4, half)
             cell = _sigmoid(forget) * cell + _sigmoid(enter) * np.tanh(new)
             hidden = _sigmoid(out) * np.tanh(cell)
             answer[time] = hidden
@@ -138,7 +148,7 @@ class NumpyModel:
         members = []
         for start in range(0, self.settings["enc_dim"], width):
             member = NumpyModel({**self.settings, "ensemble_size": 1}, self.parameters)
-            member._own = slice(start, start + width)
+            member._own, member._encoded = slice(start, start + width), self._encoded
             members.append(member)
         return members
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import re
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ def blocks(text: str, language: str) -> list[str]:
     return [content for name, content in _FENCE.findall(text) if name == language]
 
 
+@functools.cache
 def steps() -> dict[str, list[tuple[str, str]]]:
     """All examples in their order, by the text that they stand in: ``sh`` or ``python``, and it.
 
@@ -52,6 +54,7 @@ def _commands() -> list[str]:
     return re.findall(r"^ {4}(\w+) ", listed.group(1), re.MULTILINE)
 
 
+@functools.cache
 def _help(command: str) -> str:
     target = io.StringIO()
     with contextlib.redirect_stdout(target), contextlib.suppress(SystemExit):

@@ -163,6 +163,7 @@ def test_exports_are_measured_one_by_one() -> None:
     assert all(line["cpu_s"] > 0 and line["peak_mib"] > 0 for line in lines)
 
 
+@pytest.mark.slow
 def test_limits_are_written_as_a_line() -> None:
     (line,) = run("limits", "--seconds", "0.3")
     assert line["gflops"] > 0

@@ -114,6 +114,8 @@ def test_the_best_are_those_of_all_scores(rng: np.random.Generator) -> None:
         assert np.array_equal(top.scores, np.take_along_axis(scores, order, axis=1))
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 def test_a_block_of_scores_is_held_at_a_time(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -195,6 +195,7 @@ TRAIN = ("train", "--hyperparameters", "job.json", "--train", "train.jsonl", "--
 PAIR = '{"in0": [1, 2], "in1": [3]}\n'
 
 
+@pytest.mark.slow
 def test_without_the_extension_operators_train_and_answer(
     without_extension: dict[str, str], tmp_path: Path, rng: np.random.Generator
 ) -> None:
@@ -218,6 +219,7 @@ def test_without_the_extension_operators_train_and_answer(
     np.testing.assert_allclose(scores[0], scores[1], rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["train", "predict"])
 def test_a_wrong_variable_ends_a_command_with_one_sentence(
     command: str, tmp_path: Path, rng: np.random.Generator

@@ -87,6 +87,7 @@ def test_shorter_limits_cut_the_inputs(
     assert answers["1,1"] != answers["2,2"]
 
 
+@pytest.mark.slow
 def test_a_long_stream_through_real_pipes(trained: Path) -> None:
     rows = [{"in0": [i % 5], "in1": [i // 5 % 5]} for i in range(5000)]
     text = "".join(json.dumps(row) + "\n" for row in rows).encode()
@@ -97,6 +98,7 @@ def test_a_long_stream_through_real_pipes(trained: Path) -> None:
     np.testing.assert_allclose(scores, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "packed"),
     [("<(cat {0})", False), ("<(gzip -c {0})", True), ("/dev/stdin", False), ("pipe", True)],
@@ -122,6 +124,7 @@ def test_no_line_of_a_pipe_is_lost(
     np.testing.assert_allclose(scores, Object2Vec.load(trained).predict(rows), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_each_line_is_answered_when_it_comes(trained: Path) -> None:
     command = [sys.executable, "-m", "object2vec", "predict", "--model-dir", str(trained)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as talk:
@@ -205,6 +208,7 @@ def test_a_closed_stream_is_told_in_one_sentence(
     assert option in one_sentence(capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_the_name_of_standard_output_is_no_file_to_replace(trained: Path, tmp_path: Path) -> None:
     target, link = tmp_path / "out.jsonl", tmp_path / "stdout"
     # As /dev/stdout is, in a folder where a mistake does no harm.
@@ -254,6 +258,7 @@ def test_the_originals_model_is_refused(
     assert "not published" in one_sentence(capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_error_of_ours(trained: Path) -> None:
     read, write = os.pipe()
     os.close(read)

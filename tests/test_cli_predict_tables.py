@@ -165,6 +165,7 @@ def test_a_content_type_says_whether_there_is_a_header(
     assert "The input has the content type 'text/csv; header=maybe', but header must" in found_error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["", "\n \n", "user,age\n"], ids=["nothing", "blanks", "header"])
 def test_what_holds_no_instance_is_told(
     text: str, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -228,6 +229,7 @@ def test_a_model_of_ids_takes_no_table(tmp_path: Path, capsys: pytest.CaptureFix
         assert words in one_sentence(capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_without_pyarrow_a_sentence_names_what_to_install(model: Path, tmp_path: Path) -> None:
     table, target = tmp_path / "table.csv", tmp_path / "answers"
     table.write_text(delimited(","))
@@ -248,6 +250,7 @@ def test_without_pyarrow_a_sentence_names_what_to_install(model: Path, tmp_path:
     assert done.returncode == 0
 
 
+@pytest.mark.slow
 def test_raw_values_come_through_pipes(model: Path, expected: bytes) -> None:
     sides = {"in0": ("user", "age"), "in1": ("genres", "film", "plot")}
     text = "".join(

@@ -121,6 +121,8 @@ CASES: dict[str, tuple[list[str], dict[str, str], int]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.timeout(400)
 def test_the_printed_command_trains(case: str, table: list[dict[str, Any]]) -> None:
@@ -161,6 +163,7 @@ def test_the_printed_command_trains(case: str, table: list[dict[str, Any]]) -> N
     np.testing.assert_allclose(np.squeeze(answers), np.squeeze(expected), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_movielens(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base, test = (data_dir.resolve() / "ml-100k" / name for name in ("ua.base", "ua.test"))

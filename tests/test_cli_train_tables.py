@@ -44,6 +44,8 @@ def validated(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return found.out
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 def test_one_command_makes_the_model_that_prepare_and_train_make(
     table: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -256,6 +258,8 @@ def test_columns_are_named_as_a_whole(
     assert not Path("model").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 @pytest.mark.timeout(400)
 def test_movielens_in_one_command(
     data_dir: Path,
@@ -308,6 +312,7 @@ def test_sigterm_while_a_table_is_read() -> None:
     assert os.listdir() == ["table.csv"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 @pytest.mark.usefixtures("large")
 @pytest.mark.timeout(200)

@@ -75,6 +75,8 @@ def run_naive(program: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 def test_the_calling_threads_settings_come_back() -> None:
     program = (
         "import ctypes\nfrom object2vec.backend import engine\n"
@@ -87,6 +89,8 @@ def test_the_calling_threads_settings_come_back() -> None:
     assert run_naive(program).split() == ["2", "1", "2", "2"]
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the mode is set on x86-64 alone")
 def test_denormals_are_flushed_in_threads_that_a_fork_started_anew() -> None:
     program = (
@@ -112,6 +116,8 @@ def test_denormals_are_flushed_in_threads_that_a_fork_started_anew() -> None:
     assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 def test_small_requests_take_one_thread() -> None:
     """Whatever happens in it; between requests everybody has all threads."""
     program = (
@@ -144,6 +150,8 @@ def test_requests_wait_for_each_other() -> None:
     assert order == ["first", "second"]
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the mode is set on x86-64 alone")
 def test_denormals_are_flushed_in_the_caller_while_it_trains() -> None:
     # all threads of an operator have met some numbers before, as in the start of a training
@@ -160,6 +168,8 @@ def test_denormals_are_flushed_in_the_caller_while_it_trains() -> None:
     assert run_naive(program).split() == [everything, "0", everything]
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 @pytest.mark.parametrize("preexec", [False, True], ids=["fork", "subprocess"])
 def test_a_process_may_fork_after_it_has_computed(preexec: bool) -> None:
     fork = (
@@ -178,6 +188,8 @@ def test_a_process_may_fork_after_it_has_computed(preexec: bool) -> None:
     assert run_naive(program).split() == ["1024.0"] * 3
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 def test_threads_that_ask_at_once_get_their_own_answers() -> None:
     program = (
         "import threading\nimport numpy as np\n"
@@ -252,6 +264,8 @@ def test_a_process_may_fork_while_another_thread_works(work: str, forks: int) ->
     subprocess.run(command, env=environment, check=True, timeout=240)
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 def test_a_fork_hides_no_error_of_an_operator() -> None:
     program = (
         "import os\nfrom object2vec.compiled.kernels import check_queued\n"

@@ -321,6 +321,7 @@ def ratings_in(path: Path) -> list[list[int]]:
     return [[*pair["in0"], *pair["in1"], pair["label"]] for pair in pairs]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unpacked", [False, True], ids=["OBJECT2VEC_DATA", "current folder"])
 def test_the_script_makes_files_of_all_ratings(
     unpacked: bool, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -144,6 +144,7 @@ def run_python(program: str, *arguments: str, **variables: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_change_would_be_seen(watch: str) -> None:
     changes = (
         "os.environ['SOME'] = 'thing'",
@@ -158,15 +159,19 @@ def test_a_change_would_be_seen(watch: str) -> None:
     assert run_python(program, LD_PRELOAD=watch) == "seen\n" * len(changes)
 
 
+@pytest.mark.slow
 def test_no_module_changes_its_process_when_it_is_imported(watch: str) -> None:
     assert run_python(IMPORTING, LD_PRELOAD=watch) == "left alone\n"
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 @pytest.mark.parametrize("networks", [("pooled_embedding",), ("hcnn", "bilstm")])
 def test_fit_and_load_leave_their_process_as_it_was(watch: str, networks: tuple[str, ...]) -> None:
     assert run_python(LEAVING, *networks, LD_PRELOAD=watch) == "left alone\n"
 
 
+@pytest.mark.slow
 def test_a_list_of_threads_is_refused_before_mxnet_ends_the_process() -> None:
     program = (
         "from object2vec import CustomerError\n"
@@ -182,6 +187,7 @@ def test_a_list_of_threads_is_refused_before_mxnet_ends_the_process() -> None:
     assert run_python(program, OMP_NUM_THREADS="") == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value", "advice"),
     [
@@ -262,6 +268,8 @@ print("all answered")
 """
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("network", ["hcnn", "bilstm"])
 def test_what_is_forked_after_fit_computes(engine: str, network: str) -> None:
@@ -269,5 +277,7 @@ def test_what_is_forked_after_fit_computes(engine: str, network: str) -> None:
     assert said == "all answered\n"
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 def test_what_is_forked_computes_where_no_variable_is_set() -> None:
     assert run_python(BARE + FORKED, "pooled_embedding") == "all answered\n"

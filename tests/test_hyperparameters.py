@@ -433,6 +433,7 @@ VALUES = st.one_of(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(st.dictionaries(st.sampled_from(sorted(BY_NAME)), VALUES, max_size=12))
 def test_anything_is_parsed_or_refused_in_words(raw: dict[str, Any]) -> None:

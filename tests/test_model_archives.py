@@ -358,6 +358,7 @@ sys.exit(main(["predict", "--model-dir", sys.argv[1], "--input", sys.argv[2]]))
 """
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_while_unpacking_ends_in_one_sentence(folder: Path) -> None:
     path, requests = packed(folder, "-C", "model", "."), folder.parent / "in.jsonl"
     requests.write_text('{"in0": [1]}\n')

@@ -189,6 +189,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_kill_while_saving(tmp_path: Path, seed: int) -> None:
     """Killed at any moment, the folder holds a whole model, at least as new as the last report."""
     folder = tmp_path / "model"

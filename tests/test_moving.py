@@ -255,6 +255,7 @@ def test_the_tuning_example(aws: FakeAws, folder: Path) -> None:
     assert sent == shown
 
 
+@pytest.mark.slow
 def test_the_original_model_is_refused_as_the_page_says(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -51,6 +51,7 @@ def test_variables_are_set_unless_the_user_did() -> None:
     assert run_python(tune, OMP_WAIT_POLICY="active").split()[2] == "-"
 
 
+@pytest.mark.slow
 def test_nothing_is_set_once_mxnet_is_imported() -> None:
     program = (
         "from object2vec.backend.mxnet_import import mx\n"
@@ -71,6 +72,7 @@ print(*there, mx.nd.ones(2).sum().asscalar(), scipy.stats.norm.cdf(0), sklearn.b
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_ours", [True, False], ids=["ours", "a host's"])
 def test_only_a_hosts_mxnet_gets_scipy_and_sklearn(is_ours: bool) -> None:
     """They double the time of its import; who asks for them later has them."""
@@ -97,6 +99,7 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "model"
 
 
+@pytest.mark.slow
 def test_predict_is_tuned(model_dir: Path) -> None:
     arguments = ["predict", "--model-dir", str(model_dir), "--input"]
     arguments.append(str(model_dir.parent / "pairs.jsonl"))
@@ -104,6 +107,7 @@ def test_predict_is_tuned(model_dir: Path) -> None:
     assert run_python(program).split()[3:] == ["0", "256"]
 
 
+@pytest.mark.slow
 def test_the_trial_run_of_a_model_is_tuned(model_dir: Path) -> None:
     check = f"preflight._check({str(model_dir)!r}, None)"
     program = f"from object2vec.serving import preflight\n{check}\n{TOLD}"

@@ -120,11 +120,13 @@ def test_only_one_module_imports_mxnet(path: Path) -> None:
         assert not lines, f"lines {lines}: write 'from object2vec.backend.mxnet_import import mx'"
 
 
+@pytest.mark.slow
 def test_mxnet_import_is_silent_with_warnings_as_errors() -> None:
     result = run_python("-W", "error", "-c", "import object2vec.backend.mxnet_import")
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     [path for path in code_files() if PACKAGE in path.parents and "gluonnlp" in path.read_text()],
@@ -224,6 +226,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
+@pytest.mark.slow
 def test_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
     names = {name for name in wheel.namelist() if ".dist-info/" not in name}
     expected = {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py")}
@@ -243,6 +246,7 @@ def test_wheel_is_for_every_python(wheel: zipfile.ZipFile) -> None:
     assert tag.startswith("cp39-abi3-linux_")
 
 
+@pytest.mark.slow
 def test_without_a_compiler_the_package_installs_and_says_what_it_lacks(tmp_path: Path) -> None:
     """A user's installation from source; operators then compute (see test_choose_way.py)."""
     built = build_wheel(tmp_path, CC="false")
@@ -261,6 +265,7 @@ def test_without_a_compiler_the_package_installs_and_says_what_it_lacks(tmp_path
     assert run_python("-m", "object2vec.compiled.library").returncode == 0
 
 
+@pytest.mark.slow
 def test_what_is_published_is_refused_without_the_compiled_part(tmp_path: Path) -> None:
     source = tmp_path / "source"
     ignored = shutil.ignore_patterns("*.so", "__pycache__")

@@ -251,6 +251,8 @@ sys.stdout.buffer.write(b"%r" % (model.embeddings if hasattr(model, "embeddings"
 """
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 @pytest.mark.parametrize("of", ["model", "predictor"])
 def test_another_process_reads_it_and_stays_as_it_was(of: str, tmp_path: Path) -> None:
     plain = Object2Vec(**SMALL).fit(PAIRS)

@@ -71,6 +71,7 @@ def test_ratings(data_dir: Path) -> None:
     assert len(test) == 9430 and report.unknown["in1"] >= len(unseen) > 0
 
 
+@pytest.mark.slow
 def test_plots_and_genres(data_dir: Path) -> None:
     path = data_dir / "movies/top10K-TMDB-movies.csv.gz"
     found = table_pairs(path, TableChoice(in0="plot", in1={"name": "genres", "explode": True}))
@@ -210,6 +211,7 @@ SPLITS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPLITS)
 def test_splits(
     name: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -177,10 +177,12 @@ def test_broken_json(content: bytes, words: str) -> None:
     refused(content, words)
 
 
+@pytest.mark.slow
 def test_a_huge_file_is_not_parsed() -> None:
     refused(b'{"format": "' + bytes(257 << 20) + b'"}', "more than 256 MiB")
 
 
+@pytest.mark.slow
 def test_too_many_ids() -> None:
     values = json.loads(inputs_bytes(sound()))
     values["vocabularies"]["in0.0"]["values"] = [str(n) for n in range(2_999_995)]

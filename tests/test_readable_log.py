@@ -186,6 +186,7 @@ def test_wrong_options_are_told(
     assert "argument --log: " in sentence and "object2vec train --help" in sentence
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_ends_the_command(job: list[str]) -> None:
     command = [sys.executable, "-m", "object2vec", *job]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -196,6 +197,7 @@ def test_a_reader_that_goes_away_ends_the_command(job: list[str]) -> None:
     assert without_mxnets_line(err) == ""
 
 
+@pytest.mark.slow
 def test_names_that_the_output_cannot_write_are_escaped(job: list[str], tmp_path: Path) -> None:
     model = os.fsencode(tmp_path) + b"/\xffn\xc3\xa4mlich\n1"
     command = [*map(os.fsencode, [sys.executable, "-m", "object2vec", *job]), b"--model-dir", model]
@@ -234,6 +236,7 @@ def in_terminal(*command: str) -> tuple[str, str]:
     return done.stdout.decode(), text
 
 
+@pytest.mark.slow
 def test_a_terminal_has_a_bar_beside_the_lines(job: list[str]) -> None:
     command = [sys.executable, "-m", "object2vec", *job]
     out, shown = in_terminal(*command)
@@ -269,6 +272,7 @@ def parts(text: str) -> list[str]:
     return text.replace("\r\n", "\n").split(MARK)[1:]
 
 
+@pytest.mark.slow
 def test_what_verbose_shows_in_a_terminal() -> None:
     out, shown = in_terminal(sys.executable, "-W", "ignore", "-c", FITS)
     assert len(parts(out)) == len(parts(shown)) == len(SHOWN)
@@ -308,6 +312,7 @@ sys.modules["IPython"].get_ipython = lambda: kernel
 """
 
 
+@pytest.mark.slow
 def test_a_notebook_has_a_bar_as_a_terminal_has() -> None:
     """Where the widgets are missing tqdm.auto falls back to the bar of a terminal."""
     for program, seen in ((NOTEBOOK + FITS, True), (FITS, False)):

@@ -68,6 +68,8 @@ class Counting(Callback):
         return False
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 def test_all_pairs_are_trained_for_the_best_number_of_epochs(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -100,6 +102,8 @@ def test_all_pairs_are_trained_for_the_best_number_of_epochs(
     assert not np.allclose(plain.embed(in0=[[1]]), model.embed(in0=[[1]]))
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 def test_a_drawn_seed_is_that_of_both_trainings(tmp_path: Path) -> None:
     model = Object2Vec(**GIVEN).fit(TRAIN, VALIDATION, refit=True)
     model.save(tmp_path)
@@ -110,6 +114,8 @@ def test_a_drawn_seed_is_that_of_both_trainings(tmp_path: Path) -> None:
     assert model.hyperparameters.get("_seed") is None  # the next fit draws another
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 def test_both_histories_are_kept_with_the_model(tmp_path: Path) -> None:
     model = Object2Vec(**GIVEN, seed=5).fit(TRAIN, VALIDATION, refit=True)
     model.save(tmp_path)

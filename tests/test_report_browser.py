@@ -271,6 +271,7 @@ def test_it_reads_as_a_document(small: Report) -> None:
     assert lost == []
 
 
+@pytest.mark.slow
 def test_it_is_printed_light_and_whole(driver: Any, pages: dict[int, Path]) -> None:
     report = Report(driver, pages[COUNTS[0]], scheme="dark")
     report.run(

@@ -51,6 +51,7 @@ def test_a_page_is_as_small_as_promised(count: int, letters: int) -> None:
     assert size <= most_bytes(count) == {1682: 1_000_000, 50_000: 4_000_000}[count]
 
 
+@pytest.mark.slow
 def test_principal_components_are_scikit_learns(rng: np.random.Generator) -> None:
     from sklearn.decomposition import PCA
 

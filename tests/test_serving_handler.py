@@ -333,6 +333,8 @@ def test_the_preferred_network_goes_to_the_device_and_the_other_to_the_cpu(
 # --- preflight, Java, plugin
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 def test_preflight_measures_and_reports(model_dir: Path, tmp_path: Path) -> None:
     findings = preflight.check_model(model_dir, None, StopRequest())
     assert 50 * MEBIBYTE < findings.memory_bytes < 2048 * MEBIBYTE
@@ -392,6 +394,7 @@ def test_the_jar_comes_before_the_server_s_own(tmp_path: Path) -> None:
     assert Path(first).name == build.JAR.name and Path(second).name == "model-server.jar"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     shutil.which("javac") is None and "JAVA_HOME" not in os.environ, reason="no Java compiler here"
 )

@@ -162,35 +162,53 @@ def test_payloads_allow_for_lines_that_are_shorter_than_any_list(server: MmsServ
 
 
 LONG = "k" * 10_000_000
-BAD: list[tuple[str, str, str]] = [
-    ("column", '{"usr": "u1"}', "in0 has no column 'usr' (the nearest is 'user'); its columns are"),
-    ("object", '{"user": {"a": 1}}', "(in0, column 'user' of instance 1, counting from 0)"),
-    ("list", '{"user": ["u1"]}', "A value must be a text, a number"),
-    ("list as id", '["u1"]', 'in0 must hold integers only, found "u1" at position 0'),
-    ("id", "[9999]", "not less than vocab_size="),
-    ("twice", '{"user": "u1", "user": "u2"}', 'The key "user" stands twice in one object'),
-    ("twice, escaped", '{"user": "a:b", "us\\u0065r": "u2"}', "(in0 of instance 1, counting"),
-    ("deep", '{"user": %s}' % ("[" * 900 + "]" * 900), "column 'user'"),
-    ("deeper", "[" * 100_000, "is not valid JSON"),
-    ("NaN", "NaN", "is not valid JSON"),
-    ("infinity", '{"age": 1e999}', "is not valid JSON"),
-    ("4,000 digits", "9" * 4000, "is not valid JSON"),
-    ("surrogate", '"\\ud800"', "is not valid JSON"),
-    ("control character", '"\x01"', "is not valid JSON"),
-    ("a key of 10 MB", json.dumps({LONG: 1}), "in0 has no column 'kkk"),
-    ("a million columns", json.dumps({str(i): i for i in range(1_000_000)}), "has no column '0'"),
-]
-GOOD = [
-    ("text", json.dumps({"plot": "soccer " + "wé " * 2_500_000})),
-    ("one word", json.dumps({"plot": LONG})),
-    ("marks", json.dumps({"plot": "e" + "\u0301" * 2_000_000}, ensure_ascii=False)),
-    ("tags", json.dumps(["Drama"] * 1_000_000)),
-    ("a string of tags", json.dumps("Drama|" * 900_000)),
-    ("id", json.dumps({"film": LONG})),
-    ("300 digits", '{"film": %s}' % ("9" * 300)),
-    ("control characters", json.dumps({"film": "".join(map(chr, range(32))), "plot": "\u202e"})),
-    ("list in a text", json.dumps({"genres": "[" + '"\\"' * 500_000})),
-]
+
+
+def bad_values() -> list[tuple[str, str, str]]:
+    """Names, values and what is said; made by the test alone, for some are of many megabytes."""
+    return [
+        (
+            "column",
+            '{"usr": "u1"}',
+            "in0 has no column 'usr' (the nearest is 'user'); its columns are",
+        ),
+        ("object", '{"user": {"a": 1}}', "(in0, column 'user' of instance 1, counting from 0)"),
+        ("list", '{"user": ["u1"]}', "A value must be a text, a number"),
+        ("list as id", '["u1"]', 'in0 must hold integers only, found "u1" at position 0'),
+        ("id", "[9999]", "not less than vocab_size="),
+        ("twice", '{"user": "u1", "user": "u2"}', 'The key "user" stands twice in one object'),
+        ("twice, escaped", '{"user": "a:b", "us\\u0065r": "u2"}', "(in0 of instance 1, counting"),
+        ("deep", '{"user": %s}' % ("[" * 900 + "]" * 900), "column 'user'"),
+        ("deeper", "[" * 100_000, "is not valid JSON"),
+        ("NaN", "NaN", "is not valid JSON"),
+        ("infinity", '{"age": 1e999}', "is not valid JSON"),
+        ("4,000 digits", "9" * 4000, "is not valid JSON"),
+        ("surrogate", '"\\ud800"', "is not valid JSON"),
+        ("control character", '"\x01"', "is not valid JSON"),
+        ("a key of 10 MB", json.dumps({LONG: 1}), "in0 has no column 'kkk"),
+        (
+            "a million columns",
+            json.dumps({str(i): i for i in range(1_000_000)}),
+            "has no column '0'",
+        ),
+    ]
+
+
+def good_values() -> list[tuple[str, str]]:
+    return [
+        ("text", json.dumps({"plot": "soccer " + "wé " * 2_500_000})),
+        ("one word", json.dumps({"plot": LONG})),
+        ("marks", json.dumps({"plot": "e" + "\u0301" * 2_000_000}, ensure_ascii=False)),
+        ("tags", json.dumps(["Drama"] * 1_000_000)),
+        ("a string of tags", json.dumps("Drama|" * 900_000)),
+        ("id", json.dumps({"film": LONG})),
+        ("300 digits", '{"film": %s}' % ("9" * 300)),
+        (
+            "control characters",
+            json.dumps({"film": "".join(map(chr, range(32))), "plot": "\u202e"}),
+        ),
+        ("list in a text", json.dumps({"genres": "[" + '"\\"' * 500_000})),
+    ]
 
 
 def document(side: str, value: str) -> str:
@@ -207,7 +225,7 @@ def test_what_is_no_value_is_refused_in_a_sentence_and_does_no_harm(server: MmsS
     expected = server.invoke(good).body
     before = server.workers()
     wrong = []
-    for name, value, words in BAD:
+    for name, value, words in bad_values():
         for content_type in (JSON, JSON_LINES):
             if content_type == JSON:
                 body = document("in0", value)
@@ -226,7 +244,7 @@ def test_what_is_no_value_is_refused_in_a_sentence_and_does_no_harm(server: MmsS
 
 def test_huge_and_odd_values_are_answered_in_bounded_time_and_memory(server: MmsServer) -> None:
     before = server.workers()
-    for name, value in GOOD:
+    for name, value in good_values():
         answer, seconds = asked(server, document("in1", value))
         assert (name, answer.status) == (name, 200), answer.body[:500]
         assert seconds < 30, name

@@ -572,6 +572,7 @@ def test_sigterm_before_the_first_import_saves_nothing(
     assert sorted(os.listdir(tmp_path)) == ["input"]
 
 
+@pytest.mark.slow
 def test_sigterm_while_the_interpreter_goes_down_changes_nothing(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:

@@ -95,6 +95,8 @@ def job(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     return Job(request.param, result, pairs, folder, stream.getvalue())
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 def test_every_registered_metric_is_found(job: Job) -> None:
     own = ("cross_entropy", "accuracy") if job.head == "softmax" else ("mean_squared_error",)
     for definition in METRIC_DEFINITIONS:

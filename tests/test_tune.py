@@ -128,6 +128,8 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Object2Vec, Tuning,
     return model, tuning, folder / "study.db"
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 def test_a_training_that_diverges_is_a_failed_trial(
     tuned: tuple[Object2Vec, Tuning, Path],
 ) -> None:

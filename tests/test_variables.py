@@ -65,6 +65,7 @@ def is_environment(node: ast.expr) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_the_table_names_every_variable() -> None:
     table = (ROOT / "docs/variables.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`([A-Z][A-Z0-9_]+)`", table))

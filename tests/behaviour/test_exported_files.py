@@ -67,6 +67,7 @@ def close(found: np.ndarray, expected: np.ndarray) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_symbols_load_without_object2vec(tmp_path: Path, rng: np.random.Generator) -> None:
     """``SymbolBlock`` in a process of its own, on padding that holds random ids."""
     folders, expected = [], []
