@@ -170,6 +170,7 @@ def test_limits_are_written_as_a_line() -> None:
     assert line["gigabytes_per_s"] > 0
 
 
+@pytest.mark.slow
 def test_limits_of_the_machine_are_numbers() -> None:
     machine = limits.measure_machine(1, 0.1)
     assert machine.flops > 0

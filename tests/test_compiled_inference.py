@@ -55,6 +55,7 @@ def check(job: Hyperparameters, rng: np.random.Generator, counts: list[int]) -> 
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=2e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("enc_dim", [4, 17, 70, 300])
 @pytest.mark.parametrize("mlp_dim", [2, 15, 16, 67, 130])

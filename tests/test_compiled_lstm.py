@@ -23,8 +23,9 @@ pytestmark = [pytest.mark.own_way, pytest.mark.usefixtures("isa")]
 
 CPU = mx.cpu(0)
 # inputs and both hidden sizes: within a panel of 64 or a vector of 16, just that, and more
-SHAPES = [(1, 1, 1), (5, 17, 16), (64, 64, 64), (70, 67, 66), (520, 150, 140)]
-given_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
+SHAPES = [(1, 1, 1), (5, 17, 16), (64, 64, 64), (70, 67, 66)]
+LARGE = pytest.param((520, 150, 140), marks=pytest.mark.slow)
+given_shape = pytest.mark.parametrize("shape", [*SHAPES, LARGE], ids=str)
 
 
 def lists_with_long_one(rng: np.random.Generator) -> TokenLists:

@@ -62,6 +62,7 @@ class Deferred:
         return count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1.0, 1e-7, 1e-12], ids=["large", "epsilon", "tiny"])
 def test_rows_end_where_plain_adam_ends(scale: float, rng: np.random.Generator) -> None:
     """Over gaps of every length, with gradients above, about and below epsilon."""

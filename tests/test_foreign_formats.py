@@ -171,6 +171,7 @@ KEYS = st.one_of(st.sampled_from(["in0", "in1", "label"]), st.text(max_size=5))
 VALUES = st.one_of(st.integers(), st.text(), st.lists(st.integers(0, 99)), st.floats(), st.none())
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(st.lists(st.dictionaries(KEYS, VALUES), max_size=5), st.booleans())
 def test_an_object_a_line_resembles_nothing(objects: list[dict[str, Any]], plain: bool) -> None:

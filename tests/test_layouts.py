@@ -66,6 +66,7 @@ def test_pack(width: int, rng: np.random.Generator) -> None:
     assert len(packed.positions) % POSITIONS_STEP == 0
 
 
+@pytest.mark.slow
 def test_pack_has_few_shapes() -> None:
     rows = set()
     for count in range(5_000):

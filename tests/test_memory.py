@@ -125,6 +125,8 @@ def megabytes(program: str, *arguments: object) -> list[float]:
     return [float(word) for word in done.stdout.splitlines()[-1].split()]
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 @pytest.mark.parametrize("network", NETWORKS)
 def test_nothing_holds_a_network_that_was_dropped(
     network: str, tmp_path: Path, rng: np.random.Generator
@@ -150,6 +152,8 @@ def optimizers() -> int:
     return sum(issubclass(type(one), kinds) for one in gc.get_objects())
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 @pytest.mark.parametrize("optimizer", ["adam", "adadelta"])
 def test_a_trained_model_does_not_hold_its_optimizer(
     optimizer: str, rng: np.random.Generator

@@ -145,6 +145,7 @@ def test_every_job_of_the_page_has_the_same_hyperparameters() -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_lines_with_boto3(
     aws: FakeAws, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

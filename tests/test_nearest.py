@@ -179,6 +179,8 @@ def test_one_query_that_lacks_objects_widens_no_other() -> None:
     assert set(alone.places.tolist()) <= set(range(19)) and len(both[1].places) == 10
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 def test_where_codes_do_not_tell_apart_vectors_are_compared(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -240,6 +240,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> Non
     assert names == expected | plugin | pages | {"object2vec/py.typed", compiled}
 
 
+@pytest.mark.slow
 def test_wheel_is_for_every_python(wheel: zipfile.ZipFile) -> None:
     (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/WHEEL"))
     (tag,) = email.message_from_bytes(wheel.read(name)).get_all("Tag", [])
@@ -288,6 +289,7 @@ def test_environment_and_image_end_with_the_question_for_the_compiled_part(file:
     assert 0 < installed < text.find("-m object2vec.compiled.library")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["LICENSE", "NOTICE"])
 def test_wheel_has_licence_and_notice(file: str, wheel: zipfile.ZipFile) -> None:
     info = f"object2vec-{object2vec.__version__}.dist-info"
@@ -296,6 +298,7 @@ def test_wheel_has_licence_and_notice(file: str, wheel: zipfile.ZipFile) -> None
     assert wheel.read(name) == (ROOT / file).read_bytes()
 
 
+@pytest.mark.slow
 def test_wheel_has_the_command(wheel: zipfile.ZipFile) -> None:
     info = f"object2vec-{object2vec.__version__}.dist-info"
     entry_points = wheel.read(f"{info}/entry_points.txt").decode()

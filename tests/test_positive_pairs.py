@@ -126,6 +126,8 @@ def test_a_model_finds_what_belongs_together(scorer: str, tmp_path: Path) -> Non
     assert json.loads(line.stdout)["scores"] == pytest.approx([scores[1]], rel=1e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 @pytest.mark.parametrize("scorer", ["cosine", "dot"])
 @pytest.mark.parametrize("output_layer", ["softmax", "mean_squared_error"])
 def test_labels_are_learnt_from_similarities(scorer: str, output_layer: str) -> None:

@@ -269,6 +269,7 @@ def test_one_sentence_of_what_csv_does_not_read(way: str, tmp_path: Path) -> Non
 _texts = st.text(st.sampled_from('a",;\n\r '), max_size=5)
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(st.lists(st.tuples(_texts, _texts), min_size=1, max_size=5), st.booleans())
 def test_records_are_those_that_were_written(rows: list[tuple[str, str]], always: bool) -> None:

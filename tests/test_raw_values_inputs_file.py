@@ -198,6 +198,7 @@ def refused(content: bytes, words: str) -> None:
     assert text.isprintable() and text.endswith(".") and len(text) < 700
 
 
+@pytest.mark.slow
 def test_a_million_values_load_fast() -> None:
     values = tuple(f"user-{number}" for number in range(1_000_000))
     side = Side((Column("film", "id", "in1.0"),))

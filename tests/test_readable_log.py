@@ -124,6 +124,8 @@ def test_the_log_of_sagemaker_is_a_choice_with_named_files(
     assert found == metrics | {"train:progress", "train:throughput"}
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 @pytest.mark.parametrize("named", ["--base", "the variable"])
 def test_the_contract_has_sagemakers_log_and_the_other_by_choice(
     named: str,

@@ -40,6 +40,7 @@ VALUE = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(derandomize=True, max_examples=200)
 @given(st.lists(st.tuples(KEY, VALUE), max_size=5).map(tuple), st.booleans())
 def test_repeated_keys_are_found(fields: tuple[Any, ...], escape: bool) -> None:

@@ -53,6 +53,8 @@ def model(folder: Path) -> Object2Vec:
 # What stands on the page
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 def test_a_training_leaves_a_report(folder: Path, model: Object2Vec) -> None:
     found = Parsed(folder / "trained.html")
     assert "Predicts a number, stars, for pairs of user and film." in found.text
@@ -81,6 +83,8 @@ def test_neighbours_on_the_page_are_those_of_the_vectors(folder: Path, model: Ob
     np.testing.assert_allclose(told, best, atol=0.51 / 127)
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 def test_a_report_tells_what_it_is_asked_for(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     assert main([

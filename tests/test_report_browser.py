@@ -15,7 +15,7 @@ from report_contents import HOSTILE, content, map_side
 
 from object2vec.report.page import page
 
-pytestmark = pytest.mark.own_way
+pytestmark = [pytest.mark.own_way, pytest.mark.slow]
 
 COUNTS = (1682, 50_000)
 RENDERED = "document.documentElement.scrollWidth <= window.innerWidth"
@@ -271,7 +271,6 @@ def test_it_reads_as_a_document(small: Report) -> None:
     assert lost == []
 
 
-@pytest.mark.slow
 def test_it_is_printed_light_and_whole(driver: Any, pages: dict[int, Path]) -> None:
     report = Report(driver, pages[COUNTS[0]], scheme="dark")
     report.run(

@@ -36,6 +36,7 @@ def test_names_are_escaped_wherever_they_stand(tmp_path: Path) -> None:
     assert found.sides["in1"]["names"][0] == HOSTILE.replace("\u202e", "\\u202e")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("count", "letters"),
     [(1682, 24), (1682, 2000), (50_000, 24), (50_000, 200)],

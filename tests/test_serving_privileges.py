@@ -77,6 +77,7 @@ def test_a_model_that_all_can_read_stays_where_it_is(model: Path, open_folder: P
     assert list(open_folder.iterdir()) == [model]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", ["folder", "manifest", "parameters"])
 def test_what_only_root_can_read_is_copied(model: Path, open_folder: Path, closed: str) -> None:
     (parameters,) = model.glob("*.params")

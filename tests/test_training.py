@@ -48,6 +48,8 @@ def test_history_without_validation(rng: np.random.Generator) -> None:
     assert result.test_metrics is None
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 @pytest.mark.parametrize("dropout", [0, 0.3])
 @pytest.mark.parametrize("network", ["pooled_embedding", "hcnn", "bilstm"])
 def test_the_seed_repeats_a_run(network: str, dropout: float, rng: np.random.Generator) -> None:
@@ -351,6 +353,8 @@ def start_of(hyperparameters: Any, pairs: PairDataset) -> dict[str, np.ndarray]:
     return arrays(result.predictor.network)
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 @pytest.mark.parametrize("head", ["softmax", "mean_squared_error"])
 def test_a_loss_that_never_leaves_the_baseline_is_warned_of(
     head: str, rng: np.random.Generator, caplog: pytest.LogCaptureFixture
@@ -424,6 +428,8 @@ def test_wider_validation_lists_than_training_ones(rng: np.random.Generator) -> 
         assert math.isfinite(result.best_loss)
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 @pytest.mark.parametrize("tied", [True, False])
 def test_more_lists_than_fit_into_one_sparse_array(tied: bool, rng: np.random.Generator) -> None:
     """Batch times vocabulary is beyond MXNet's largest array, in training and validation."""

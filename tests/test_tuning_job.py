@@ -215,6 +215,7 @@ def test_no_table_becomes_larger_than_an_array() -> None:
             ranges_of({**given, **more})
 
 
+@pytest.mark.slow
 def test_every_job_of_every_search_is_accepted(rng: np.random.Generator) -> None:
     networks = ("hcnn", "bilstm", "pooled_embedding")
     refused = []
@@ -405,6 +406,8 @@ def test_wrong_options(options: list[str], words: str, capsys: pytest.CaptureFix
     assert sentence.startswith("Customer Error: ") and words in sentence and "\x1b" not in sentence
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 @pytest.mark.parametrize("output_layer", ["softmax", "mean_squared_error"])
 def test_a_job_of_the_search_reports_its_objective(
     tmp_path: Path,

@@ -201,6 +201,7 @@ def test_every_head_is_that_of_numpy(
     check_pairs(way, given, rng, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("isa")
 @pytest.mark.parametrize("output", ["softmax", "mean_squared_error"])
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "two tables"])

@@ -68,6 +68,15 @@ HEADS: list[dict[str, Any]] = [
 
 training = pytest.mark.parametrize("way", ways.TRAINING)
 every_network = pytest.mark.parametrize("given", NETWORKS, ids=label)
+# bilstm takes NumPy long, a token at a time
+every_measured_network = pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param(given, marks=pytest.mark.slow if "bilstm" in given.values() else ())
+        for given in NETWORKS
+    ],
+    ids=label,
+)
 every_form = pytest.mark.parametrize("given", FORMS, ids=label)
 
 
@@ -162,7 +171,7 @@ def test_a_step_s_embeddings_are_those_of_numpy(
 @pytest.mark.parametrize("hybridized", [False, True], ids=["plain", "hybridized"])
 @pytest.mark.parametrize("head", HEADS, ids=label)
 @training
-@every_network
+@every_measured_network
 def test_a_step_follows_the_gradient_that_numpy_measures(
     given: dict[str, Any],
     way: str,

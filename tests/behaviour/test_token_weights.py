@@ -243,6 +243,7 @@ def test_two_devices_learn_as_one(rng: np.random.Generator) -> None:
 # --- inverse document frequencies ------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_frequencies_are_those_of_scikit_learn(rng: np.random.Generator) -> None:
     """Up to one factor, which makes the mean over all tokens 1."""
     text = pytest.importorskip("sklearn.feature_extraction.text")
