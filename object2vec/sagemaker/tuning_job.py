@@ -250,6 +250,8 @@ def _tied_to_others(known: GivenHyperparameters, resolved: Hyperparameters) -> s
         from_file = encoder.pretrained_embedding_file or (tied and any_file)
         if from_file or (tied and not equal_anyway):
             names.add("enc_dim" if pooled[side] else f"enc{side}_token_embedding_dim")
+    if resolved.ensemble_size > 1:
+        names.add("enc_dim")
     is_sparse = resolved.token_embedding_storage_type == "row_sparse"
     has_own = "token_embedding_weight_decay" in known.given
     if is_sparse and resolved.optimizer == "adagrad" and not has_own:
