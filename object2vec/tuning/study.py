@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -21,11 +22,12 @@ from object2vec.resources import cpu_text, whole_cores
 from object2vec.text import counted, quoted
 from object2vec.tuning import worker
 from object2vec.tuning.plan import Plan
-from object2vec.tuning.results import COMPLETE, Trial, Tuning
+from object2vec.tuning.results import Tuning
 from object2vec.tuning.space import start_of
 from object2vec.tuning.storage import (
     ERROR,
     SETTING,
+    START,
     held,
     open_study,
     optuna_module,
@@ -33,6 +35,7 @@ from object2vec.tuning.storage import (
     set_attribute,
     trials_of,
 )
+from object2vec.tuning.trials import COMPLETE, Trial
 
 MOST_TRIALS = 100_000
 MOST_JOBS = 1024
@@ -89,6 +92,7 @@ def run_study(
         seed = prepare_study(plan.study, identity, seed)
         plan = replace(plan, seed=seed, threads=threads)
         study = open_study(plan.study)
+        study.set_user_attr(START, json.loads(json.dumps(_started(plan, resolved))))
         if not study.get_trials(deepcopy=False):
             study.enqueue_trial(start_of(plan.space, resolved), user_attrs={SETTING: {}})
         end = None if seconds is None else time.monotonic() + seconds
@@ -104,18 +108,23 @@ def run_study(
 def _tuning(
     plan: Plan, study: Any, resolved: Hyperparameters, test: Optional[dict[str, float]]
 ) -> Tuning:
-    start = resolved.to_dict()
     return Tuning(
         metric=plan.metric,
         direction=plan.direction,
         best=study.best_trial.number,
         trials=trials_of(study),
         space={name: one.words() for name, one in plan.space.items()},
-        start={name: start[name] for name in plan.space if name in start},
+        start=_started(plan, resolved),
         test=test,
         model_dir=str(plan.model_dir),
         refit=plan.refit,
     )
+
+
+def _started(plan: Plan, resolved: Hyperparameters) -> dict[str, Any]:
+    """The values of what is searched with which the first training is made."""
+    start = resolved.to_dict()
+    return {name: start[name] for name in plan.space if name in start}
 
 
 class _Worker:
