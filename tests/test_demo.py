@@ -165,7 +165,7 @@ def test_the_demo_beats_its_baselines_and_its_commands_work(
         answers.append(done.stdout)
     (score,) = json.loads(answers[0])["scores"]
     assert 0 < score < 6
-    assert len(json.loads(answers[1])["embeddings"]) == 64
+    assert len(json.loads(answers[1])["embeddings"]) == 512
     assert float(answers[2].strip("[]\n ").split()[0]) == pytest.approx(score, abs=1e-4)
 
 

@@ -314,8 +314,9 @@ def test_another_table_is_read_as_long_as_training_takes_it() -> None:
     [
         ({"token_weighting": "learned"}, ("enc0_network", "pooled_embedding")),
         ({"output_layer": "in_batch_softmax"}, ("scorer", "dot")),
+        ({"ensemble_size": 2}, ("scorer", "dot")),
     ],
-    ids=["weights", "in-batch"],
+    ids=["weights", "in-batch", "ensemble"],
 )
 def test_what_a_recipe_gives_may_be_asked_for_alone(
     given: dict[str, Any], follows: tuple[str, str]

@@ -179,6 +179,41 @@ def test_one_query_that_lacks_objects_widens_no_other() -> None:
     assert set(alone.places.tolist()) <= set(range(19)) and len(both[1].places) == 10
 
 
+@pytest.mark.parametrize("metric", METRICS)
+def test_as_many_are_found_as_there_are(metric: str, rng: np.random.Generator) -> None:
+    """Codes know nothing of a query of zeros, as of an empty list, or of many equal objects."""
+    vectors = rng.normal(size=(20_500, 3)).astype(np.float32)
+    vectors[rng.random(20_500) < 0.3] = 0
+    lists = TokenLists.of_each(np.zeros(20_500, np.int32))
+    stored = StoredIndex("in1", ("",) * 20_500, lists, vectors, metric)
+    built = with_cells(stored, predictor_of(rng), recall=0.9)
+    assert built.cells["in1"].codebook is not None
+    space, search = Index(built, predictor_of(rng)).searched("in1")
+    zero = np.flatnonzero(~vectors.any(axis=1))[:1]
+    queries = vectors[[zero[0], 0, 1, 2]]
+    left_out = [zero, *[np.zeros(0, np.int64)] * 3]
+    for k in (1, 1000, 20_500):
+        for own, excluded in zip(search.nearest(space.queries(queries), k, left_out), left_out):
+            assert len(set(own.places.tolist())) == min(k, 20_500 - len(excluded))
+            assert not np.isin(own.places, excluded).any()
+    (found,) = search.nearest(space.queries(queries[:1]), 10, left_out[:1])
+    (truth,) = Exact(vectors, metric).nearest(queries[:1], 10, left_out[:1])
+    assert found.scores == pytest.approx(truth.scores, abs=1e-6)
+
+
+def test_cells_of_another_width_are_refused(rng: np.random.Generator) -> None:
+    vectors = rng.normal(size=(50, 8)).astype(np.float32)
+    lists = TokenLists.of_each(np.zeros(50, np.int32))
+    cells = Cells(vectors[:4, :7], np.zeros(50, np.int32), probes=1)
+    stored = StoredIndex("in1", ("",) * 50, lists, vectors, cells={"in1": cells})
+    with pytest.raises(CustomerError) as error:
+        Index(stored, predictor_of(rng)).prepare()
+    assert str(error.value) == (
+        "The index of in1 has cells of 7 numbers each for in1, but this model compares 8: build "
+        "the index anew."
+    )
+
+
 def test_where_codes_do_not_tell_apart_vectors_are_compared(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -142,6 +142,16 @@ def test_requests_are_encoded_as_tables_are(rows: list[dict[str, Any]]) -> None:
         np.testing.assert_array_equal(lists.offsets, pairs.in0.offsets)
 
 
+@pytest.mark.parametrize("both", [True, False], ids=["one column", "two columns"])
+def test_a_column_that_is_both_sides_is_counted_once(both: bool) -> None:
+    frame = pd.DataFrame({"a": ["x y", "y z", "w"], "b": ["x y", "y z", "w"]})
+    sides = [{"name": name, "kind": "text", "min_count": 2} for name in ("a", "a" if both else "b")]
+    made = table_pairs(frame, TableChoice(in0=sides[0], in1=sides[1], tied=True))
+    (found,) = made.inputs.vocabularies.values()
+    assert isinstance(found, Vocabulary)
+    assert sorted(found.values) == (["y"] if both else ["w", "x", "y", "z"])
+
+
 def test_tied_texts_share_ids() -> None:
     rows = [{"a": "the cat sat", "b": "a dog"}, {"a": "a dog", "b": "the bird"}]
     given = {"kind": "text"}

@@ -185,6 +185,42 @@ def test_ratings_are_learned_by_what_a_side_is_and_what_is_learned() -> None:
     assert settings(films, "stars", **classes)[3] == 0.00005
 
 
+@pytest.mark.parametrize(
+    ("given", "scorer", "members", "width"),
+    [
+        ({}, "dot", 8, 512),
+        ({"ensemble_size": "3"}, "dot", 3, 192),
+        ({"ensemble_size": 1}, "dot", 1, 64),
+        ({"enc_dim": "20"}, "dot", 1, 20),
+        ({"enc_dim": "20", "ensemble_size": "5"}, "dot", 5, 20),
+        ({"scorer": "cosine"}, "cosine", 1, 64),
+        ({"mlp_layers": "1"}, "mlp", 1, 64),
+    ],
+    ids=["recipe", "three", "one", "width", "both", "cosine", "mlp"],
+)
+def test_ratings_of_ids_are_the_means_of_several_models(
+    given: dict[str, Any], scorer: str, members: int, width: int
+) -> None:
+    inputs = table_pairs(TABLE, TableChoice(in0="user", in1="film", label="stars")).inputs
+    parsed, lines = parse(joined_settings(inputs, recipe(inputs).settings, given))
+    assert (parsed.scorer, parsed.ensemble_size, parsed.enc_dim) == (scorer, members, width)
+    assert not [line for line in lines if "Ignoring" in line.text]
+
+
+@pytest.mark.parametrize("size", ["0", "x", "-2", "65", "400"])
+def test_a_wrong_number_of_models_is_refused_as_it_was_given(size: str) -> None:
+    inputs = table_pairs(TABLE, TableChoice(in0="user", in1="film", label="stars")).inputs
+    with pytest.raises(CustomerError, match=f"^'ensemble_size' should be .* but '?{size}'? was"):
+        parse(joined_settings(inputs, recipe(inputs).settings, {"ensemble_size": size}))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_a_recipe_sets_may_be_asked_for_before_there_is_a_table(case: str) -> None:
+    for name, value in recipe(found(case)).settings.items():
+        if not name.endswith(("max_seq_len", "vocab_size", "tied_token_embedding_weight")):
+            assert str(Object2Vec(**{name: value}).get_params()[name]) == value
+
+
 def test_a_text_that_is_both_sides_is_parted() -> None:
     made = table_pairs(TABLE, TableChoice(in0="plot", in1="plot", tied=True))
     parsed, _ = parse(recipe(made.inputs).settings)

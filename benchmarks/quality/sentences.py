@@ -102,7 +102,7 @@ def contestants_of_snli() -> list[Contestant]:
         Ours("ours recipe", COLUMNS, _table, _classes, preset="text_pair", stops=True),
         *(
             Ours(f"ours {network}", COLUMNS, _table, _classes, preset="text_pair", stops=True,
-                 settings=_of_network(network))
+                 settings={**_of_network(network), "tied_encoders": True})
             for network in networks
         ),
         *(_Twin(network) for network in networks),

@@ -19,6 +19,8 @@ from object2vec.hyperparameters.checked import Hyperparameters, parse
 from object2vec.hyperparameters.given import LogLine
 from object2vec.hyperparameters.table import BY_NAME
 from object2vec.hyperparameters.values import as_python, nearest
+from object2vec.prepare.recipes import possible_settings
+from object2vec.prepare.table_hyperparameters import of_members
 from object2vec.text import quoted
 
 _SIZES = ("enc0_max_seq_len", "enc0_vocab_size")
@@ -41,16 +43,23 @@ def noting_given(init: _Init) -> _Init:
     return cast(_Init, noting)
 
 
-# What asks for a value of another hyperparameter, which a table's recipe may give: while sizes are
-# open too, that value stands in.
-_LEFT_TO_RECIPES = {
-    ("token_weighting", ("learned", "tfidf")): ("enc0_network", "pooled_embedding"),
-    ("output_layer", ("in_batch_softmax",)): ("scorer", "dot"),
-    ("early_stopping_metric", ("mean_squared_error", "mean_absolute_error")): (
-        "output_layer",
-        "mean_squared_error",
-    ),
-}
+def _parsed(
+    stand_ins: Mapping[str, Any], values: Mapping[str, Any]
+) -> tuple[tuple[str, ...], Hyperparameters, list[LogLine]]:
+    """Check values beside what stands for sizes of a table, whose recipe may give more.
+
+    Returns the names of what is not settled, the hyperparameters and their log lines.
+    """
+    mistakes = []
+    for follow in ({}, *(possible_settings() if stand_ins else ())):
+        found = of_members(follow, values)
+        beside = {**{name: found[name] for name in found.keys() - values.keys()}, **stand_ins}
+        try:
+            return tuple(beside), *parse({**beside, **values})
+        except CustomerError as error:
+            mistakes.append(error)
+    # what no recipe mends
+    raise min(mistakes, key=lambda error: len(str(error)))
 
 
 class Parameterized:
@@ -136,14 +145,7 @@ class Parameterized:
             name: values.get(name.replace("enc0", "enc1"), BY_NAME[name].minimum)
             for name in self._open
         }
-        if stand_ins:
-            stand_ins.update(
-                (name, value)
-                for (asker, asked), (name, value) in _LEFT_TO_RECIPES.items()
-                if name not in values and values.get(asker) in asked
-            )
-        self._unsettled = tuple(stand_ins)
-        self._hyperparameters, self._lines = parse({**stand_ins, **values})
+        self._unsettled, self._hyperparameters, self._lines = _parsed(stand_ins, values)
         self._found = None
         self._given = given
 

@@ -187,23 +187,45 @@ class CellSearch:
     ) -> list[Found]:
         """Find the nearest; see `Exact.nearest`.
 
-        Where the nearest cells of a query hold too few objects, four times as many are looked into.
+        Where the nearest cells of a query hold too few objects, four times as many are looked into,
+        and at last all objects are compared: codes lose some, as those of equal distances.
         """
         probes = probes or self.probes
         found = self._searched(queries, k, left_out, probes)
-        while probes < self._most:
-            lacking = [
-                row
-                for row, (own, excluded) in enumerate(zip(found, left_out))
-                if len(own.places) < min(k, self._count - len(excluded))
-            ]
-            if not lacking:
-                break
-            probes = min(4 * probes, self._most)
+        while lacking := self._lacking(found, k, left_out):
             others = [left_out[row] for row in lacking]
-            for row, own in zip(lacking, self._searched(queries[lacking], k, others, probes)):
+            is_last = probes == self._most
+            if is_last:
+                again = self._compared(queries[lacking], k, others)
+            else:
+                probes = min(4 * probes, self._most)
+                again = self._searched(queries[lacking], k, others, probes)
+            for row, own in zip(lacking, again):
                 found[row] = own
+            if is_last:
+                break
         return found
+
+    def _lacking(self, found: Sequence[Found], k: int, left_out: Sequence[np.ndarray]) -> list[int]:
+        """The queries for which fewer objects were found than there are."""
+        return [
+            row
+            for row, (own, excluded) in enumerate(zip(found, left_out))
+            if len(own.places) < min(k, self._count - len(excluded))
+        ]
+
+    def _compared(self, queries: np.ndarray, k: int, left_out: Sequence[np.ndarray]) -> list[Found]:
+        """The nearest by comparing all vectors as they are."""
+
+        def nearness(rows: slice, columns: slice) -> np.ndarray:
+            vectors = self._vectors(columns)
+            products = queries[rows] @ vectors.T
+            if self._is_distance:
+                return 2 * products - np.square(vectors).sum(axis=1)
+            return products
+
+        found = best(nearness, len(queries), self._count, k, left_out)
+        return [self._measured(query, own.places, k) for query, own in zip(queries, found)]
 
     def _searched(
         self, queries: np.ndarray, k: int, left_out: Sequence[np.ndarray], probes: int
@@ -230,15 +252,19 @@ class CellSearch:
             kept &= ~np.isin(places, left_out)
         places, scores = places[kept], scores[kept]
         if self._is_coded:
-            vectors = self._vectors(places)
-            if self._is_distance:
-                scores = np.square(vectors - query).sum(axis=1)
-            else:
-                scores = vectors @ query
-            order = np.argsort(scores if self._is_distance else -scores, kind="stable")
-            places, scores = places[order], scores[order]
+            return self._measured(query, places, k)
         scores = np.sqrt(np.maximum(scores, 0)) if self._is_distance else scores
         return Found(places[:k], scores[:k])
+
+    def _measured(self, query: np.ndarray, places: np.ndarray, k: int) -> Found:
+        """The nearest of a few objects, by their vectors as they are."""
+        vectors = self._vectors(places)
+        if self._is_distance:
+            scores = np.sqrt(np.square(vectors - query).sum(axis=1))
+        else:
+            scores = vectors @ query
+        order = np.argsort(scores if self._is_distance else -scores, kind="stable")[:k]
+        return Found(places[order], scores[order])
 
     def recall(
         self,

@@ -232,11 +232,17 @@ class Index:
         Raises
         ------
         CustomerError
-            There are none that could be searched, or faiss is missing.
+            There are none that could be searched, they are of another width, or faiss is missing.
         """
         if asked not in self._searches:
             space = self._space(asked)
             cells = self.stored.cells[asked]
+            width, compared = cells.centroids.shape[1], space.objects(slice(0, 1)).shape[1]
+            if width != compared:
+                raise CustomerError(
+                    f"The index of {self.side} has cells of {width} numbers each for {asked}, but "
+                    f"this model compares {compared}: build the index anew."
+                )
             self._searches[asked] = space, CellSearch(space.objects, cells, space.is_distance)
         return self._searches[asked]
 

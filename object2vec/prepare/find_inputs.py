@@ -237,8 +237,13 @@ class Fit:
             self._labels.look(batch, kept)
         if self._request.splitter is not None:
             kept = kept & (self._request.splitter.assign(batch, first) == TRAIN)
+        counted = set()
         for side, counters in zip(self._sides, self._counters):
             for choice, counter in zip(side, counters):
+                # a column that is both sides of pairs occurs but once in the table
+                if (id(counter), choice.name) in counted:
+                    continue
+                counted.add((id(counter), choice.name))
                 found = read.distinct(str(choice.name))
                 counts = np.bincount(found.codes[kept], minlength=len(found))
                 if counter is None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Optional
 
@@ -156,7 +156,9 @@ _BY_SOFTMAX: dict[str, dict[str, str]] = {
 _NEGATIVES = {"interactions": "3", "text_tags": "5", "documents": "5"}
 # By how many sides have features: a width, and the weight decay for numbers, then for classes,
 # whose losses are flatter. A row that is a vector by itself moves further than one of a mean.
-_COUPLED = {0: ("64", "0.0003", "0.00015"), 1: ("128", "0.0002", "0.0001")}
+_COUPLED = {0: (64, "0.0003", "0.00015"), 1: (128, "0.0002", "0.0001")}
+# Of numbers by ids alone: so many models of that width side by side, each of which errs otherwise.
+_MEMBERS = 8
 # Of features on both sides, where all rows decay at each step: 0.3 for MovieLens' 1,682 films. Of
 # n objects a batch uses one as often as n is small, and adam moves it by the root of that.
 _DECAY_OF_FEATURES = 12.0
@@ -330,6 +332,15 @@ def by_softmax(inputs: Inputs) -> dict[str, str]:
     return _settings(inputs, _BY_SOFTMAX[_fitting(inputs)])
 
 
+def possible_settings() -> Iterator[dict[str, str]]:
+    """What recipes set besides sizes, whatever the table is."""
+    network = dict.fromkeys(("enc0_network", "enc1_network"), "pooled_embedding")
+    of_ratings = {**_SETTINGS["ratings"], **_FALLING, "enc_dim": "64"}
+    for own in (*_SETTINGS.values(), of_ratings, *_BY_SOFTMAX.values()):
+        for output_layer in ("softmax", "mean_squared_error", "multi_label"):
+            yield {"output_layer": output_layer, **network, **own}
+
+
 def _settings(inputs: Inputs, own: dict[str, str]) -> dict[str, str]:
     settings = dict.fromkeys(("enc0_network", "enc1_network"), "pooled_embedding")
     settings.update((key, str(size)) for key, size in inputs.sizes().items())
@@ -357,12 +368,15 @@ def _of_ratings(inputs: Inputs) -> dict[str, str]:
         return {**_BAGS, "enc_dim": "64", "epochs": "20", "weight_decay": decay}
     if with_features in _COUPLED:
         width, *decays = _COUPLED[with_features]
-        return {
+        settings = {
             **_FALLING,
             "token_embedding_storage_type": "row_sparse",
-            "enc_dim": width,
+            "enc_dim": str(width),
             "weight_decay": decays[not is_number],
         }
+        if is_number and not with_features:
+            settings.update(enc_dim=str(_MEMBERS * width), ensemble_size=str(_MEMBERS))
+        return settings
     objects = max(inputs.vocab_size(side) for side in SIDES)
     return {
         **_FALLING,

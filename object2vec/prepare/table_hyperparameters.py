@@ -13,7 +13,7 @@ from object2vec.data.arrays import PairDataset
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.hyperparameters.rules import OF_MLP
-from object2vec.hyperparameters.table import WITH_CLASSES
+from object2vec.hyperparameters.table import BY_NAME, WITH_CLASSES
 from object2vec.prepare.recipes import by_softmax
 from object2vec.raw_values.inputs import SIDES, Inputs
 from object2vec.raw_values.option_names import option, option_with
@@ -46,6 +46,7 @@ def joined_settings(
     follow = {**{name: str(size) for name, size in inputs.sizes().items()}, **settings}
     if "scorer" not in given and _needs_mlp({**follow, **given}, given):
         follow.pop("scorer", None)
+    follow = of_members(follow, given)
     both = {**follow, **given}
     for key in _SIZES:
         own, other = pair = [f"enc{number}_{key}" for number in range(len(SIDES))]
@@ -66,6 +67,31 @@ def joined_settings(
     for name in unheeded:
         follow.pop(name, None)
     return {**follow, **given}
+
+
+def of_members(follow: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe's settings, as wide as the models side by side take together.
+
+    Where a width is given there is one model, unless their number is given too.
+
+    Parameters
+    ----------
+    follow : mapping
+        Those of the recipe, with the width of its own number of models.
+    given : mapping
+        Those of a user.
+    """
+    found = dict(follow)
+    members = int(found.get("ensemble_size", 1))
+    wanted = str(given.get("ensemble_size", members)).strip()
+    if "enc_dim" in given or {**follow, **given}.get("scorer", "mlp") != "dot":
+        found.pop("ensemble_size", None)
+        wanted = "1"
+    # what is no such number is refused where values are checked
+    is_sound = wanted.isdecimal() and 1 <= int(wanted) <= BY_NAME["ensemble_size"].maximum
+    if "enc_dim" in found and is_sound:
+        found["enc_dim"] = str(int(found["enc_dim"]) // members * int(wanted))
+    return found
 
 
 def _needs_mlp(both: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
