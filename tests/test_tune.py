@@ -330,6 +330,30 @@ def wait_for(condition: Any, process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.slow
+def test_workers_that_ask_at_once_are_given_different_trials() -> None:
+    """Optuna gave the enqueued start to two of them."""
+    for _ in range(3):
+        _, found = object2vec.tune(
+            ROWS, 0.2, **COLUMNS, search={"learning_rate": (1e-3, 0.1)}, trials=4, jobs=3,
+            epochs=1, enc_dim=4, verbose=0,
+        )  # fmt: skip
+        assert sorted(trial.number for trial in found.trials) == [0, 1, 2, 3]
+        assert [trial.number for trial in found.trials if not trial.setting] == [0]
+
+
+def test_a_width_that_is_searched_is_that_of_one_model() -> None:
+    """The recipe has eight, whose number most widths are no multiple of."""
+    given: dict[str, Any] = {**COLUMNS, "trials": 2, "epochs": 1, "verbose": 0, "seed": 1}
+    _, found = object2vec.tune(ROWS, 0.2, search={"enc_dim": (5, 7)}, **given)
+    assert found.start == {"enc_dim": 64}
+    assert [trial.state for trial in found.trials] == [COMPLETE, COMPLETE]
+    model, _ = object2vec.tune(ROWS, 0.2, search={"learning_rate": (1e-3, 0.1)}, **given)
+    assert (model.hyperparameters["ensemble_size"], model.hyperparameters["enc_dim"]) == (8, 512)
+    with pytest.raises(CustomerError, match="a search of enc_dim would have no effect or be"):
+        object2vec.tune(ROWS, 0.2, search=["enc_dim"], **given, ensemble_size=2)
+
+
+@pytest.mark.slow
 def test_killed_and_resumed_no_trial_is_lost(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -191,27 +191,36 @@ class _Team:
         """Hand out trials until there are enough."""
         to_begin = trials - len(trials_of(self._study))
         busy: list[_Worker] = []
+        # Two that ask Optuna at once may be given the same trial: SQLite locks no row.
+        asking: Optional[_Worker] = None
+        to_ask: list[_Worker] = []
 
         def begin(one: _Worker) -> None:
             nonlocal to_begin
             if to_begin > 0 and (end is None or time.monotonic() < end):
                 to_begin -= 1
-                one.ask(worker.TRY)
+                to_ask.append(one)
                 busy.append(one)
 
         for place in range(min(jobs, to_begin)):
             begin(self._hire(place))
         while busy:
+            if asking is None and to_ask:
+                asking = to_ask.pop(0)
+                asking.ask(worker.TRY)
             for connection in wait([one.connection for one in busy]):
                 one = next(other for other in busy if other.connection is connection)
                 try:
                     what, about = one.connection.recv()
                 except (EOFError, ConnectionResetError):
+                    asking = None if asking is one else asking
+                    to_ask = [other for other in to_ask if other is not one]
                     busy.remove(one)
                     if not self._bury(one):
                         to_begin += 1
                     begin(self._hire(one.place))
                     continue
+                asking = None if asking is one else asking
                 if what == worker.ASKED:
                     one.trial = about
                     continue
