@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from parsed_report import Parsed
 
-from object2vec import CustomerError, Object2Vec
+from object2vec import CustomerError, Object2Vec, Tuning
 from object2vec.cli.command_line import main
 from object2vec.demo.ratings import generate
 from object2vec.model.manifest import MANIFEST
+from object2vec.tuning.trials import Trial
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +113,25 @@ def test_a_report_tells_what_it_is_asked_for(folder: Path, tmp_path: Path) -> No
     )
     for own in (worth.measures, *worth.baselines.values()):
         assert f"{own['mean_squared_error'].value:.4f}" in found.text
+
+
+def test_a_report_tells_of_the_study(folder: Path, model: Object2Vec, tmp_path: Path) -> None:
+    path, written = tmp_path / "report.html", tmp_path / "trials.json"
+    trials = [Trial(0, "complete", 0.9, {}, 4, 3, 2.0), Trial(1, "failed", None, {"enc_dim": 4})]
+    found = Tuning(
+        "validation_mean_squared_error", "minimize", 0, trials, {"enc_dim": "8, 4"}, {"enc_dim": 8}
+    )
+    written.write_text(found.to_json())
+    command = ["report", "--model-dir", str(folder / "model"), "--projections", "pca"]
+    assert main([*command, "--output", str(path), "--study", str(written)]) == 0
+    by_command = Parsed(path)
+    model.report(path, title="model", projections=["pca"], study=found)
+    for page in (by_command, Parsed(path)):
+        assert "2 trainings with other hyperparameters" in page.text
+        assert "0 (best) complete 0.9000 4 2 8" in page.text
+        assert "other settings than the best trial" not in page.text
+    with pytest.raises(CustomerError, match=r"Tuning\.load\('study\.db'\) gives, found 'study"):
+        model.report(path, study="study.db")  # type: ignore[arg-type]
 
 
 def test_it_says_where_it_is_and_holds_all(folder: Path) -> None:

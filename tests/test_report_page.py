@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,15 @@ import pytest
 from parsed_report import Parsed
 from report_contents import HOSTILE, content, map_side
 
+from object2vec import Tuning
 from object2vec.data.arrays import PairDataset, TokenLists
 from object2vec.data.summary import summary
 from object2vec.report.neighbours import nearest_of_each
 from object2vec.report.object_columns import column_of
 from object2vec.report.page import most_bytes, page
 from object2vec.report.projections import MOST_OF_TSNE, principal_components, projections
+from object2vec.report.tuned import MOST_ROWS, best_so_far
+from object2vec.tuning.trials import COMPLETE, FAILED, PRUNED, Trial
 
 pytestmark = pytest.mark.own_way
 
@@ -161,3 +165,75 @@ def test_bars_hold_every_pair(rng: np.random.Generator) -> None:
     kept = summary({"train": numbers}, None)["train"]["labels"]
     assert sum(bar[2] for bar in kept["bars"]) == 500
     assert kept["mean"] == pytest.approx(numbers.labels.mean(dtype=float), abs=1e-6)
+
+
+def study(values: list[Any], direction: str = "minimize", error: str = "") -> Tuning:
+    """A study of trials with these values; None is a failed one, a text a pruned one's value."""
+    trials = [
+        Trial(number, FAILED, None, {"enc_dim": 9}, error=error) if value is None
+        else Trial(number, PRUNED, float(value), {"enc_dim": 7}, 1) if isinstance(value, str)
+        else Trial(number, COMPLETE, value, {"enc_dim": 10 + number} if number else {}, 3, 2, 1.5)
+        for number, value in enumerate(values)
+    ]  # fmt: skip
+    complete = {trial.number: trial.value for trial in trials if trial.state == COMPLETE}
+    choose = min if direction == "minimize" else max
+    best = choose(complete, key=lambda number: complete[number] or 0)
+    space = {"enc_dim": "4 to 90", "comparator_list": "hadamard, abs_diff"}
+    start = {"enc_dim": 5, "comparator_list": ["hadamard", "concat"]}
+    return Tuning("validation_mean_squared_error", direction, best, trials, space, start)
+
+
+@pytest.mark.parametrize(
+    ("values", "direction", "expected"),
+    [
+        ([0.9, 0.8, 1.2, 0.85, None, "0.1", 0.7], "minimize",
+         [(0, 0.9), (1, 0.8), (3, 0.8), (6, 0.7)]),
+        ([0.1, 0.1, 0.1, 0.1, 0.3, 0.2], "maximize", [(0, 0.1), (3, 0.1), (4, 0.3), (5, 0.3)]),
+        (["0.5", 0.4], "minimize", [(1, 0.4)]),
+    ],
+    ids=["lower", "higher", "one complete"],
+)  # fmt: skip
+def test_the_best_so_far(
+    values: list[Any], direction: str, expected: list[tuple[float, float]]
+) -> None:
+    found = study(values, direction)
+    assert best_so_far(found) == expected
+    # a line through these is one through the best of all trials up to each
+    choose = np.minimum if direction == "minimize" else np.maximum
+    ended = {t.number: t.value for t in found.trials if t.state == COMPLETE}
+    every = choose.accumulate(list(ended.values()))
+    steps = np.array(expected)
+    np.testing.assert_array_equal(steps[np.searchsorted(steps[:, 0], list(ended)), 1], every)
+
+
+def test_a_study_is_a_table_and_a_chart(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_bytes(page(content(tuned=study([0.9, 0.8, "1.5", None], error=HOSTILE)), "today"))
+    found = Parsed(path)
+    assert "#tuning" in found.links and "4 trainings with other hyperparameters" in found.text
+    rows = re.search(r"<tbody>(.*?)</tbody>", found.source.split('id="tuning"')[1])
+    assert rows is not None
+    cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in rows[1].split("<tr>")[1:]]
+    assert cells[:3] == [
+        ["1 (best)", "complete", "0.8000", "3", "1.5", "11", "hadamard,concat"],
+        ["0", "complete", "0.9000", "3", "1.5", "5", "hadamard,concat"],
+        ["2", "pruned", "1.5000", "1", "–", "7", "hadamard,concat"],
+    ]
+    assert cells[3][:3] == ["3", cells[3][1], "–"] and "&lt;img" in cells[3][1]
+    assert "<img" not in found.source
+    assert "Best validation mean squared error by trial: from 0.9 to 0.8;" in found.source
+    assert "This page's model has other settings than the best trial: enc_dim" in found.text
+    without = page(content(), "today").decode()
+    assert 'id="tuning"' not in without and "#tuning" not in without
+
+
+def test_a_long_study_leaves_the_page_small(rng: np.random.Generator) -> None:
+    values = rng.uniform(0.5, 1, 20_000).tolist()
+    text = page(content(tuned=study(values)), "today").decode()
+    assert len(text) < 400_000
+    assert f"The best {MOST_ROWS} of 20,000 trials are shown." in text
+    assert text.split('id="tuning"')[1].split("</tbody>")[0].count("<tr>") == MOST_ROWS + 1
+    # the numbers below the chart do not run into each other
+    axis = re.findall(r'<text x="([\d.]+)" y="234" class="x">([\d,]+)', text)
+    ends = [(float(x), 4 * len(told)) for x, told in axis[-20:]]
+    assert all(x + half < y - other for (x, half), (y, other) in zip(ends, ends[1:]) if y > x)

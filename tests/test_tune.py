@@ -6,11 +6,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,15 @@ from object2vec import Object2Vec, Tuning
 from object2vec.cli import main
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import parse
-from object2vec.tuning.results import COMPLETE, FAILED, PRUNED, Trial
 from object2vec.tuning.space import Range, read_search, space_of, start_of
-from object2vec.tuning.storage import held, open_study, optuna_module, trials_of
+from object2vec.tuning.storage import (
+    held,
+    open_study,
+    optuna_module,
+    prepare_study,
+    trials_of,
+)
+from object2vec.tuning.trials import COMPLETE, FAILED, PRUNED, Trial
 from object2vec.tuning.worker import Reporter, pruner_of
 
 SIZES = {"enc0_max_seq_len": "5", "enc0_vocab_size": "50"}
@@ -126,6 +134,71 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Object2Vec, Tuning,
         verbose=0,
     )  # fmt: skip
     return model, tuning, folder / "study.db"
+
+
+def test_a_study_is_read_from_its_file_or_json(
+    tuned: tuple[Object2Vec, Tuning, Path], tmp_path: Path
+) -> None:
+    _, found, study = tuned
+    loaded = Tuning.load(study)
+    assert loaded == replace(found, test=None, model_dir="", refit=False)
+    assert loaded.start == {"learning_rate": 1e-5}
+    written = tmp_path / "trials.json"
+    written.write_text(found.to_json())
+    assert Tuning.load(written) == found
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        pytest.param(None, "cannot be read: No such file", id="missing"),
+        pytest.param(b"", "it is no JSON", id="empty"),
+        pytest.param(b"user,film\n", "it is no JSON", id="a table"),
+        pytest.param(b"[" * 100_000, "it is no JSON", id="deep"),
+        pytest.param(b"[1]", "it is no object", id="a list"),
+        pytest.param(b'{"task": "numbers"}', "its metric is null", id="an evaluation"),
+        pytest.param({"best": "1"}, 'its best is "1"', id="best"),
+        pytest.param({"trials": [{}]}, "its trial 0, counting from 0, is {}", id="trial"),
+        pytest.param(
+            {"trials": [{"number": 0, "state": "done", "value": 1}]}, "its trial 0", id="state"
+        ),
+        pytest.param(
+            {"trials": [{"number": 0, "state": "complete", "value": None}]}, "trial 0", id="value"
+        ),
+        pytest.param({"best": 5}, "no complete trial yet", id="none complete"),
+    ],
+)
+def test_what_is_no_study_is_refused(tmp_path: Path, written: Any, words: str) -> None:
+    path = tmp_path / "study"
+    if isinstance(written, dict):
+        trials = [Trial(0, COMPLETE, 0.5), Trial(5, FAILED, None)]
+        whole = Tuning("validation_auc", "maximize", 0, trials).to_dict()
+        written = json.dumps({**whole, **written}).encode()
+    if written is not None:
+        path.write_bytes(written)
+    with pytest.raises(CustomerError, match=re.escape(words)):
+        Tuning.load(path)
+
+
+def test_a_database_without_a_complete_trial_is_no_result(tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    prepare_study(path, {"direction": "minimize", "metric": "validation_auc", "space": {}}, 1)
+    with pytest.raises(CustomerError, match="no complete trial yet"):
+        Tuning.load(path)
+    optuna = optuna_module()
+    other = tmp_path / "other.db"
+    optuna.create_study(study_name="theirs", storage=f"sqlite:///{other}")
+    with pytest.raises(CustomerError, match="no study that object2vec has made"):
+        Tuning.load(other)
+    with contextlib.closing(sqlite3.connect(tmp_path / "shop.db")) as connection:
+        connection.execute("CREATE TABLE orders (id)")
+        connection.commit()
+    with pytest.raises(CustomerError, match="holds no study, but orders"):
+        Tuning.load(tmp_path / "shop.db")
+    damaged = tmp_path / "damaged.db"
+    damaged.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(CustomerError, match=r"damaged\.db"):
+        Tuning.load(damaged)
 
 
 @pytest.mark.slow
@@ -256,6 +329,30 @@ def wait_for(condition: Any, process: subprocess.Popen[bytes]) -> None:
     while not condition():
         assert process.poll() is None and time.monotonic() < end
         time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_workers_that_ask_at_once_are_given_different_trials() -> None:
+    """Optuna gave the enqueued start to two of them."""
+    for _ in range(3):
+        _, found = object2vec.tune(
+            ROWS, 0.2, **COLUMNS, search={"learning_rate": (1e-3, 0.1)}, trials=4, jobs=3,
+            epochs=1, enc_dim=4, verbose=0,
+        )  # fmt: skip
+        assert sorted(trial.number for trial in found.trials) == [0, 1, 2, 3]
+        assert [trial.number for trial in found.trials if not trial.setting] == [0]
+
+
+def test_a_width_that_is_searched_is_that_of_one_model() -> None:
+    """The recipe has eight, whose number most widths are no multiple of."""
+    given: dict[str, Any] = {**COLUMNS, "trials": 2, "epochs": 1, "verbose": 0, "seed": 1}
+    _, found = object2vec.tune(ROWS, 0.2, search={"enc_dim": (5, 7)}, **given)
+    assert found.start == {"enc_dim": 64}
+    assert [trial.state for trial in found.trials] == [COMPLETE, COMPLETE]
+    model, _ = object2vec.tune(ROWS, 0.2, search={"learning_rate": (1e-3, 0.1)}, **given)
+    assert (model.hyperparameters["ensemble_size"], model.hyperparameters["enc_dim"]) == (8, 512)
+    with pytest.raises(CustomerError, match="a search of enc_dim would have no effect or be"):
+        object2vec.tune(ROWS, 0.2, search=["enc_dim"], **given, ensemble_size=2)
 
 
 @pytest.mark.slow

@@ -73,6 +73,12 @@ def add(commands: Any) -> None:
         metavar="N",
         help="how many objects the map shows at most (default: 50000)",
     )
+    parser.add_argument(
+        "--study",
+        metavar="FILE",
+        help="the study that the model is from, as tune --study or tune --output wrote it: its "
+        "trials",
+    )
     parser.add_argument("--title", metavar="TEXT", help="default: the model's folder")
     add_layout_options(parser)
     parser.set_defaults(run=_run)
@@ -83,6 +89,11 @@ def _run(options: argparse.Namespace) -> int:
 
     # found in no time, as what is wrong with the model
     check_output_file(options.output)
+    study = None
+    if options.study is not None:
+        from object2vec.tuning.results import Tuning
+
+        study = Tuning.load(options.study)
     with loaded_model(options.model_dir) as model:
         from object2vec.report.page import MOST_POINTS
 
@@ -97,6 +108,7 @@ def _run(options: argparse.Namespace) -> int:
             points=MOST_POINTS if options.points is None else options.points,
             title=options.title or folder_title(options.model_dir),
             layout=layout_of(options),
+            study=study,
         )
     say(f"The report is in {options.output}.")
     return 0

@@ -49,7 +49,8 @@ def add(commands: Any) -> None:
         action="append",
         default=[],
         metavar="NAME[=RANGE]",
-        help="what is searched: NAME, NAME=LOW:HIGH or NAME=A,B,C; may be repeated",
+        help="what is searched: NAME, NAME=LOW:HIGH or NAME=A,B,C (and the value of the "
+        "first trial); may be repeated",
     )
     group.add_argument(
         "--study", metavar="FILE", help="file of SQLite that keeps the trials (default: none)"

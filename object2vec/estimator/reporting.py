@@ -16,7 +16,7 @@ from object2vec.errors import CustomerError
 from object2vec.estimator.evaluated_data import DataRequest, asked_data
 from object2vec.estimator.reported_objects import MapRequest, listed, mapped
 from object2vec.files import atomic_write, check_output_file, unwritable
-from object2vec.report.content import Content
+from object2vec.report.content import Content, Tuned
 from object2vec.report.judged import judge
 from object2vec.report.page import MOST_POINTS, page
 from object2vec.report.projections import check_projections
@@ -47,6 +47,7 @@ class Reporting:
         points: int = MOST_POINTS,
         title: str = "Object2Vec model",
         layout: Optional[Layout] = None,
+        study: Optional[Tuned] = None,
     ) -> None:
         """Write one page of HTML that shows what the model has learnt and what it is worth.
 
@@ -79,6 +80,9 @@ class Reporting:
             Of the page.
         layout : object2vec.prepare.delimited.Layout, optional
             How files with separators are written.
+        study : object2vec.Tuning, optional
+            The study that the model is from, as `object2vec.tune` gives it or `Tuning.load` reads
+            it: its trials as a table, and a chart of the best so far.
 
         Raises
         ------
@@ -104,6 +108,11 @@ class Reporting:
             raise CustomerError(
                 f"points must be a whole number from 1 to {MOST_POINTS:,}, found {quoted(points)}."
             )
+        if study is not None and not isinstance(study, Tuned):
+            raise CustomerError(
+                "study must be an object2vec.Tuning, such as object2vec.Tuning.load('study.db') "
+                f"gives, found {quoted(study)}."
+            )
         sources = _titled(data)
         asked = {
             title: _asked(predictor, source, seen, layout) for title, source in sources.items()
@@ -114,10 +123,15 @@ class Reporting:
             name=name, projections=wanted, layout=layout, points=points,
             counted=None if first is None else first.known or first.pairs,
         )  # fmt: skip
-        self.write_report(path, asked, request, title)
+        self.write_report(path, asked, request, title, study)
 
     def write_report(
-        self, path: PathLike, asked: Mapping[str, Asked], request: MapRequest, title: str
+        self,
+        path: PathLike,
+        asked: Mapping[str, Asked],
+        request: MapRequest,
+        title: str,
+        study: Optional[Tuned] = None,
     ) -> None:
         """Write the page, once all data are read: what `report` and a training job share.
 
@@ -131,11 +145,13 @@ class Reporting:
             What the map shows.
         title : str
             Of the page.
+        study : Tuned, optional
+            The study that the model is from.
         """
         predictor = self._fitted()
         content = Content(
             title, predictor.hyperparameters, self._metrics, predictor.inputs, predictor.complete,
-            versions=versions(request.projections),
+            versions=versions(request.projections), tuned=study,
         )  # fmt: skip
         judged = [judge(predictor, self.classes_, own, pairs) for own, pairs in asked.items()]
         kept = content.data

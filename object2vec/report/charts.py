@@ -90,7 +90,8 @@ def lines(
     parts = [plane.grid()]
     whole = sorted({int(x) for x in ends})
     step = max(1, -(-len(whole) // 10))
-    parts.append(plane.below([(plane.x(x), number(x)) for x in whole[::step]], x_title))
+    labels = [(plane.x(x), number(x)) for x in whole[::step]]
+    parts.append(plane.below(_apart(labels), x_title))
     if best is not None:
         x = plane.x(best)
         parts.append(element("line", x1=x, x2=x, y1=_TOP - 6, y2=plane.floor, class_="best"))
@@ -138,7 +139,7 @@ def bars(drawn: Sequence[Bar], *, x_title: str, unit: str, label: str) -> Markup
     plane = _Plane((0, len(drawn)), ticks(0, max(bar.height for bar in drawn)))
     width = (WIDTH - _LEFT - _RIGHT) / len(drawn)
     gap = min(2.0, width * 0.15)
-    parts, labels, free_from = [plane.grid()], [], 0.0
+    parts, labels = [plane.grid()], []
     for place, bar in enumerate(drawn):
         top = plane.y(bar.height)
         title = element("title", f"{bar.told}: {number(bar.height)} {unit}")
@@ -148,11 +149,9 @@ def bars(drawn: Sequence[Bar], *, x_title: str, unit: str, label: str) -> Markup
                 width=round(width - gap, 1), height=round(plane.floor - top, 1), class_="bar",
             )
         )  # fmt: skip
-        middle, half = plane.x(place + 0.5), 6 + 4.6 * len(bar.below)
-        if bar.below and middle - half >= free_from:
-            labels.append((middle, bar.below))
-            free_from = middle + half
-    parts.append(plane.below(labels, x_title))
+        if bar.below:
+            labels.append((plane.x(place + 0.5), bar.below))
+    parts.append(plane.below(_apart(labels), x_title))
     return _picture(parts, label)
 
 
@@ -241,6 +240,17 @@ class _Plane:
         parts = [element("text", text, x=x, y=self.floor + 18, class_="x") for x, text in labels]
         middle = (_LEFT + WIDTH - _RIGHT) / 2
         return joined([*parts, element("text", title, x=middle, y=HEIGHT - 5, class_="x title")])
+
+
+def _apart(labels: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
+    """Those texts below an axis, from the left on, that do not run into the one before."""
+    found, free_from = [], 0.0
+    for middle, text in labels:
+        half = 6 + 4.6 * len(text)
+        if middle - half >= free_from:
+            found.append((middle, text))
+            free_from = middle + half
+    return found
 
 
 def _picture(parts: Sequence[Markup], label: str) -> Markup:

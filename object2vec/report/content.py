@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any, Optional, Protocol, runtime_checkable
 
 from object2vec.evaluation.results import Evaluation
 from object2vec.hyperparameters.checked import Hyperparameters
@@ -31,6 +31,27 @@ class Judged:
     title: str
     evaluation: Evaluation
     spreads: Sequence[Spread] = ()
+
+
+@runtime_checkable
+class Tuned(Protocol):
+    """What a study of trainings found, as a page needs it: `object2vec.Tuning`."""
+
+    @property
+    def metric(self) -> str: ...
+    @property
+    def direction(self) -> str: ...
+    @property
+    def best(self) -> int: ...
+    @property
+    def trials(self) -> Sequence[Any]: ...
+    @property
+    def space(self) -> Mapping[str, str]: ...
+    @property
+    def start(self) -> Mapping[str, Any]: ...
+    @property
+    def best_setting(self) -> Mapping[str, Any]: ...
+    def ranked(self) -> Sequence[Any]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +81,8 @@ class Content:
         Why a side has no map, in sentences.
     versions : mapping of str to str
         Of what made the page.
+    tuned : Tuned, optional
+        The study that the model is from.
     """
 
     title: str
@@ -72,6 +95,7 @@ class Content:
     sides: Sequence[MapSide] = ()
     unmapped: Sequence[str] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    tuned: Optional[Tuned] = None
 
     @property
     def history(self) -> list[Mapping[str, Any]]:

@@ -17,6 +17,7 @@ from object2vec.report.markup import Markup, element, escape, joined
 from object2vec.report.payloads import NAME_LENGTHS, packed_side
 from object2vec.report.quality import quality
 from object2vec.report.section_parts import section
+from object2vec.report.tuned import tuned
 from object2vec.version import __version__
 
 #: What the map may show altogether.
@@ -84,6 +85,7 @@ def _page(content: Content, made: str, payloads: list[Markup]) -> str:
         ("quality", "Quality", quality(content)),
         ("map", "Map", _map(content)),
         ("data", "Data", sections.data(content)),
+        ("tuning", "Tuning", tuned(content)),
         ("settings", "Settings", sections.settings(content)),
     ]
     there = [(key, title, part) for key, title, part in shown if part is not None]

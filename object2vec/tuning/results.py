@@ -5,54 +5,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from pathlib import Path
+from typing import Any, Optional, Union
 
-from object2vec.text import in_columns
-
-COMPLETE, PRUNED, FAILED = "complete", "pruned", "failed"
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One training of a study.
-
-    Attributes
-    ----------
-    number : int
-        From 0.
-    state : str
-        ``complete``; ``pruned``, ended because others were better at its epoch; or ``failed``.
-    value : float or None
-        The best epoch's measure of validation, of a pruned one the last epoch's.
-    setting : dict
-        The searched hyperparameters that differ from the start's; empty for the start itself.
-    epochs : int
-        How many were trained.
-    best_epoch : int or None
-        From 0.
-    seconds : float or None
-        How long it took.
-    error : str
-        Why it failed.
-    """
-
-    number: int
-    state: str
-    value: Optional[float]
-    setting: dict[str, Any] = field(default_factory=dict)
-    epochs: int = 0
-    best_epoch: Optional[int] = None
-    seconds: Optional[float] = None
-    error: str = ""
-
-    def line(self) -> str:
-        """It in a line."""
-        told = "the start" if not self.setting else _setting(self.setting)
-        value = "" if self.value is None else f" {self.value:.6g}"
-        reason = f": {self.error}" if self.error else ""
-        return f"trial {self.number} {self.state}{value}, {told}{reason}"
+from object2vec.errors import CustomerError
+from object2vec.text import in_columns, named, shown
+from object2vec.tuning.storage import is_database, read_study
+from object2vec.tuning.trials import COMPLETE, FAILED, PRUNED, Trial, number_text, setting_text
 
 
 @dataclass(frozen=True)
@@ -125,25 +86,52 @@ class Tuning:
         values = {name: value for name, value in found.items() if name in known}
         return cls(**{**values, "trials": [Trial(**trial) for trial in found["trials"]]})
 
-    def table(self) -> str:
-        """The trials, the best ones first, as text."""
+    @classmethod
+    def load(cls, path: Union[str, Path]) -> Tuning:
+        """Read what a study has found so far: its file, or the JSON that ``--output`` wrote.
+
+        Parameters
+        ----------
+        path : path
+            The file of ``--study``, also while the study goes on (needs Optuna), or JSON.
+
+        Raises
+        ------
+        CustomerError
+            It cannot be read, holds something else, or no complete trial.
+        """
+        if is_database(Path(path)):
+            found = cls(**read_study(Path(path)))
+        else:
+            found = cls.from_dict(_read_json(Path(path)))
+        if not any(t.number == found.best and t.state == COMPLETE for t in found.trials):
+            raise CustomerError(
+                f"The study {named(path)} has no complete trial yet, so that there is no best one."
+            )
+        return found
+
+    def ranked(self) -> list[Trial]:
+        """The trials, the best ones first: complete ones, then pruned ones, then failed ones."""
         sign = 1 if self.direction == "minimize" else -1
         last = float("inf")
         ranks = {COMPLETE: 0, PRUNED: 1, FAILED: 2}
-        order = sorted(
+        return sorted(
             self.trials,
             key=lambda one: (
                 ranks[one.state], last if one.value is None else sign * one.value, one.number,
             ),
         )  # fmt: skip
+
+    def table(self) -> str:
+        """The trials, the best ones first, as text."""
         rows = [["trial", "state", self.metric, "epochs", "seconds", *self.space]]
-        for trial in order:
+        for trial in self.ranked():
             setting = {**self.start, **trial.setting}
             numbers = (trial.value, trial.epochs, trial.seconds)
             rows.append(
                 [f"{trial.number}{'*' * (trial.number == self.best)}", trial.state]
-                + [_number(number) for number in numbers]
-                + [_number(setting.get(name)) for name in self.space]
+                + [number_text(number) for number in numbers]
+                + [number_text(setting.get(name)) for name in self.space]
             )
         return in_columns(rows)
 
@@ -151,30 +139,58 @@ class Tuning:
         lines = [
             self.table(), "",
             f"The best of {len(self.trials)} trials is {self.best}: {self.metric} "
-            f"{_number(self.best_value)} with {_setting(self.best_setting)}.",
+            f"{number_text(self.best_value)} with {setting_text(self.best_setting)}.",
         ]  # fmt: skip
         first = next((one for one in self.trials if not one.setting), None)
         if first is not None and first.number != self.best and first.value is not None:
-            lines.append(f"The start, trial {first.number}, has {_number(first.value)}.")
+            lines.append(f"The start, trial {first.number}, has {number_text(first.value)}.")
         if self.refit:
             lines.append("Its model was trained anew on train and validation pairs.")
         if self.test is not None:
-            told = ", ".join(f"{name} {_number(value)}" for name, value in self.test.items())
+            told = ", ".join(f"{name} {number_text(value)}" for name, value in self.test.items())
             lines.append(f"On the test pairs it has {told}.")
         return "\n".join(lines)
 
 
-def _setting(setting: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={_number(value)}" for name, value in setting.items())
+def _read_json(path: Path) -> Any:
+    """What `Tuning.to_dict` gave, from a file."""
+    what = "what object2vec tune --output writes, nor the file of a study"
+    try:
+        found = json.loads(path.read_bytes())
+    except OSError as error:
+        raise CustomerError(f"{named(path)} cannot be read: {error.strerror}.") from None
+    except (ValueError, RecursionError):
+        raise CustomerError(f"{named(path)} is neither {what}: it is no JSON.") from None
+    keys = {"metric": str, "direction": str, "best": int, "trials": list, "space": dict}
+    keys["start"] = dict
+    if not isinstance(found, dict):
+        raise CustomerError(f"{named(path)} is neither {what}: it is no object.")
+    for key, kind in keys.items():
+        if not isinstance(found.get(key), kind):
+            raise CustomerError(
+                f"{named(path)} is neither {what}: its {key} is {shown(found.get(key))}."
+            )
+    for place, trial in enumerate(found["trials"]):
+        if not _is_trial(trial):
+            raise CustomerError(
+                f"{named(path)} is neither {what}: its trial {place}, counting from 0, is "
+                f"{shown(trial)}."
+            )
+    return found
 
 
-def _number(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.5g}"
+def _is_trial(given: Any) -> bool:
+    known = {one.name for one in dataclasses.fields(Trial)}
+    if not isinstance(given, dict) or not {"number", "state", "value"} <= given.keys() <= known:
+        return False
+    number = (int, float, type(None))
     return (
-        ",".join(map(str, value))
-        if isinstance(value, Sequence) and not isinstance(value, str)
-        else str(value)
+        isinstance(given["number"], int)
+        and given["state"] in (COMPLETE, PRUNED, FAILED)
+        and isinstance(given["value"], number)
+        and (given["value"] is not None or given["state"] != COMPLETE)
+        and isinstance(given.get("setting", {}), dict)
+        and isinstance(given.get("epochs", 0), int)
+        and isinstance(given.get("seconds"), number)
+        and isinstance(given.get("error", ""), str)
     )

@@ -18,11 +18,11 @@ from typing import Any, Optional
 from object2vec.errors import CustomerError
 from object2vec.extras import extra_module
 from object2vec.text import named, names
-from object2vec.tuning.results import COMPLETE, FAILED, PRUNED, Trial
+from object2vec.tuning.trials import COMPLETE, FAILED, PRUNED, Trial
 
 STUDY = "object2vec"
 # What is kept beside the trials.
-IDENTITY, SEED, SAVED = "identity", "seed", "saved"
+IDENTITY, SEED, SAVED, START = "identity", "seed", "saved", "start"
 # What is kept of a trial.
 SETTING, EPOCHS, BEST_EPOCH, ERROR, CUT_OFF = "setting", "epochs", "best_epoch", "error", "cut_off"
 _WAITING = 60  # seconds for another process's writing
@@ -73,6 +73,58 @@ def check_study_file(path: Path) -> None:
             f"{named(path)} is a database that holds no study, but {names(sorted(tables))}: name "
             "another file."
         )
+
+
+def is_database(path: Path) -> bool:
+    """Whether a file is one of SQLite; not where it cannot be read, as is said later."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(len(_MAGIC)) == _MAGIC
+    except OSError:
+        return False
+
+
+def read_study(path: Path) -> dict[str, Any]:
+    """What a study's file tells so far, as the arguments of a `Tuning`.
+
+    Parameters
+    ----------
+    path : Path
+        A file of SQLite, which another process may be writing. ``best`` is -1 where no trial is
+        complete.
+
+    Raises
+    ------
+    CustomerError
+        It is damaged, or the file of something else.
+    """
+    check_study_file(path)
+    if not _tables(path):
+        raise CustomerError(f"{named(path)} holds no study, as it has no tables, or is damaged.")
+    try:
+        study = open_study(path)
+    except KeyError:
+        raise CustomerError(f"{named(path)} holds no study that object2vec has made.") from None
+    identity = study.user_attrs.get(IDENTITY)
+    if identity is None:
+        raise CustomerError(f"{named(path)} holds no study that object2vec has made.")
+    trials = trials_of(study)
+    complete = [trial for trial in trials if trial.state == COMPLETE]
+    return {
+        "metric": identity["metric"],
+        "direction": identity["direction"],
+        "best": study.best_trial.number if complete else -1,
+        "trials": trials,
+        "space": identity["space"],
+        # of a study of an older version what is nearest to it
+        "start": study.user_attrs.get(START) or _first_params(study),
+    }
+
+
+def _first_params(study: Any) -> dict[str, Any]:
+    trials = study.get_trials(deepcopy=False)
+    first = next((one for one in trials if one.user_attrs.get(SETTING) == {}), None)
+    return {} if first is None else dict(first.params)
 
 
 def _tables(path: Path) -> set[str]:

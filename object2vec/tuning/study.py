@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -21,11 +22,12 @@ from object2vec.resources import cpu_text, whole_cores
 from object2vec.text import counted, quoted
 from object2vec.tuning import worker
 from object2vec.tuning.plan import Plan
-from object2vec.tuning.results import COMPLETE, Trial, Tuning
+from object2vec.tuning.results import Tuning
 from object2vec.tuning.space import start_of
 from object2vec.tuning.storage import (
     ERROR,
     SETTING,
+    START,
     held,
     open_study,
     optuna_module,
@@ -33,6 +35,7 @@ from object2vec.tuning.storage import (
     set_attribute,
     trials_of,
 )
+from object2vec.tuning.trials import COMPLETE, Trial
 
 MOST_TRIALS = 100_000
 MOST_JOBS = 1024
@@ -89,6 +92,7 @@ def run_study(
         seed = prepare_study(plan.study, identity, seed)
         plan = replace(plan, seed=seed, threads=threads)
         study = open_study(plan.study)
+        study.set_user_attr(START, json.loads(json.dumps(_started(plan, resolved))))
         if not study.get_trials(deepcopy=False):
             study.enqueue_trial(start_of(plan.space, resolved), user_attrs={SETTING: {}})
         end = None if seconds is None else time.monotonic() + seconds
@@ -104,18 +108,23 @@ def run_study(
 def _tuning(
     plan: Plan, study: Any, resolved: Hyperparameters, test: Optional[dict[str, float]]
 ) -> Tuning:
-    start = resolved.to_dict()
     return Tuning(
         metric=plan.metric,
         direction=plan.direction,
         best=study.best_trial.number,
         trials=trials_of(study),
         space={name: one.words() for name, one in plan.space.items()},
-        start={name: start[name] for name in plan.space if name in start},
+        start=_started(plan, resolved),
         test=test,
         model_dir=str(plan.model_dir),
         refit=plan.refit,
     )
+
+
+def _started(plan: Plan, resolved: Hyperparameters) -> dict[str, Any]:
+    """The values of what is searched with which the first training is made."""
+    start = resolved.to_dict()
+    return {name: start[name] for name in plan.space if name in start}
 
 
 class _Worker:
@@ -182,27 +191,36 @@ class _Team:
         """Hand out trials until there are enough."""
         to_begin = trials - len(trials_of(self._study))
         busy: list[_Worker] = []
+        # Two that ask Optuna at once may be given the same trial: SQLite locks no row.
+        asking: Optional[_Worker] = None
+        to_ask: list[_Worker] = []
 
         def begin(one: _Worker) -> None:
             nonlocal to_begin
             if to_begin > 0 and (end is None or time.monotonic() < end):
                 to_begin -= 1
-                one.ask(worker.TRY)
+                to_ask.append(one)
                 busy.append(one)
 
         for place in range(min(jobs, to_begin)):
             begin(self._hire(place))
         while busy:
+            if asking is None and to_ask:
+                asking = to_ask.pop(0)
+                asking.ask(worker.TRY)
             for connection in wait([one.connection for one in busy]):
                 one = next(other for other in busy if other.connection is connection)
                 try:
                     what, about = one.connection.recv()
                 except (EOFError, ConnectionResetError):
+                    asking = None if asking is one else asking
+                    to_ask = [other for other in to_ask if other is not one]
                     busy.remove(one)
                     if not self._bury(one):
                         to_begin += 1
                     begin(self._hire(one.place))
                     continue
+                asking = None if asking is one else asking
                 if what == worker.ASKED:
                     one.trial = about
                     continue
