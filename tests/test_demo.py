@@ -155,7 +155,7 @@ def test_the_demo_beats_its_baselines_and_its_commands_work(
     commands = [
         line for line in out.split("What to try next:")[1].splitlines() if line and line[0] != "#"
     ]
-    assert len(commands) == 3
+    assert len(commands) == 5
     answers = []
     for command in commands:
         done = subprocess.run(
@@ -166,7 +166,9 @@ def test_the_demo_beats_its_baselines_and_its_commands_work(
     (score,) = json.loads(answers[0])["scores"]
     assert 0 < score < 6
     assert len(json.loads(answers[1])["embeddings"]) == 512
-    assert float(answers[2].strip("[]\n ").split()[0]) == pytest.approx(score, abs=1e-4)
+    assert len(answers[2].splitlines()) == 10
+    assert (tmp_path / "a model.html").stat().st_size > 50_000
+    assert float(answers[4].strip("[]\n ").split()[0]) == pytest.approx(score, abs=1e-4)
 
 
 def test_a_folder_that_can_hold_no_model_is_refused_before_anything_is_read(

@@ -207,6 +207,12 @@ def _show_next(ratings: Ratings, model_dir: Path) -> None:
         f"# the vector of {ratings.titles[film]}",
         f"echo '{{\"in1\": [{film}]}}' | {command} predict --model-dir {folder}",
         "",
+        f"# the films nearest to {ratings.titles[film]}, by their numbers",
+        f"{command} nearest --model-dir {folder} --in1 {film}",
+        "",
+        "# a page with what was learnt, and a map of the films to look at in a browser",
+        f"{command} report --model-dir {folder} --output {shlex.quote(f'{model_dir}.html')}",
+        "",
         "# the same model in Python",
         f"{shlex.quote(_python())} -c {_quoted(code)}",
     )
