@@ -7,7 +7,7 @@ import copy
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import TracebackType
 from typing import Optional, TextIO, Union
 
@@ -132,6 +132,11 @@ def logging_to(
     handler.setFormatter(formatter or LineFormatter())
     with handling(handler, level):
         yield
+
+
+def warnings_told() -> AbstractContextManager[None]:
+    """Write what the package warns of to standard error, as people read it."""
+    return logging_to(sys.stderr, logging.WARNING, ShortFormatter())
 
 
 @contextmanager

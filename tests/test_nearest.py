@@ -29,6 +29,8 @@ from object2vec.neighbours.build_index import with_cells
 from object2vec.neighbours.exact_search import Exact
 from object2vec.neighbours.index import Index
 from object2vec.prepare.columns import ColumnChoice
+from object2vec.serving.replies import reply_to
+from object2vec.serving.settings import Settings
 from tests.commands import one_sentence
 
 FILMS = [f"Film {number} ({1980 + number % 9})" for number in range(40)]
@@ -275,6 +277,38 @@ def test_films_for_a_user_are_those_with_the_best_scores(model: Object2Vec, kind
     users = asked.nearest(in1=FILMS[2], among="in0", k=30)
     scores = model.scores(USERS, [FILMS[2]])[:, 0]
     assert [n.score for n in users] == pytest.approx(np.sort(scores)[::-1].tolist(), abs=1e-5)
+
+
+def test_objects_are_asked_for_as_the_index_calls_them(model: Object2Vec, tmp_path: Path) -> None:
+    asked = copy.deepcopy(model)
+    table = pd.DataFrame({"film": FILMS, "title": [f"The {film}!" for film in FILMS]})
+    asked.build_index("in1", table, name="title")
+    title = f"The {FILMS[2]}!"
+    found = asked.nearest(in1=[title, FILMS[3]], k=5)
+    for own, film in zip(found, FILMS[2:4]):
+        expected = asked.nearest(in1=film, k=5)
+        assert [one.name for one in own] == [one.name for one in expected]
+    first = found[0][0].name
+    left = asked.nearest(in1=title, k=5, leave_out=[first, FILMS[4]])
+    assert not {first, f"The {FILMS[4]}!"} & {neighbour.name for neighbour in left}
+    with pytest.raises(CustomerError, match="seen nothing of the object 'The end'"):
+        asked.nearest(in1="The end", k=5)
+    # a server as well
+    asked.save(tmp_path)
+    predictor = Predictor.load(tmp_path)
+    instances = [
+        {"in1": title, "nearest": 5, "leave_out": [first]},
+        {"in0": "u3", "nearest": 40, "leave_out": [first]},
+    ]
+    body = json.dumps({"instances": instances})
+    headers = {"Content-Type": "application/json"}
+    reply = reply_to(predictor, body, headers, Settings.from_environment({}))
+    for row, own in zip(json.loads(reply.body)["predictions"], (
+        asked.nearest(in1=FILMS[2], k=5, leave_out=[first]),
+        asked.nearest(in0="u3", k=40, leave_out=[first]),
+    )):  # fmt: skip
+        assert [one["name"] for one in row["nearest"]] == [neighbour.name for neighbour in own]
+        assert first not in {one["name"] for one in row["nearest"]}
 
 
 @pytest.mark.parametrize("kind", ["exact", "cells"])

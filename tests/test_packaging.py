@@ -311,6 +311,7 @@ def metadata(wheel: zipfile.ZipFile) -> Message:
     return email.message_from_bytes(wheel.read(name))
 
 
+@pytest.mark.slow
 def test_wheel_states_version_and_pythons(metadata: Message) -> None:
     assert metadata["Version"] == object2vec.__version__
     assert set(metadata["Requires-Python"].split(",")) == {">=3.9", "<3.13"}

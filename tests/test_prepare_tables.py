@@ -29,6 +29,7 @@ from object2vec.prepare.splits import Split
 from object2vec.prepare.table_choice import TableChoice
 from object2vec.prepare.table_pairs import TablePairs, table_pairs
 from object2vec.raw_values.inputs_file import inputs_bytes, parse_inputs
+from object2vec.raw_values.option_names import COMMAND_LINE, HYPERPARAMETERS, calling_options
 
 pytestmark = pytest.mark.own_way
 
@@ -387,3 +388,16 @@ def test_records_with_breaks_in_several_fields_stay_whole(
         [v for b in batches for v in b.columns[name].to_pylist()] for name in batches[0].columns
     )
     assert list(zip(*columns)) == rows
+
+
+def test_numbers_in_the_place_of_a_header_are_told_of(tmp_path: Path) -> None:
+    path = tmp_path / "ratings.csv"
+    path.write_text("1,7,5\n2,7,3\n")
+    refused(path, "where that is a row of data, say header=False, and call the columns 0, 1,",
+            in0="user", in1="1")  # fmt: skip
+    with calling_options(COMMAND_LINE):
+        refused(path, "a row of data, say --no-header, and call", in0="user", in1="1")
+    with calling_options(HYPERPARAMETERS):
+        refused(path, "it has 1, 7, 5.", in0="user", in1="1")
+    path.write_text("person,film,stars\n2,7,3\n")
+    refused(path, "it has person, film, stars.", in0="user", in1="film")

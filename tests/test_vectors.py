@@ -15,6 +15,7 @@ import pytest
 
 from object2vec import Object2Vec
 from object2vec.backend.mxnet_import import mx
+from object2vec.cli import main
 from object2vec.errors import CustomerError
 from object2vec.estimator.named_objects import vocabulary_objects
 from object2vec.hyperparameters.checked import parse
@@ -239,3 +240,17 @@ def test_sides_without_a_vocabulary_of_objects_say_so(of_ids: Object2Vec) -> Non
     assert model.vectors("in0", ["some words", "more"]).names == ["some words", "more"]
     with pytest.raises(CustomerError, match="not fitted"):
         Object2Vec(**SMALL).vectors("in0")
+
+
+def test_what_is_warned_of_is_told_as_people_read_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"user": f"u{n % 7}", "film": f"f{n % 5}", "stars": n % 3} for n in range(60)]
+    given = {"in0": "user", "in1": "film", "label": "stars", "verbose": 0}
+    Object2Vec.from_table(rows, **given, epochs=1, enc_dim=4).save(tmp_path / "model")
+    table = tmp_path / "films.csv"
+    table.write_text("film\nf1\nunheard of\n")
+    command = ["embed", "--model-dir", str(tmp_path / "model"), "--side", "in1"]
+    assert main([*command, "--input", str(table), "--output", str(tmp_path / "v.npy")]) == 0
+    told = capsys.readouterr().err.splitlines()
+    assert [line for line in told if line.startswith("WARNING: Unknown to the model are 1 of 2")]

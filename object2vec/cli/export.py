@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import sys
 from typing import Any
 
 from object2vec.cli.model_option import add_model_option, check_model_dir
@@ -48,12 +46,12 @@ def add(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     from object2vec.backend import own_process
     from object2vec.export.onnx_graph import onnx_module
-    from object2vec.logs import logging_to
+    from object2vec.logs import warnings_told
 
     # found in no time, as what is wrong with the model
     onnx_module()
     check_model_dir(options.model_dir)
-    with logging_to(sys.stderr, logging.WARNING):
+    with warnings_told():
         own_process.tune()
         from object2vec.export.onnx_files import onnx_target, write_onnx
         from object2vec.inference.predictor import Predictor

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import logging
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -47,10 +45,10 @@ def loaded_model(folder: str) -> Iterator[Object2Vec]:
         There is no sound model.
     """
     from object2vec.backend import own_process
-    from object2vec.logs import logging_to
+    from object2vec.logs import warnings_told
 
     check_model_dir(folder)
-    with logging_to(sys.stderr, logging.WARNING):
+    with warnings_told():
         own_process.tune()
         from object2vec.estimator.estimator import Object2Vec
 

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -65,7 +63,7 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from object2vec.backend import own_process
-    from object2vec.logs import logging_to
+    from object2vec.logs import warnings_told
     from object2vec.serving.media_types import JSON_LINES, choose_accept, parse_content_type
 
     kind, _, parameters = (options.content_type or JSON_LINES).partition(";")
@@ -74,7 +72,7 @@ def _run(options: argparse.Namespace) -> int:
     accept = choose_accept(options.accept, content_type)
     check_model_dir(options.model_dir)
     streaming = content_type.media_type == accept == JSON_LINES
-    with logging_to(sys.stderr, logging.WARNING), opened_input(options.input) as source:
+    with warnings_told(), opened_input(options.input) as source:
         own_process.tune()
         # these import MXNet
         from object2vec.inference.predictor import Predictor

@@ -5,10 +5,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import logging
 import shlex
 import signal
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -75,13 +73,13 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     choice = table_choice(options, options.validation, options.test)
-    from object2vec.logs import logging_to
+    from object2vec.logs import warnings_told
     from object2vec.prepare.inputs_summary import found_lines
     from object2vec.prepare.progress_bar import table_progress
     from object2vec.prepare.recipes import recipe
     from object2vec.prepare.write_channels import write_channels
 
-    logged = logging_to(sys.stderr, logging.WARNING)
+    logged = warnings_told()
     with _ending_in_order(), logged, table_progress(watched()) as progress:
         inputs, report = write_channels(
             options.output,

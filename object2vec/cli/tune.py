@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +75,7 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from object2vec.job.job_inputs import read_inputs
-    from object2vec.logs import logging_to, watched
+    from object2vec.logs import warnings_told, watched
     from object2vec.tuning.plan import Plan, check_validation
     from object2vec.tuning.space import read_search, space_of
     from object2vec.tuning.storage import check_study_file, optuna_module
@@ -89,7 +87,7 @@ def _run(options: argparse.Namespace) -> int:
         raise CustomerError("--model-dir is missing: it says where the best model is written.")
     optuna_module()
     search = read_search(options.search)
-    with logging_to(sys.stderr, logging.WARNING), study_file(options.study) as study:
+    with warnings_told(), study_file(options.study) as study:
         check_study_file(study)
         job = job_of_files(options)
         inputs = read_inputs(job, progress=watched() and not options.quiet)

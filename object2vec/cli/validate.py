@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import sys
 from typing import Any
 
 from object2vec.cli.job_options import add_job_options, base_folder, job_of_files, names_files
@@ -31,10 +29,10 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from object2vec.job.job_inputs import job_from_environment, read_inputs, summary
-    from object2vec.logs import logging_to
+    from object2vec.logs import warnings_told
     from object2vec.sagemaker.environment import Environment
 
-    with logging_to(sys.stderr, logging.WARNING):
+    with warnings_told():
         if names_files(options):
             job = job_of_files(options)
         else:

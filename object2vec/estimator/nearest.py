@@ -12,7 +12,6 @@ from object2vec.data.arrays import TokenLists
 from object2vec.data.negative_sampling import fingerprints
 from object2vec.errors import CustomerError
 from object2vec.estimator.asked_objects import (
-    asked_objects,
     asked_pairs,
     looked_up,
     tell_unseen,
@@ -100,7 +99,8 @@ class Finding:
         among : str
             ``in0`` or ``in1``: the side whose objects are found.
         leave_out : iterable, optional
-            Objects of `among` that are not to be found.
+            Objects of `among` that are not to be found. These, and what is asked about, may be
+            called as the index calls them.
         seen : path, iterable of pairs, pandas.DataFrame, or table of Arrow, optional
             Pairs as `predict` takes them, such as the table that the model was trained on: what
             stands in them beside the object that is asked about is not to be found. Only for
@@ -166,10 +166,12 @@ class Finding:
         classes = None if asked == among else scored_classes(self.classes_, class_)
         several = in_list(predictor.inputs, given)
         looked = looked_up(predictor.inputs, predictor.hyperparameters, asked, several)
-        lists = looked.lists
-        _refuse_unknown(predictor.inputs, asked, lists, several)
-        tell_unseen({asked: looked.lookups})
         index = self._index(among, objects, name, metric, layout)
+        own_index = index if asked == among else index_of(predictor, asked)
+        lists = _called(predictor.inputs, own_index, several, looked.lists)
+        _refuse_unknown(predictor.inputs, asked, lists, several)
+        if lists is looked.lists:
+            tell_unseen({asked: looked.lookups})
         left_out = self._left_out(index, asked, lists, leave_out, seen, layout)
         result = index.nearest(asked, lists, int(k), left_out, classes)
         found = [
@@ -317,9 +319,11 @@ class Finding:
         always = np.zeros(0, np.int64)
         if leave_out is not None:
             given = in_list(predictor.inputs, leave_out)
-            always = index.places(
-                asked_objects(predictor.inputs, predictor.hyperparameters, index.side, given)
-            )
+            looked = looked_up(predictor.inputs, predictor.hyperparameters, index.side, given)
+            left_out = _called(predictor.inputs, index, given, looked.lists)
+            if left_out is looked.lists:
+                tell_unseen({index.side: looked.lookups})
+            always = index.places(left_out)
         if seen is None:
             return [always] * len(lists)
         sides = asked_pairs(predictor.inputs, predictor.hyperparameters, seen, layout)
@@ -368,6 +372,15 @@ def _check_name(name: Optional[str]) -> None:
 def _check_choice(option: str, value: Any, choices: Sequence[str]) -> None:
     if value not in choices:
         raise CustomerError(f"{option} must be {' or '.join(choices)}, found {quoted(value)}.")
+
+
+def _called(
+    inputs: Optional[Inputs], index: Optional[Index], values: Any, lists: TokenLists
+) -> TokenLists:
+    """Token lists of objects, those of an index that are called by its names."""
+    if inputs is None or index is None or not isinstance(values, (list, tuple)):
+        return lists
+    return index.stored.called(values, lists, inputs.unknown_ids(index.side))
 
 
 def _refuse_unknown(inputs: Optional[Inputs], side: str, lists: TokenLists, values: Any) -> None:

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, Optional
@@ -93,6 +94,41 @@ class StoredIndex:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @functools.cached_property
+    def places_by_name(self) -> dict[str, int]:
+        """Where each name stands; the first place of one that stands twice."""
+        return {self.names[place]: place for place in reversed(range(len(self)))}
+
+    def called(
+        self, values: Sequence[Any], lists: TokenLists, unknown: Sequence[int]
+    ) -> TokenLists:
+        """The token lists of objects, of which some may be called as the index calls them.
+
+        Parameters
+        ----------
+        values : sequence
+            What ``n`` objects of this side are called.
+        lists : TokenLists
+            What was made of that as of raw values, ``n``.
+        unknown : sequence of int
+            The ids of unknown values. Only a list without any other id gives way to the one of a
+            name.
+        """
+        places = {
+            row: self.places_by_name[value]
+            for row, value in enumerate(values)
+            if isinstance(value, str)
+            and value in self.places_by_name
+            and np.isin(lists[row], unknown).all()
+        }
+        if not places:
+            return lists
+        parts = [
+            self.lists[places[row]] if row in places else lists[row] for row in range(len(lists))
+        ]
+        lengths = np.array([len(part) for part in parts], np.int32)
+        return TokenLists.from_lengths(np.concatenate(parts), lengths)
 
 
 def index_bytes(index: StoredIndex, add: AddArray) -> bytes:

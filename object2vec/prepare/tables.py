@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -23,6 +24,7 @@ from object2vec.prepare.delimited import DelimitedFile, Layout
 from object2vec.prepare.json_rows import JsonRows, batch_of, keys_of
 from object2vec.prepare.table_batch import Batch, Table, column_of
 from object2vec.raw_values.encode_values import nearest
+from object2vec.raw_values.option_names import option_with
 from object2vec.text import named, names, quoted
 
 ROWS_AT_ONCE = 1 << 18
@@ -135,11 +137,19 @@ def column_name(table: Table, given: Union[str, int], option: str) -> str:
     if not isinstance(given, str) or given not in known:
         raise CustomerError(
             f"{option} names the column {quoted(given)}, which {table.title} does not have"
-            f"{nearest(given, known)}; it has {names(known)}."
+            f"{nearest(given, known)}; it has {names(known)}{_without_header(known)}."
         )
     if known.count(given) > 1:
         raise CustomerError(f"{table.title} has two columns {quoted(given)}: name each once.")
     return given
+
+
+def _without_header(known: Sequence[str]) -> str:
+    """What to say where the names are numbers, as of a first row of data."""
+    without = option_with("header", "False")
+    if not without or not any(re.fullmatch(r"-?\d+(\.\d+)?", name) for name in known):
+        return ""
+    return f" (where that is a row of data, say {without}, and call the columns 0, 1, 2, …)"
 
 
 def holds_table(path: PathLike, channel: str, columns: Sequence[str]) -> bool:

@@ -23,6 +23,7 @@ COMMAND_LINE = {
     "tag separator": "--tag-separator",
     "lower": "--keep-case",
     "quotes": "--no-quotes",
+    "header": "--no-header",
 }
 #: Of a training job, which has no other ones for tables; the encoding is the content type's.
 HYPERPARAMETERS = {

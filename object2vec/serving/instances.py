@@ -14,6 +14,7 @@ import numpy as np
 from object2vec.data.arrays import TokenLists
 from object2vec.data.record_checks import INPUTS, pack_lists
 from object2vec.errors import CustomerError
+from object2vec.model.stored_index import StoredIndex
 from object2vec.raw_values.encode_values import object_lists
 from object2vec.raw_values.inputs import Inputs
 from object2vec.raw_values.lookups import SideLookups
@@ -38,15 +39,15 @@ class InstanceFormat:
         Ids of in0 and in1 are below them.
     inputs : Inputs, optional
         Which raw value has which id; None for a model that takes ids only.
-    indexed : tuple of str
-        The sides of which there is an index.
+    indexes : mapping of str to StoredIndex, optional
+        By the side whose objects they hold.
     classes : int, optional
         How many classes it tells, if any.
     """
 
     vocab_sizes: tuple[int, int]
     inputs: Optional[Inputs] = None
-    indexed: tuple[str, ...] = ()
+    indexes: Optional[Mapping[str, StoredIndex]] = None
     classes: Optional[int] = None
 
     @classmethod
@@ -54,7 +55,14 @@ class InstanceFormat:
         """What `model` takes."""
         enc0, enc1 = model.hyperparameters.encoders
         sizes = enc0.vocab_size, enc1.vocab_size
-        return cls(sizes, model.inputs, tuple(model.indexes), model.hyperparameters.classes)
+        return cls(sizes, model.inputs, model.indexes, model.hyperparameters.classes)
+
+    def called(self, side: str, values: Sequence[Any], lists: TokenLists) -> TokenLists:
+        """See `StoredIndex.called`; the lists as they are where there is no index of the side."""
+        index = (self.indexes or {}).get(side)
+        if index is None or self.inputs is None:
+            return lists
+        return index.called(values, lists, self.inputs.unknown_ids(side))
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +150,7 @@ def group_instances(
             )
         ask = None
         if NEAREST in instance:
-            ask = ask_of(instance, held, taken.indexed, taken.classes, name(position))
+            ask = ask_of(instance, held, tuple(taken.indexes or ()), taken.classes, name(position))
         positions.setdefault((held, ask), []).append(position)
     groups = []
     lookups = SideLookups()
@@ -164,6 +172,8 @@ def group_instances(
                     values = [instances[position][field] for position in members]
                     counts = lookups.of(field)
                     packed = object_lists(taken.inputs, field, values, size, where, counts)
+                    if ask is not None:
+                        packed = taken.called(field, values, packed)
                 lists[side] = packed
         places = np.array(members, dtype=np.int64)
         groups.append(Group(places, lists[0], lists[1], ask, left_out))
@@ -178,7 +188,8 @@ def _left_out(
     for row, instance in enumerate(instances):
         values = instance.get(LEAVE_OUT, [])
         name = partial(_name_of_left_out, where(row))
-        found.append(object_lists(taken.inputs, ask.among, values, size, name))
+        lists = object_lists(taken.inputs, ask.among, values, size, name)
+        found.append(taken.called(ask.among, values, lists))
     return tuple(found)
 
 
