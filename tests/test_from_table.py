@@ -345,3 +345,16 @@ def test_a_measure_of_numbers_waits_for_a_table_of_numbers(metric: str) -> None:
         Object2Vec.from_table(rows, **sides, validation=0.2, **asked)
     with pytest.raises(CustomerError, match=r"^'early_stopping_metric' can be 'loss'"):
         Object2Vec(enc0_max_seq_len=1, enc0_vocab_size=4, early_stopping_metric=metric)
+
+
+def test_a_file_of_one_column_is_both_sides(tmp_path: Path) -> None:
+    """Whole texts are given once; it was refused, as no pair."""
+    path = tmp_path / "texts.csv"
+    texts = ["a cat sat on the mat", '"two dogs, far away"', "birds sing in the trees"]
+    path.write_text("text\n" + "".join(f"{text}\n" for text in texts * 5))
+    given = {"in0": "text", "in1": "text", "tied_token_embedding_weight": True, "epochs": 1}
+    model = Object2Vec.from_table(str(path), **given, enc_dim=8)
+    assert model.hyperparameters["output_layer"] == "in_batch_softmax"
+    assert model.vectors("in1", str(path)).vectors.shape == (3, 8)
+    with pytest.raises(CustomerError, match="holds one column only, 'text'; give separator='…'"):
+        Object2Vec.from_table(str(path), in0="user", in1="text")

@@ -100,16 +100,6 @@ class DelimitedFile:
             self._separator = _separator_of(head, path)
         first = self._first_record(head)
         self.names = first if self._header else [str(place) for place in range(len(first))]
-        if len(self.names) == 1:
-            told = option_with("separator", "'…'")
-            advice = (
-                f"; give {told} where another character than , ; | and the tab stands between the "
-                "columns"
-            )
-            raise CustomerError(
-                f"{self.title} holds one column only, {quoted(self.names[0])}: a pair needs two"
-                f"{advice if told else ''}."
-            )
 
     def batches(self, columns: Sequence[str]) -> Iterator[Batch]:
         """The rows in batches, only these columns, all of text."""

@@ -135,6 +135,14 @@ def column_name(table: Table, given: Union[str, int], option: str) -> str:
             )
         return column_name(table, known[given], option)
     if not isinstance(given, str) or given not in known:
+        if len(known) == 1 and isinstance(table, (DelimitedFile, _Files)):
+            advice = option_with("separator", "'…'")
+            raise CustomerError(
+                f"{option} names the column {quoted(given)}, but {table.title} holds one column "
+                f"only, {quoted(known[0])}"
+                + (f"; give {advice} where another character than , ; | and the tab stands between "
+                   "the columns." if advice else ".")
+            )  # fmt: skip
         raise CustomerError(
             f"{option} names the column {quoted(given)}, which {table.title} does not have"
             f"{nearest(given, known)}; it has {names(known)}{_without_header(known)}."
