@@ -282,7 +282,7 @@ MISTAKES: dict[str, tuple[dict[str, str], Optional[str], bytes, str]] = {
         COLUMNS, "text/csv; header=maybe", b"user,film,genres,rating\n1,2,3,4\n",
         "'text/csv; header=maybe', but header must be present or absent",
     ),
-    "one column": (COLUMNS, CSV, b"user\n1\n", "'user': a pair needs two."),
+    "one column": (COLUMNS, CSV, b"user\n1\n", "holds one column only, 'user'."),
     "endless quote": (
         COLUMNS, CSV, b'user,film,genres,rating\n1,2,3,"4\n', "quoted field are written twice."
     ),
