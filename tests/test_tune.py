@@ -343,7 +343,9 @@ def test_workers_that_ask_at_once_are_given_different_trials() -> None:
         assert [trial.number for trial in found.trials if not trial.setting] == [0]
 
 
-def test_a_width_that_is_searched_is_that_of_one_model() -> None:
+def test_a_width_that_is_searched_is_that_of_one_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The recipe has eight, whose number most widths are no multiple of."""
     given: dict[str, Any] = {**COLUMNS, "trials": 2, "epochs": 1, "verbose": 0, "seed": 1}
     _, found = object2vec.tune(ROWS, 0.2, search={"enc_dim": (5, 7)}, **given)
@@ -353,6 +355,11 @@ def test_a_width_that_is_searched_is_that_of_one_model() -> None:
     assert (model.hyperparameters["ensemble_size"], model.hyperparameters["enc_dim"]) == (8, 512)
     with pytest.raises(CustomerError, match="a search of enc_dim would have no effect or be"):
         object2vec.tune(ROWS, 0.2, search=["enc_dim"], **given, ensemble_size=2)
+    table = write_csv(tmp_path / "ratings.csv", ROWS)
+    command = ["tune", "--train", str(table), "--in0", "user", "--in1", "film", "--label", "stars"]
+    command += ["--validation", "0.2", "--trials", "1", "--search", "enc_dim=5,7", "--json"]
+    assert main([*command, "-p", "epochs=1", "--model-dir", str(tmp_path / "model")]) == 0
+    assert json.loads(capsys.readouterr().out)["start"] == {"enc_dim": 64}
 
 
 @pytest.mark.slow

@@ -77,7 +77,7 @@ def _run(options: argparse.Namespace) -> int:
     from object2vec.job.job_inputs import read_inputs
     from object2vec.logs import warnings_told, watched
     from object2vec.tuning.plan import Plan, check_validation
-    from object2vec.tuning.space import read_search, space_of
+    from object2vec.tuning.space import first_training, read_search, space_of
     from object2vec.tuning.storage import check_study_file, optuna_module
     from object2vec.tuning.study import print_line, run_study, silent, study_file
 
@@ -95,10 +95,12 @@ def _run(options: argparse.Namespace) -> int:
         from object2vec.hyperparameters.given import GivenHyperparameters
 
         given = GivenHyperparameters(job.configuration).given
-        space = space_of(inputs.configuration, inputs.hyperparameters, given, search)
+        configuration, resolved = first_training(
+            inputs.configuration, inputs.hyperparameters, given, search
+        )
         plan = Plan(
-            configuration=inputs.configuration,
-            space=space,
+            configuration=configuration,
+            space=space_of(configuration, resolved, given, search),
             datasets=inputs.datasets,
             study=study,
             model_dir=Path(options.model_dir),
@@ -109,11 +111,11 @@ def _run(options: argparse.Namespace) -> int:
         )
         found = run_study(
             plan,
-            inputs.hyperparameters,
+            resolved,
             trials=options.trials,
             jobs=options.jobs,
             seconds=options.timeout,
-            seed=inputs.hyperparameters.seed,
+            seed=resolved.seed,
             told=silent if options.quiet or options.json else print_line,
         )
     tell(found, options)

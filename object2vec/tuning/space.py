@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Union
 
 from object2vec.errors import CustomerError
-from object2vec.hyperparameters.checked import Hyperparameters
+from object2vec.hyperparameters.checked import Hyperparameters, parse
 from object2vec.hyperparameters.given import GivenHyperparameters
 from object2vec.hyperparameters.table import (
     BY_NAME,
@@ -18,6 +18,7 @@ from object2vec.hyperparameters.table import (
     number_text,
 )
 from object2vec.hyperparameters.values import nearest
+from object2vec.prepare.table_hyperparameters import of_members
 from object2vec.sagemaker.tuning_job import searched_ranges, without_effect
 from object2vec.text import quoted
 from object2vec.tuning.storage import optuna_module
@@ -88,6 +89,36 @@ class Range:
             return ", ".join(map(str, self.choices))
         ends = f"{number_text(self.low)} to {number_text(self.high)}"
         return f"{ends} (log)" if self.log else ends
+
+
+def first_training(
+    configuration: Mapping[str, Any],
+    resolved: Hyperparameters,
+    fixed: Collection[str],
+    search: Search = (),
+) -> tuple[dict[str, Any], Hyperparameters]:
+    """With what a study starts: what `train` would take, but one model where a width is searched.
+
+    A width that is searched is that of one model, as one that is given; most are no multiple of the
+    number of models that a recipe has.
+
+    Parameters
+    ----------
+    configuration, resolved, fixed, search
+        As of `space_of`.
+
+    Returns
+    -------
+    dict and Hyperparameters
+        The configuration and what is made of it.
+    """
+    is_searched = not search or "enc_dim" in search
+    if not is_searched or {"enc_dim", "ensemble_size"} & set(fixed):
+        return dict(configuration), resolved
+    found = of_members(configuration, {"enc_dim": None})
+    if found == configuration:
+        return found, resolved
+    return found, parse({**found, "_seed": resolved.seed})[0]
 
 
 def space_of(

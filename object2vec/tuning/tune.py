@@ -12,12 +12,10 @@ from object2vec.estimator.options import FitOptions
 from object2vec.estimator.pipeline import are_labels
 from object2vec.estimator.training_data import TableRequest
 from object2vec.files import check_model_folder
-from object2vec.hyperparameters.checked import parse
 from object2vec.hyperparameters.given import GivenHyperparameters
-from object2vec.prepare.table_hyperparameters import of_members
 from object2vec.tuning.plan import Plan, check_validation
 from object2vec.tuning.results import Tuning
-from object2vec.tuning.space import Search, space_of
+from object2vec.tuning.space import Search, first_training, space_of
 from object2vec.tuning.storage import check_study_file, optuna_module
 from object2vec.tuning.study import print_line, run_study, silent, study_file
 
@@ -133,11 +131,9 @@ def tune(
         if parameters.get("device") is not None:
             configuration["_num_gpus"] = options.sized.num_gpus
         fixed = GivenHyperparameters(asked._values(asked._given, asked._named)).given
-        resolved = options.hyperparameters
-        if ("enc_dim" in search or not search) and not {"enc_dim", "ensemble_size"} & set(fixed):
-            # a width that is searched is that of one model, as one that is given
-            configuration = of_members(configuration, {"enc_dim": None})
-            resolved = parse({**configuration, "_seed": resolved.seed})[0]
+        configuration, resolved = first_training(
+            configuration, options.hyperparameters, fixed, search
+        )
         plan = Plan(
             configuration=configuration,
             space=space_of(configuration, resolved, fixed, search),
