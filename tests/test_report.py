@@ -112,7 +112,9 @@ def test_a_report_tells_what_it_is_asked_for(folder: Path, tmp_path: Path) -> No
         folder / "test.csv", task="labels", seen=folder / "ratings.csv"
     )
     for own in (worth.measures, *worth.baselines.values()):
-        assert f"{own['mean_squared_error'].value:.4f}" in found.text
+        error = own["mean_squared_error"]
+        assert f"{error.value:.4f}" in found.text
+        assert f"{error.low:.4f} – {error.high:.4f}" in found.text
 
 
 def test_a_report_tells_of_the_study(folder: Path, model: Object2Vec, tmp_path: Path) -> None:

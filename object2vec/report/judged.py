@@ -17,8 +17,6 @@ from object2vec.inference.predictor import Predictor
 from object2vec.report.charts import Spread
 from object2vec.report.content import Judged
 
-#: Samples of the bootstrap behind each interval.
-RESAMPLES = 300
 #: Pairs of a ranking; each is asked about among all candidates.
 MOST_QUERIES = 5_000
 _MOST_SPREADS = 12
@@ -44,7 +42,8 @@ def judge(
     from object2vec.assessment.assess_pairs import assess_labels
     from object2vec.assessment.assess_ranking import Ranking, assess_ranking
 
-    bootstrap = Bootstrap(RESAMPLES, seed=_SEED)
+    # as evaluate has it, so that both tell the same
+    bootstrap = Bootstrap()
     if predictor.hyperparameters.is_contrastive:
         found = assess_ranking(predictor, _drawn(asked), Ranking(), bootstrap)
     else:
