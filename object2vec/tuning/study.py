@@ -245,16 +245,22 @@ class _Team:
         self._told(f"{trial.line()}{' (the best so far)' if is_best else ''}")
         if is_best:
             one.ask(worker.SAVE)
-            # another one that is better must not be overwritten by this one
-            self._answer(one)
+            # another one that is better must not be overwritten by this one; of a worker that ends
+            # meanwhile `run` hears, and `finish` sees that the model is there
+            with contextlib.suppress(EOFError, ConnectionResetError):
+                self._received(one)
 
     def _answer(self, one: _Worker) -> Any:
         try:
-            what, about = one.connection.recv()
+            return self._received(one)
         except (EOFError, ConnectionResetError):
             raise AlgorithmError(
                 f"A worker of the study ended while it wrote the model (code {one.code})."
             ) from None
+
+    @staticmethod
+    def _received(one: _Worker) -> Any:
+        what, about = one.connection.recv()
         if what == worker.BROKEN:
             raise CustomerError(about.partition(": ")[2] or about)
         return about
