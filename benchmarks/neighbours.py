@@ -176,7 +176,7 @@ def asked_one_by_one(
 
     The time is that of the search alone: what a query takes to be embedded is no part of it.
     """
-    from object2vec.neighbours.cell_search import truly_nearest
+    from object2vec.neighbours.cell_search import MEASURED, truly_nearest
 
     space, search = index.searched(asked)
     queries = space.queries(embeddings)
@@ -187,7 +187,7 @@ def asked_one_by_one(
         search.nearest(queries[row : row + 1], _K, left_out[row : row + 1])
         times.append(1e3 * (time.process_time() - begun))
     begun = time.process_time()
-    truth = truly_nearest(space.objects, len(space), queries, left_out)
+    truth = truly_nearest(space.objects, len(space), space.is_distance, queries, MEASURED, left_out)
     exact = 1e3 * (time.process_time() - begun) / len(queries)
     return {
         "probes": search.probes,
@@ -202,7 +202,7 @@ def _hard(options: argparse.Namespace) -> dict[str, Any]:
     """Vectors that lie in no clusters: what cells are of no use for."""
     from object2vec.data.arrays import TokenLists
     from object2vec.model.stored_index import StoredIndex
-    from object2vec.neighbours.cell_search import CellSearch, shared_out, truly_nearest
+    from object2vec.neighbours.cell_search import MEASURED, CellSearch, shared_out, truly_nearest
     from object2vec.neighbours.searched_space import SearchedSpace
 
     rng = np.random.default_rng(_SEED)
@@ -216,7 +216,7 @@ def _hard(options: argparse.Namespace) -> dict[str, Any]:
     built = time.process_time() - begun
     queries = space.queries(rng.standard_normal((200, options.enc_dim), dtype=np.float32))
     nothing = [np.zeros(0, np.int64)] * len(queries)
-    truth = truly_nearest(space.objects, len(space), queries, nothing)
+    truth = truly_nearest(space.objects, len(space), space.is_distance, queries, MEASURED, nothing)
     found: dict[str, Any] = {"build_cpu_s": round(built, 1)}
     whole = CellSearch(space.objects, replace(cells, codebook=None), False)
     for way, each in (("codes", search), ("whole", whole)):

@@ -241,7 +241,9 @@ def test_what_is_told_of_recall_is_true(rng: np.random.Generator) -> None:
     cells = cell_search.shared_out(lambda rows: space[rows], 2000, False, 1)
     search = cell_search.CellSearch(lambda rows: space[rows], cells, False)
     nothing = [np.zeros(0, np.int64)] * 100
-    truth = cell_search.truly_nearest(lambda rows: space[rows], 2000, space[:100], nothing)
+    truth = cell_search.truly_nearest(
+        lambda rows: space[rows], 2000, False, space[:100], 10, nothing
+    )
     recalls = [search.recall(space[:100], truth, nothing, probes) for probes in (1, 20, 176)]
     hits = [
         len(np.intersect1d(one.places, other.places))

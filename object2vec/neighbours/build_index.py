@@ -17,7 +17,6 @@ from object2vec.neighbours.cell_search import (
     shared_out,
     truly_nearest,
 )
-from object2vec.neighbours.exact_search import Exact
 from object2vec.neighbours.searched_space import Answering, SearchedSpace, searched_space
 from object2vec.raw_values.inputs import SIDES
 
@@ -80,11 +79,9 @@ def _cells(
     recall: float,
 ) -> Cells:
     queries = space.queries(embeddings)
-    if space.is_distance:
-        truth = Exact(stored.vectors, stored.metric).nearest(queries, MEASURED, left_out)
-    else:
-        truth = truly_nearest(space.objects, len(space), queries, left_out)
-    cells = shared_out(space.objects, len(space), space.is_distance, _SEED)
+    searched = space.objects, len(space), space.is_distance
+    truth = truly_nearest(*searched, queries, MEASURED, left_out)
+    cells = shared_out(*searched, _SEED)
     first = second = slice(None)
     if len(queries) >= _FEWEST_TO_HALVE:
         first, second = slice(0, len(queries) // 2), slice(len(queries) // 2, None)

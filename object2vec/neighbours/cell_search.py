@@ -21,7 +21,7 @@ import numpy as np
 from object2vec.data.arrays import Rows
 from object2vec.extras import extra_module
 from object2vec.model.stored_index import CODES, MOST_PARTS, Cells
-from object2vec.neighbours.exact_search import Found, best
+from object2vec.neighbours.exact_search import SPARE, Found, best
 
 #: So many nearest are looked for where recall is measured.
 MEASURED = 10
@@ -196,7 +196,9 @@ class CellSearch:
             others = [left_out[row] for row in lacking]
             is_last = probes == self._most
             if is_last:
-                again = self._compared(queries[lacking], k, others)
+                again = truly_nearest(
+                    self._vectors, self._count, self._is_distance, queries[lacking], k, others
+                )
             else:
                 probes = min(4 * probes, self._most)
                 again = self._searched(queries[lacking], k, others, probes)
@@ -213,19 +215,6 @@ class CellSearch:
             for row, (own, excluded) in enumerate(zip(found, left_out))
             if len(own.places) < min(k, self._count - len(excluded))
         ]
-
-    def _compared(self, queries: np.ndarray, k: int, left_out: Sequence[np.ndarray]) -> list[Found]:
-        """The nearest by comparing all vectors as they are."""
-
-        def nearness(rows: slice, columns: slice) -> np.ndarray:
-            vectors = self._vectors(columns)
-            products = queries[rows] @ vectors.T
-            if self._is_distance:
-                return 2 * products - np.square(vectors).sum(axis=1)
-            return products
-
-        found = best(nearness, len(queries), self._count, k, left_out)
-        return [self._measured(query, own.places, k) for query, own in zip(queries, found)]
 
     def _searched(
         self, queries: np.ndarray, k: int, left_out: Sequence[np.ndarray], probes: int
@@ -252,19 +241,9 @@ class CellSearch:
             kept &= ~np.isin(places, left_out)
         places, scores = places[kept], scores[kept]
         if self._is_coded:
-            return self._measured(query, places, k)
+            return _measured(self._vectors(places), self._is_distance, query, places, k)
         scores = np.sqrt(np.maximum(scores, 0)) if self._is_distance else scores
         return Found(places[:k], scores[:k])
-
-    def _measured(self, query: np.ndarray, places: np.ndarray, k: int) -> Found:
-        """The nearest of a few objects, by their vectors as they are."""
-        vectors = self._vectors(places)
-        if self._is_distance:
-            scores = np.sqrt(np.square(vectors - query).sum(axis=1))
-        else:
-            scores = vectors @ query
-        order = np.argsort(scores if self._is_distance else -scores, kind="stable")[:k]
-        return Found(places[order], scores[order])
 
     def recall(
         self,
@@ -331,11 +310,42 @@ def fewest_probes(
 
 
 def truly_nearest(
-    vectors: Vectors, count: int, queries: np.ndarray, left_out: Sequence[np.ndarray]
+    vectors: Vectors,
+    count: int,
+    is_distance: bool,
+    queries: np.ndarray,
+    k: int,
+    left_out: Sequence[np.ndarray],
 ) -> list[Found]:
-    """The `MEASURED` with the largest products, by comparing all."""
+    """The `k` nearest, by comparing all.
 
-    def products(rows: slice, columns: slice) -> np.ndarray:
-        return queries[rows] @ vectors(columns).T
+    Parameters
+    ----------
+    vectors, count, is_distance
+        As of `shared_out`.
+    queries, k, left_out
+        As of `Exact.nearest`.
+    """
 
-    return best(products, len(queries), count, MEASURED, left_out)
+    def nearness(rows: slice, columns: slice) -> np.ndarray:
+        compared = vectors(columns)
+        products = queries[rows] @ compared.T
+        return 2 * products - np.square(compared).sum(axis=1) if is_distance else products
+
+    found = best(nearness, len(queries), count, k + SPARE * is_distance, left_out)
+    if not is_distance:
+        return found
+    # near 0 a difference of squares is rounded to nothing
+    return [
+        _measured(vectors(own.places), True, query, own.places, k)
+        for query, own in zip(queries, found)
+    ]
+
+
+def _measured(
+    vectors: np.ndarray, is_distance: bool, query: np.ndarray, places: np.ndarray, k: int
+) -> Found:
+    """The nearest of a few objects, by their vectors as they are."""
+    scores = np.sqrt(np.square(vectors - query).sum(axis=1)) if is_distance else vectors @ query
+    order = np.argsort(scores if is_distance else -scores, kind="stable")[:k]
+    return Found(places[order], scores[order])

@@ -14,8 +14,8 @@ from object2vec.model.similarity import EPSILON
 
 #: Of these metrics the largest value is the nearest; of euclidean the smallest.
 SIMILARITIES = ("cosine", "dot")
-# Candidates whose distances are computed anew, beyond those that are asked for.
-_SPARE = 16
+#: Candidates whose distances are computed anew, beyond those that are asked for.
+SPARE = 16
 
 #: Scores of some queries with some vectors, float32 ``(q, m)``, the nearest having the highest.
 ScoreBlock = Callable[[slice, slice], np.ndarray]
@@ -73,7 +73,7 @@ class Exact:
         if self._metric in SIMILARITIES:
             return best(scores, len(queries), len(self._vectors), k, left_out)
         # near 0 a difference of squares is rounded to nothing: few are measured once more
-        found = best(scores, len(queries), len(self._vectors), k + _SPARE, left_out)
+        found = best(scores, len(queries), len(self._vectors), k + SPARE, left_out)
         return [self._measured(query, own.places, k) for query, own in zip(queries, found)]
 
     def _scores(self, queries: np.ndarray, columns: slice) -> np.ndarray:
