@@ -33,7 +33,7 @@ from object2vec.raw_values.tokenizer_files import TokenizerFile
 from object2vec.text import shown
 
 Progress = Optional[Callable[[str, int], None]]
-# None where a tokenizer has its ids already
+# None where a tokenizer has its ids already, or the other side counts the column
 Counter = Union[None, count_values.ValueCounter, count_values.NumberCounter]
 
 
@@ -112,7 +112,11 @@ class Fit:
         self._counters: list[list[Counter]] = [[_counter(c) for c in side] for side in self._sides]
         if request.tied:
             self._check_tied()
-            self._counters[1] = self._counters[0]
+            # a column that is both sides of pairs occurs but once in the table
+            self._counters[1] = [
+                None if own.name == other.name else counter
+                for own, other, counter in zip(*self._sides, self._counters[0])
+            ]
         self._labels = (
             None if request.label is None else LabelFinder(request.label, request.label_kind, batch)
         )
@@ -237,17 +241,12 @@ class Fit:
             self._labels.look(batch, kept)
         if self._request.splitter is not None:
             kept = kept & (self._request.splitter.assign(batch, first) == TRAIN)
-        counted = set()
         for side, counters in zip(self._sides, self._counters):
             for choice, counter in zip(side, counters):
-                # a column that is both sides of pairs occurs but once in the table
-                if (id(counter), choice.name) in counted:
-                    continue
-                counted.add((id(counter), choice.name))
-                found = read.distinct(str(choice.name))
-                counts = np.bincount(found.codes[kept], minlength=len(found))
                 if counter is None:
                     continue
+                found = read.distinct(str(choice.name))
+                counts = np.bincount(found.codes[kept], minlength=len(found))
                 if isinstance(counter, count_values.NumberCounter):
                     count_values.count_numbers(counter, found, counts)
                 else:
