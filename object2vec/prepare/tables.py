@@ -135,29 +135,34 @@ def column_name(table: Table, given: Union[str, int], option: str) -> str:
             )
         return column_name(table, known[given], option)
     if not isinstance(given, str) or given not in known:
-        if len(known) == 1 and isinstance(table, (DelimitedFile, _Files)):
-            advice = option_with("separator", "'…'")
-            raise CustomerError(
-                f"{option} names the column {quoted(given)}, but {table.title} holds one column "
-                f"only, {quoted(known[0])}"
-                + (f"; give {advice} where another character than , ; | and the tab stands between "
-                   "the columns." if advice else ".")
-            )  # fmt: skip
-        raise CustomerError(
-            f"{option} names the column {quoted(given)}, which {table.title} does not have"
-            f"{nearest(given, known)}; it has {names(known)}{_without_header(known)}."
-        )
+        raise CustomerError(_lacks(table, given, option))
     if known.count(given) > 1:
         raise CustomerError(f"{table.title} has two columns {quoted(given)}: name each once.")
     return given
 
 
-def _without_header(known: Sequence[str]) -> str:
-    """What to say where the names are numbers, as of a first row of data."""
-    without = option_with("header", "False")
-    if not without or not any(re.fullmatch(r"-?\d+(\.\d+)?", name) for name in known):
-        return ""
-    return f" (where that is a row of data, say {without}, and call the columns 0, 1, 2, …)"
+def _lacks(table: Table, given: Any, option: str) -> str:
+    """The sentence about a column that a table lacks, with what may have been overlooked."""
+    known = table.names
+    is_delimited = isinstance(table, _Files) and table.is_delimited
+    names_column = f"{option} names the column {quoted(given)}"
+    separator, without = option_with("separator", "'…'"), option_with("header", "False")
+    if is_delimited and len(known) == 1:
+        advice = (
+            f"; give {separator} where another character than , ; | and the tab stands between "
+            "the columns"
+        )
+        return (
+            f"{names_column}, but {table.title} holds one column only, {quoted(known[0])}"
+            f"{advice if separator else ''}."
+        )
+    hint = ""
+    if is_delimited and without and any(re.fullmatch(r"-?\d+(\.\d+)?", name) for name in known):
+        hint = f" (where that is a row of data, say {without}, and call the columns 0, 1, 2, …)"
+    return (
+        f"{names_column}, which {table.title} does not have{nearest(given, known)}; it has "
+        f"{names(known)}{hint}."
+    )
 
 
 def holds_table(path: PathLike, channel: str, columns: Sequence[str]) -> bool:
@@ -250,6 +255,7 @@ class _Files:
         self._layout = layout
         self.title = first.title if len(paths) == 1 else title
         self.names = first.names
+        self.is_delimited = isinstance(first, DelimitedFile)
 
     def batches(self, columns: Sequence[str]) -> Iterator[Batch]:
         for path in self._paths:
