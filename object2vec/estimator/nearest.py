@@ -12,6 +12,7 @@ from object2vec.data.arrays import TokenLists
 from object2vec.data.negative_sampling import fingerprints
 from object2vec.errors import CustomerError
 from object2vec.estimator.asked_objects import (
+    Objects,
     asked_pairs,
     looked_up,
     tell_unseen,
@@ -30,6 +31,7 @@ from object2vec.neighbours.index import Index
 from object2vec.neighbours.kept_indexes import index_of
 from object2vec.raw_values.encode_values import nearest as nearest_name
 from object2vec.raw_values.inputs import SIDES, Inputs
+from object2vec.raw_values.lookups import Lookups
 from object2vec.text import names, quoted
 
 if TYPE_CHECKING:
@@ -165,13 +167,11 @@ class Finding:
             )
         classes = None if asked == among else scored_classes(self.classes_, class_)
         several = in_list(predictor.inputs, given)
-        looked = looked_up(predictor.inputs, predictor.hyperparameters, asked, several)
         index = self._index(among, objects, name, metric, layout)
         own_index = index if asked == among else index_of(predictor, asked)
-        lists = _called(predictor.inputs, own_index, several, looked.lists)
+        lists, lookups = _looked_up(predictor, asked, several, own_index)
         _refuse_unknown(predictor.inputs, asked, lists, several)
-        if lists is looked.lists:
-            tell_unseen({asked: looked.lookups})
+        tell_unseen({asked: lookups})
         left_out = self._left_out(index, asked, lists, leave_out, seen, layout)
         result = index.nearest(asked, lists, int(k), left_out, classes)
         found = [
@@ -319,10 +319,8 @@ class Finding:
         always = np.zeros(0, np.int64)
         if leave_out is not None:
             given = in_list(predictor.inputs, leave_out)
-            looked = looked_up(predictor.inputs, predictor.hyperparameters, index.side, given)
-            left_out = _called(predictor.inputs, index, given, looked.lists)
-            if left_out is looked.lists:
-                tell_unseen({index.side: looked.lookups})
+            left_out, lookups = _looked_up(predictor, index.side, given, index)
+            tell_unseen({index.side: lookups})
             always = index.places(left_out)
         if seen is None:
             return [always] * len(lists)
@@ -374,13 +372,13 @@ def _check_choice(option: str, value: Any, choices: Sequence[str]) -> None:
         raise CustomerError(f"{option} must be {' or '.join(choices)}, found {quoted(value)}.")
 
 
-def _called(
-    inputs: Optional[Inputs], index: Optional[Index], values: Any, lists: TokenLists
-) -> TokenLists:
-    """Token lists of objects, those of an index that are called by its names."""
-    if inputs is None or index is None or not isinstance(values, (list, tuple)):
-        return lists
-    return index.stored.called(values, lists, inputs.unknown_ids(index.side))
+def _looked_up(predictor: Predictor, side: str, values: Any, index: Optional[Index]) -> Objects:
+    """Objects of a side, which may be called as the index of that side calls them."""
+    looked = looked_up(predictor.inputs, predictor.hyperparameters, side, values)
+    if index is None or not isinstance(values, (list, tuple)):
+        return looked
+    lists = index.stored.called(values, looked.lists, predictor.inputs)
+    return looked if lists is looked.lists else Objects(lists, Lookups())
 
 
 def _refuse_unknown(inputs: Optional[Inputs], side: str, lists: TokenLists, values: Any) -> None:

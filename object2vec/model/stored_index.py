@@ -15,7 +15,7 @@ import numpy as np
 from object2vec.data.arrays import TokenLists
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import Hyperparameters
-from object2vec.raw_values.inputs import SIDES
+from object2vec.raw_values.inputs import SIDES, Inputs
 from object2vec.text import shown
 
 METRICS = ("cosine", "dot", "euclidean")
@@ -101,7 +101,7 @@ class StoredIndex:
         return {self.names[place]: place for place in reversed(range(len(self)))}
 
     def called(
-        self, values: Sequence[Any], lists: TokenLists, unknown: Sequence[int]
+        self, values: Sequence[Any], lists: TokenLists, inputs: Optional[Inputs]
     ) -> TokenLists:
         """The token lists of objects, of which some may be called as the index calls them.
 
@@ -111,16 +111,20 @@ class StoredIndex:
             What ``n`` objects of this side are called.
         lists : TokenLists
             What was made of that as of raw values, ``n``.
-        unknown : sequence of int
-            The ids of unknown values. Only a list without any other id gives way to the one of a
-            name.
+        inputs : Inputs, optional
+            Of the model; None for one of ids alone, whose objects have no other names. Only a list
+            without any known id gives way to the one of a name.
         """
+        if inputs is None:
+            return lists
+        unknown = inputs.unknown_ids(self.side)
+        # the names are looked into for unknown values alone: there may be millions
         places = {
             row: self.places_by_name[value]
             for row, value in enumerate(values)
             if isinstance(value, str)
-            and value in self.places_by_name
             and np.isin(lists[row], unknown).all()
+            and value in self.places_by_name
         }
         if not places:
             return lists

@@ -60,9 +60,7 @@ class InstanceFormat:
     def called(self, side: str, values: Sequence[Any], lists: TokenLists) -> TokenLists:
         """See `StoredIndex.called`; the lists as they are where there is no index of the side."""
         index = (self.indexes or {}).get(side)
-        if index is None or self.inputs is None:
-            return lists
-        return index.called(values, lists, self.inputs.unknown_ids(side))
+        return lists if index is None else index.called(values, lists, self.inputs)
 
 
 @dataclass(frozen=True, eq=False)
