@@ -332,6 +332,30 @@ def wait_for(condition: Any, process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.slow
+def test_a_worker_that_ends_while_it_writes_the_model_ends_no_study(tmp_path: Path) -> None:
+    table, folder = write_csv(tmp_path / "ratings.csv", ROWS), tmp_path / "model"
+    command = [
+        *("tune", "--train", str(table), "--in0", "user", "--in1", "film", "--label", "stars"),
+        *("--validation", "0.2", "--search", "learning_rate=0.0001:0.1", "--trials", "5"),
+        *("-p", "epochs=1", "-p", "enc_dim=4096", "--model-dir", str(folder)),
+        *("--output", str(tmp_path / "trials.json")),
+    ]
+    with subprocess.Popen(
+        [sys.executable, "-m", "object2vec", *command], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("trial 0 "):
+                # it is told before its worker is asked to write the model
+                assert line.endswith("(the best so far)\n")
+                (worker,) = children(process.pid)
+                os.kill(worker, signal.SIGKILL)
+    assert process.returncode == 0
+    assert len(Tuning.load(tmp_path / "trials.json").trials) == 5
+    assert Object2Vec.load(folder).hyperparameters["enc_dim"] == 4096
+
+
+@pytest.mark.slow
 def test_workers_that_ask_at_once_are_given_different_trials() -> None:
     """Optuna gave the enqueued start to two of them."""
     for _ in range(3):
