@@ -15,9 +15,10 @@ import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Union, cast
+from typing import Any, BinaryIO, Optional, Union, cast
 
 from object2vec.errors import CustomerError, Object2VecError, PlatformError
+from object2vec.interruption import checkpoint
 from object2vec.text import named
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -282,7 +283,7 @@ def open_input(path: PathLike) -> BinaryIO:
     It is opened once and read in one go, so that it may be a pipe. A plain file that is not
     gzipped can be sought in.
     """
-    raw = io.FileIO(path)
+    raw = _Raw(path)
     try:
         head = _read_fully(raw, len(_GZIP_MAGIC))
         if not raw.seekable():
@@ -320,6 +321,18 @@ def _read_fully(stream: io.RawIOBase, count: int) -> bytes:
     while len(data) < count and (part := stream.read(count - len(data))):
         data += part
     return data
+
+
+class _Raw(io.FileIO):
+    """A file, the reading of which a signal can end between two blocks."""
+
+    def readinto(self, buffer: Any) -> Optional[int]:
+        checkpoint()
+        return super().readinto(buffer)
+
+    def read(self, count: Optional[int] = -1) -> bytes:
+        checkpoint()
+        return super().read(-1 if count is None else count)
 
 
 class _Rejoined(io.RawIOBase):

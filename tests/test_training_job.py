@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gzip
 import json
 import os
 import re
@@ -30,6 +31,7 @@ from object2vec.errors import (
     PlatformError,
     failure_text,
 )
+from object2vec.interruption import checkpoint
 from object2vec.job import job_inputs
 from object2vec.job.job_inputs import Job
 from object2vec.job.stop_request import StopRequest
@@ -495,18 +497,28 @@ def test_sigterm_while_the_data_are_read_saves_nothing(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
     build(tmp_path, rng, channels=("train",))
-    # A pipe that is opened, but never written to, keeps the reading waiting.
-    config = tmp_path / "input/config/inputdataconfig.json"
-    config.unlink()
-    os.mkfifo(config)
-    # Opening for writing waits for the job to open the other end.
-    with started(tmp_path) as process, config.open("wb"):
+    # a few megabytes that hold so many pairs that their reading does not come to its end
+    train = tmp_path / "input/data/train/part-0.jsonl"
+    train.write_bytes(1_000 * gzip.compress(train.read_bytes() * 2_000))
+    with started(tmp_path) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "Creating data iterator" in line:
+                break
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=END_SECONDS)
     assert process.returncode == 0, err
     assert "nothing was saved" in out
     assert not (tmp_path / "model").exists()
     assert not (tmp_path / "output/failure").exists()
+
+
+def wait_in_blocks() -> None:
+    """As long reading does, which asks between its blocks whether it shall go on."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        checkpoint()
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(
@@ -518,7 +530,7 @@ def test_signals_while_reading_end_the_job_and_are_given_back(number: int, code:
 
     def read_job() -> Job:
         os.kill(os.getpid(), number)
-        time.sleep(60)
+        wait_in_blocks()
         raise AssertionError("the signal should have ended the reading")
 
     assert run(read_job, failures.append) == code
@@ -598,7 +610,7 @@ def test_what_a_signal_made_of_an_interrupted_step_is_no_failure() -> None:
     def read_job() -> Job:
         try:
             os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(60)
+            wait_in_blocks()
         except BaseException as error:
             raise RuntimeError("Error calling __set_name__") from error
         raise AssertionError("the signal should have ended the reading")
@@ -613,7 +625,7 @@ def test_a_signal_whose_exception_is_lost_still_ends_the_reading() -> None:
     def read_job() -> Job:
         with contextlib.suppress(BaseException):
             os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(60)
+            wait_in_blocks()
         raise CustomerError("the rest of the reading")
 
     assert run(read_job, failures.append) == 0

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Optional
 
+from object2vec.interruption import checked_by
+
 _TAKEN = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -18,7 +20,7 @@ class StoppedBeforeTraining(BaseException):
 
 
 class StopRequest:
-    """Remembers a signal; while inputs are read, the first one also ends the reading at once.
+    """Remembers a signal; while inputs are read, it also ends the reading at its next block.
 
     An instance is the `stop` function of `object2vec.training.loop.train`. A second Ctrl-C raises
     KeyboardInterrupt. A second SIGTERM does nothing: what the first has begun goes on.
@@ -35,7 +37,6 @@ class StopRequest:
         self.signal: Optional[signal.Signals] = None
         self.trains = False
         self._listens = False
-        self._interrupts = False
 
     def __call__(self) -> bool:
         return self.signal is not None
@@ -68,20 +69,16 @@ class StopRequest:
         Raises
         ------
         StoppedBeforeTraining
-            Once; at the block's end at the latest, whatever else has been made of it in the block.
+            At the next `object2vec.interruption.checkpoint`; at the block's end at the latest.
         """
-        self._interrupts = True
         self.check()
-        try:
+        with checked_by(self.check):
             yield
-        finally:
-            self._interrupts = False
         self.check()
 
     def check(self) -> None:
         """Raise StoppedBeforeTraining if a signal has come."""
         if self():
-            self._interrupts = False
             raise StoppedBeforeTraining
 
     @staticmethod
@@ -94,10 +91,8 @@ class StopRequest:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     def _receive(self, number: int, _frame: Optional[FrameType]) -> None:
-        # Nothing is logged here: the signal may have come in the middle of a log line.
+        # Neither is anything logged nor raised here: it may be the middle of a log line, or a place
+        # where exceptions are lost.
         if self.signal is signal.SIGINT and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = signal.Signals(number)
-        if self._interrupts:
-            self._interrupts = False
-            raise StoppedBeforeTraining

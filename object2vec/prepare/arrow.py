@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from object2vec.extras import extra_module
+from object2vec.interruption import is_checked
 
 
 def arrow_module(name: str = "") -> Any:
@@ -17,4 +19,8 @@ def arrow_module(name: str = "") -> Any:
         If it is not installed, or cannot be loaded.
     """
     module = f"pyarrow.{name}" if name else "pyarrow"
-    return extra_module(module, "Tables are read with pyarrow", "'object2vec[table]'")
+    found = extra_module(module, "Tables are read with pyarrow", "'object2vec[table]'")
+    if is_checked():
+        # pyarrow puts handlers of its own in the place of ours while it reads, and loses signals.
+        sys.modules["pyarrow"].enable_signal_handlers(False)
+    return found

@@ -10,6 +10,7 @@ from typing import Optional, Union
 import numpy as np
 
 from object2vec.errors import CustomerError
+from object2vec.interruption import checkpoint
 from object2vec.prepare import count_values
 from object2vec.prepare.columns import ColumnChoice, decided
 from object2vec.prepare.labels import LabelFinder, has_label
@@ -85,6 +86,7 @@ class Request:
         """The batches with the number of each one's first row, for the pass of this name."""
         first = 0
         for batch in self.table.batches(self.columns):
+            checkpoint()
             yield batch, first
             first += batch.rows
             if self.progress is not None:

@@ -12,6 +12,7 @@ import numpy as np
 from object2vec.data.arrays import PairDataset, TokenLists
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.table import SPLITS
+from object2vec.interruption import checkpoint
 from object2vec.prepare.arrow import arrow_module
 from object2vec.prepare.columns import ColumnChoice, choices
 from object2vec.prepare.delimited import Layout
@@ -327,6 +328,7 @@ class TableEncoder:
             columns.append(self.inputs.label.name)
         columns += [] if self._weight is None else [self._weight]
         for batch in table.batches(list(dict.fromkeys(columns))):
+            checkpoint()
             yield self._block(batch, np.full(batch.rows, TRAIN, np.uint8))
             if progress is not None:
                 progress("encode", self.report.rows)
