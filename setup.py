@@ -29,6 +29,10 @@ EXTRAS_REQUIRE = {
     # Not core, because it brings huggingface-hub, which nothing here imports, and other tokens need
     # neither. 0.20 is the first that encodes without offsets, at half the time.
     "tokenizers": ["tokenizers>=0.20,<1"],
+    # Brings words to their stems. Not core, because most tables have no texts. 3 is the first with
+    # the rules that the image's version has, and another major version may have other ones: a
+    # model would then not know its own words.
+    "stems": ["snowballstemmer>=3,<4"],
     # Searches hyperparameters, ends trainings early, keeps a study in a file of SQLite. Not core,
     # because it brings SQLAlchemy and alembic, which nothing else needs. 4.0 is the first that was
     # tried.
@@ -60,6 +64,7 @@ EXTRAS_REQUIRE = {
         "pandas==2.3.3",  # the last for Python 3.9; fit() takes data frames
         "pyarrow==21.0.0",  # the last for Python 3.9; reads tables
         "tokenizers==0.22.2",  # the last for Python 3.9; splits texts
+        "snowballstemmer==3.1.1",  # brings words to stems
         "optuna==5.0.0",  # searches hyperparameters
         "faiss-cpu==1.13.0",  # the last for Python 3.9; searches in cells
         "scikit-learn==1.6.1",  # the last for Python 3.9; its clone() copies estimators

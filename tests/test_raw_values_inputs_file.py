@@ -103,7 +103,7 @@ for _ in range(200):
     DEEP = [DEEP]
 WAYS: dict[str, tuple[Change, str]] = {
     "another format": (put("format", to="x"), "describes no inputs"),
-    "a later version": (put("version", to=4), "gives 4 for version"),
+    "a later version": (put("version", to=5), "gives 5 for version"),
     "a version that is true": (put("version", to=True), "gives true for version"),
     "an unknown key": (put("more", to=1), 'holds the unknown "more" in the whole'),
     "no label": (drop("label"), 'lacks "label" in the whole'),

@@ -26,6 +26,7 @@ from benchmarks.quality.ours import Ours, all_scores
 from benchmarks.quality.texts import TfidfTexts, words
 from object2vec import Object2Vec
 from object2vec.evaluation.classification import ClassCounts
+from object2vec.raw_values.stems import stems
 
 # A film is one object: the other side of its pair is a column of one value.
 _NOTHING = "what"
@@ -83,6 +84,7 @@ def load(folder: Path, rows: Optional[int] = None) -> Task:
 def contestants() -> list[Contestant]:
     """Ours, by labels and by pairs; a linear model of words and pairs of words, and fastText."""
     plot, title = ({"name": name, "kind": "text", "min_count": 2} for name in ("plot", "title"))
+    stemmed = [{**column, "stem": "english"} for column in (plot, title)]
     labels = {"in1": _NOTHING, "label": "genres"}
     pairs = {"in0": plot, "in1": {"name": "genres", "explode": True}}
     recipe: dict[str, Any] = {"preset": "text_labels", "stops": False}
@@ -92,9 +94,14 @@ def contestants() -> list[Contestant]:
             "ours recipe, with titles", {"in0": [plot, title], **labels}, _table,
             _by_labels_with_titles, **recipe,
         ),
+        Ours(
+            "ours recipe, with titles, stems", {"in0": stemmed, **labels}, _table,
+            _by_labels_with_titles, **recipe,
+        ),
         Ours("ours text_tags", pairs, _table, _by_pairs, preset="text_tags", stops=False),
         _Linear(),
         _Linear(with_titles=True),
+        _Linear(with_titles=True, with_stems=True),
         _FastText(),
     ]  # fmt: skip
 
@@ -134,9 +141,9 @@ class _Linear:
 
     needs, is_seeded = ("sklearn",), False
 
-    def __init__(self, *, with_titles: bool = False) -> None:
-        self._with_titles = with_titles
-        beside = ", with titles" * with_titles
+    def __init__(self, *, with_titles: bool = False, with_stems: bool = False) -> None:
+        self._with_titles, self._with_stems = with_titles, with_stems
+        beside = ", with titles" * with_titles + ", stems" * with_stems
         self.name = f"TF-IDF bigrams + logistic regression{beside}"
 
     def grid(self) -> list[dict[str, Any]]:
@@ -163,9 +170,12 @@ class _Linear:
         return {"score": scores}
 
     def _texts(self, plots: list[str], titles: list[str]) -> list[str]:
-        if not self._with_titles:
-            return plots
-        return [f"{plot} {title}" for plot, title in zip(plots, titles)]
+        texts = plots
+        if self._with_titles:
+            texts = [f"{plot} {title}" for plot, title in zip(plots, titles)]
+        if self._with_stems:
+            texts = [" ".join(stems(words(text), "english")) for text in texts]
+        return texts
 
 
 class _FastText:

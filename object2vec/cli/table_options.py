@@ -33,7 +33,9 @@ _FURTHER: dict[str, Any] = {
     **dict.fromkeys(("tied", "keep_case", "no_header", "no_quotes"), False),
     **{"explode": [], "special_tokens": []},
 }
-_BY_COLUMN = ("kind", "repeat", "bins", "tag_separator", "min_count", "max_size", "tokenizer")
+_BY_COLUMN = (
+    *("kind", "repeat", "bins", "tag_separator", "min_count", "max_size", "stem", "tokenizer"),
+)
 
 
 def add_column_options(group: argparse._ActionsContainer, *, required: bool) -> None:
@@ -99,6 +101,12 @@ def _add_kinds(group: argparse._ArgumentGroup) -> None:
             "(needs tokenizers: pip install 'object2vec[tokenizers]')",
         ),
         ("--special-tokens", "COLUMN", "add those of its tokenizer, such as [CLS]"),
+        (
+            "--stem",
+            "COLUMN=LANGUAGE",
+            "bring the words of a text to their stems, as in plot=english (needs snowballstemmer: "
+            "pip install 'object2vec[stems]')",
+        ),
         ("--min-count", "[COLUMN=]N", "what is rarer in the rows for training gets no id"),
         ("--max-size", "[COLUMN=]N", "only so many values, the most frequent ones, get an id"),
     ):
@@ -267,6 +275,7 @@ def _columns(
         "repeat": _whole,
         "bins": _bins,
         "tag_separator": lambda text, _: text,
+        "stem": lambda text, _: text,
         "min_count": _whole,
         "max_size": _whole,
     }

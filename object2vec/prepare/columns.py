@@ -17,6 +17,7 @@ from object2vec.raw_values.encode_values import nearest
 from object2vec.raw_values.inputs import KINDS, MOST_IDS, MOST_REPEATS
 from object2vec.raw_values.inputs_fields import MOST_COLUMNS
 from object2vec.raw_values.option_names import option
+from object2vec.raw_values.stems import languages
 from object2vec.raw_values.tokenizer_files import TokenizerFile, read_tokenizer
 from object2vec.raw_values.tokenizers import NORMAL_FORMS, separator_of
 from object2vec.text import names, shown
@@ -52,6 +53,9 @@ class ColumnChoice:
         Of tags in a string; ``[]`` for lists as Python or JSON writes them. None is guessed.
     lower, form : bool, str
         Of a text; see `tokenizers.words`.
+    stem : str, optional
+        Of a text: the language by whose rules its words are brought to their stems, such as
+        ``english``; see `stems`.
     tokenizer : path-like or TokenizerFile, optional
         Of a text: a ``tokenizer.json`` of Hugging Face's package ``tokenizers``, which splits it
         in place of `tokenizers.words`. Its ids are the vocabulary, its own normaliser applies, and
@@ -74,6 +78,7 @@ class ColumnChoice:
     explode: bool = False
     tokenizer: Union[str, os.PathLike[str], TokenizerFile, None] = None
     special_tokens: bool = False
+    stem: Optional[str] = None
 
 
 _DEFAULTS = ColumnChoice("")
@@ -151,6 +156,8 @@ def _check(choice: ColumnChoice, side: str) -> None:
             refuse(field, "True or False")
     if choice.explode and choice.kind not in ("tags", "auto"):
         refuse("kind", "tags, for it is exploded")
+    if choice.stem is not None:
+        _check_stem(choice, refuse)
     if choice.tokenizer is not None:
         _check_tokenizer(choice, refuse)
     if choice.separator is not None and not (
@@ -167,12 +174,21 @@ def _check(choice: ColumnChoice, side: str) -> None:
         refuse("bins", "an integer, or a list of ascending numbers, the edges")
 
 
+def _check_stem(choice: ColumnChoice, refuse: Callable[[str, str], None]) -> None:
+    if choice.stem not in (known := languages()):
+        refuse("stem", f"one of {', '.join(known)}")
+    if choice.kind not in ("text", "auto"):
+        refuse("kind", "text, for its words are brought to stems")
+    if not choice.lower:
+        refuse("lower", "True, for the rules of stems are those of words in lower case")
+
+
 def _check_tokenizer(choice: ColumnChoice, refuse: Callable[[str, str], None]) -> None:
     if not isinstance(choice.tokenizer, TokenizerFile):
         refuse("tokenizer", "the path of a tokenizer.json")
     if choice.kind not in ("text", "auto"):
         refuse("kind", "text, for it has a tokenizer")
-    for field in ("lower", "form", "min_count", "max_size"):
+    for field in ("lower", "form", "stem", "min_count", "max_size"):
         default = getattr(_DEFAULTS, field)
         if getattr(choice, field) != default:
             refuse(field, f"left out, for its tokenizer decides (it is {default} then)")
@@ -197,7 +213,7 @@ def decided(choice: ColumnChoice, found: Distinct, is_list: bool, further: bool)
     kind = choice.kind
     if kind == "auto":
         kind = "tags" if is_list or choice.explode or choice.separator else _kind(found, further)
-        kind = kind if choice.tokenizer is None else "text"
+        kind = kind if choice.tokenizer is None and choice.stem is None else "text"
     separator = choice.separator or separator_of(texts)
     return replace(choice, kind=kind, separator=separator)
 

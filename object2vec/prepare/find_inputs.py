@@ -211,7 +211,8 @@ class Fit:
             )
         for a, b in zip(*self._sides):
             for field in (
-                *("min_count", "max_size", "bins", "lower", "form", "tokenizer", "special_tokens"),
+                *("min_count", "max_size", "bins", "lower", "form", "stem"),
+                *("tokenizer", "special_tokens"),
             ):
                 if getattr(a, field) != getattr(b, field):
                     raise CustomerError(
@@ -283,7 +284,7 @@ def _column(choice: ColumnChoice, vocabulary: str) -> Column:
         special = choice.special_tokens
         return replace(column, tokenizer=choice.tokenizer.name, special_tokens=special)
     if choice.kind == "text":
-        return replace(column, lower=choice.lower, form=choice.form)
+        return replace(column, lower=choice.lower, form=choice.form, stem=choice.stem)
     if choice.kind == "tags":
         return replace(column, separator=choice.separator or "|", explode=choice.explode)
     return column

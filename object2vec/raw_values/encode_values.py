@@ -26,6 +26,7 @@ from object2vec.raw_values.inputs import (
     Values,
 )
 from object2vec.raw_values.lookups import Lookups
+from object2vec.raw_values.stems import stems
 from object2vec.raw_values.tokenizers import AS_LIST, tags, words
 from object2vec.text import names, quoted, shown
 
@@ -329,7 +330,8 @@ def parts_of(column: Column, value: Any, most: Optional[int] = None) -> Optional
     if text is None:
         return None
     if column.kind == "text":
-        return words(text, lower=column.lower, form=column.form, most=most)
+        found = words(text, lower=column.lower, form=column.form, most=most)
+        return found if column.stem is None else stems(found, column.stem)
     if text.count("," if column.separator == AS_LIST else column.separator) >= _MOST_VALUES:
         raise CustomerError(_TOO_MANY_TAGS)
     return tags(text, column.separator)

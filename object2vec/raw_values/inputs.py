@@ -165,6 +165,8 @@ class Column:
         vocabulary then is.
     lower, form : bool, str
         Of a text without such a file; see `tokenizers.words`.
+    stem : str, optional
+        Of such a text: the language by whose rules words are brought to their stems, see `stems`.
     special_tokens : bool
         Of a text with one: whether its special tokens are added, such as ``[CLS]``.
     separator : str
@@ -180,6 +182,7 @@ class Column:
     tokenizer: str = TOKENIZER
     lower: bool = True
     form: str = "NFKC"
+    stem: Optional[str] = None
     special_tokens: bool = False
     separator: str = "|"
     explode: bool = False

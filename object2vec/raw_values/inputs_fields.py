@@ -25,6 +25,7 @@ from object2vec.raw_values.inputs import (
     Values,
     Vocabulary,
 )
+from object2vec.raw_values.stems import languages
 from object2vec.raw_values.tokenizer_files import NAME, TokenizerFile
 from object2vec.raw_values.tokenizers import NORMAL_FORMS, TOKENIZER
 from object2vec.text import shown
@@ -35,7 +36,9 @@ VERSION = 1
 VERSION_WITH_TOKENIZER = 2
 #: Of files whose labels are tags.
 VERSION_WITH_TAGS = 3
-VERSIONS = (VERSION, VERSION_WITH_TOKENIZER, VERSION_WITH_TAGS)
+#: Of files with a column of stems.
+VERSION_WITH_STEMS = 4
+VERSIONS = (VERSION, VERSION_WITH_TOKENIZER, VERSION_WITH_TAGS, VERSION_WITH_STEMS)
 #: Columns that a side may have.
 MOST_COLUMNS = 100
 LONGEST_NAME = 300
@@ -45,6 +48,8 @@ _TOP = ("format", "version", "tied", "in0", "in1", "label", "vocabularies")
 OF_KIND = {
     "id": (),
     "text": ("tokenizer", "lower", "form"),
+    # of a text whose words are brought to their stems
+    "stemmed": ("tokenizer", "lower", "form", "stem"),
     # of a text that is split by a tokenizer of a file
     "tokenized": ("tokenizer", "special_tokens"),
     "tags": ("separator", "explode"),
@@ -182,7 +187,11 @@ class InputsChecker:
             self._refuse(f"{where}.kind", kind, f"one of {', '.join(KINDS)}")
         vocabulary = given.get("vocabulary")
         own = vocabularies.get(vocabulary) if type(vocabulary) is str else None
-        form = "tokenized" if kind == "text" and isinstance(own, TokenIds) else kind
+        form = kind
+        if kind == "text" and isinstance(own, TokenIds):
+            form = "tokenized"
+        elif kind == "text" and "stem" in given:
+            form = "stemmed"
         self._object(given, where, (*COMMON, *OF_KIND[form]))
         wanted = {"number": Bins, "tokenized": TokenIds}.get(form, Vocabulary)
         if not isinstance(own, wanted):
@@ -195,10 +204,14 @@ class InputsChecker:
                 self._refuse(f"{where}.tokenizer", options["tokenizer"], shown(known))
         if form == "tokenized":
             self._boolean(options["special_tokens"], f"{where}.special_tokens")
-        if form == "text":
+        if form in ("text", "stemmed"):
             if type(options["form"]) is not str or options["form"] not in NORMAL_FORMS:
                 self._refuse(f"{where}.form", options["form"], f"one of {', '.join(NORMAL_FORMS)}")
             self._boolean(options["lower"], f"{where}.lower")
+        if form == "stemmed":
+            spoken = languages()
+            if options["stem"] not in spoken:
+                self._refuse(f"{where}.stem", options["stem"], f"one of {', '.join(spoken)}")
         if kind == "tags":
             self._text(options["separator"], f"{where}.separator", _LONGEST_SEPARATOR)
             self._boolean(options["explode"], f"{where}.explode")

@@ -19,6 +19,7 @@ from object2vec.raw_values.inputs_fields import (
     LONGEST_NAME,
     OF_KIND,
     VERSION,
+    VERSION_WITH_STEMS,
     VERSION_WITH_TAGS,
     VERSION_WITH_TOKENIZER,
     InputsChecker,
@@ -115,6 +116,9 @@ def inputs_bytes(inputs: Inputs) -> bytes:
 
 def _version(inputs: Inputs) -> int:
     """The earliest one that can be read."""
+    columns = (*inputs.in0.columns, *inputs.in1.columns)
+    if any(column.stem is not None for column in columns):
+        return VERSION_WITH_STEMS
     if inputs.label.kind == "tags":
         return VERSION_WITH_TAGS
     return VERSION_WITH_TOKENIZER if inputs.tokenizers else VERSION
@@ -141,7 +145,9 @@ def _side_fields(side: Side) -> dict[str, Any]:
 
 
 def _form(column: Column) -> str:
-    return "tokenized" if column.tokenizer != TOKENIZER else column.kind
+    if column.tokenizer != TOKENIZER:
+        return "tokenized"
+    return column.kind if column.stem is None else "stemmed"
 
 
 def _label_fields(label: Label) -> dict[str, Any]:

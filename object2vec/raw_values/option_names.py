@@ -15,7 +15,7 @@ COMMAND_LINE = {
         for name in (
             *("in0", "in1", "label", "label_kind", "weight", "preset", "max_length", "by", "time"),
             *("kind", "repeat", "bins", "explode", "min_count", "max_size"),
-            *("tokenizer", "special_tokens"),
+            *("tokenizer", "special_tokens", "stem"),
             *("separator", "encoding"),
             *("task", "relevant_from", "sampled", "hybrid", "k", "candidates"),
         )
