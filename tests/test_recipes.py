@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 
 from object2vec import Object2Vec
+from object2vec.cli import main
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import parse
 from object2vec.prepare.recipes import PRESETS, recipe
 from object2vec.prepare.table_choice import TableChoice
-from object2vec.prepare.table_hyperparameters import joined_settings
+from object2vec.prepare.table_hyperparameters import joined_settings, of_recipe
 from object2vec.prepare.table_pairs import encode_table, table_pairs
 from object2vec.prepare.write_channels import write_channels
 from object2vec.raw_values.inputs import Inputs
@@ -279,6 +280,128 @@ def test_tied_sides_share_a_token_table() -> None:
     settings = recipe(found("judged texts", tied=True)).settings
     assert parse(settings)[0].tied_token_embedding_weight
     assert not parse(recipe(found("judged texts")).settings)[0].tied_token_embedding_weight
+
+
+SEQUENCES = {"enc0_network": "hcnn", "enc1_network": "hcnn"}
+
+
+@pytest.mark.parametrize(
+    ("given", "is_one"),
+    [
+        (SEQUENCES, True),
+        (dict.fromkeys(SEQUENCES, "bilstm"), True),
+        ({"enc0_network": "bilstm", "enc1_network": "enc0"}, True),
+        ({**SEQUENCES, "enc0_layers": "2", "enc1_layers": 2}, True),
+        ({**SEQUENCES, "enc0_layers": 4}, True),
+        ({**SEQUENCES, "enc1_max_seq_len": "3"}, True),
+        ({**SEQUENCES, "enc1_vocab_size": "99"}, True),
+        ({**SEQUENCES, "enc0_random_crop": "true"}, True),
+        ({**SEQUENCES, "enc1_pretrained_embedding_file": "glove.txt"}, True),
+        ({**SEQUENCES, "scorer": "cosine"}, True),
+        ({**SEQUENCES, "token_embedding_storage_type": "row_sparse"}, True),
+        ({}, False),
+        ({"enc0_network": "hcnn"}, False),
+        ({"enc0_network": "hcnn", "enc1_network": "bilstm"}, False),
+        ({**SEQUENCES, "enc0_layers": 2}, False),
+        ({**SEQUENCES, "enc1_cnn_filter_width": 5}, False),
+        ({**SEQUENCES, "tied_encoders": "false"}, False),
+        ({**SEQUENCES, "tied_encoders": False}, False),
+    ],
+    ids=[
+        *("hcnn", "bilstm", "enc0's", "layers", "layers as auto has them", "lengths", "vocabulary"),
+        *("crop", "pretrained", "cosine", "row_sparse"),
+        *("means", "one hcnn", "two networks", "two depths", "two widths", "refused", "typed"),
+    ],
+)
+def test_two_texts_of_one_vocabulary_share_an_encoder_of_sequences(
+    given: dict[str, Any], is_one: bool
+) -> None:
+    inputs = found("judged texts", tied=True)
+    configuration, told = of_recipe(inputs, "auto", 40, given)
+    parsed, lines = parse(configuration)
+    assert parsed.tied_encoders == is_one
+    assert all(line.level == logging.INFO for line in lines), lines
+    why, *more = told
+    assert why == recipe(inputs).why
+    network = "bilstm" if "bilstm" in given.values() else "hcnn"
+    assert more == is_one * [
+        f"Recipe text_pair: one encoder for both sides (tied_encoders=true), because {network} "
+        "encodes both and they share a vocabulary."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (
+            {"enc0_token_embedding_dim": 20},
+            "'tied_token_embedding_weight' needs the same token width on both sides, but",
+        ),
+        (
+            {f"enc{side}_pretrained_embedding_file": f"{side}.txt" for side in (0, 1)},
+            "'tied_token_embedding_weight' needs the same pretrained file on both sides, but",
+        ),
+        ({"enc0_layers": "many"}, "'enc0_layers' should be"),
+    ],
+    ids=["width", "files", "no number"],
+)
+def test_what_is_refused_is_told_in_words_of_what_was_given(
+    given: dict[str, Any], words: str
+) -> None:
+    inputs = found("judged texts", tied=True)
+    configuration, told = of_recipe(inputs, "auto", 40, {**SEQUENCES, **given})
+    with pytest.raises(CustomerError, match=f"^{words}"):
+        parse(configuration)
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("case", ["judged texts", "texts", "likes", "topics of texts"])
+def test_encoders_are_tied_for_two_labelled_texts_of_one_vocabulary_alone(case: str) -> None:
+    for tied in (False, case != "judged texts"):
+        configuration, _ = of_recipe(found(case, tied=tied), "auto", 40, SEQUENCES)
+        assert not parse(configuration)[0].tied_encoders
+
+
+@pytest.mark.parametrize(
+    ("given", "weighting"),
+    [
+        ({}, "tfidf"),
+        (SEQUENCES, "mean"),
+        ({"enc0_network": "bilstm", "enc1_network": "enc0"}, "mean"),
+        ({"enc1_network": "hcnn"}, "mean"),
+        ({"enc1_network": "hcnn", "tied_token_embedding_weight": "false"}, "tfidf"),
+    ],
+    ids=["means", "hcnn", "enc0's", "one of a table", "one of two tables"],
+)
+def test_who_gives_networks_of_sequences_is_not_refused_weights_of_tokens(
+    given: dict[str, Any], weighting: str
+) -> None:
+    inputs = found("texts", tied=True)
+    parsed, _ = parse(joined_settings(inputs, recipe(inputs).settings, given))
+    assert parsed.token_weighting == weighting
+
+
+def test_a_table_of_two_texts_is_learned_by_one_encoder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    columns: dict[str, Any] = {"in0": "plot", "in1": "question", "label": "liked"}
+    given = {"tied_token_embedding_weight": True, **SEQUENCES}
+    small: dict[str, Any] = {"enc_dim": 8, "epochs": 1, "seed": 1}
+    model = Object2Vec.from_table(TABLE, **columns, **given, **small, verbose=1)
+    words = "Recipe text_pair: one encoder for both sides (tied_encoders=true), because hcnn "
+    assert capsys.readouterr().out.count(words) == 1
+    assert model.hyperparameters["tied_encoders"] is True
+    text = TABLE["plot"].tolist()[:2]
+    assert np.array_equal(model.embed(in0=text), model.embed(in1=text))
+    plain = Object2Vec.from_table(TABLE, **columns, **given, **small, preset=None, verbose=0)
+    assert plain.hyperparameters["tied_encoders"] is False
+
+    table = tmp_path / "texts.csv"
+    TABLE[[*columns.values()]].to_csv(table, index=False)
+    options = [f"--{name}={value}" for name, value in columns.items()]
+    options += [f"-p{name}={value}" for name, value in given.items()]
+    assert main(["validate", f"--train={table}", *options]) == 0
+    assert capsys.readouterr().out.count(words) == 1
 
 
 def classes_or_number(label: np.ndarray) -> Any:

@@ -387,6 +387,32 @@ def test_a_width_that_is_searched_is_that_of_one_model(
 
 
 @pytest.mark.slow
+def test_encoders_whose_forms_are_searched_are_not_tied() -> None:
+    """The recipe ties those of two texts of one vocabulary, which then have one form."""
+    rows = [{"a": f"w{n % 7} x", "b": f"y w{n % 5}", "c": str(n % 2)} for n in range(60)]
+    given: dict[str, Any] = {
+        "in0": {"name": "a", "kind": "text"}, "in1": {"name": "b", "kind": "text"}, "label": "c",
+        "tied_token_embedding_weight": True,
+        "enc0_network": "hcnn", "enc1_network": "hcnn", "enc0_token_embedding_dim": 4,
+        "enc1_token_embedding_dim": 4, "enc_dim": 8, "epochs": 1, "seed": 1, "trials": 2,
+        "verbose": 0,
+    }  # fmt: skip
+    forms = {"enc1_layers": [1, 2], "enc0_layers": [1]}
+    model, found = object2vec.tune(rows, 0.2, search=forms, **given)
+    assert [trial.state for trial in found.trials] == [COMPLETE, COMPLETE]
+    assert model.hyperparameters["tied_encoders"] is False
+    rates = {"learning_rate": (1e-3, 0.1)}
+    model, _ = object2vec.tune(rows, 0.2, search=rates, **given)
+    assert model.hyperparameters["tied_encoders"] is True
+    with pytest.raises(CustomerError, match=r"search of enc0_layers, enc1_layers would have no "):
+        object2vec.tune(rows, 0.2, search=forms, **given, tied_encoders=True)
+    one_form = {**given, "enc1_network": "enc0"}
+    model, found = object2vec.tune(rows, 0.2, search={"enc0_layers": [1, 2]}, **one_form)
+    assert [trial.state for trial in found.trials] == [COMPLETE, COMPLETE]
+    assert model.hyperparameters["tied_encoders"] is True
+
+
+@pytest.mark.slow
 def test_killed_and_resumed_no_trial_is_lost(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -162,6 +162,18 @@ def test_what_is_given_is_the_same_in_all_jobs() -> None:
             {"enc1_network": "hcnn", "tied_token_embedding_weight": "true"},
             {"enc0_token_embedding_dim", "enc1_token_embedding_dim"},
         ),
+        (
+            {"enc1_network": "hcnn", "tied_encoders": "true"},
+            {
+                f"enc{side}_{name}"
+                for side in (0, 1)
+                for name in ("layers", "cnn_filter_width", "token_embedding_dim")
+            },
+        ),
+        (
+            {"tied_encoders": "true"},
+            {"enc1_layers", "enc1_cnn_filter_width", "enc1_token_embedding_dim"},
+        ),
         ({"enc1_network": "hcnn", "mlp_layers": "0"}, {"mlp_layers", "mlp_dim", "mlp_activation"}),
         (
             {"enc1_network": "hcnn", "optimizer": "adadelta"},
@@ -222,7 +234,7 @@ def test_every_job_of_every_search_is_accepted(rng: np.random.Generator) -> None
     shapes = product(
         networks,
         ("enc0", *networks),
-        ("false", "True"),
+        ({}, {"tied_token_embedding_weight": "True"}, {"tied_encoders": "True"}),
         ("dense", "row_sparse"),
         ({}, {"enc0_pretrained_embedding_file": "v.txt"}),
         ({}, {"optimizer": "adagrad"}, {"weight_decay": "0"}, {"enc_dim": "300"}),
@@ -233,7 +245,7 @@ def test_every_job_of_every_search_is_accepted(rng: np.random.Generator) -> None
             **SIZES,
             "enc0_network": enc0,
             "enc1_network": enc1,
-            "tied_token_embedding_weight": tied,
+            **tied,
             "token_embedding_storage_type": storage,
             "enc0_vocab_size": "3000000",
             **file,
@@ -255,7 +267,8 @@ def test_every_job_of_every_search_is_accepted(rng: np.random.Generator) -> None
     assert searches > 250
     # Of what is given: pooled_embedding is as wide as enc_dim, the other side's tokens are not;
     # and its table does not have room for the default enc_dim.
-    assert all("same token width" in text or "largest array" in text for text in refused)
+    expected = "same token width", "largest array", "'tied_encoders' needs the same network"
+    assert all(any(words in text for words in expected) for text in refused)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from object2vec.hyperparameters.given import LogLine
 from object2vec.logs import LOGGER_NAME
 from object2vec.prepare.columns import ColumnChoice, Columns
 from object2vec.prepare.progress_bar import table_progress
-from object2vec.prepare.recipes import AUTO, needed, recipe
+from object2vec.prepare.recipes import AUTO, needed
 from object2vec.prepare.splits import Split
 from object2vec.prepare.table_choice import TableChoice
 from object2vec.prepare.table_hyperparameters import (
@@ -31,6 +31,7 @@ from object2vec.prepare.table_hyperparameters import (
     cut_pairs,
     fitted_inputs,
     joined_settings,
+    of_recipe,
 )
 from object2vec.prepare.table_pairs import table_pairs
 from object2vec.raw_values.inputs import SIDES, Inputs
@@ -211,14 +212,14 @@ def table_data(
         found = table_pairs(source, choice, progress=progress)
     for line in found.report.lines():
         options.say(line)
+    wanted = {**given, **({} if request.weight is None else {"pair_weights": True})}
     if request.preset is None:
-        settings = needed(found.inputs)
+        configuration = joined_settings(found.inputs, needed(found.inputs), wanted)
     else:
-        chosen = recipe(found.inputs, preset, found.report.pairs["train"])
-        settings = chosen.settings
-        options.say(chosen.why)
-    weighted = {} if request.weight is None else {"pair_weights": True}
-    configuration = joined_settings(found.inputs, settings, {**given, **weighted})
+        pairs = found.report.pairs["train"]
+        configuration, told = of_recipe(found.inputs, preset, pairs, wanted)
+        for line in told:
+            options.say(line)
     hyperparameters, lines = parse(configuration)
     _log(lines)
     options.take(hyperparameters)

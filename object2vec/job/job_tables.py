@@ -21,7 +21,6 @@ from object2vec.logs import LOGGER_NAME
 from object2vec.prepare.delimited import Layout
 from object2vec.prepare.find_inputs import Progress
 from object2vec.prepare.inputs_summary import found_lines
-from object2vec.prepare.recipes import recipe
 from object2vec.prepare.table_batch import Table
 from object2vec.prepare.table_choice import TableChoice
 from object2vec.prepare.table_hyperparameters import (
@@ -29,6 +28,7 @@ from object2vec.prepare.table_hyperparameters import (
     cut_pairs,
     fitted_inputs,
     joined_settings,
+    of_recipe,
 )
 from object2vec.prepare.table_pairs import encode_table, table_pairs
 from object2vec.prepare.tables import holds_table, open_by_names, open_table
@@ -161,14 +161,15 @@ class JobTables:
         """
         inputs = self.inputs
         assert inputs is not None
-        settings: Mapping[str, Any] = {}
-        if self._preset is not None:
+        if self._preset is None:
+            found = joined_settings(inputs, {}, self._plain)
+        else:
             train = self._ready.get("train")
-            chosen = recipe(inputs, self._preset, None if train is None else len(train))
-            settings = chosen.settings
-            self.told.append(chosen.why)
+            pairs = None if train is None else len(train)
+            found, told = of_recipe(inputs, self._preset, pairs, self._plain)
+            self.told += told
         weighted = {} if self._weight is None else {"pair_weights": True}
-        return {**joined_settings(inputs, settings, self._plain), **self._given, **weighted}
+        return {**found, **self._given, **weighted}
 
     def settle(self, hyperparameters: Hyperparameters) -> None:
         """Check that a network takes what the inputs make, cut lists as it does, and log them.

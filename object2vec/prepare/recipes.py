@@ -347,6 +347,9 @@ def _settings(inputs: Inputs, own: dict[str, str]) -> dict[str, str]:
     settings.update({**needed(inputs), **own})
     if _fitting(inputs) == "ratings":
         settings.update(_of_ratings(inputs))
+    if _fitting(inputs) == "text_pair" and inputs.tied:
+        # of networks that read words in order, which a user may give; else nothing is left of it
+        settings["tied_encoders"] = "true"
     if settings["output_layer"] == "in_batch_softmax" and _is_one_text(inputs):
         part = min(_LENGTH_OF_PART, inputs.in0.max_length)
         settings.update(_OF_ONE_TEXT, enc0_max_seq_len=str(part))

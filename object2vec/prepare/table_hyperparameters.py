@@ -11,10 +11,10 @@ import numpy as np
 
 from object2vec.data.arrays import PairDataset
 from object2vec.errors import CustomerError
-from object2vec.hyperparameters.checked import Hyperparameters
+from object2vec.hyperparameters.checked import Hyperparameters, parse
 from object2vec.hyperparameters.rules import OF_MLP
 from object2vec.hyperparameters.table import BY_NAME, WITH_CLASSES
-from object2vec.prepare.recipes import by_softmax
+from object2vec.prepare.recipes import by_softmax, recipe
 from object2vec.raw_values.inputs import SIDES, Inputs
 from object2vec.raw_values.option_names import option, option_with
 from object2vec.text import names, quoted
@@ -24,13 +24,47 @@ _SIZES = ("max_seq_len", "vocab_size")
 _OF_MLP_ALONE = ("comparator_list", "mlp_layers")
 
 
+def of_recipe(
+    inputs: Inputs, preset: str, pairs: Optional[int], given: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """Hyperparameters of a table by a recipe, and what is told of it.
+
+    Parameters
+    ----------
+    inputs, preset, pairs
+        As for `recipes.recipe`.
+    given : mapping
+        Those of a user, which win.
+
+    Returns
+    -------
+    dict and list of str
+        The hyperparameters; sentences that begin with the recipe's name.
+
+    Raises
+    ------
+    CustomerError
+        There is no such preset, or it does not fit the columns or the labels.
+    """
+    chosen = recipe(inputs, preset, pairs)
+    configuration = joined_settings(inputs, chosen.settings, given)
+    told = [chosen.why]
+    if "tied_encoders" in configuration and "tied_encoders" not in given:
+        told.append(
+            f"Recipe {chosen.name}: one encoder for both sides (tied_encoders=true), because "
+            f"{configuration['enc0_network']} encodes both and they share a vocabulary."
+        )
+    return configuration, told
+
+
 def joined_settings(
     inputs: Inputs, settings: Mapping[str, Any], given: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Hyperparameters of a table: what is given wins over settings, and sizes fill the gaps.
 
     A recipe by in_batch_softmax becomes one by softmax where that is what is given, or the scorer
-    mlp or negatives are.
+    mlp or negatives are. Encoders that a recipe ties stay so where they are sequence networks of
+    one form.
 
     Parameters
     ----------
@@ -64,6 +98,10 @@ def joined_settings(
         unheeded.append("negative_sampling_power")
     if both.get("scorer", "mlp") != "mlp":
         unheeded += OF_MLP
+    if not _can_weigh_tokens(both):
+        unheeded.append("token_weighting")
+    if "tied_encoders" in follow and not _can_share_an_encoder({**follow, **given}):
+        unheeded.append("tied_encoders")
     for name in unheeded:
         follow.pop(name, None)
     return {**follow, **given}
@@ -100,6 +138,24 @@ def _needs_mlp(both: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
     return any(name in given for name in _OF_MLP_ALONE) or (
         has_classes and str(both.get("num_classes", 2)) != "2"
     )
+
+
+def _can_weigh_tokens(both: Mapping[str, Any]) -> bool:
+    """Whether means are taken of each token table's rows, and so weights of tokens are heeded."""
+    first, second = (str(both.get(f"enc{side}_network", "hcnn")).strip() for side in (0, 1))
+    pooled = [name == "pooled_embedding" for name in (first, first if second == "enc0" else second)]
+    tied = str(both.get("tied_token_embedding_weight", False)).strip().lower() == "true"
+    return all(pooled) or (any(pooled) and not tied)
+
+
+def _can_share_an_encoder(both: Mapping[str, Any]) -> bool:
+    """Whether tied_encoders goes with all else, and ties more than a token table."""
+    try:
+        first, second = parse(both)[0].encoders
+    except CustomerError:
+        # what else is wrong is told where the hyperparameters are read
+        return False
+    return first.network == second.network != "pooled_embedding"
 
 
 def _asks_for_softmax(given: Mapping[str, Any]) -> bool:

@@ -244,12 +244,15 @@ def _tied_to_others(known: GivenHyperparameters, resolved: Hyperparameters) -> s
     pooled = [encoder.network == "pooled_embedding" for encoder in resolved.encoders]
     if not any(pooled) or (tied and not all(pooled)):
         names.add("token_weighting")
-    # Both widths move together where they are one hyperparameter.
-    equal_anyway = all(pooled) or known.values["enc1_network"] == "enc0"
+    # Both encoders' values move together where they are one hyperparameter.
+    is_one = known.values["enc1_network"] == "enc0"
+    equal_anyway = all(pooled) or is_one
     for side, encoder in enumerate(resolved.encoders):
         from_file = encoder.pretrained_embedding_file or (tied and any_file)
         if from_file or (tied and not equal_anyway):
             names.add("enc_dim" if pooled[side] else f"enc{side}_token_embedding_dim")
+        if resolved.tied_encoders and not is_one:
+            names |= {f"enc{side}_{name}" for name in ("network", *_COUNTING["hcnn"])}
     if resolved.ensemble_size > 1:
         names.add("enc_dim")
     is_sparse = resolved.token_embedding_storage_type == "row_sparse"

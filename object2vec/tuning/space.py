@@ -41,6 +41,10 @@ _OF_ALL = frozenset(
         ),
     }
 )
+# What encoders have alike where they are tied.
+_OF_FORM = frozenset(
+    f"enc{side}_{name}" for side in (0, 1) for name in ("network", "layers", "cnn_filter_width")
+)
 _WHOLE = ("integer", "auto_integer")
 # From this quotient of the two ends on, sizes are drawn by their logarithm.
 _WIDE = 100
@@ -97,10 +101,11 @@ def first_training(
     fixed: Collection[str],
     search: Search = (),
 ) -> tuple[dict[str, Any], Hyperparameters]:
-    """With what a study starts: what `train` would take, but one model where a width is searched.
+    """With what a study starts: what `train` would take, but for what would refuse its trainings.
 
     A width that is searched is that of one model, as one that is given; most are no multiple of the
-    number of models that a recipe has.
+    number of models that a recipe has. Nor does a recipe tie encoders where the form of each is
+    searched for itself.
 
     Parameters
     ----------
@@ -112,10 +117,13 @@ def first_training(
     dict and Hyperparameters
         The configuration and what is made of it.
     """
+    found = dict(configuration)
+    has_two_forms = configuration.get("enc1_network") != "enc0"
+    if "tied_encoders" not in fixed and has_two_forms and _OF_FORM & set(search):
+        found.pop("tied_encoders", None)
     is_searched = not search or "enc_dim" in search
-    if not is_searched or {"enc_dim", "ensemble_size"} & set(fixed):
-        return dict(configuration), resolved
-    found = of_members(configuration, {"enc_dim": None})
+    if is_searched and not {"enc_dim", "ensemble_size"} & set(fixed):
+        found = of_members(found, {"enc_dim": None})
     if found == configuration:
         return found, resolved
     return found, parse({**found, "_seed": resolved.seed})[0]
