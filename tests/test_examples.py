@@ -347,7 +347,7 @@ def test_the_script_makes_files_of_all_ratings(
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.timeout(1200)
 def test_the_examples_that_train_are_good(
     data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -86,7 +86,7 @@ def test_movielens_rating(data_dir: Path, tmp_path: Path) -> None:
     ("epochs", "most_loss", "least_accuracy"),
     [
         # two threads add up in no fixed order: the short run leaves room for that
-        pytest.param(2, 0.58, 0.69, marks=pytest.mark.slow),
+        pytest.param(1, 0.595, 0.68, marks=pytest.mark.slow),
         pytest.param(4, 0.575, 0.70, marks=pytest.mark.full),
     ],
 )
