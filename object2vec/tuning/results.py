@@ -138,7 +138,7 @@ class Tuning:
     def __str__(self) -> str:
         lines = [
             self.table(), "",
-            f"The best of {len(self.trials)} trials is {self.best}: {self.metric} "
+            f"The best of {len(self.trials)} trials is number {self.best}: {self.metric} "
             f"{number_text(self.best_value)} with {setting_text(self.best_setting)}.",
         ]  # fmt: skip
         first = next((one for one in self.trials if not one.setting), None)
