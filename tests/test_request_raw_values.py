@@ -6,12 +6,16 @@ from __future__ import annotations
 import io
 import json
 import logging
+from dataclasses import replace
 from typing import Any, Optional
 
+import numpy as np
 import pytest
 from test_formats import content
 
+from object2vec.data.arrays import TokenLists
 from object2vec.errors import CustomerError
+from object2vec.model.stored_index import StoredIndex
 from object2vec.raw_values.encode_values import encode_side
 from object2vec.raw_values.inputs import Bins, Column, Inputs, Label, Side, Vocabulary
 from object2vec.raw_values.lookups import Lookups, SideLookups, lookups_in
@@ -147,6 +151,16 @@ def test_values_are_counted_each_once_and_ids_never() -> None:
     assert count([{"in0": {"user": "Eve", "age": 3}}, {"in0": [0]}, {"in1": "x"}]) == (3, 2)
     lists = encode_side(INPUTS, "in0", [{"user": "Eve", "age": 3}, {"user": "Ann"}])
     assert lookups_in(INPUTS, "in0", lists) == Lookups(4, 2)
+
+
+def test_what_an_index_knows_by_its_name_is_not_unseen() -> None:
+    lists = TokenLists.from_lengths(np.array([2, 3, 1], np.int32), np.array([2, 1], np.int32))
+    index = StoredIndex("in1", ("Heat", "Alien"), lists, np.eye(2, dtype=np.float32))
+    taken = replace(RAW, indexes={"in1": index})
+    asked = [{"in1": value, "nearest": 1} for value in ("Heat", "x", [0], "Alien", "War")]
+    request = parse_body(json.dumps({"instances": asked}), JSON, taken)
+    assert content(request) == [{"in1": given} for given in ([2, 3], [0], [0], [1], [3])]
+    assert request.lookups.in1 == Lookups(4, 1)
 
 
 def test_streams_hold_raw_values_and_count_them() -> None:

@@ -84,7 +84,7 @@ def load(folder: Path, rows: Optional[int] = None) -> Task:
 def contestants() -> list[Contestant]:
     """Ours, by labels and by pairs; a linear model of words and pairs of words, and fastText."""
     plot, title = ({"name": name, "kind": "text", "min_count": 2} for name in ("plot", "title"))
-    stemmed = [{**column, "stem": "english"} for column in (plot, title)]
+    stemmed = [{**column, "stem": "english", "min_count": 1} for column in (plot, title)]
     labels = {"in1": _NOTHING, "label": "genres"}
     pairs = {"in0": plot, "in1": {"name": "genres", "explode": True}}
     recipe: dict[str, Any] = {"preset": "text_labels", "stops": False}

@@ -17,7 +17,7 @@ from object2vec.errors import CustomerError
 from object2vec.model.stored_index import StoredIndex
 from object2vec.raw_values.encode_values import object_lists
 from object2vec.raw_values.inputs import Inputs
-from object2vec.raw_values.lookups import SideLookups
+from object2vec.raw_values.lookups import SideLookups, lookups_in
 from object2vec.serving.mistaken_bodies import mistaken_string
 from object2vec.serving.nearest_instances import LEAVE_OUT, NEAREST, Ask, ask_of
 from object2vec.text import shown
@@ -170,8 +170,12 @@ def group_instances(
                     values = [instances[position][field] for position in members]
                     counts = lookups.of(field)
                     packed = object_lists(taken.inputs, field, values, size, where, counts)
-                    if ask is not None:
-                        packed = taken.called(field, values, packed)
+                    if ask is not None and taken.inputs is not None:
+                        before, packed = packed, taken.called(field, values, packed)
+                        # what an index knows by its name is not unseen
+                        for lists_of, sign in ((before, -1), (packed, 1)):
+                            own = lookups_in(taken.inputs, field, lists_of)
+                            counts.unseen += sign * own.unseen
                 lists[side] = packed
         places = np.array(members, dtype=np.int64)
         groups.append(Group(places, lists[0], lists[1], ask, left_out))
