@@ -48,6 +48,27 @@ def test_sizes_that_do_not_divide(enc_dim: int, layers: int) -> None:
         assert halves == [(4 * wide, wide), (4 * narrow, narrow)]
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "is_small"),
+    [("adam", True), ("adamw", True), ("sgd", False), ("adadelta", False)],
+    ids=["adam", "adamw", "sgd", "adadelta"],
+)
+def test_convolutions_start_small_where_steps_do_not_shrink_with_gradients(
+    optimizer: str, is_small: bool, seed: int
+) -> None:
+    """Of four layers sgd learns nothing from small ones: their gradients vanish."""
+    network = Object2VecNetwork(
+        settings(enc0_network="hcnn", enc0_layers=2, enc_dim=64, optimizer=optimizer)
+    )
+    mx.random.seed(seed)
+    network.initialize([mx.cpu()])
+    for layer, channels in enumerate((6, 32)):
+        found = np.abs(network.params[f"source_{layer}_weight"].data().asnumpy()).max()
+        usual = (6 / (3 * channels + 3 * 32)) ** 0.5
+        largest = (3 * channels) ** -0.5 if is_small else usual
+        assert 0.9 * largest < found <= largest * 1.0001
+
+
 @pytest.mark.parametrize("output", [2, 5, "mean_squared_error"])
 @pytest.mark.parametrize(
     "given",

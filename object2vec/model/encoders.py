@@ -12,6 +12,9 @@ from object2vec.data.layouts import POSITIONS_STEP
 from object2vec.hyperparameters.checked import EncoderHyperparameters
 
 _FORGET_GATE = 1  # its position in MXNet's order of gates: in, forget, cell, out
+# Their steps do not shrink with the gradients, as those of sgd do, so that they leave a start of
+# small convolutions, whose gradients are tiny where four are on top of each other.
+_STARTING_SMALL = ("adam", "adamw")
 
 
 def dropout(F: Any, x: Tensor, rate: float) -> Tensor:
@@ -118,10 +121,21 @@ class HierarchicalCNN(Encoder):
         Width of a token vector.
     rate : float
         Dropout on what the next convolution sees.
+    starts_small : bool
+        Whether weights start uniform in ±1 / sqrt(channels * filter_width), about half of the range
+        of Xavier's, with which they start else.
     """
 
     def __init__(
-        self, prefix: str, enc_dim: int, layers: int, filter_width: int, token_dim: int, rate: float
+        self,
+        prefix: str,
+        enc_dim: int,
+        layers: int,
+        filter_width: int,
+        token_dim: int,
+        rate: float,
+        *,
+        starts_small: bool,
     ) -> None:
         super().__init__(prefix)
         self._rate = rate
@@ -129,9 +143,12 @@ class HierarchicalCNN(Encoder):
         self._filters = [enc_dim // layers + (k < enc_dim % layers) for k in range(layers)]
         self._layers: list[tuple[Parameter, Parameter]] = []
         channels = token_dim
+        small = {"factor_type": "in", "magnitude": 1} if starts_small else {}
         for layer, filters in enumerate(self._filters):
             weight = self.params.get(
-                f"{layer}_weight", shape=(filters, channels, filter_width), init=mx.init.Xavier()
+                f"{layer}_weight",
+                shape=(filters, channels, filter_width),
+                init=mx.init.Xavier(**small),
             )
             bias = self.params.get(f"{layer}_bias", shape=(filters,), init="zeros", wd_mult=0.0)
             setattr(self, f"weight{layer}", weight)
@@ -378,7 +395,7 @@ class _ForgetGateOne(mx.init.Initializer):
 
 
 def build_encoder(
-    prefix: str, encoder: EncoderHyperparameters, enc_dim: int, rate: float
+    prefix: str, encoder: EncoderHyperparameters, enc_dim: int, rate: float, optimizer: str
 ) -> Encoder:
     """Build the encoder that the hyperparameters name.
 
@@ -392,6 +409,8 @@ def build_encoder(
         Width of the output.
     rate : float
         Dropout rate, 0 to 1.
+    optimizer : str
+        By which it is trained; what weights start from follows from it.
     """
     if encoder.network == "pooled_embedding":
         return PooledEmbedding(prefix, rate)
@@ -403,5 +422,6 @@ def build_encoder(
             encoder.cnn_filter_width,
             encoder.token_embedding_dim,
             rate,
+            starts_small=optimizer in _STARTING_SMALL,
         )
     return BiLSTM(prefix, enc_dim, encoder.layers, encoder.token_embedding_dim, rate)

@@ -114,7 +114,9 @@ class Object2VecNetwork:
         made: dict[str, Block] = {}
         for prefix, encoder in zip(encoder_prefixes(settings), settings.encoders):
             if prefix not in made:
-                made[prefix] = build_encoder(prefix, encoder, settings.enc_dim, settings.dropout)
+                made[prefix] = build_encoder(
+                    prefix, encoder, settings.enc_dim, settings.dropout, settings.optimizer
+                )
         first, *other = made.values()
         return first, (other or [first])[0]
 

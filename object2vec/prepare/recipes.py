@@ -71,8 +71,8 @@ _SETTINGS: dict[str, dict[str, str]] = {
         "early_stopping_patience": "5",
         "early_stopping_tolerance": "0.000001",
     },
-    # On 23,500 pairs means of the words beat hcnn, in a tenth of its time. Two epochs are then the
-    # best, and eight hardly less right; fewer pairs take more epochs.
+    # Means of the words, in an eighth of hcnn's time: on SNLI's 25,302 pairs 0.649, hcnn 0.666. Two
+    # epochs are then the best, and eight hardly less right; fewer pairs take more epochs.
     "text_pair": {
         "comparator_list": "hadamard,abs_diff",
         "mlp_layers": "0",
