@@ -41,6 +41,14 @@ def test_a_written_file_holds_the_bytes_and_nothing_is_left_beside_it(tmp_path: 
     assert os.listdir(tmp_path) == ["model.json"]
 
 
+@pytest.mark.parametrize("letter", ["n", "é", "म", "𝄞"])
+def test_a_name_may_be_as_long_as_the_file_system_lets_it(tmp_path: Path, letter: str) -> None:
+    target = tmp_path / (letter * (255 // len(letter.encode())))
+    with atomic_write(target) as stream:
+        stream.write(b"new")
+    assert target.read_bytes() == b"new" and os.listdir(tmp_path) == [target.name]
+
+
 def test_an_exception_leaves_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "model.json"
     target.write_bytes(b"old")
