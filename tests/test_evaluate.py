@@ -269,6 +269,28 @@ def test_no_labels_are_predicted_by_what_learns_to_find(texts: Object2Vec) -> No
         texts.evaluate(TEST, task="labels")
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        pytest.param([], "found []", id="list"),
+        pytest.param(None, "found null", id="nothing"),
+        pytest.param({"task": "numbers"}, "it has no 'count'", id="task alone"),
+        pytest.param({"measures": {"auc": 3}}, "found {", id="a measure that is a number"),
+        pytest.param({"measures": {"auc": {}}}, "it has no 'value'", id="a measure of nothing"),
+        pytest.param({"measures": {"auc": {"value": "x"}}}, "found {", id="a measure that is text"),
+        pytest.param({"measures": {"auc": {"value": 1, "x": 1}}}, "found {", id="more"),
+        pytest.param({"confusion": {"classes": []}}, "found {", id="confusion"),
+        pytest.param({"reliability": [1]}, "found {", id="reliability"),
+    ],
+)
+def test_what_is_no_evaluation_is_refused(given: Any, words: str) -> None:
+    if isinstance(given, dict) and "task" not in given:
+        given = {**Evaluation("numbers", 1, {}).to_dict(), **given}
+    with pytest.raises(CustomerError) as caught:
+        Evaluation.from_dict(given)
+    assert f"This is not what Evaluation.to_dict gives: {words}" in str(caught.value)
+
+
 def test_the_command_says_what_python_says(
     stars: Object2Vec, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
