@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional, Union
 
 from object2vec.errors import CustomerError
-from object2vec.text import in_columns, shown
+from object2vec.text import bounded, in_columns, shown
 
 #: Measures that are better if smaller, whatever stands behind an @; of all others more is better.
 SMALLER_IS_BETTER = (
@@ -254,12 +254,15 @@ def _interval(measure: Optional[Measure]) -> str:
 
 
 def _number(value: float) -> str:
+    if abs(value) >= 1e12:
+        return f"{value:.6g}"
     return f"{value:.4f}" if abs(value) < 100 else f"{value:.1f}"
 
 
 def _confusion_text(confusion: Confusion) -> str:
+    classes = [bounded(name, 40) for name in confusion.classes]
     rows = [
         [name, *(f"{count:g}" if isinstance(count, float) else str(count) for count in counts)]
-        for name, counts in zip(confusion.classes, confusion.counts)
+        for name, counts in zip(classes, confusion.counts)
     ]
-    return in_columns([["label \\ predicted", *confusion.classes], *rows], numbers=True)
+    return in_columns([["label \\ predicted", *classes], *rows], numbers=True)
