@@ -254,6 +254,9 @@ def test_ids_of_one_vocabulary_are_words() -> None:
         pytest.param(
             {"task": "ranking", "relevant_from": "x"}, "relevant_from must be", id="no number"
         ),
+        pytest.param(
+            {"task": "ranking", "weight": "w"}, "weight means nothing to a ranking", id="weight"
+        ),
         pytest.param({"task": "ranking", "k": 10**9}, "from 1 to 999,999,999, found 10", id="far"),
         pytest.param({"task": "auto", "label": "starz"}, "the nearest is 'stars'", id="label"),
         pytest.param({"task": "auto", "resamples": -1}, "resamples must be", id="resamples"),
