@@ -60,7 +60,8 @@ def atomic_writes(*paths: PathLike) -> Iterator[list[BinaryIO]]:
 
     After an exception the targets are what they were before. Of several, all older ones are removed
     before the first new one comes to its place, so that a crash at this point may leave some
-    missing, but never an old one beside a new one.
+    missing, but never an old one beside a new one. Meanwhile the folder is locked, so that of
+    writers at once one comes after the other.
 
     Parameters
     ----------
@@ -85,12 +86,16 @@ def atomic_writes(*paths: PathLike) -> Iterator[list[BinaryIO]]:
             for stream in streams:
                 stream.flush()
                 os.fsync(stream.fileno())
-        if len(targets) > 1:
-            for target in targets:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(target)
-        for temporary, target in zip(temporaries, targets):
-            os.replace(temporary, target)
+        with contextlib.ExitStack() as stack:
+            if len(targets) > 1:
+                # two writers at once would mix theirs
+                for folder in sorted({target.parent for target in targets}):
+                    stack.enter_context(locked_folder(folder))
+                for target in targets:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(target)
+            for temporary, target in zip(temporaries, targets):
+                os.replace(temporary, target)
     except BaseException:
         for temporary in temporaries:
             with contextlib.suppress(FileNotFoundError):
