@@ -8,12 +8,13 @@ import errno
 import fcntl
 import gzip
 import io
+import json
 import os
 import secrets
 import stat
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Optional, Union, cast
 
@@ -25,6 +26,8 @@ PathLike = Union[str, "os.PathLike[str]"]
 _GZIP_MAGIC = b"\x1f\x8b"
 _BETWEEN_TRIES = 0.02  # seconds
 _PROBE_BYTES = 4096
+# A model directory has it; see `model.manifest`.
+_MANIFEST = "model.json"
 # What file systems without locks of folders answer.
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _NO_LOCKS = (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
@@ -57,7 +60,8 @@ def atomic_writes(*paths: PathLike) -> Iterator[list[BinaryIO]]:
 
     After an exception the targets are what they were before. Of several, all older ones are removed
     before the first new one comes to its place, so that a crash at this point may leave some
-    missing, but never an old one beside a new one.
+    missing, but never an old one beside a new one. Meanwhile the folder is locked, so that of
+    writers at once one comes after the other.
 
     Parameters
     ----------
@@ -71,7 +75,7 @@ def atomic_writes(*paths: PathLike) -> Iterator[list[BinaryIO]]:
     """
     targets = [Path(path) for path in paths]
     temporaries = [
-        target.with_name(f".{target.name[:200]}.{secrets.token_hex(6)}.tmp") for target in targets
+        target.with_name(f".{_short(target.name)}.{secrets.token_hex(6)}.tmp") for target in targets
     ]
     try:
         with contextlib.ExitStack() as stack:
@@ -82,12 +86,16 @@ def atomic_writes(*paths: PathLike) -> Iterator[list[BinaryIO]]:
             for stream in streams:
                 stream.flush()
                 os.fsync(stream.fileno())
-        if len(targets) > 1:
-            for target in targets:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(target)
-        for temporary, target in zip(temporaries, targets):
-            os.replace(temporary, target)
+        with contextlib.ExitStack() as stack:
+            if len(targets) > 1:
+                # two writers at once would mix theirs
+                for folder in sorted({target.parent for target in targets}):
+                    stack.enter_context(locked_folder(folder))
+                for target in targets:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(target)
+            for temporary, target in zip(temporaries, targets):
+                os.replace(temporary, target)
     except BaseException:
         for temporary in temporaries:
             with contextlib.suppress(FileNotFoundError):
@@ -95,6 +103,11 @@ def atomic_writes(*paths: PathLike) -> Iterator[list[BinaryIO]]:
         raise
     for folder in dict.fromkeys(target.parent for target in targets):
         sync_folder(folder)
+
+
+def _short(name: str) -> str:
+    """The first 200 bytes of a name: file systems count bytes, of which a letter may have four."""
+    return os.fsencode(name)[:200].decode(errors="ignore")
 
 
 def unwritable(path: PathLike, error: OSError, other: str) -> Object2VecError:
@@ -175,6 +188,48 @@ def check_output_file(path: PathLike) -> None:
     except OSError as error:
         raise unwritable(target, error, "file") from None
     raise CustomerError(f"{named(target)} cannot be written: {reason}.")
+
+
+def check_not_read(path: PathLike, sources: Iterable[object]) -> None:
+    """Refuse an output that is one of the files that are read: these would be lost.
+
+    Parameters
+    ----------
+    path : path-like
+        The output, which need not exist.
+    sources : iterable of object
+        What is read, one by one; what is no path counts for nothing. A model directory stands for
+        its own files, another folder for all that it holds.
+
+    Raises
+    ------
+    CustomerError
+        Names the output and what is read.
+    """
+    target = Path(path)
+    for source in sources:
+        if isinstance(source, (str, os.PathLike)) and _holds(Path(source), target):
+            raise CustomerError(
+                f"{named(target)} cannot be written: it would take the place of what is read from "
+                f"{named(source)}; name another file."
+            )
+
+
+def _holds(source: Path, target: Path) -> bool:
+    """Whether a file that exists is a source, or one of a source's files."""
+    try:
+        if not target.is_file():
+            return False
+        if not source.is_dir():
+            return target.samefile(source)
+        place = target.resolve().relative_to(source.resolve())
+        manifest = source / _MANIFEST
+        if not manifest.is_file():
+            return True
+        # what people put beside a model is theirs
+        return place.name == _MANIFEST or json.dumps(place.name) in manifest.read_text()
+    except (OSError, ValueError):
+        return False
 
 
 def _nearest_existing(path: Path) -> Path:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Optional
@@ -40,6 +41,13 @@ def bounded(text: str, limit: int = LONGEST_NAME, keep: str = "") -> str:
         text = f"{text[:half]}…{text[-half:]}"
     text = escaped(text, keep)
     return text if len(text) <= limit else f"{text[:half]}…{text[half + 1 - limit :]}"
+
+
+def on_one_line(text: str) -> str:
+    """Text of a line: white space and control characters, such as ESC, are single blanks."""
+    if not text.isprintable():
+        text = "".join(" " if unicodedata.category(mark) == "Cc" else mark for mark in text)
+    return " ".join(text.split())
 
 
 def named(name: object) -> str:

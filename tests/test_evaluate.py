@@ -19,6 +19,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 from object2vec import Evaluation, Object2Vec
 from object2vec.cli import main
 from object2vec.errors import CustomerError
+from object2vec.evaluation.results import Confusion, Measure
 from tests.commands import write_lines
 
 KNOWN, ASKED = ROWS[:120], ROWS[120:]
@@ -253,6 +254,10 @@ def test_ids_of_one_vocabulary_are_words() -> None:
         pytest.param(
             {"task": "ranking", "relevant_from": "x"}, "relevant_from must be", id="no number"
         ),
+        pytest.param(
+            {"task": "ranking", "weight": "w"}, "weight means nothing to a ranking", id="weight"
+        ),
+        pytest.param({"task": "ranking", "k": 10**9}, "from 1 to 999,999,999, found 10", id="far"),
         pytest.param({"task": "auto", "label": "starz"}, "the nearest is 'stars'", id="label"),
         pytest.param({"task": "auto", "resamples": -1}, "resamples must be", id="resamples"),
     ],
@@ -267,6 +272,57 @@ def test_a_mistake_is_told_in_a_sentence(
 def test_no_labels_are_predicted_by_what_learns_to_find(texts: Object2Vec) -> None:
     with pytest.raises(CustomerError, match="predicts none: take 'ranking'"):
         texts.evaluate(TEST, task="labels")
+
+
+def test_weights_in_a_column_are_refused_of_pairs_that_have_none(stars: Object2Vec) -> None:
+    pairs = [{"in0": {"user": "u1"}, "in1": {"film": "f1"}, "label": 3.0, "w": 2.0}]
+    of_ids = Object2Vec(enc0_max_seq_len=1, enc0_vocab_size=3, enc_dim=4, epochs=1, seed=1)
+    ids = [{"in0": [1], "in1": [n], "label": n % 2, "w": 2.0} for n in range(3)]
+    for model, given in ((stars, pairs), (of_ids.fit(ids), ids)):
+        with pytest.raises(CustomerError, match="weight names a column of a table, but these pa"):
+            model.evaluate(given, task="labels", weight="w")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.12345, "0.1235"), (-99.5, "-99.5000"), (1e3, "1000.0"), (5e59, "5e+59"), (-1e12, "-1e+12")],
+    ids=str,
+)
+def test_measures_of_any_size_stand_in_a_table(value: float, text: str) -> None:
+    found = Evaluation("numbers", 1, {"mean_squared_error": Measure(value)})
+    assert found.table().split() == ["model", "mean_squared_error", text]
+
+
+def test_names_of_classes_stand_on_one_line_and_print() -> None:
+    names = ["a\nb", "\x1b[31mred", "x" * 400]
+    counts = [[1, 0, 0], [0, 2, 0], [0, 0, 3]]
+    found = Evaluation("classes", 6, {}, confusion=Confusion(names, counts))
+    head, *rows = str(found).splitlines()[-4:]
+    assert head.startswith("label \\ predicted") and len(rows) == 3
+    assert str(found).replace("\n", "").isprintable() and max(map(len, str(found).split())) <= 40
+    assert Evaluation.from_dict(found.to_dict()).confusion == found.confusion
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        pytest.param([], "found []", id="list"),
+        pytest.param(None, "found null", id="nothing"),
+        pytest.param({"task": "numbers"}, "it has no 'count'", id="task alone"),
+        pytest.param({"measures": {"auc": 3}}, "found {", id="a measure that is a number"),
+        pytest.param({"measures": {"auc": {}}}, "it has no 'value'", id="a measure of nothing"),
+        pytest.param({"measures": {"auc": {"value": "x"}}}, "found {", id="a measure that is text"),
+        pytest.param({"measures": {"auc": {"value": 1, "x": 1}}}, "found {", id="more"),
+        pytest.param({"confusion": {"classes": []}}, "found {", id="confusion"),
+        pytest.param({"reliability": [1]}, "found {", id="reliability"),
+    ],
+)
+def test_what_is_no_evaluation_is_refused(given: Any, words: str) -> None:
+    if isinstance(given, dict) and "task" not in given:
+        given = {**Evaluation("numbers", 1, {}).to_dict(), **given}
+    with pytest.raises(CustomerError) as caught:
+        Evaluation.from_dict(given)
+    assert f"This is not what Evaluation.to_dict gives: {words}" in str(caught.value)
 
 
 def test_the_command_says_what_python_says(

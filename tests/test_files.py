@@ -22,7 +22,9 @@ import pytest
 from object2vec.errors import CustomerError, PlatformError
 from object2vec.files import (
     atomic_write,
+    atomic_writes,
     check_model_folder,
+    locked_folder,
     open_input,
     open_regular,
     rejoined,
@@ -39,6 +41,34 @@ def test_a_written_file_holds_the_bytes_and_nothing_is_left_beside_it(tmp_path: 
         assert target.read_bytes() == b"old"
     assert target.read_bytes() == b"new"
     assert os.listdir(tmp_path) == ["model.json"]
+
+
+@pytest.mark.parametrize("letter", ["n", "é", "म", "𝄞"])
+def test_a_name_may_be_as_long_as_the_file_system_lets_it(tmp_path: Path, letter: str) -> None:
+    target = tmp_path / (letter * (255 // len(letter.encode())))
+    with atomic_write(target) as stream:
+        stream.write(b"new")
+    assert target.read_bytes() == b"new" and os.listdir(tmp_path) == [target.name]
+
+
+def test_writers_of_files_that_belong_together_come_one_after_the_other(tmp_path: Path) -> None:
+    targets = [tmp_path / "vectors.npy", tmp_path / "names.jsonl"]
+    for target in targets:
+        target.write_bytes(b"old")
+
+    def write() -> None:
+        with atomic_writes(*targets) as streams:
+            for stream in streams:
+                stream.write(b"new")
+
+    writer = threading.Thread(target=write)
+    with locked_folder(tmp_path):
+        writer.start()
+        writer.join(0.5)
+        assert writer.is_alive()
+        assert [target.read_bytes() for target in targets] == [b"old", b"old"]
+    writer.join(60)
+    assert [target.read_bytes() for target in targets] == [b"new", b"new"]
 
 
 def test_an_exception_leaves_the_old_file(tmp_path: Path) -> None:

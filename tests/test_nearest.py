@@ -461,6 +461,21 @@ def test_the_command_line(
     assert [[n["name"] for n in line] for line in lines] == [[n.name for n in own] for own in told]
 
 
+def test_a_name_stands_on_one_line_and_brings_no_escape_codes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    films = ["\x1b[31mred", "two\nlines", "a\tb\0", "می‌خواهم"]
+    rows = [{"user": f"u{n % 3}", "film": films[n % 4], "stars": n % 5} for n in range(24)]
+    model = Object2Vec(enc_dim=4, epochs=1, seed=1).fit(rows, in0="user", in1="film", label="stars")
+    model.save(tmp_path)
+    asked = ["--in1", films[0], "--in1", films[1]]
+    assert main(["nearest", "--model-dir", str(tmp_path), *asked, "-k", "3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [lines[0], lines[4]] == ["[31mred", "two lines"] and len(lines) == 8
+    assert {line.split("\t")[1] for line in lines[1:4]} == {"two lines", "a b", films[3]}
+    assert not any("\x1b" in line for line in lines)
+
+
 def test_an_index_by_the_command_line(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

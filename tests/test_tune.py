@@ -166,8 +166,25 @@ def test_a_study_is_read_from_its_file_or_json(
             {"trials": [{"number": 0, "state": "complete", "value": None}]}, "trial 0", id="value"
         ),
         pytest.param({"best": 5}, "no complete trial yet", id="none complete"),
+        pytest.param({"best": True}, "its best is true", id="no number"),
+        pytest.param({"direction": "up"}, 'its direction is "up"', id="direction"),
+        pytest.param({"test": "good"}, 'its test is "good"', id="test"),
+        pytest.param({"test": {"auc": "good"}}, 'its test is {"auc":"good"}', id="metrics"),
+        pytest.param({"space": {"enc_dim": 3}}, 'its space is {"enc_dim":3}', id="space"),
+        pytest.param({"start": {"enc_dim": {}}}, 'its start is {"enc_dim":{}}', id="start"),
+        pytest.param({"refit": "no"}, 'its refit is "no"', id="refit"),
+        *(
+            pytest.param(
+                {"trials": [{"number": 0, "state": "complete", "value": 1.0, **more}]},
+                "its trial 0, counting from 0, is ", id=f"a trial of {next(iter(more))}",
+            )
+            for more in (
+                {"value": 10**400}, {"seconds": 10**400}, {"number": 10**400}, {"epochs": 1.5},
+                {"setting": {"enc_dim": 10**400}}, {"best_epoch": "1"},
+            )
+        ),
     ],
-)
+)  # fmt: skip
 def test_what_is_no_study_is_refused(tmp_path: Path, written: Any, words: str) -> None:
     path = tmp_path / "study"
     if isinstance(written, dict):
@@ -178,6 +195,9 @@ def test_what_is_no_study_is_refused(tmp_path: Path, written: Any, words: str) -
         path.write_bytes(written)
     with pytest.raises(CustomerError, match=re.escape(words)):
         Tuning.load(path)
+    if words.startswith("its "):
+        with pytest.raises(CustomerError, match=re.escape(words)):
+            Tuning.from_dict(json.loads(path.read_bytes()))
 
 
 def test_a_database_without_a_complete_trial_is_no_result(tmp_path: Path) -> None:

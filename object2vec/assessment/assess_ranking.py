@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Optional
@@ -16,7 +17,7 @@ from object2vec.errors import CustomerError
 from object2vec.evaluation.checked_arrays import is_whole
 from object2vec.evaluation.intervals import Bootstrap, mean_of
 from object2vec.evaluation.metrics import MetricAccumulator
-from object2vec.evaluation.ranking import TIES, Ranks, by_name, ranks_of, sampled
+from object2vec.evaluation.ranking import LARGEST_K, TIES, Ranks, by_name, ranks_of, sampled
 from object2vec.evaluation.recommendations import HEAD, Recommended
 from object2vec.evaluation.results import MODEL, Evaluation, Measure
 from object2vec.evaluation.retrieval import Retrieval, rows_of
@@ -70,13 +71,14 @@ class Ranking:
             raise CustomerError(
                 f"{option('k')} must name one whole number from 1 at least, found none."
             )
-        counts = [("k", k) for k in self.k]
+        counts: list[tuple[str, Any, float]] = [("k", k, LARGEST_K) for k in self.k]
         if self.sampled is not None:
-            counts.append(("sampled", self.sampled))
-        for name, value in counts:
-            if not is_whole(value) or value < 1:
+            counts.append(("sampled", self.sampled, math.inf))
+        for name, value, largest in counts:
+            if not is_whole(value) or not 1 <= value <= largest:
+                most = "" if largest == math.inf else f" to {largest:,}"
                 raise CustomerError(
-                    f"{option(name)} must be a whole number from 1, found {quoted(value)}."
+                    f"{option(name)} must be a whole number from 1{most}, found {quoted(value)}."
                 )
         words = (("by", self.by, BY), ("ties", self.ties, tuple(TIES)))
         for name, word, known in words:

@@ -55,9 +55,11 @@ def add(commands: Any) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from object2vec.export.vector_files import vector_target
+    from object2vec.files import check_not_read
 
     # found in no time, as what is wrong with the model
-    vector_target(options.output, options.format)
+    for path in vector_target(options.output, options.format).paths:
+        check_not_read(path, [options.model_dir])
     with loaded_model(options.model_dir) as model:
         count = model.save_vectors(
             options.output,

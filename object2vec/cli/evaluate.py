@@ -8,7 +8,7 @@ from typing import Any
 
 from object2vec.cli.model_option import add_model_option, loaded_model
 from object2vec.cli.parser import add_command, real_number, whole_number
-from object2vec.cli.streams import add_result_options, tell
+from object2vec.cli.streams import add_result_options, check_output, tell
 from object2vec.cli.table_options import add_layout_options, layout_of
 
 _EXAMPLES = """\
@@ -101,6 +101,8 @@ def _add_ranking(group: argparse._ArgumentGroup) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    sources = (options.input, options.seen, options.candidates, options.model_dir)
+    check_output(options.output, *sources)
     with loaded_model(options.model_dir) as model:
         found = model.evaluate(
             options.input,

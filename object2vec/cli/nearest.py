@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from object2vec.cli.model_option import add_model_option, loaded_model
 from object2vec.cli.parser import add_command, whole_number
-from object2vec.cli.streams import opened_output, say
+from object2vec.cli.streams import check_output, opened_output, say
 from object2vec.cli.table_options import add_layout_options, layout_of
 from object2vec.errors import CustomerError
-from object2vec.text import quoted
+from object2vec.text import on_one_line, quoted
 
 if TYPE_CHECKING:
     from object2vec.estimator.estimator import Object2Vec
@@ -95,6 +95,7 @@ def add(commands: Any) -> None:
 def _run(options: argparse.Namespace) -> int:
     if (options.in0 is None) == (options.in1 is None):
         raise CustomerError("Give the objects that are asked about by one of --in0 and --in1.")
+    check_output(options.output, options.seen, options.objects, options.model_dir)
     with loaded_model(options.model_dir) as model:
         side, texts = ("in0", options.in0) if options.in0 is not None else ("in1", options.in1)
         left_out = options.leave_out
@@ -148,10 +149,6 @@ def _lines(texts: list[str], found: Neighbours, as_json: bool) -> str:
     lines = []
     for text, own in zip(texts, found):
         if len(texts) > 1:
-            lines.append(text)
-        lines += [f"{neighbour.score:.4f}\t{_on_one_line(neighbour.name)}" for neighbour in own]
+            lines.append(on_one_line(text))
+        lines += [f"{neighbour.score:.4f}\t{on_one_line(neighbour.name)}" for neighbour in own]
     return "".join(f"{line}\n" for line in lines)
-
-
-def _on_one_line(name: str) -> str:
-    return " ".join(name.split())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from object2vec.cli.model_option import add_model_option, check_model_dir
 from object2vec.cli.parser import add_command
-from object2vec.cli.streams import opened_input, opened_output, say
+from object2vec.cli.streams import check_output, opened_input, opened_output, say
 from object2vec.cli.table_options import add_layout_options, layout_of
 from object2vec.errors import CustomerError
 from object2vec.text import named
@@ -70,6 +70,7 @@ def _run(options: argparse.Namespace) -> int:
     is_table = kind.strip().lower() in _TABLE_TYPES
     content_type = parse_content_type(f"{JSON_LINES if is_table else kind};{parameters}")
     accept = choose_accept(options.accept, content_type)
+    check_output(options.output, options.input, options.model_dir)
     check_model_dir(options.model_dir)
     streaming = content_type.media_type == accept == JSON_LINES
     with warnings_told(), opened_input(options.input) as source:

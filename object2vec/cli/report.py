@@ -85,10 +85,11 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from object2vec.files import check_output_file
+    from object2vec.files import check_not_read, check_output_file
 
     # found in no time, as what is wrong with the model
     check_output_file(options.output)
+    check_not_read(options.output, [options.model_dir, options.study])
     study = None
     if options.study is not None:
         from object2vec.tuning.results import Tuning

@@ -6,9 +6,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import stat
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Optional, Union
 
 from object2vec.errors import CustomerError
@@ -75,16 +75,34 @@ def opened_output(file: Optional[str]) -> Iterator[BinaryIO]:
         return
     from object2vec.files import atomic_write
 
-    path = Path(file)
-    if not path.parent.is_dir():
-        raise CustomerError(f"{path} cannot be written: the folder {path.parent} does not exist.")
-    if path.exists() and not path.is_file():
-        # A pipe or a device cannot be replaced by a finished file.
-        with path.open("wb") as stream:
-            yield stream
-        return
-    with atomic_write(path) as stream:
+    check_output(file)
+    with open(file, "wb") if _is_special(file) else atomic_write(file) as stream:
         yield stream
+
+
+def check_output(file: Optional[str], *sources: Optional[str]) -> None:
+    """Refuse an output of `opened_output` before time is spent on what it is to hold.
+
+    Parameters
+    ----------
+    file : str, optional
+        The output.
+    *sources : str, optional
+        What is read, which the output may not take the place of.
+
+    Raises
+    ------
+    CustomerError
+        It is a folder, is read as well, or its folder does not exist or may not be written to.
+    PlatformError
+        There is no space left.
+    """
+    if file is None or _is_standard_output(file) or _is_special(file):
+        return
+    from object2vec.files import check_not_read, check_output_file
+
+    check_output_file(file)
+    check_not_read(file, sources)
 
 
 def add_result_options(group: argparse._ActionsContainer) -> None:
@@ -100,6 +118,15 @@ def tell(found: Union[Evaluation, Tuning], options: argparse.Namespace) -> None:
         with opened_output(options.output) as target:
             target.write(text.encode())
     sys.stdout.write(text if options.json else f"{found}\n")
+
+
+def _is_special(file: str) -> bool:
+    """Whether it is a pipe or a device, which no finished file can take the place of."""
+    try:
+        mode = os.stat(file).st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _is_standard_output(file: str) -> bool:

@@ -112,10 +112,14 @@ def _reporter(options: argparse.Namespace) -> Optional[Callable[[Job, Inputs], N
     """What writes the page about a trained model, where one is wanted."""
     if options.report is None:
         return None
-    from object2vec.files import check_output_file
+    from object2vec.files import check_not_read, check_output_file
 
     # before hours are spent on the training
     check_output_file(options.report)
+    check_not_read(
+        options.report,
+        [options.train, options.validation, options.test, options.auxiliary],
+    )
 
     def write(job: Job, inputs: Inputs) -> None:
         from object2vec.assessment.asked import Asked

@@ -9,7 +9,7 @@ from typing import Any
 
 from object2vec.cli.job_options import add_job_options, job_of_files, names_files
 from object2vec.cli.parser import add_command, real_number, whole_number
-from object2vec.cli.streams import add_result_options, tell
+from object2vec.cli.streams import add_result_options, check_output, tell
 from object2vec.errors import CustomerError
 
 _EXAMPLES = """\
@@ -85,6 +85,12 @@ def _run(options: argparse.Namespace) -> int:
         raise CustomerError("--train is missing: it names the training data.")
     if options.model_dir is None:
         raise CustomerError("--model-dir is missing: it says where the best model is written.")
+    # before hours are spent on trials
+    check_output(
+        options.output,
+        *(options.train, options.validation, options.test, options.auxiliary, options.study),
+        *(options.hyperparameters, options.model_dir),
+    )
     optuna_module()
     search = read_search(options.search)
     with warnings_told(), study_file(options.study) as study:

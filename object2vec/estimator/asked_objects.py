@@ -21,6 +21,7 @@ from object2vec.raw_values.cell_values import canonical
 from object2vec.raw_values.encode_values import nearest, object_lists
 from object2vec.raw_values.inputs import SIDES, Inputs, Label
 from object2vec.raw_values.lookups import Lookups, SideLookups, lookups_in
+from object2vec.raw_values.option_names import option
 from object2vec.text import names, quoted
 
 if TYPE_CHECKING:
@@ -174,6 +175,7 @@ def labelled_pairs(
         One sentence that names the first pair that is not right.
     """
     if inputs is None:
+        _check_no_column(weight)
         return read_pairs(data, hyperparameters, channel)
     data = readable(inputs, data, layout)
     if _is_table(inputs, data) or _are_rows(inputs, data):
@@ -189,7 +191,17 @@ def labelled_pairs(
         if told:
             tell_unseen({side: lookups_in(inputs, side, lists) for side, lists in sides})
         return pairs
+    _check_no_column(weight)
     return from_records(_ids(inputs, hyperparameters, data), hyperparameters, channel=channel)
+
+
+def _check_no_column(weight: Optional[Union[str, int]]) -> None:
+    """Raise a CustomerError where weights are asked for of pairs that have no columns."""
+    if weight is not None:
+        raise CustomerError(
+            f"{option('weight')} names a column of a table, but these pairs are no table: leave it "
+            "out; with pair_weights their weights stand under the key weight."
+        )
 
 
 def judged_pairs(

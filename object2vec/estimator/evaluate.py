@@ -101,6 +101,11 @@ def evaluated(
     task = request.task_of(hyperparameters)
     if task != "ranking":
         _check_unused(request, data, task)
+    elif data.weight is not None:
+        raise CustomerError(
+            f"{option('weight')} means nothing to a ranking, whose queries all count alike, but "
+            f"{option('task')} is 'ranking': leave it out."
+        )
     if task == "labels" and hyperparameters.is_contrastive:
         raise CustomerError(
             f"{option('task')} is 'labels', but a model for in_batch_softmax predicts none: take "

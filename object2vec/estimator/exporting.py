@@ -11,8 +11,10 @@ from object2vec.estimator.named_objects import (
     given_objects,
     vocabulary_objects,
 )
+from object2vec.estimator.reported_objects import listed
 from object2vec.export.vector_files import vector_target, write_vectors
 from object2vec.export.vector_stream import VectorStream
+from object2vec.files import check_not_read
 
 if TYPE_CHECKING:
     from object2vec.export.vectors import Vectors
@@ -116,6 +118,8 @@ class Exporting:
         """
         self._fitted()
         target = vector_target(path, format)
+        for each in target.paths:
+            check_not_read(each, listed(objects))
         stream = self._stream(side, objects, name, layout)
         write_vectors(stream, target)
         return len(stream)

@@ -15,7 +15,7 @@ from object2vec.data.summary import summary
 from object2vec.errors import CustomerError
 from object2vec.estimator.evaluated_data import DataRequest, asked_data
 from object2vec.estimator.reported_objects import MapRequest, listed, mapped
-from object2vec.files import atomic_write, check_output_file, unwritable
+from object2vec.files import atomic_write, check_not_read, check_output_file, unwritable
 from object2vec.report.content import Content, Tuned
 from object2vec.report.judged import judge
 from object2vec.report.page import MOST_POINTS, page
@@ -114,6 +114,7 @@ class Reporting:
                 f"gives, found {quoted(study)}."
             )
         sources = _titled(data)
+        check_not_read(path, [*sources.values(), *listed(seen), *listed(objects)])
         asked = {
             title: _asked(predictor, source, seen, layout) for title, source in sources.items()
         }

@@ -288,6 +288,8 @@ _WITH_OR_WITHOUT: dict[str, Callable[..., np.ndarray]] = {
     "ndcg": ndcg,
     "map": average_precision,
 }
+#: Behind the @ of a measure's name.
+LARGEST_K = 10**9 - 1
 _NAME = re.compile(r"([a-z_]+)(?:@([1-9][0-9]{0,8}))?")
 
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional, Union
 
-from object2vec.text import in_columns
+from object2vec.errors import CustomerError
+from object2vec.text import bounded, in_columns, shown
 
 #: Measures that are better if smaller, whatever stands behind an @; of all others more is better.
 SMALLER_IS_BETTER = (
@@ -152,7 +153,23 @@ class Evaluation:
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Evaluation:
-        """Make one of what `to_dict` gave."""
+        """Make one of what `to_dict` gave.
+
+        Raises
+        ------
+        CustomerError
+            It is something else.
+        """
+        try:
+            return cls._from_dict(found)
+        except KeyError as error:
+            fault = f"it has no {error}"
+        except (AttributeError, TypeError, ValueError):
+            fault = f"found {shown(found, 200)}"
+        raise CustomerError(f"This is not what Evaluation.to_dict gives: {fault}.")
+
+    @classmethod
+    def _from_dict(cls, found: Mapping[str, Any]) -> Evaluation:
         confusion, reliability, residuals = (
             found.get(name) for name in ("confusion", "reliability", "residuals")
         )
@@ -207,7 +224,13 @@ def _measures(found: Mapping[str, Any]) -> dict[str, Measure]:
 
 def _floats(own: Mapping[str, Any]) -> dict[str, Any]:
     # what JSON cannot hold has become None
-    return {**own, "value": math.nan if own["value"] is None else own["value"]}
+    value, low, high = own["value"], own.get("low"), own.get("high")
+    return {
+        **own,
+        "value": math.nan if value is None else float(value),
+        "low": None if low is None else float(low),
+        "high": None if high is None else float(high),
+    }
 
 
 def _plain(value: Any) -> Any:
@@ -231,12 +254,15 @@ def _interval(measure: Optional[Measure]) -> str:
 
 
 def _number(value: float) -> str:
+    if abs(value) >= 1e12:
+        return f"{value:.6g}"
     return f"{value:.4f}" if abs(value) < 100 else f"{value:.1f}"
 
 
 def _confusion_text(confusion: Confusion) -> str:
+    classes = [bounded(name, 40) for name in confusion.classes]
     rows = [
         [name, *(f"{count:g}" if isinstance(count, float) else str(count) for count in counts)]
-        for name, counts in zip(confusion.classes, confusion.counts)
+        for name, counts in zip(classes, confusion.counts)
     ]
-    return in_columns([["label \\ predicted", *confusion.classes], *rows], numbers=True)
+    return in_columns([["label \\ predicted", *classes], *rows], numbers=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -81,7 +81,16 @@ class Tuning:
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Tuning:
-        """Make one of what `to_dict` gave."""
+        """Make one of what `to_dict` gave.
+
+        Raises
+        ------
+        CustomerError
+            It is something else.
+        """
+        fault = _fault(found)
+        if fault is not None:
+            raise CustomerError(f"This is not what Tuning.to_dict gives: {fault}.")
         known = {one.name for one in dataclasses.fields(cls)}
         values = {name: value for name, value in found.items() if name in known}
         return cls(**{**values, "trials": [Trial(**trial) for trial in found["trials"]]})
@@ -161,36 +170,90 @@ def _read_json(path: Path) -> Any:
         raise CustomerError(f"{named(path)} cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError):
         raise CustomerError(f"{named(path)} is neither {what}: it is no JSON.") from None
-    keys = {"metric": str, "direction": str, "best": int, "trials": list, "space": dict}
-    keys["start"] = dict
-    if not isinstance(found, dict):
-        raise CustomerError(f"{named(path)} is neither {what}: it is no object.")
-    for key, kind in keys.items():
-        if not isinstance(found.get(key), kind):
-            raise CustomerError(
-                f"{named(path)} is neither {what}: its {key} is {shown(found.get(key))}."
-            )
+    fault = _fault(found)
+    if fault is not None:
+        raise CustomerError(f"{named(path)} is neither {what}: {fault}.")
+    return found
+
+
+def _fault(found: Any) -> Optional[str]:
+    """What `Tuning.to_dict` would not give, as the end of a sentence; None if all is right."""
+    if not isinstance(found, Mapping):
+        return "it is no object"
+    for key, is_right in _FIELDS.items():
+        if not is_right(found.get(key)):
+            return f"its {key} is {shown(found.get(key))}"
+    for key, is_right in _MORE_FIELDS.items():
+        if key in found and not is_right(found[key]):
+            return f"its {key} is {shown(found[key])}"
     for place, trial in enumerate(found["trials"]):
         if not _is_trial(trial):
-            raise CustomerError(
-                f"{named(path)} is neither {what}: its trial {place}, counting from 0, is "
-                f"{shown(trial)}."
-            )
-    return found
+            return f"its trial {place}, counting from 0, is {shown(trial)}"
+    return None
 
 
 def _is_trial(given: Any) -> bool:
     known = {one.name for one in dataclasses.fields(Trial)}
-    if not isinstance(given, dict) or not {"number", "state", "value"} <= given.keys() <= known:
+    if not isinstance(given, Mapping) or not {"number", "state", "value"} <= set(given) <= known:
         return False
-    number = (int, float, type(None))
     return (
-        isinstance(given["number"], int)
+        _is_whole(given["number"])
         and given["state"] in (COMPLETE, PRUNED, FAILED)
-        and isinstance(given["value"], number)
+        and (given["value"] is None or _is_number(given["value"]))
         and (given["value"] is not None or given["state"] != COMPLETE)
-        and isinstance(given.get("setting", {}), dict)
-        and isinstance(given.get("epochs", 0), int)
-        and isinstance(given.get("seconds"), number)
+        and _is_setting(given.get("setting", {}))
+        and _is_whole(given.get("epochs", 0))
+        and (given.get("best_epoch") is None or _is_whole(given["best_epoch"]))
+        and (given.get("seconds") is None or _is_number(given["seconds"]))
         and isinstance(given.get("error", ""), str)
     )
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float) or _is_whole(value)
+
+
+def _is_setting(given: Any) -> bool:
+    """Whether it holds values of hyperparameters by their names."""
+    return isinstance(given, Mapping) and all(
+        isinstance(name, str)
+        and all(
+            one is None or isinstance(one, (str, bool)) or _is_number(one)
+            for one in (value if isinstance(value, (list, tuple)) else [value])
+        )
+        for name, value in given.items()
+    )
+
+
+def _are_texts(given: Any) -> bool:
+    return isinstance(given, Mapping) and all(
+        isinstance(text, str) for item in given.items() for text in item
+    )
+
+
+def _are_metrics(given: Any) -> bool:
+    return given is None or (
+        isinstance(given, Mapping)
+        and all(isinstance(name, str) and _is_number(value) for name, value in given.items())
+    )
+
+
+# More than any count, and what a float holds.
+_LARGEST = 2**63
+_FIELDS: dict[str, Callable[[Any], bool]] = {
+    "metric": lambda given: isinstance(given, str),
+    "direction": lambda given: given in ("minimize", "maximize"),
+    "best": _is_whole,
+    "trials": lambda given: isinstance(given, list),
+    "space": _are_texts,
+    "start": _is_setting,
+}
+_MORE_FIELDS: dict[str, Callable[[Any], bool]] = {
+    "test": _are_metrics,
+    "model_dir": lambda given: isinstance(given, str),
+    "refit": lambda given: isinstance(given, bool),
+}
