@@ -198,8 +198,8 @@ def check_not_read(path: PathLike, sources: Iterable[object]) -> None:
     path : path-like
         The output, which need not exist.
     sources : iterable of object
-        What is read, one by one; what is no path counts for nothing. A model directory stands for
-        its own files, another folder for all that it holds.
+        What is read or else in use, one by one; what is no path counts for nothing. A model
+        directory stands for its own files, another folder for all that it holds.
 
     Raises
     ------
@@ -216,8 +216,11 @@ def check_not_read(path: PathLike, sources: Iterable[object]) -> None:
 
 
 def _holds(source: Path, target: Path) -> bool:
-    """Whether a file that exists is a source, or one of a source's files."""
+    """Whether a file is a source, or one of a source's files."""
     try:
+        if not target.exists():
+            # what is yet to be made, such as the file of a study, or a folder for a model
+            return target.resolve() == source.resolve()
         if not target.is_file():
             return False
         if not source.is_dir():

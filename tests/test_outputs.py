@@ -69,8 +69,7 @@ def trained() -> Object2Vec:
 
 @pytest.mark.parametrize(
     ("command", "place"),
-    # training writes a model, it reads none
-    [one for one in product(COMMANDS, PLACES) if one != ("train", "the model")],
+    list(product(COMMANDS, PLACES)),
 )
 def test_an_output_that_cannot_be_is_refused(
     folder: Path, command: str, place: str, capsys: pytest.CaptureFixture[str]
@@ -82,6 +81,15 @@ def test_an_output_that_cannot_be_is_refused(
     assert words in one_sentence(told.err or told.out)
     after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert after == before
+
+
+@pytest.mark.parametrize("option", ["--study", "--model-dir"])
+def test_trials_do_not_take_the_place_of_what_the_study_makes(
+    folder: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*COMMANDS["tune"], "new", option, "./new"]) == 1
+    assert "it would take the place of what is read from ./new;" in capsys.readouterr().err
+    assert not Path("new").exists()
 
 
 @pytest.mark.parametrize("command", ["evaluate", "report"])

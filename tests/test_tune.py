@@ -27,6 +27,7 @@ from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import parse
 from object2vec.tuning.space import Range, read_search, space_of, start_of
 from object2vec.tuning.storage import (
+    check_study_file,
     held,
     open_study,
     optuna_module,
@@ -198,6 +199,13 @@ def test_what_is_no_study_is_refused(tmp_path: Path, written: Any, words: str) -
     if words.startswith("its "):
         with pytest.raises(CustomerError, match=re.escape(words)):
             Tuning.from_dict(json.loads(path.read_bytes()))
+
+
+def test_a_pipe_is_no_study(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for read in (Tuning.load, check_study_file):
+        with pytest.raises(CustomerError, match=r"pipe cannot be read: it is a pipe, not a file\."):
+            read(tmp_path / "pipe")
 
 
 def test_a_database_without_a_complete_trial_is_no_result(tmp_path: Path) -> None:

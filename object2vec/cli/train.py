@@ -118,7 +118,10 @@ def _reporter(options: argparse.Namespace) -> Optional[Callable[[Job, Inputs], N
     check_output_file(options.report)
     check_not_read(
         options.report,
-        [options.train, options.validation, options.test, options.auxiliary],
+        [
+            *(options.train, options.validation, options.test, options.auxiliary),
+            options.model_dir,
+        ],
     )
 
     def write(job: Job, inputs: Inputs) -> None:

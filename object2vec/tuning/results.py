@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -165,6 +166,8 @@ def _read_json(path: Path) -> Any:
     """What `Tuning.to_dict` gave, from a file."""
     what = "what object2vec tune --output writes, nor the file of a study"
     try:
+        if path.is_fifo():
+            raise OSError(errno.EINVAL, "it is a pipe, not a file")
         found = json.loads(path.read_bytes())
     except OSError as error:
         raise CustomerError(f"{named(path)} cannot be read: {error.strerror}.") from None

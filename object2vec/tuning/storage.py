@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import importlib
 import json
 import os
 import secrets
 import sqlite3
+import stat
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -59,8 +61,7 @@ def check_study_file(path: Path) -> None:
     if not path.exists():
         return
     try:
-        with path.open("rb") as stream:
-            head = stream.read(len(_MAGIC))
+        head = _head(path)
     except OSError as error:
         raise CustomerError(f"{named(path)} cannot be read: {error.strerror}.") from None
     if head and head != _MAGIC:
@@ -78,10 +79,17 @@ def check_study_file(path: Path) -> None:
 def is_database(path: Path) -> bool:
     """Whether a file is one of SQLite; not where it cannot be read, as is said later."""
     try:
-        with path.open("rb") as stream:
-            return stream.read(len(_MAGIC)) == _MAGIC
+        return _head(path) == _MAGIC
     except OSError:
         return False
+
+
+def _head(path: Path) -> bytes:
+    """Where SQLite's mark stands in a file; a pipe, which would be waited for, is refused."""
+    if stat.S_ISFIFO(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is a pipe, not a file")
+    with path.open("rb") as stream:
+        return stream.read(len(_MAGIC))
 
 
 def read_study(path: Path) -> dict[str, Any]:
