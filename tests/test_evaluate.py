@@ -227,6 +227,25 @@ def test_texts_of_negatives_that_are_drawn() -> None:
     assert model.evaluate(TEST)["accuracy"] == pytest.approx(found["accuracy"])
 
 
+@pytest.mark.parametrize("kind", ["text", "tags"])
+def test_objects_with_the_same_words_in_other_columns_are_other_objects(kind: str) -> None:
+    mark = " " if kind == "text" else "|"
+    rows = [
+        {"user": f"u{n}", "a": f"x{mark}y", "b": f"z{mark}w", "stars": n % 2} for n in range(12)
+    ]
+    model = Object2Vec.from_table(
+        rows, in0="user", in1=[{"name": name, "kind": kind} for name in "ab"], label="stars",
+        enc_dim=4, epochs=1, seed=1,
+    )  # fmt: skip
+    asked = [("x y", "z w"), ("x", "y z w"), ("x y z", "w"), ("x y z w", None), (None, "x y z w")]
+    pairs = [
+        {"user": "u1", "a": a and a.replace(" ", mark), "b": b and b.replace(" ", mark), "stars": 1}
+        for a, b in asked
+    ]
+    found = model.evaluate([*pairs, *pairs], task="ranking", **FAST)
+    assert found.settings["candidates"] == len(asked)
+
+
 def test_ids_of_one_vocabulary_are_words() -> None:
     pairs = [{"in0": [a, b], "in1": [b, a, 9], "label": 1} for a in range(4) for b in range(4, 8)]
     model = Object2Vec(

@@ -503,11 +503,12 @@ def test_an_index_by_the_command_line(
         (["nearest", "--in1", "Film 3"], "there are Film 3 (1983)"),
         (["nearest", "--in1", FILMS[0], "-k", "0"], "k must be a whole number from 1"),
         (["nearest", "--in1", FILMS[0], "--seen", "nowhere.csv"], "seen holds pairs"),
-        (["nearest", "--in0", "u1", "--class", "yes"], "has no classes"),
+        (["nearest", "--in0", "u1", "--class", "yes"], "--class is 'yes', but this model"),
+        (["nearest", "--in0", "u1", "--metric", "dot"], "--metric compares objects of one side"),
         (["index", "--recall", "2"], "recall must be above 0 and at most 1"),
         (["index", "--objects", "nowhere.csv"], "nowhere.csv"),
     ],
-    ids=["nothing", "unseen", "k", "seen", "class", "recall", "objects"],
+    ids=["nothing", "unseen", "k", "seen", "class", "metric", "recall", "objects"],
 )  # fmt: skip
 def test_mistakes_on_the_command_line(
     arguments: list[str], words: str, folder: Path, capsys: pytest.CaptureFixture[str]

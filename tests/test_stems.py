@@ -120,15 +120,26 @@ def test_tied_sides_have_one_language() -> None:
             )
 
 
-@pytest.mark.parametrize("stem", ["klingon", 3, None, ["english"]], ids=str)
-def test_a_file_with_another_language_is_refused(stem: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        *(
+            pytest.param("stem", stem, r"stem, but it should be one of arabic", id=str(stem))
+            for stem in ("klingon", 3, None, ["english"])
+        ),
+        pytest.param("lower", False, "gives false for in0.columns.0..lower, but", id="case"),
+    ],
+)
+def test_a_file_that_no_stemmer_follows_is_refused(
+    field: str, value: Any, sentence: str, tmp_path: Path
+) -> None:
     model_of().save(tmp_path / "model")
     (file,) = (tmp_path / "model").glob("inputs-*.json")
     fields = json.loads(file.read_bytes())
-    fields["in0"]["columns"][0]["stem"] = stem
+    fields["in0"]["columns"][0][field] = value
     path = tmp_path / "inputs.json"
     path.write_text(json.dumps(fields))
-    with pytest.raises(CustomerError, match=r"stem, but it should be one of arabic"):
+    with pytest.raises(CustomerError, match=sentence):
         read_inputs(path)
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -440,6 +441,18 @@ def test_encoders_whose_forms_are_searched_are_not_tied() -> None:
     assert model.hyperparameters["tied_encoders"] is True
 
 
+def test_a_worker_whose_study_is_gone_ends_without_a_word() -> None:
+    own, other = socket.socketpair()
+    program = f"from object2vec.tuning.worker import main; main({other.fileno()}, 0, 0)"
+    own.close()
+    with other:
+        ended = subprocess.run(
+            [sys.executable, "-c", program], pass_fds=[other.fileno()], capture_output=True,
+            timeout=60, check=False,
+        )  # fmt: skip
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
+
+
 @pytest.mark.slow
 def test_killed_and_resumed_no_trial_is_lost(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -452,9 +465,11 @@ def test_killed_and_resumed_no_trial_is_lost(
         *("-p", "epochs=6", "-p", "enc_dim=4", "--model-dir", str(folder), "--study", str(study)),
         *("--trials", "9"),
     ]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "object2vec", *command], stdout=subprocess.DEVNULL
-    )
+    told = tmp_path / "told"
+    with told.open("wb") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "object2vec", *command], stdout=subprocess.DEVNULL, stderr=stderr
+        )
     try:
         wait_for(lambda: ended(study) >= 2, process)
         # a worker alone: the study goes on with another one
@@ -473,6 +488,7 @@ def test_killed_and_resumed_no_trial_is_lost(
     while Path(f"/proc/{orphan}").exists() and time.monotonic() < end:
         time.sleep(0.05)
     assert not Path(f"/proc/{orphan}").exists()
+    assert "Traceback" not in told.read_text()
     assert main([*command, "--jobs", "2", "--json"]) == 0
     found = Tuning.from_dict(json.loads(capsys.readouterr().out))
     by_number = {trial.number: trial for trial in found.trials}

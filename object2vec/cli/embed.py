@@ -59,7 +59,7 @@ def _run(options: argparse.Namespace) -> int:
 
     # found in no time, as what is wrong with the model
     for path in vector_target(options.output, options.format).paths:
-        check_not_read(path, [options.model_dir])
+        check_not_read(path, [options.model_dir, options.input])
     with loaded_model(options.model_dir) as model:
         count = model.save_vectors(
             options.output,

@@ -32,9 +32,6 @@ from object2vec.text import quoted
 if TYPE_CHECKING:
     from object2vec.prepare.delimited import Layout
 
-# The first numbers of words of texts and of other values; 0 is for what has no number.
-_WORDS, _VALUES = 1, 2
-
 
 @dataclass(frozen=True)
 class DataRequest:
@@ -204,11 +201,11 @@ def _with_raw(
     others: _Candidates,
 ) -> Asked:
     """Add what raw values say that ids do not: which objects are the same, and all words."""
-    texts, values = _Numbered(_WORDS), _Numbered(_VALUES)
+    numbers = _Numbers()
     own = replace(
         inputs,
         vocabularies={
-            column.vocabulary: _Numbering(texts if column.kind == "text" else values)
+            column.vocabulary: _Numbering(_Numbered(numbers, column.kind == "text"))
             for side in SIDES
             for column in inputs.side(side).columns
         },
@@ -227,10 +224,10 @@ def _with_raw(
     if not all(any(c.kind == "text" for c in inputs.side(side).columns) for side in SIDES):
         return found
     words = Words(
-        _words(pairs.in0),
-        _words(pairs.in1),
-        None if known is None else _words(known.in1),
-        None if more is None else _words(more),
+        numbers.words(pairs.in0),
+        numbers.words(pairs.in1),
+        None if known is None else numbers.words(known.in1),
+        None if more is None else numbers.words(more),
     )
     return replace(found, words=words)
 
@@ -249,15 +246,44 @@ def _holds_ids(data: Any) -> bool:
     )
 
 
-class _Numbered(dict[str, int]):
-    """Gives each text that is asked for a number of its own, every second one from a first on."""
+class _Numbers:
+    """Numbers of values, from 1 on, and of the words that texts of all columns share.
 
-    def __init__(self, first: int) -> None:
+    A value has another number in each column, so that objects whose columns hold the same words,
+    but not each the same ones, are told apart.
+    """
+
+    def __init__(self) -> None:
+        # of each number its word's, 0 for what is no word
+        self._words_of = [0]
+        self._words: dict[str, int] = {}
+
+    def next(self, value: str, is_word: bool) -> int:
+        word = self._words.setdefault(value, 1 + len(self._words)) if is_word else 0
+        self._words_of.append(word)
+        return len(self._words_of) - 1
+
+    def words(self, lists: TokenLists) -> TokenLists:
+        """The words of texts alone, by the numbers that they have in all columns."""
+        found = np.array(self._words_of, np.int32)[lists.tokens]
+        kept = found > 0
+        ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept)])[lists.offsets]
+        return TokenLists.from_lengths(found[kept], np.diff(ends))
+
+
+class _Numbered(dict[str, int]):
+    """The numbers of a vocabulary's values: each that is asked for gets one."""
+
+    def __init__(self, numbers: _Numbers, is_text: bool) -> None:
         super().__init__()
-        self._first = first
+        self._numbers = numbers
+        self._is_text = is_text
 
     def get(self, key: str, default: Any = None) -> int:
-        return self.setdefault(key, self._first + 2 * len(self))
+        found = super().get(key)
+        if found is None:
+            found = self[key] = self._numbers.next(key, self._is_text)
+        return found
 
 
 class _Numbering(Vocabulary):
@@ -273,13 +299,6 @@ class _Numbering(Vocabulary):
     def __len__(self) -> int:
         # all vocabularies of a side begin with the same id
         return 0
-
-
-def _words(lists: TokenLists) -> TokenLists:
-    """The tokens of texts alone."""
-    kept = lists.tokens % 2 == _WORDS % 2
-    ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept)])[lists.offsets]
-    return TokenLists.from_lengths(lists.tokens[kept], np.diff(ends))
 
 
 def check_number(name: str, value: Any) -> None:

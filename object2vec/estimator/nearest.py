@@ -32,6 +32,7 @@ from object2vec.neighbours.kept_indexes import index_of
 from object2vec.raw_values.encode_values import nearest as nearest_name
 from object2vec.raw_values.inputs import SIDES, Inputs
 from object2vec.raw_values.lookups import Lookups
+from object2vec.raw_values.option_names import option
 from object2vec.text import names, quoted
 
 if TYPE_CHECKING:
@@ -152,13 +153,13 @@ class Finding:
         check_side(among)
         if metric is not None and asked != among:
             raise CustomerError(
-                f"metric compares objects of one side, but for {asked} objects of {among} are "
-                "ranked by the model's scores: leave it out."
+                f"{option('metric')} compares objects of one side, but for {asked} objects of "
+                f"{among} are ranked by the model's scores: leave it out."
             )
         if asked == among and class_ is not None:
             raise CustomerError(
-                f"class_ chooses scores of {asked} with the other side, but objects of {among} are "
-                "compared by their embeddings: leave it out."
+                f"{option('class_')} chooses scores of {asked} with the other side, but objects of "
+                f"{among} are compared by their embeddings: leave it out."
             )
         if asked == among and seen is not None:
             raise CustomerError(

@@ -9,6 +9,7 @@ from typing import Any, Optional
 from object2vec.data.record_checks import plain
 from object2vec.errors import CustomerError
 from object2vec.raw_values.inputs import Inputs
+from object2vec.raw_values.option_names import option
 from object2vec.text import names, quoted
 
 
@@ -49,8 +50,8 @@ def scored_classes(
         if chosen is None:
             return None
         raise CustomerError(
-            f"class_ is {quoted(chosen)}, but this model predicts numbers and has no classes: "
-            "leave it out."
+            f"{option('class_')} is {quoted(chosen)}, but this model predicts numbers and has no "
+            "classes: leave it out."
         )
     if chosen is None and len(classes) == 2 and has_opposite:
         return (1,)
@@ -58,8 +59,8 @@ def scored_classes(
     places = [place for place, name in enumerate(classes) if _is_same(name, chosen)]
     if not places:
         raise CustomerError(
-            f"class_ must be the one of the {len(classes)} classes {names(classes)} whose "
-            f"probabilities are the scores, found {quoted(chosen)}."
+            f"{option('class_')} must be the one of the {len(classes)} classes {names(classes)} "
+            f"whose probabilities are the scores, found {quoted(chosen)}."
         )
     return (places[0],)
 

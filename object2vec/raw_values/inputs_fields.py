@@ -209,6 +209,9 @@ class InputsChecker:
                 self._refuse(f"{where}.form", options["form"], f"one of {', '.join(NORMAL_FORMS)}")
             self._boolean(options["lower"], f"{where}.lower")
         if form == "stemmed":
+            if not options["lower"]:
+                why = "true, for the rules of stems are those of words in lower case"
+                self._refuse(f"{where}.lower", False, why)
             spoken = languages()
             if options["stem"] not in spoken:
                 self._refuse(f"{where}.stem", options["stem"], f"one of {', '.join(spoken)}")

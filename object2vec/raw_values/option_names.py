@@ -17,13 +17,14 @@ COMMAND_LINE = {
             *("kind", "repeat", "bins", "explode", "min_count", "max_size"),
             *("tokenizer", "special_tokens", "stem"),
             *("separator", "encoding"),
-            *("task", "relevant_from", "sampled", "hybrid", "k", "candidates"),
+            *("task", "relevant_from", "sampled", "hybrid", "k", "candidates", "metric"),
         )
     },
     "tag separator": "--tag-separator",
     "lower": "--keep-case",
     "quotes": "--no-quotes",
     "header": "--no-header",
+    "class_": "--class",
 }
 #: Of a training job, which has no other ones for tables; the encoding is the content type's.
 HYPERPARAMETERS = {

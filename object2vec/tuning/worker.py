@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -51,12 +52,18 @@ def main(handle: int, parent: int, place: int) -> None:
     place : int
         Which of the workers this is, from 0.
     """
-    from object2vec.backend import own_process
-    from object2vec.backend.openmp import VARIABLE
-
     # Ctrl-C reaches all processes of a terminal; the one that started this one decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection = Connection(handle)
+    # the other end may be gone at any time: killed, or stopped
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        _work(connection, parent, place)
+
+
+def _work(connection: Connection, parent: int, place: int) -> None:
+    from object2vec.backend import own_process
+    from object2vec.backend.openmp import VARIABLE
+
     plan: Plan = connection.recv()
     if plan.threads is not None and not os.environ.get(VARIABLE):
         os.environ[VARIABLE] = str(plan.threads)
@@ -64,10 +71,7 @@ def main(handle: int, parent: int, place: int) -> None:
     with logging_to(sys.stderr, logging.ERROR):
         worker = _Worker(plan, connection, parent, place)
         while True:
-            try:
-                asked = connection.recv()
-            except EOFError:
-                return
+            asked = connection.recv()
             try:
                 worker.answer(asked)
             except Object2VecError as error:
