@@ -362,6 +362,18 @@ def test_given_objects_have_their_own_names(model: Object2Vec) -> None:
     assert {n.name for n in kept.nearest(in0="u1", k=9)} == {f"T{n}" for n in range(6)}
 
 
+def test_what_training_has_not_seen_is_left_out_by_its_name_alone(model: Object2Vec) -> None:
+    objects = [FILMS[0], "new 1", "new 2", FILMS[1]]
+
+    def found(**options: Any) -> set[str]:
+        return {n.name for n in model.nearest(in0="u1", k=9, objects=objects, **options)}
+
+    seen = pd.DataFrame({"user": ["u1", "u1"], "film": [FILMS[1], "unheard of"], "rating": [1, 2]})
+    assert found(leave_out=["unheard of"]) == set(objects)
+    assert found(leave_out=["new 1", FILMS[0]]) == {"new 2", FILMS[1]}
+    assert found(seen=seen) == {FILMS[0], "new 1", "new 2"}
+
+
 def test_texts_are_found_among_given_ones() -> None:
     texts = ["a cat sat", "a dog ran", "cats and dogs", "the sun is hot"]
     rows = [{"a": one, "b": other, "same": int(one == other)} for one in texts for other in texts]

@@ -163,6 +163,17 @@ def test_what_an_index_knows_by_its_name_is_not_unseen() -> None:
     assert request.lookups.in1 == Lookups(4, 1)
 
 
+def test_what_is_left_out_is_known_by_its_ids_or_by_its_name() -> None:
+    lists = TokenLists.from_lengths(np.array([2, 0, 0], np.int32), np.array([1, 1, 1], np.int32))
+    index = StoredIndex("in1", ("Drama", "new 1", "new 2"), lists, np.eye(3, dtype=np.float32))
+    taken = replace(RAW, indexes={"in1": index})
+    asked = {"in0": "Ann", "nearest": 1, "leave_out": ["Drama", "new 2", "unheard of", [0], [3]]}
+    (group,) = parse_body(json.dumps({"instances": [asked]}), JSON, taken).groups
+    (left_out,) = group.left_out
+    assert [left_out.lists[row].tolist() for row in range(2)] == [[2], [3]]
+    assert len(left_out.lists) == 2 and left_out.places.tolist() == [2]
+
+
 def test_streams_hold_raw_values_and_count_them() -> None:
     lines = b'{"in0": "Ann"}\n{"in0": "Eve", "in1": [1]}\n' * 3000
     found = list(read_requests(io.BytesIO(lines + b'{"in0": {"user": 1}}'), RAW))

@@ -31,7 +31,7 @@ from object2vec.neighbours.index import Index
 from object2vec.neighbours.kept_indexes import index_of
 from object2vec.raw_values.encode_values import nearest as nearest_name
 from object2vec.raw_values.inputs import SIDES, Inputs
-from object2vec.raw_values.lookups import Lookups
+from object2vec.raw_values.lookups import Lookups, are_known
 from object2vec.raw_values.option_names import option
 from object2vec.text import names, quoted
 
@@ -320,8 +320,11 @@ class Finding:
         always = np.zeros(0, np.int64)
         if leave_out is not None:
             given = in_list(predictor.inputs, leave_out)
-            left_out, lookups = _looked_up(predictor, index.side, given, index)
-            tell_unseen({index.side: lookups})
+            looked = _looked_up(predictor, index.side, given, None)
+            called = given if isinstance(given, (list, tuple)) else ()
+            left_out = index.stored.left_out(called, looked.lists, predictor.inputs)
+            if not len(left_out.places):
+                tell_unseen({index.side: looked.lookups})
             always = index.places(left_out)
         if seen is None:
             return [always] * len(lists)
@@ -333,10 +336,9 @@ class Finding:
         )
         numbers = fingerprints(askers)
         own = lists.truncate(encoders[SIDES.index(asked)].max_seq_len)
-        return [
-            np.union1d(always, index.places(found.take(np.flatnonzero(numbers == number))))
-            for number in fingerprints(own)
-        ]
+        each = (found.take(np.flatnonzero(numbers == number)) for number in fingerprints(own))
+        known = (index.stored.left_out((), lists, predictor.inputs) for lists in each)
+        return [np.union1d(always, index.places(left_out)) for left_out in known]
 
     def _fitted(self) -> Predictor:
         raise NotImplementedError
@@ -386,10 +388,7 @@ def _refuse_unknown(inputs: Optional[Inputs], side: str, lists: TokenLists, valu
     """Refuse an object of which training has seen nothing: it has no place among the others."""
     if inputs is None:
         return
-    unseen = np.isin(lists.tokens, np.array(inputs.unknown_ids(side), np.int32))
-    known = np.zeros(len(lists), np.int64)
-    np.add.at(known, np.repeat(np.arange(len(lists)), lists.lengths), ~unseen)
-    unknown = np.flatnonzero(known == 0)
+    unknown = np.flatnonzero(~are_known(inputs, side, lists))
     if not len(unknown):
         return
     row = int(unknown[0])

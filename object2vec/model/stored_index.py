@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn, Optional
+from typing import Any, NamedTuple, NoReturn, Optional
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from object2vec.data.arrays import TokenLists
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.raw_values.inputs import SIDES, Inputs
+from object2vec.raw_values.lookups import are_known
 from object2vec.text import shown
 
 METRICS = ("cosine", "dot", "euclidean")
@@ -55,6 +56,21 @@ class Cells:
     probes: int
     recall: Optional[float] = None
     codebook: Optional[np.ndarray] = None
+
+
+class LeftOut(NamedTuple):
+    """Objects that are not to be found.
+
+    Attributes
+    ----------
+    lists : TokenLists
+        Those of which the model knows something.
+    places : numpy.ndarray
+        int64: where the others stand whose names the index knows.
+    """
+
+    lists: TokenLists
+    places: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,14 +133,12 @@ class StoredIndex:
         """
         if inputs is None:
             return lists
-        unknown = inputs.unknown_ids(self.side)
+        known = are_known(inputs, self.side, lists)
         # the names are looked into for unknown values alone: there may be millions
         places = {
             row: self.places_by_name[value]
             for row, value in enumerate(values)
-            if isinstance(value, str)
-            and np.isin(lists[row], unknown).all()
-            and value in self.places_by_name
+            if not known[row] and isinstance(value, str) and value in self.places_by_name
         }
         if not places:
             return lists
@@ -133,6 +147,31 @@ class StoredIndex:
         ]
         lengths = np.array([len(part) for part in parts], np.int32)
         return TokenLists.from_lengths(np.concatenate(parts), lengths)
+
+    def left_out(
+        self, values: Sequence[Any], lists: TokenLists, inputs: Optional[Inputs]
+    ) -> LeftOut:
+        """What is not to be found, of objects that may be called as in `called`.
+
+        Parameters
+        ----------
+        values, lists, inputs
+            As of `called`; without values no object is known by its name.
+        """
+        nowhere = np.zeros(0, np.int64)
+        if inputs is None:
+            return LeftOut(lists, nowhere)
+        known = are_known(inputs, self.side, lists)
+        if known.all():
+            return LeftOut(lists, nowhere)
+        asked = (value for value, is_known in zip(values, known) if not is_known)
+        places = [
+            self.places_by_name[value]
+            for value in asked
+            if isinstance(value, str) and value in self.places_by_name
+        ]
+        # all that training has not seen have one list, which would leave all of them out
+        return LeftOut(lists.take(known), np.unique(np.array(places, np.int64)))
 
 
 def index_bytes(index: StoredIndex, add: AddArray) -> bytes:

@@ -14,7 +14,7 @@ from object2vec.data.negative_sampling import fingerprints
 from object2vec.errors import CustomerError
 from object2vec.inference.every_pair import probabilities
 from object2vec.inference.sound_answers import finite
-from object2vec.model.stored_index import StoredIndex
+from object2vec.model.stored_index import LeftOut, StoredIndex
 from object2vec.neighbours.cell_search import MEASURED, CellSearch
 from object2vec.neighbours.exact_search import Exact, Found, best
 from object2vec.neighbours.searched_space import (
@@ -110,8 +110,11 @@ class Index:
         for asked in self.stored.cells:
             self.searched(asked)
 
-    def places(self, lists: TokenLists) -> np.ndarray:
-        """Where the objects with these token lists stand, int64; those that are unknown nowhere."""
+    def places(self, left_out: LeftOut) -> np.ndarray:
+        """Where the objects with these token lists or names stand, int64."""
+        return np.concatenate([left_out.places, self._places_of(left_out.lists)])
+
+    def _places_of(self, lists: TokenLists) -> np.ndarray:
         wanted = np.unique(fingerprints(lists.truncate(self._longest())))
         first = np.searchsorted(self._known, wanted, "left")
         last = np.searchsorted(self._known, wanted, "right")
@@ -159,7 +162,7 @@ class Index:
         excluded = [np.zeros(0, np.int64)] * len(lists) if left_out is None else list(left_out)
         if asked == self.side:
             excluded = [
-                np.union1d(own, self.places(lists.take(slice(row, row + 1))))
+                np.union1d(own, self._places_of(lists.take(slice(row, row + 1))))
                 for row, own in enumerate(excluded)
             ]
         if asked in self.stored.cells and classes == default:

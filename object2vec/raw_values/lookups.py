@@ -67,6 +67,13 @@ class SideLookups:
         )
 
 
+def are_known(inputs: Inputs, side: str, lists: TokenLists) -> np.ndarray:
+    """Whether training has seen something of each object, bool ``(n,)``."""
+    seen = ~np.isin(lists.tokens, np.array(inputs.unknown_ids(side), np.int32))
+    rows = np.repeat(np.arange(len(lists)), lists.lengths)
+    return np.bincount(rows, weights=seen, minlength=len(lists)) > 0
+
+
 def lookups_in(inputs: Inputs, side: str, lists: TokenLists) -> Lookups:
     """Count the values that lists of a side were encoded from."""
     firsts = np.array(inputs.first_ids(side), np.int32)

@@ -14,7 +14,7 @@ import numpy as np
 from object2vec.data.arrays import TokenLists
 from object2vec.data.record_checks import INPUTS, pack_lists
 from object2vec.errors import CustomerError
-from object2vec.model.stored_index import StoredIndex
+from object2vec.model.stored_index import LeftOut, StoredIndex
 from object2vec.raw_values.encode_values import object_lists
 from object2vec.raw_values.inputs import Inputs
 from object2vec.raw_values.lookups import SideLookups, lookups_in
@@ -75,7 +75,7 @@ class Group:
         k lists each; None for an input that these instances lack.
     ask : Ask, optional
         Where they ask for the nearest objects.
-    left_out : tuple of TokenLists
+    left_out : tuple of LeftOut
         Of these, the objects that are not to be found, for each instance.
     """
 
@@ -83,7 +83,7 @@ class Group:
     in0: Optional[TokenLists]
     in1: Optional[TokenLists]
     ask: Optional[Ask] = None
-    left_out: tuple[TokenLists, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +156,7 @@ def group_instances(
     for (held, ask), members in positions.items():
         lists: list[Optional[TokenLists]] = [None, None]
         where = partial(_name_of_member, name, members)
-        left_out: tuple[TokenLists, ...] = ()
+        left_out: tuple[LeftOut, ...] = ()
         if ask is not None:
             instances, is_exact = (instances if is_exact else exact() or instances), True
             left_out = _left_out([instances[position] for position in members], ask, taken, where)
@@ -184,14 +184,15 @@ def group_instances(
 
 def _left_out(
     instances: Sequence[Mapping[str, Any]], ask: Ask, taken: InstanceFormat, where: Name
-) -> tuple[TokenLists, ...]:
+) -> tuple[LeftOut, ...]:
+    index = (taken.indexes or {})[ask.among]
     size = taken.vocab_sizes[INPUTS.index(ask.among)]
     found = []
     for row, instance in enumerate(instances):
         values = instance.get(LEAVE_OUT, [])
         name = partial(_name_of_left_out, where(row))
         lists = object_lists(taken.inputs, ask.among, values, size, name)
-        found.append(taken.called(ask.among, values, lists))
+        found.append(index.left_out(values, lists, taken.inputs))
     return tuple(found)
 
 

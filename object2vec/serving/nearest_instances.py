@@ -6,11 +6,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
-import numpy as np
-
 from object2vec.data.arrays import TokenLists
 from object2vec.data.record_checks import INPUTS
 from object2vec.errors import CustomerError
+from object2vec.model.stored_index import LeftOut
 from object2vec.neighbours.kept_indexes import index_of
 from object2vec.text import shown
 
@@ -93,7 +92,7 @@ def nearest_rows(
     side: int,
     lists: TokenLists,
     ask: Ask,
-    left_out: Sequence[TokenLists],
+    left_out: Sequence[LeftOut],
     max_seq_len: Optional[int],
 ) -> list[list[dict[str, Any]]]:
     """What is answered to instances: for each a list of names with scores, the nearest first.
@@ -108,14 +107,14 @@ def nearest_rows(
         These objects, ``n``.
     ask : Ask
         Of all instances.
-    left_out : sequence of TokenLists
+    left_out : sequence of LeftOut
         For each instance the objects that are not to be found.
     max_seq_len : int, optional
         Of the encoder, for this request.
     """
     index = index_of(model, ask.among)
     assert index is not None
-    places = [index.places(own) if len(own) else np.zeros(0, np.int64) for own in left_out]
+    places = [index.places(own) for own in left_out]
     found = index.nearest(INPUTS[side], lists, ask.k, places, max_seq_len=max_seq_len).found
     return [
         [
