@@ -134,6 +134,8 @@ def check_steps(way_name: str, given: dict[str, Any], rng: np.random.Generator) 
     assert np.any(unused != before) == (decays and not is_sparse)
 
 
+@pytest.mark.slow
+@pytest.mark.both_ways
 @pytest.mark.parametrize("storage", ["dense", "row_sparse"])
 @pytest.mark.parametrize(
     "decays",

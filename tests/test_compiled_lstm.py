@@ -86,6 +86,7 @@ def list_rows(lists: TokenLists) -> np.ndarray:
     return np.argsort(time_steps(numbered).tokens)
 
 
+@pytest.mark.slow
 @given_shape
 def test_rows_and_gradients_are_those_of_the_operators(
     shape: tuple[int, int, int], rng: np.random.Generator

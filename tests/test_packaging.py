@@ -368,11 +368,13 @@ def imported_by_the_package() -> set[str]:
     }
 
 
+@pytest.mark.slow
 def test_every_requirement_is_used(metadata: Message) -> None:
     # setuptools stands there for the distutils that MXNet imports on Python 3.12.
     assert required(metadata) - {"setuptools"} <= imported_by_the_package()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.version_info < (3, 10), reason="Python 3.9 does not list its own modules")
 def test_every_import_is_required(metadata: Message) -> None:
     foreign = imported_by_the_package() - set(sys.stdlib_module_names) - {"object2vec"}

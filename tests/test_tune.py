@@ -138,6 +138,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Object2Vec, Tuning,
     return model, tuning, folder / "study.db"
 
 
+@pytest.mark.slow
 def test_a_study_is_read_from_its_file_or_json(
     tuned: tuple[Object2Vec, Tuning, Path], tmp_path: Path
 ) -> None:
@@ -396,6 +397,7 @@ def test_workers_that_ask_at_once_are_given_different_trials() -> None:
         assert [trial.number for trial in found.trials if not trial.setting] == [0]
 
 
+@pytest.mark.slow
 def test_a_width_that_is_searched_is_that_of_one_model(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
