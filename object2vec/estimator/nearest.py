@@ -320,7 +320,7 @@ class Finding:
         always = np.zeros(0, np.int64)
         if leave_out is not None:
             given = in_list(predictor.inputs, leave_out)
-            looked = _looked_up(predictor, index.side, given, None)
+            looked = looked_up(predictor.inputs, predictor.hyperparameters, index.side, given)
             called = given if isinstance(given, (list, tuple)) else ()
             left_out = index.stored.left_out(called, looked.lists, predictor.inputs)
             if not len(left_out.places):

@@ -172,10 +172,12 @@ def group_instances(
                     packed = object_lists(taken.inputs, field, values, size, where, counts)
                     if ask is not None and taken.inputs is not None:
                         before, packed = packed, taken.called(field, values, packed)
-                        # what an index knows by its name is not unseen
-                        for lists_of, sign in ((before, -1), (packed, 1)):
-                            own = lookups_in(taken.inputs, field, lists_of)
-                            counts.unseen += sign * own.unseen
+                        if packed is not before:
+                            # what an index knows by its name is not unseen
+                            was, now = (
+                                lookups_in(taken.inputs, field, p) for p in (before, packed)
+                            )
+                            counts.unseen += now.unseen - was.unseen
                 lists[side] = packed
         places = np.array(members, dtype=np.int64)
         groups.append(Group(places, lists[0], lists[1], ask, left_out))
