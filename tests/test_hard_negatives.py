@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from object2vec.inference.predictor import Predictor
 from object2vec.model.network import Object2VecNetwork
 from object2vec.training.hard_negatives import HardNegatives, count_nearest
 from object2vec.training.loop import train
+from object2vec.training.memory_estimate import estimate_memory
 
 HARD: dict[str, Any] = {
     "enc0_network": "pooled_embedding",
@@ -165,6 +168,31 @@ def test_no_positive_pair_asks_for_nothing(rng: np.random.Generator) -> None:
     hard.find(predictor_of(hyperparameters))
     assert hard.draw(np.zeros(0, np.int64), rng).tolist() == []
     assert len(NegativeSampler(pairs, 2, harder=hard.draw).draw(rng).labels) == len(pairs)
+
+
+def test_what_memory_finding_takes_is_estimated(rng: np.random.Generator) -> None:
+    """Of many objects; two blocks of the search take what all of them do."""
+    count = 400_000
+    sides = [rng.integers(objects, size=count).astype(np.int32) for objects in (80_000, 20_000)]
+    in0, in1 = (TokenLists.of_each(tokens) for tokens in sides)
+    pairs = PairDataset(in0, in1, np.ones(count, np.float32))
+    hyperparameters = settings(**HARD, enc0_vocab_size=80_000)
+    (part,) = (
+        part
+        for part in estimate_memory(hyperparameters, [pairs]).peak
+        if part.name == "the search of hard negatives"
+    )
+    predictor = predictor_of(hyperparameters)
+    blocks = itertools.count()
+    tracemalloc.start()
+    try:
+        hard = HardNegatives(pairs, hyperparameters, 1)
+        hard.find(predictor, lambda: next(blocks) == 2)
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 0.8 * part.least < kept < 1.2 * part.least
+    assert 0.8 * part.bytes < peak < 1.2 * part.bytes
 
 
 def test_a_stop_is_heard(rng: np.random.Generator) -> None:

@@ -93,7 +93,8 @@ class HardNegatives:
             scores = every_pair.scores(of_block, vectors)
             known0, known1 = self._known_of(block, places)
             scores[known0, known1] = -np.inf
-            nearest = np.argpartition(scores, -count, axis=1)[:, -count:]
+            # a view would keep the order of all columns in memory
+            nearest = np.argpartition(scores, -count, axis=1)[:, -count:].copy()
             is_left = np.take_along_axis(scores, nearest, axis=1) > -np.inf
             self._nearest[block] = np.where(is_left, self._rows1[candidates[nearest]], -1)
 
