@@ -246,6 +246,18 @@ MISTAKES: dict[str, tuple[Sequence[str], str]] = {
     "other column": (["--kind", "plot=text"], "plot, which is none of in0 and in1"),
     "exploded": (["--explode", "plot"], "plot, which is none of in0 and in1"),
     "count": (["--min-count", "many"], "--min-count must be a whole number, found many"),
+    "two kinds": (
+        ["--kind", "film=text", "--kind", "film=id"],
+        "--kind must say one thing of the column film, found text and id.",
+    ),
+    "two counts": (
+        ["--min-count", "2", "--min-count", "user=1", "--min-count", "3"],
+        "--min-count must say one thing of all columns, found 2 and 3.",
+    ),
+    "two tokenizers": (
+        ["--tokenizer", "film=a.json", "--tokenizer", "film=b.json"],
+        "--tokenizer must say one thing of the column film, found a.json and b.json.",
+    ),
     "bins": (["--bins", "user=1,x"], "--bins must be a whole number, or edges"),
     "share": (["--validation", "1.5"], "must be between 0 and 1"),
     "no share": (["--test", "some"], "is no share of the rows"),

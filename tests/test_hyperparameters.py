@@ -149,6 +149,7 @@ RANGES = [  # name, lowest, highest: original.md's table
     ("early_stopping_tolerance", 1e-6, 0.1),
     # extensions
     ("negative_sampling_power", 0, 1),
+    ("hard_negative_share", 0, 1),
     ("token_dropout", 0, 0.99),
 ]
 
@@ -681,6 +682,20 @@ def test_a_power_without_negatives_has_no_effect() -> None:
     assert log(negative_sampling_power=0.75) == [line]
     assert log(negative_sampling_power=0.75, negative_sampling_rate=2) == []
     assert log(negative_sampling_power=1) == []
+
+
+def test_hard_negatives_need_a_space_that_can_be_searched() -> None:
+    line = "'hard_negative_share' has no effect, because 'negative_sampling_rate' is 0."
+    assert log(hard_negative_share=0.5) == [line]
+    drawn = {"hard_negative_share": 0.5, "negative_sampling_rate": 2}
+    assert error(**drawn) == (
+        "'hard_negative_share' can be above 0 only with scorer 'dot' or 'cosine', by which the "
+        "nearest objects are found, but 'scorer' is 'mlp'."
+    )
+    assert not parsed(hard_negative_share=0, negative_sampling_rate=2).draws_hard_negatives
+    for scorer in ("dot", "cosine"):
+        assert parsed(**drawn, scorer=scorer).draws_hard_negatives
+        assert not parsed(hard_negative_share=0.5, scorer=scorer).draws_hard_negatives
 
 
 def test_token_weights_need_pooled_embedding() -> None:

@@ -154,16 +154,17 @@ def test_commands_take_and_keep_it(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_lines(tmp_path / "table.jsonl", ROWS)
-    columns = ["--in0", "plot", "--in1", "kind", "--stem", "plot=english"]
+    columns = ["--in0", "plot", "--in1", "kind"]
+    stem = ["--stem", "plot=english"]
     small = ["-p", "enc_dim=8", "-p", "epochs=1", "-p", "mini_batch_size=8"]
     train = ["train", "--train", "table.jsonl", *columns, "--model-dir", "model", *small]
-    assert main(train) == 0
+    assert main([*train, *stem]) == 0
     assert "murder" in words_of(Object2Vec.load("model"))
-    prepare = ["prepare", "--input", "table.jsonl", *columns, "--output", "channels"]
+    prepare = ["prepare", "--input", "table.jsonl", *columns, *stem, "--output", "channels"]
     assert main(prepare) == 0
     assert read_inputs("channels/auxiliary/inputs.json").in0.columns[0].stem == "english"
     capsys.readouterr()
-    assert main([*train[:-1], "mini_batch_size=8", "--stem", "plot=elvish"]) == 1
+    assert main([*train, "--stem", "plot=elvish"]) == 1
     assert "--stem of the column" in one_sentence(capsys.readouterr().err)
 
 

@@ -82,7 +82,8 @@ TUNABLE = {item.name for item in BY_NAME.values() if item.tunable is not None}
 #: Beside defaults, for they belong to other choices: extensions of in-batch softmax, of negatives,
 #: of pooled_embedding.
 WITHOUT_EFFECT = {
-    "temperature", "popularity_correction", "negative_sampling_power", "token_weighting"
+    "temperature", "popularity_correction", "negative_sampling_power", "hard_negative_share",
+    "token_weighting",
 }  # fmt: skip
 
 
@@ -184,6 +185,10 @@ def test_what_is_given_is_the_same_in_all_jobs() -> None:
             {"mlp_layers", "mlp_dim", "mlp_activation"},
         ),
         ({"enc1_network": "hcnn", "negative_sampling_rate": "2"}, set()),
+        (
+            {"enc1_network": "hcnn", "negative_sampling_rate": "2", "scorer": "cosine"},
+            {"mlp_layers", "mlp_dim", "mlp_activation"},
+        ),
     ],
 )
 def test_what_has_no_effect_or_would_be_refused_is_not_searched(
@@ -196,6 +201,8 @@ def test_what_has_no_effect_or_would_be_refused_is_not_searched(
         with_effect |= {"temperature", "popularity_correction"}
     if given.get("negative_sampling_rate"):
         with_effect.add("negative_sampling_power")
+        if given.get("scorer", "mlp") != "mlp":
+            with_effect.add("hard_negative_share")
     if "pooled_embedding" in given.values():
         with_effect.add("token_weighting")
     assert WITHOUT_EFFECT & set(found) == with_effect

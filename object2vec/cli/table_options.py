@@ -260,7 +260,7 @@ def _tokenizers(options: argparse.Namespace, known: Sequence[str]) -> dict[Optio
         # the name of a file may hold the sign itself
         is_file = os.path.lexists(text)
         column, file = (None, text) if is_file else _of_column(text, known, "--tokenizer", True)
-        found[column] = file
+        _say(found, column, file, "--tokenizer")
     return found
 
 
@@ -271,11 +271,11 @@ def _columns(
     known = list(dict.fromkeys(sides[0] + sides[1]))
     given: dict[str, dict[str, Any]] = {name: {"name": name} for name in known}
     readers: dict[str, Callable[[str, str], Any]] = {
-        "kind": lambda text, _: text,
+        "kind": _text,
         "repeat": _whole,
         "bins": _bins,
-        "tag_separator": lambda text, _: text,
-        "stem": lambda text, _: text,
+        "tag_separator": _text,
+        "stem": _text,
         "min_count": _whole,
         "max_size": _whole,
     }
@@ -286,12 +286,15 @@ def _columns(
             given[name]["lower"] = False
     for key, read in readers.items():
         option = "--" + key.replace("_", "-")
-        for_all = key in ("min_count", "max_size")
-        # What holds for all columns first, so that a column's own wins wherever it stands.
-        for text in sorted(getattr(options, key), key=lambda text: "=" in text):
-            column, value = _of_column(text, known, option, for_all)
-            for name in known if column is None else [column]:
-                given[name]["separator" if key == "tag_separator" else key] = read(value, option)
+        said: dict[Optional[str], str] = {}
+        for text in getattr(options, key):
+            column, value = _of_column(text, known, option, key in ("min_count", "max_size"))
+            _say(said, column, value, option)
+        for name in known:
+            # a column's own wins over what holds for all
+            own = said.get(name, said.get(None))
+            if own is not None:
+                given[name]["separator" if key == "tag_separator" else key] = read(own, option)
     for key in ("explode", "special_tokens"):
         for name in getattr(options, key):
             if name not in given:
@@ -318,11 +321,25 @@ def _of_column(
     raise _unknown(text.rpartition("=")[0], known, option)
 
 
+def _say(said: dict[Optional[str], str], column: Optional[str], value: str, option: str) -> None:
+    """Keep what an option says of a column, or by None of all, unless it said something else."""
+    before = said.setdefault(column, value)
+    if before != value:
+        whom = "all columns" if column is None else f"the column {named(column)}"
+        raise CustomerError(
+            f"{option} must say one thing of {whom}, found {named(before)} and {named(value)}."
+        )
+
+
 def _unknown(name: str, known: Sequence[str], option: str) -> CustomerError:
     return CustomerError(
         f"{option} names the column {named(name)}, which is none of in0 and in1: these are "
         f"{names(known)}."
     )
+
+
+def _text(text: str, option: str) -> str:
+    return text
 
 
 def _whole(text: str, option: str) -> int:

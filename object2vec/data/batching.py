@@ -13,7 +13,7 @@ from object2vec.data.arrays import PairDataset, TokenLists, by_mean
 from object2vec.data.augmentation import AS_GIVEN, Augmentation, AugmentedPairs
 from object2vec.data.in_batch import PairObjects
 from object2vec.data.layouts import widest
-from object2vec.data.negative_sampling import Joined, NegativeSampler
+from object2vec.data.negative_sampling import Harder, Joined, NegativeSampler
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,8 @@ class TrainingBatches:
         Negatives for each pair whose label is not 0.
     negative_sampling_power : float
         See `NegativeSampler`.
+    harder : callable, optional
+        See `NegativeSampler`.
     augmentation : Augmentation
         What is done to the lists, anew in each epoch.
     seed : int
@@ -152,6 +154,7 @@ class TrainingBatches:
         bucket_width: int = 0,
         negative_sampling_rate: int = 0,
         negative_sampling_power: float = 1.0,
+        harder: Optional[Harder] = None,
         augmentation: Augmentation = AS_GIVEN,
         seed: int = 0,
         objects: Optional[PairObjects] = None,
@@ -163,7 +166,9 @@ class TrainingBatches:
         self._lists = AugmentedPairs(dataset, augmentation)
         self._rng = np.random.default_rng(seed)
         self._sampler = (
-            NegativeSampler(dataset, negative_sampling_rate, power=negative_sampling_power)
+            NegativeSampler(
+                dataset, negative_sampling_rate, power=negative_sampling_power, harder=harder
+            )
             if negative_sampling_rate
             else None
         )

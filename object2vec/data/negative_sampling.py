@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Optional
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from object2vec.logs import LOGGER_NAME
 
 _logger = logging.getLogger(LOGGER_NAME)
 
+#: Rows whose in1 are hard negatives of the in0 of some rows; -1 for those drawn from all.
+Harder = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 _DRAWS = 16  # draws at most for a negative, until it is no given positive pair
 
 
@@ -89,6 +92,9 @@ class NegativeSampler:
         An object of in1 that occurs ``c`` times is drawn in proportion to ``c ** power``: with 1
         as often as it occurs, with 0 as often as any other (Mikolov et al. 2013, arXiv 1310.4546,
         section 2.2, found 0.75 the best).
+    harder : callable, optional
+        Draws some of them otherwise: of rows whose in0 get a negative, int64 ``(n,)``, and a
+        generator it makes rows whose in1 these are, or -1.
     """
 
     def __init__(
@@ -98,7 +104,9 @@ class NegativeSampler:
         others: Sequence[PairDataset] = (),
         *,
         power: float = 1.0,
+        harder: Optional[Harder] = None,
     ) -> None:
+        self._harder = harder
         self._dataset = dataset
         self._in0 = np.repeat(np.flatnonzero(dataset.labels != 0), rate)
         self._prints = (fingerprints(dataset.in0), fingerprints(dataset.in1))
@@ -127,6 +135,9 @@ class NegativeSampler:
         rows = len(self._dataset)
         in0 = self._in0
         in1 = self._draw_in1(len(in0), rng)
+        if self._harder is not None:
+            hard = self._harder(in0, rng)
+            in1 = np.where(hard < 0, in1, hard)
         taken = np.flatnonzero(self._is_positive(in0, in1))
         for _ in range(_DRAWS - 1):
             if not taken.size:

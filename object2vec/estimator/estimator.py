@@ -113,6 +113,9 @@ class Object2Vec(
     negative_sampling_rate : int
     negative_sampling_power : float
         Power of how often an object of in1 occurs, in proportion to which it is drawn.
+    hard_negative_share : float
+        Share of the negatives that are drawn among what the model scores highest; see
+        docs/hyperparameters.md.
     pair_weights : bool
         Whether pairs of ids count by what stands under their key ``weight``.
     token_dropout : float
@@ -224,6 +227,7 @@ class Object2Vec(
         bucket_width: int = 0,
         negative_sampling_rate: int = 0,
         negative_sampling_power: float = 1.0,
+        hard_negative_share: float = 0.0,
         pair_weights: bool = False,
         token_dropout: float = 0.0,
         token_weighting: str = "mean",

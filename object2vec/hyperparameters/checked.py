@@ -104,6 +104,7 @@ class Hyperparameters:
     early_stopping_metric: str
     negative_sampling_rate: int
     negative_sampling_power: float
+    hard_negative_share: float
     pair_weights: bool
     token_dropout: float
     token_weighting: str
@@ -126,6 +127,11 @@ class Hyperparameters:
         """Weight decay of the token tables: their own where it is given."""
         own = self.token_embedding_weight_decay
         return self.weight_decay if own is None else own
+
+    @property
+    def draws_hard_negatives(self) -> bool:
+        """Whether negatives are drawn among what the model itself scores highest."""
+        return bool(self.hard_negative_share and self.negative_sampling_rate)
 
     @property
     def is_regression(self) -> bool:

@@ -68,7 +68,8 @@ class RuledHyperparameters(GivenHyperparameters):
         self._check_table_sizes()
         self._check_something_is_learnt()
         self._note_learning_rates()
-        self._note_negative_sampling_power()
+        self._note_negative_sampling()
+        self._check_hard_negatives()
 
     def sentences(self) -> list[str]:
         """All errors: names first, then values in the order of the declaration, then rules."""
@@ -404,10 +405,22 @@ class RuledHyperparameters(GivenHyperparameters):
                     "until training ends.",
                 )
 
-    def _note_negative_sampling_power(self) -> None:
-        names = "negative_sampling_power", "negative_sampling_rate"
-        if self._sound(*names) and self.values[names[0]] != 1 and not self.values[names[1]]:
-            self.log(
-                logging.WARNING,
-                "'negative_sampling_power' has no effect, because 'negative_sampling_rate' is 0.",
+    def _note_negative_sampling(self) -> None:
+        rate = self.values["negative_sampling_rate"]
+        for name in ("negative_sampling_power", "hard_negative_share"):
+            both_sound = self._sound(name, "negative_sampling_rate")
+            if both_sound and self.values[name] != BY_NAME[name].default and not rate:
+                self.log(
+                    logging.WARNING,
+                    f"'{name}' has no effect, because 'negative_sampling_rate' is 0.",
+                )
+
+    def _check_hard_negatives(self) -> None:
+        names = "hard_negative_share", "negative_sampling_rate", "scorer"
+        if not self._sound(*names) or not all(self.values[name] for name in names):
+            return
+        if self.values["scorer"] == "mlp":
+            self.rule_errors.append(
+                "'hard_negative_share' can be above 0 only with scorer 'dot' or 'cosine', by which "
+                "the nearest objects are found, but 'scorer' is 'mlp'."
             )

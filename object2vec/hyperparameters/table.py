@@ -457,6 +457,15 @@ _GENERAL = (
         default=1.0, minimum=0, maximum=1, tunable=TuningRange(0, 1), extension=True,
     ),
     Hyperparameter(
+        "hard_negative_share", "continuous",
+        "Which part of these random pairs is drawn, from the second epoch on, from the 50 of in1 "
+        "(of fewer than 200 a quarter) that the model as it is scores highest for in0, without "
+        "those of its own pairs of another label than 0; needs scorer dot or cosine. Of more than "
+        "10,000 in1 so many are searched, others in each epoch. Without a validation channel all "
+        "epochs are trained and the last one is kept.",
+        default=0.0, minimum=0, maximum=1, tunable=TuningRange(0, 1), extension=True,
+    ),
+    Hyperparameter(
         "pair_weights", "boolean",
         "Whether pairs of ids count by a number above 0 under their key weight, 1 where there is "
         "none: a pair of weight 2 counts as two pairs, in training and in what is reported.",

@@ -233,6 +233,8 @@ def _idle(known: GivenHyperparameters, resolved: Hyperparameters) -> set[str]:
         names |= {"learning_rate", "learning_rate_schedule", "warmup_epochs"}
     if not resolved.negative_sampling_rate:
         names.add("negative_sampling_power")
+    if not resolved.negative_sampling_rate or not resolved.is_similarity:
+        names.add("hard_negative_share")
     return names
 
 

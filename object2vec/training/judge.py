@@ -114,6 +114,8 @@ class Judge:
     def compare_with_baseline(self, log: TrainingLog, lowest_loss: float, negatives: int) -> None:
         """Warn where the lowest loss is hardly below that of a model that ignores its input.
 
+        Of training with hard negatives nothing is said, as no loss is known to compare with.
+
         Parameters
         ----------
         log : TrainingLog
@@ -124,6 +126,8 @@ class Judge:
             Drawn in its epoch, where that loss is of training.
         """
         settings = self._settings
+        if self._validation is None and settings.draws_hard_negatives:
+            return
         if self._validation is None:
             candidates = min(settings.mini_batch_size, len(self._train))
             pairs = self._train

@@ -29,6 +29,7 @@ from object2vec.data.in_batch import PairObjects
 from object2vec.data.prefetch import prefetch
 from object2vec.data.record_checks import check_positive
 from object2vec.data.summary import summary
+from object2vec.errors import UnsoundModelError
 from object2vec.evaluation.baseline import baseline_of
 from object2vec.evaluation.metrics import MetricAccumulator
 from object2vec.hyperparameters.checked import Hyperparameters
@@ -45,6 +46,7 @@ from object2vec.training.choose_way import build_way, choose_way
 from object2vec.training.class_weights import with_class_weights
 from object2vec.training.divergence import Divergence
 from object2vec.training.early_stopping import EarlyStopping, EveryEpoch
+from object2vec.training.hard_negatives import HardNegatives
 from object2vec.training.judge import Judge
 from object2vec.training.learning_rates import learning_rate_of
 from object2vec.training.readable_log import ReadableLog
@@ -127,6 +129,14 @@ def train(
             check_positive(pairs, hyperparameters, channel)
     if not fixed_epochs:
         check_channels(hyperparameters, () if validation is None else ("validation",))
+        if hyperparameters.draws_hard_negatives and validation is None:
+            # the harder the negatives of an epoch are, the higher is its loss
+            fixed_epochs = hyperparameters.epochs
+            _logger.info(
+                "Losses of epochs whose negatives differ in hardness cannot be compared, and there "
+                "is no validation channel: all %d epochs are trained and the last one is kept.",
+                fixed_epochs,
+            )
     with contextlib.ExitStack() as stack:
         folder = (
             Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="object2vec-")))
@@ -220,12 +230,14 @@ class _Training:
     ) -> TrainingResult:
         settings = self._settings
         self._data = summary({"train": train, "validation": validation}, settings.classes)
+        hard = HardNegatives(train, settings, self._seed) if settings.draws_hard_negatives else None
         batches = TrainingBatches(
             train,
             settings.mini_batch_size,
             bucket_width=settings.bucket_width,
             negative_sampling_rate=settings.negative_sampling_rate,
             negative_sampling_power=settings.negative_sampling_power,
+            harder=None if hard is None else hard.draw,
             augmentation=Augmentation.of(settings),
             seed=self._seed,
             objects=(
@@ -258,6 +270,8 @@ class _Training:
         stopped_by: list[str] = []
         for epoch in range(self._epochs):
             begun = time.time()
+            if epoch and hard is not None:
+                self._find(hard, epoch, stop)
             trained = self._train_epoch(epoch, batches, stop)
             if trained is None:
                 interrupted = True
@@ -302,6 +316,13 @@ class _Training:
             stopped_by,
             data=self._data,
         )
+
+    def _find(self, hard: HardNegatives, epoch: int, stop: Callable[[], bool]) -> None:
+        try:
+            hard.find(self._predictor, stop)
+        except UnsoundModelError as error:
+            # the last step made it so, and the next one's loss would say so
+            raise self._divergence.error("training", math.nan, epoch) from error
 
     def _train_epoch(
         self, epoch: int, batches: TrainingBatches, stop: Callable[[], bool]

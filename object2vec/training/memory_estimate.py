@@ -14,11 +14,13 @@ import numpy as np
 from object2vec.data.arrays import TOKENS_AT_ONCE, PairDataset
 from object2vec.data.batching import bucket_widths
 from object2vec.data.in_batch import MOST_CANDIDATES
+from object2vec.data.negative_sampling import fingerprints
 from object2vec.errors import PlatformError
 from object2vec.hyperparameters.checked import EncoderHyperparameters, Hyperparameters
 from object2vec.model.parameter_shapes import compared_width, parameter_shapes
 from object2vec.resources import NVIDIA_DRIVER, available_memory, give_back_freed_memory
 from object2vec.training.choose_way import is_compiled_expected
+from object2vec.training.hard_negatives import count_nearest
 from object2vec.training.row_updates import moves_used_rows_alone
 
 _ELEMENT = 4  # bytes of a float32
@@ -28,6 +30,9 @@ _OF_OBJECTS = 24  # bytes of the numbers and shares of both objects of a pair
 # Elements that a step of in-batch softmax holds for each two pairs of a batch: as a rule, at least.
 _OF_LOGIT, _LEAST_OF_LOGIT = 9, 4
 _OF_DRAWN = 16  # bytes of a negative whose rows are drawn
+_OF_KNOWN = 24  # bytes of a pair whose objects `hard_negatives` has numbered
+_OF_NEAREST = 4  # bytes of a hard negative that was found
+_OF_SEARCH = 52_000_000  # bytes of a block of scores, and of what orders it
 _OF_NUMBERED_TOKEN = 40  # bytes, while `negative_sampling.fingerprints` works
 
 # Copies of a parameter that an optimizer keeps.
@@ -302,7 +307,23 @@ class _Job:
                     "'negative_sampling_rate'",
                 )
             )
+        if self._settings.draws_hard_negatives:
+            parts.append(self._hard_negatives())
         return parts
+
+    def _hard_negatives(self) -> Part:
+        """What finds them: who belongs together, embeddings, a block of scores, what was found."""
+        train = self._datasets[0]
+        asking, searched = (len(np.unique(fingerprints(lists))) for lists in (train.in0, train.in1))
+        of_pairs = _OF_KNOWN * len(train)
+        embeddings = _ELEMENT * self._settings.enc_dim * min(searched, MOST_CANDIDATES)
+        nearest = _OF_NEAREST * count_nearest(searched) * asking
+        return Part(
+            "the search of hard negatives",
+            of_pairs + nearest + embeddings + _OF_SEARCH,
+            of_pairs + nearest,
+            "'hard_negative_share' to 0",
+        )
 
     def _batch(self) -> list[Part]:
         if not self._datasets or not len(self._datasets[0]):
