@@ -46,7 +46,6 @@ os.environ.pop("OBJECT2VEC_BASE", None)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    gc.disable()  # what is collected stays to the end: there is nothing to free
     given = os.environ.get(SEED_VARIABLE)
     try:
         config.stash[_RUN_SEED] = secrets.randbelow(2**31) if given is None else int(given)
@@ -56,10 +55,15 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ[SEED_VARIABLE] = str(config.stash[_RUN_SEED])
 
 
-def pytest_collection_finish() -> None:
-    """Spare the garbage collector half a million objects that outlive all tests."""
-    gc.freeze()
-    gc.enable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, Any, Any]:
+    """Spare the garbage collector half a million objects, all of which outlive the tests."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> Optional[bool]:
