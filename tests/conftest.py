@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import collections
+import gc
 import importlib
 import os
 import random
@@ -11,12 +12,13 @@ import secrets
 import zlib
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import hypothesis
 import numpy as np
 import pytest
 from cpu_isas import ISAS, computing_with
+from watchdog import Watchdog
 
 SEED_VARIABLE = "OBJECT2VEC_TEST_SEED"
 DATA_VARIABLE = "OBJECT2VEC_DATA"
@@ -35,6 +37,10 @@ hypothesis.settings.load_profile("tests")
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
+# To wait for the disk at each file protects from a loss of power, which no test can see. The
+# processes that a test starts do wait.
+os.fsync = lambda handle: None
+
 # A base folder of the person who runs the tests is none of theirs.
 os.environ.pop("OBJECT2VEC_BASE", None)
 
@@ -47,6 +53,29 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"{SEED_VARIABLE} is {given!r} and should be an integer.") from None
     # The processes that share out the tests take the same one.
     os.environ[SEED_VARIABLE] = str(config.stash[_RUN_SEED])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, Any, Any]:
+    """Spare the garbage collector half a million objects, all of which outlive the tests."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> Optional[bool]:
+    """Watch a test; who chooses the method ``signal`` has pytest-timeout's own."""
+    if settings.method != "thread":
+        return None
+    _WATCHDOG.watch(item, settings)
+    return True
+
+
+def pytest_timeout_cancel_timer() -> None:
+    _WATCHDOG.rest()
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -156,3 +185,4 @@ def data_dir() -> Path:
 
 
 _RUN_SEED = pytest.StashKey[int]()
+_WATCHDOG = Watchdog()

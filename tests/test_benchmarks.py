@@ -48,8 +48,16 @@ def output(*arguments: str) -> str:
     return result.stdout
 
 
+def first_of(names: list[str]) -> list[Any]:
+    """The first in the usual tier, the others in ``full``: they differ in their numbers alone."""
+    return [
+        pytest.param(name, marks=pytest.mark.full if place else ())
+        for place, name in enumerate(names)
+    ]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["W2-64", "W3-512-32", "W4-512-32"])
+@pytest.mark.parametrize("name", first_of(["W2-64", "W3-512-32", "W4-512-32"]))
 def test_training_gives_a_line_for_each_contestant(name: str) -> None:
     arguments = ("--workload", name, "--rounds", "1", "--batches", "2", "--json")
     ours = ["ours dense", "ours row_sparse"] if name == "W2-64" else ["ours"]
@@ -102,7 +110,7 @@ def test_scaling_measures_every_size() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["pooled", "hcnn", "bilstm"])
+@pytest.mark.parametrize("name", first_of(["pooled", "hcnn", "bilstm"]))
 def test_inference_measures_every_kind_of_request(name: str) -> None:
     arguments = ("--workload", name, "--rounds", "1", "--requests", "10", "--json")
     lines = run("inference", *arguments, "--variant", "ours")
@@ -147,7 +155,7 @@ def test_serving_measures_every_contestant() -> None:
 
 
 @needs_gensim
-@pytest.mark.slow
+@pytest.mark.full
 def test_models_of_words_are_no_peers() -> None:
     arguments = ("--workload", "W1", "--rounds", "1", "--batches", "2", "--json")
     (line,) = run("train", *arguments, "--variant", "gensim doc2vec")

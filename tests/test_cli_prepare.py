@@ -163,7 +163,8 @@ def test_the_printed_command_trains(case: str, table: list[dict[str, Any]]) -> N
     np.testing.assert_allclose(np.squeeze(answers), np.squeeze(expected), atol=1e-6)
 
 
-@pytest.mark.slow
+# that one command makes the same model, and what it learns, tests/test_cli_train_tables.py holds
+@pytest.mark.full
 @pytest.mark.timeout(400)
 def test_movielens(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base, test = (data_dir.resolve() / "ml-100k" / name for name in ("ua.base", "ua.test"))

@@ -198,6 +198,21 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "model"
 
 
+TABLE_TRAINING = (
+    "object2vec train --train ratings.csv --in0 user --in1 film,genres --label rating "
+    "--model-dir from-table -p epochs=1"
+)
+
+
+@pytest.fixture(scope="module")
+def trained_from_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of the table, for the examples that ask one and make none."""
+    folder = tmp_path_factory.mktemp("from_table")
+    fill(folder, FEW)
+    Shell(folder).run(TABLE_TRAINING)
+    return folder / "from-table"
+
+
 @pytest.fixture
 def shell(source: str, tmp_path: Path) -> Iterator[Shell]:
     asks = any(step.startswith(("curl", "echo")) for _, step in to_run(source))
@@ -216,12 +231,6 @@ def first_scores(request: str, answer: str) -> list[float]:
     lines = answer.splitlines()
     assert len(lines) == len(RATINGS.validation)
     return json.loads(lines[0])["scores"]
-
-
-TABLE_TRAINING = (
-    "object2vec train --train ratings.csv --in0 user --in1 film,genres --label rating "
-    "--model-dir from-table -p epochs=1"
-)
 
 
 def run_in_shell(command: str, shell: Shell) -> None:
@@ -258,14 +267,18 @@ CHECKS = {"docs/model_directory.md": check_encoder, "docs/python.md": check_refi
 @pytest.mark.filterwarnings("ignore:Cannot decide type:UserWarning")
 @pytest.mark.parametrize("source", [name for name in STEPS if to_run(name)])
 def test_the_examples_run(
-    source: str, shell: Shell, trained: Path, monkeypatch: pytest.MonkeyPatch
+    source: str,
+    shell: Shell,
+    trained: Path,
+    trained_from_table: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """All of a text in one folder, one after the other: commands, and blocks that share names."""
     examples_of_it = to_run(source)
     if not examples_of_it[0][1].startswith("object2vec train"):
         shutil.copytree(trained, shell.folder / "model")
     if any("from-table" in step for _, step in examples_of_it):
-        shell.run(TABLE_TRAINING)
+        shutil.copytree(trained_from_table, shell.folder / "from-table")
     monkeypatch.chdir(shell.folder)
     names: dict[str, Any] = {}
     for language, step in examples_of_it:

@@ -39,7 +39,7 @@ from object2vec.training.memory_estimate import estimate_memory
 logging.disable(logging.CRITICAL)
 common = {"_seed": 1, "enc0_max_seq_len": 50, "epochs": 2, "mini_batch_size": 500, "mlp_dim": 64}
 given = json.loads(sys.argv[1])
-count = given.pop("pairs", 1500)
+count = given.pop("pairs", 1000)
 settings = parse({**common, **given})[0]
 rng = np.random.default_rng(1)
 

@@ -81,13 +81,14 @@ def test_movielens_rating(data_dir: Path, tmp_path: Path) -> None:
     assert "Early stopping criterion met!" in log
 
 
+@pytest.mark.full
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("epochs", "most_loss", "least_accuracy"),
     [
         # two threads add up in no fixed order: the short run leaves room for that
-        pytest.param(1, 0.595, 0.68, marks=pytest.mark.slow),
-        pytest.param(4, 0.575, 0.70, marks=pytest.mark.full),
+        (1, 0.595, 0.68),
+        (4, 0.575, 0.70),
     ],
 )
 def test_movielens_recommendation(

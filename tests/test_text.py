@@ -47,24 +47,26 @@ def nested(depth: int) -> list[Any]:
     return value
 
 
-HUGE: list[Any] = [
-    "k" * MEGABYTES,
-    "\x1b" * MEGABYTES,
-    {"k" * MEGABYTES: 1},
-    {"a": {"b": ["k" * MEGABYTES]}},
-    list(range(MEGABYTES // 10)),
-    nested(1000),
-    nested(100_000),
-    10**5000,
-    -(10**5000),
-    [10**5000],
-    b"k" * MEGABYTES,
-]
+@pytest.fixture(scope="module")
+def huge_values() -> list[Any]:
+    return [
+        "k" * MEGABYTES,
+        "\x1b" * MEGABYTES,
+        {"k" * MEGABYTES: 1},
+        {"a": {"b": ["k" * MEGABYTES]}},
+        list(range(MEGABYTES // 10)),
+        nested(1000),
+        nested(100_000),
+        10**5000,
+        -(10**5000),
+        [10**5000],
+        b"k" * MEGABYTES,
+    ]
 
 
-def test_huge_values_are_shown_short() -> None:
-    assert all(0 < len(shown(value)) <= 60 for value in HUGE)
-    assert all(0 < len(quoted(value)) <= 80 for value in HUGE)
+def test_huge_values_are_shown_short(huge_values: list[Any]) -> None:
+    assert all(0 < len(shown(value)) <= 60 for value in huge_values)
+    assert all(0 < len(quoted(value)) <= 80 for value in huge_values)
     assert shown(10**5000) == quoted(10**5000) == "a number of about 5000 digits"
 
 
@@ -166,7 +168,7 @@ def logged(*arguments: Any, **more: Any) -> list[str]:
     return stream.getvalue().split("\n")[:-1]
 
 
-def test_a_log_line_is_one_short_line_whatever_it_quotes() -> None:
+def test_a_log_line_is_one_short_line_whatever_it_quotes(huge_values: list[Any]) -> None:
     (line,) = logged("found %s", HOSTILE)
     assert line.endswith(f"] found {HOSTILE_ESCAPED}")
     (line,) = logged("found %s", "k" * MEGABYTES)
@@ -176,7 +178,7 @@ def test_a_log_line_is_one_short_line_whatever_it_quotes() -> None:
     assert line.endswith(f"] given: {configuration}, 3")
     (line,) = logged("given: %s", configuration)
     assert line.endswith(f"] given: {configuration}")
-    for huge in HUGE:
+    for huge in huge_values:
         (line,) = logged("given: %s", {"a": huge})
         assert "given: {'a': " in line and len(line) < LONGEST_SENTENCE + 100
     (line,) = logged("\tTraining metrics: %s", {"a": 1})

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import ways
+from grids import crossed
 from numpy_model import NumpyModel
 from small_jobs import VOCAB, arrays, random_lists, random_network, random_pairs, settings
 
@@ -27,7 +28,9 @@ from object2vec.model.network import Object2VecNetwork
 pytestmark = pytest.mark.own_way
 
 
-def label(given: dict[str, Any]) -> str:
+def label(given: Any) -> str:
+    if isinstance(given, str):
+        return given
     return "-".join(
         "".join(value) if isinstance(value, tuple) else str(value) for value in given.values()
     )
@@ -70,38 +73,52 @@ PAIRS = [
     for second in ("enc0", *NETWORKS)
     for tied, head in ((False, HEADS[0]), (True, HEADS[2]))
 ]
-COMPARATORS = [
-    {"enc0_network": "pooled_embedding", "comparator_list": ",".join(order), **head}
+# What is compared, how it is activated and what becomes of it are stages that do not know of each
+# other: the usual tier has each order by each way, and each two of the rest together.
+ORDERS = [
+    {"enc0_network": "pooled_embedding", "comparator_list": ",".join(order)}
     for number in (1, 2, 3)
     for order in permutations(("hadamard", "concat", "abs_diff"), number)
-    for head in HEADS
+]
+COMPARATORS = [
+    pytest.param({**order, **head}, way, marks=marks)
+    for (order, head), marks in crossed(ORDERS, HEADS, together=1)
+    for way in ways.ANSWERING
 ]
 SIMILARITIES = [
-    {**encoder, **scorer, **head}
-    for encoder in (
-        {"enc0_network": "pooled_embedding", "tied_token_embedding_weight": True},
-        {"enc0_network": "hcnn", "enc0_layers": 2, "enc1_network": "pooled_embedding"},
-        {"enc0_network": "hcnn", "enc0_layers": 2, "tied_encoders": True},
-        {"enc0_network": "bilstm", "enc0_layers": 2, "enc1_network": "hcnn", "enc1_layers": 1},
-        {"enc0_network": "bilstm", "enc0_layers": 1, "tied_encoders": True},
-    )
-    for scorer in (
-        {"scorer": "dot"},
-        {"scorer": "dot", "ensemble_size": 3, "enc_dim": 12},
-        {"scorer": "cosine"},
-    )
-    for head in (
-        HEADS[0],
-        HEADS[2],
-        {"output_layer": "in_batch_softmax"},
-        {"output_layer": "in_batch_softmax", "temperature": 0.7, "learn_temperature": True},
+    pytest.param({**encoder, **scorer, **head}, way, marks=marks)
+    for (encoder, scorer, head, way), marks in crossed(
+        (
+            {"enc0_network": "pooled_embedding", "tied_token_embedding_weight": True},
+            {"enc0_network": "hcnn", "enc0_layers": 2, "enc1_network": "pooled_embedding"},
+            {"enc0_network": "hcnn", "enc0_layers": 2, "tied_encoders": True},
+            {"enc0_network": "bilstm", "enc0_layers": 2, "enc1_network": "hcnn", "enc1_layers": 1},
+            {"enc0_network": "bilstm", "enc0_layers": 1, "tied_encoders": True},
+        ),
+        (
+            {"scorer": "dot"},
+            {"scorer": "dot", "ensemble_size": 3, "enc_dim": 12},
+            {"scorer": "cosine"},
+        ),
+        (
+            HEADS[0],
+            HEADS[2],
+            {"output_layer": "in_batch_softmax"},
+            {"output_layer": "in_batch_softmax", "temperature": 0.7, "learn_temperature": True},
+        ),
+        ways.ANSWERING,
+        together=3,
     )
 ]
 ACTIVATIONS = [
-    {"enc0_network": "hcnn", "mlp_activation": activation, "mlp_layers": layers, **head}
-    for activation in ("linear", "relu", "tanh")
-    for layers in (0, 1, 3)
-    for head in HEADS
+    pytest.param(
+        {"enc0_network": "hcnn", "mlp_activation": activation, "mlp_layers": layers, **head},
+        way,
+        marks=marks,
+    )
+    for (activation, layers, head, way), marks in crossed(
+        ("linear", "relu", "tanh"), (0, 1, 3), HEADS, ways.ANSWERING
+    )
 ]
 # Inference heeds none of it.
 DROPPED = [
@@ -111,6 +128,19 @@ DROPPED = [
         {"enc0_network": "pooled_embedding", "enc1_network": "enc0", "dropout": 0.5},
     )
 ]
+
+
+def compiled_and_one_other_way(given: list[dict[str, Any]]) -> Any:
+    """Every case by the compiled part and, in the usual tier, by one of the other ways.
+
+    Those are operators of MXNet's own, which no size leads into another code.
+    """
+    cases = [pytest.param(one, ways.COMPILED) for one in given]
+    others = [way for way in ways.EVERY if way != ways.COMPILED]
+    for values, marks in crossed(given, others, together=1):
+        cases.append(pytest.param(*values, marks=marks))
+    return pytest.mark.parametrize(("given", "way"), cases, ids=label)
+
 
 answering = pytest.mark.parametrize("way", ways.ANSWERING)
 predicting = pytest.mark.parametrize("way", ways.PREDICTING)
@@ -154,8 +184,7 @@ def check_embeddings(
             close(model.embeddings(side, alone), expected[side][row : row + 1])
 
 
-@pytest.mark.parametrize("way", ways.EVERY)
-@pytest.mark.parametrize("given", SIZES, ids=label)
+@compiled_and_one_other_way(SIZES)
 def test_embeddings_are_those_of_numpy(
     given: dict[str, Any], way: str, rng: np.random.Generator, tmp_path: Path
 ) -> None:
@@ -185,16 +214,14 @@ def check_pairs(way: str, given: dict[str, Any], rng: np.random.Generator, folde
         )
 
 
-@pytest.mark.parametrize("way", ways.EVERY)
-@pytest.mark.parametrize("given", [*PAIRS, *DROPPED], ids=label)
+@compiled_and_one_other_way([*PAIRS, *DROPPED])
 def test_scores_and_losses_are_those_of_numpy(
     given: dict[str, Any], way: str, rng: np.random.Generator, tmp_path: Path
 ) -> None:
     check_pairs(way, given, rng, tmp_path)
 
 
-@answering
-@pytest.mark.parametrize("given", [*COMPARATORS, *ACTIVATIONS, *SIMILARITIES], ids=label)
+@pytest.mark.parametrize(("given", "way"), [*COMPARATORS, *ACTIVATIONS, *SIMILARITIES], ids=label)
 def test_every_head_is_that_of_numpy(
     given: dict[str, Any], way: str, rng: np.random.Generator, tmp_path: Path
 ) -> None:
@@ -383,8 +410,14 @@ def test_a_request_in_many_chunks_is_answered_in_its_order(
             close(model.scores(lists, others), scores)
 
 
-@answering
-@pytest.mark.parametrize("given", [*PAIRS, *DROPPED], ids=label)
+@pytest.mark.parametrize(
+    ("given", "way"),
+    [
+        pytest.param(*values, marks=marks)
+        for values, marks in crossed([*PAIRS, *DROPPED], ways.ANSWERING, together=1)
+    ],
+    ids=label,
+)
 def test_a_stored_model_answers_as_the_one_in_memory(
     given: dict[str, Any], way: str, rng: np.random.Generator, tmp_path: Path
 ) -> None:

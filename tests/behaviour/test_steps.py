@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import ways
+from grids import crossed
 from numpy_model import NumpyModel
 from small_jobs import (
     NETWORKS,
@@ -49,7 +50,9 @@ FORMS: list[dict[str, Any]] = [
 ]
 
 
-def label(given: dict[str, Any]) -> str:
+def label(given: Any) -> str:
+    if isinstance(given, str):
+        return given
     return "-".join(map(str, given.values()))
 
 
@@ -68,15 +71,6 @@ HEADS: list[dict[str, Any]] = [
 
 training = pytest.mark.parametrize("way", ways.TRAINING)
 every_network = pytest.mark.parametrize("given", NETWORKS, ids=label)
-# bilstm takes NumPy long, a token at a time
-every_measured_network = pytest.mark.parametrize(
-    "given",
-    [
-        pytest.param(given, marks=pytest.mark.slow if "bilstm" in given.values() else ())
-        for given in NETWORKS
-    ],
-    ids=label,
-)
 every_form = pytest.mark.parametrize("given", FORMS, ids=label)
 
 
@@ -167,19 +161,27 @@ def test_a_step_s_embeddings_are_those_of_numpy(
         check((one, other))
 
 
+# An encoder's gradient is that of its embeddings, whatever head gave it.
+MEASURED = [
+    # bilstm takes NumPy long, a token at a time
+    pytest.param(
+        *values, marks=[*marks, *([pytest.mark.slow] if "bilstm" in values[0].values() else [])]
+    )
+    for values, marks in crossed(NETWORKS, ways.TRAINING, HEADS, ("plain", "hybridized"))
+]
+
+
 @pytest.mark.usefixtures("gentle")
-@pytest.mark.parametrize("hybridized", [False, True], ids=["plain", "hybridized"])
-@pytest.mark.parametrize("head", HEADS, ids=label)
-@training
-@every_measured_network
+@pytest.mark.parametrize(("given", "way", "head", "graph"), MEASURED, ids=label)
 def test_a_step_follows_the_gradient_that_numpy_measures(
     given: dict[str, Any],
     way: str,
     head: dict[str, Any],
-    hybridized: bool,
+    graph: str,
     rng: np.random.Generator,
 ) -> None:
     """Of all parameters, in a random direction each, from what the step did to them."""
+    hybridized = graph == "hybridized"
     hyperparameters = settings(**{**given, **head}, mlp_activation="tanh", learning_rate=1.0)
     # products of large embeddings have gradients of which a step does not tell
     network = random_network(hyperparameters, rng, scale=0.2 if "scorer" in head else 0.5)
