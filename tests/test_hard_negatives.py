@@ -295,7 +295,7 @@ def test_without_validation_the_last_epoch_is_kept(
     told = [message for message in caplog.messages if "cannot be compared" in message]
     assert told == [
         "Losses of epochs whose negatives differ in hardness cannot be compared, and there is no "
-        "validation channel: all 6 epochs are trained and the last one is kept."
+        "validation channel: training goes on to its last epoch, which is kept."
     ]
     assert not any("nothing was learnt" in message for message in caplog.messages)
 

@@ -132,11 +132,13 @@ def train(
         if hyperparameters.draws_hard_negatives and validation is None:
             # the harder the negatives of an epoch are, the higher is its loss
             fixed_epochs = hyperparameters.epochs
-            _logger.info(
+            why = (
                 "Losses of epochs whose negatives differ in hardness cannot be compared, and there "
-                "is no validation channel: all %d epochs are trained and the last one is kept.",
-                fixed_epochs,
+                "is no validation channel: training goes on to its last epoch, which is kept."
             )
+            _logger.info("%s", why)
+            if readable is not None:
+                readable.say(why)
     with contextlib.ExitStack() as stack:
         folder = (
             Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="object2vec-")))
@@ -315,6 +317,7 @@ class _Training:
             interrupted,
             stopped_by,
             data=self._data,
+            is_last_kept=self._is_fixed,
         )
 
     def _find(self, hard: HardNegatives, epoch: int, stop: Callable[[], bool]) -> None:
