@@ -195,6 +195,14 @@ def test_tfidf_knows_the_words_that_the_model_does_not(texts: Object2Vec) -> Non
         assert found[name] == pytest.approx(value)
 
 
+def test_a_text_that_is_to_be_found_by_itself_is_told_of(texts: Object2Vec) -> None:
+    same = [{**row, "question": row["document"]} for row in TEST[:15]]
+    found = texts.evaluate([*same, *TEST[15:]], task="ranking", seen=TRAIN, **FAST)
+    (note,) = (note for note in found.notes if "Both texts" in note)
+    assert note.startswith("Both texts of 15 of 40 pairs are the same, which any model finds: ")
+    assert not any("Both texts" in note for note in texts.evaluate(TEST, task="auto", **FAST).notes)
+
+
 def test_correlation_with_labels_of_likeness(texts: Object2Vec, tmp_path: Path) -> None:
     found = texts.evaluate(pd.DataFrame(TEST), task="correlation", label="alike", **FAST)
     labels = [row["alike"] for row in TEST]

@@ -23,7 +23,7 @@ from object2vec.backend.kvstore import choose_contexts
 from object2vec.backend.mxnet_import import mx
 from object2vec.backend.mxnet_types import Context, NDArray
 from object2vec.data.arrays import PairDataset
-from object2vec.data.augmentation import Augmentation
+from object2vec.data.augmentation import Augmentation, judged_parts
 from object2vec.data.batching import TrainingBatches
 from object2vec.data.in_batch import PairObjects
 from object2vec.data.prefetch import prefetch
@@ -127,6 +127,10 @@ def train(
     for channel, pairs in (("train", train), ("validation", validation), ("test", test)):
         if pairs is not None:
             check_positive(pairs, hyperparameters, channel)
+    augmentation = Augmentation.of(hyperparameters)
+    validation, test = (
+        None if pairs is None else judged_parts(pairs, augmentation) for pairs in (validation, test)
+    )
     if not fixed_epochs:
         check_channels(hyperparameters, () if validation is None else ("validation",))
         if hyperparameters.draws_hard_negatives and validation is None:
