@@ -221,6 +221,20 @@ def test_correlation_with_labels_of_likeness(texts: Object2Vec, tmp_path: Path) 
     assert texts.evaluate(str(path), task="correlation", label="label", **FAST) == found
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_correlation_tells_what_a_score_of_several_classes_is(classes: int) -> None:
+    rows = [{"user": f"u{n % 7}", "film": f"f{n % 5}", "label": n % classes} for n in range(40)]
+    model = Object2Vec.from_table(
+        rows, in0="user", in1="film", label="label", label_kind="class", epochs=1, enc_dim=4, seed=1
+    )
+    found = model.evaluate(rows, task="correlation", label="label", **FAST)
+    expected = model.predict(rows) @ np.arange(classes)
+    told = stats.spearmanr([row["label"] for row in rows], expected)[0]
+    assert found["spearman"] == pytest.approx(told, abs=1e-6)
+    wanted = "The model's score of a pair is the mean number of its class, of 0 to 2: "
+    assert [note.startswith(wanted) for note in found.notes] == [True] * (classes > 2)
+
+
 def test_texts_of_negatives_that_are_drawn() -> None:
     rows = [{"question": r["question"], "document": r["document"]} for r in TRAIN]
     columns = ({"name": name, "kind": "text"} for name in rows[0])
