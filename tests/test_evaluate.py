@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,18 @@ def test_tfidf_knows_the_words_that_the_model_does_not(texts: Object2Vec) -> Non
     assert found.baselines["TF-IDF"]["hit_rate@1"].value > 0.9 > found["hit_rate@1"]
     for name, value in texts.evaluate(TEST).items():
         assert found[name] == pytest.approx(value)
+
+
+@pytest.mark.parametrize("as_records", [False, True], ids=["rows", "records"])
+def test_unknown_values_of_known_pairs_are_not_told(
+    as_records: bool, texts: Object2Vec, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The model is asked about the judged ones alone, which their line is about."""
+    seen = [{"in0": r["question"], "in1": r["document"]} for r in TRAIN] if as_records else TRAIN
+    with caplog.at_level(logging.WARNING, "object2vec"):
+        texts.evaluate(TEST, task="ranking", seen=seen, **FAST)
+    (line,) = caplog.messages
+    assert line.startswith("Unknown to the model are 40 of 80 values of in0 and 40 of 440 ")
 
 
 def test_a_text_that_is_to_be_found_by_itself_is_told_of(texts: Object2Vec) -> None:
