@@ -201,7 +201,9 @@ def test_unknown_values_of_known_pairs_are_not_told(
     as_records: bool, texts: Object2Vec, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The model is asked about the judged ones alone, which their line is about."""
-    seen = [{"in0": r["question"], "in1": r["document"]} for r in TRAIN] if as_records else TRAIN
+    seen = text_rows(3, 20)
+    if as_records:
+        seen = [{"in0": row["question"], "in1": row["document"]} for row in seen]
     with caplog.at_level(logging.WARNING, "object2vec"):
         texts.evaluate(TEST, task="ranking", seen=seen, **FAST)
     (line,) = caplog.messages
