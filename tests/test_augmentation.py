@@ -11,7 +11,12 @@ import pytest
 from small_jobs import random_pairs, settings
 
 from object2vec.data.arrays import PairDataset, TokenLists
-from object2vec.data.augmentation import Augmentation, AugmentedPairs, drop_tokens
+from object2vec.data.augmentation import (
+    Augmentation,
+    AugmentedPairs,
+    drop_tokens,
+    judged_parts,
+)
 from object2vec.data.batching import Batch, TrainingBatches
 from object2vec.data.dataset import from_records
 from object2vec.training.loop import train
@@ -269,6 +274,46 @@ def test_only_training_is_augmented(network: str, rng: np.random.Generator) -> N
     np.testing.assert_allclose(result.test_metrics["cross_entropy"], sums[0] / 60, rtol=1e-6)
     plain = train(settings(**given), cut, cut)
     assert metrics["train_cross_entropy"] != plain.history[0]["train_cross_entropy"]
+
+
+def test_what_is_given_once_is_judged_by_parts(rng: np.random.Generator) -> None:
+    """Else a whole text has to be found by its own beginning, which needs no training."""
+    given: dict[str, Any] = {"enc0_max_seq_len": 4, "enc1_max_seq_len": 6, "epochs": 1}
+    given.update(dict.fromkeys(("enc0_network", "enc1_network"), "pooled_embedding"))
+    both = random_pairs(rng, 40, longest=20, shortest=12).in0
+    other = random_pairs(rng, 20, longest=9, shortest=7)
+    labels = (rng.random(60) < 0.5).astype(np.float32)
+    pairs = PairDataset(
+        TokenLists.concatenate([both, other.in0]),
+        TokenLists.concatenate([both, other.in1]),
+        labels,
+        7,
+        rng.uniform(1, 2, 60).astype(np.float32),
+    )
+    crops = Augmentation(0.5, (4, 6))
+    judged = judged_parts(pairs, crops)
+    for row in range(60):
+        in0, in1 = judged.in0[row].tolist(), judged.in1[row].tolist()
+        whole = pairs.in0[row].tolist(), pairs.in1[row].tolist()
+        if row < 40:
+            assert len(in0) <= 4 and len(in1) == 6
+            assert not Counter(in0 + in1) - Counter(whole[0])
+        else:
+            assert (in0, in1) == whole
+    assert judged.labels is labels and judged.weights is pairs.weights and judged.truncated == 7
+    again = judged_parts(pairs, crops)
+    assert (rows_of(again.in0), rows_of(again.in1)) == (rows_of(judged.in0), rows_of(judged.in1))
+    assert judged_parts(pairs, Augmentation(0.5, (4, None))) is pairs
+    assert judged_parts(other, crops) is other
+
+    cropped = settings(**given, enc0_random_crop=True, enc1_random_crop=True, pair_weights=True)
+    result = train(cropped, pairs, pairs, pairs)
+    expected = result.predictor.loss_sums(judged)[0] / 60
+    for told in (
+        result.history[0]["validation_cross_entropy"],
+        result.test_metrics["cross_entropy"],
+    ):
+        np.testing.assert_allclose(told, expected, rtol=1e-6)
 
 
 def test_windows_teach_what_stands_behind_the_cut(rng: np.random.Generator) -> None:

@@ -234,7 +234,7 @@ def test_a_mistake_is_one_sentence_and_writes_nothing(
     [
         (["--train", "table.csv"], "name its columns by --in0, --in1 and --label"),
         (["--train", "table.jsonl"], "; the columns of a table have to be named: in0,"),
-        (["--train", "table.csv", "--in0", "user"], "--in1 is missing"),
+        (["--train", "table.csv", "--in0", "user"], "in1 is a column that holds the same value"),
         (["--train", "table.csv", "--label", "rating"],
          "--label can only be used together with --in0 and --in1"),
         (["--train", "table.csv", "--min-count", "2"], "--min-count can only be used together"),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,28 @@ def test_tfidf_knows_the_words_that_the_model_does_not(texts: Object2Vec) -> Non
         assert found[name] == pytest.approx(value)
 
 
+@pytest.mark.parametrize("as_records", [False, True], ids=["rows", "records"])
+def test_unknown_values_of_known_pairs_are_not_told(
+    as_records: bool, texts: Object2Vec, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The model is asked about the judged ones alone, which their line is about."""
+    seen = text_rows(3, 20)
+    if as_records:
+        seen = [{"in0": row["question"], "in1": row["document"]} for row in seen]
+    with caplog.at_level(logging.WARNING, "object2vec"):
+        texts.evaluate(TEST, task="ranking", seen=seen, **FAST)
+    (line,) = caplog.messages
+    assert line.startswith("Unknown to the model are 40 of 80 values of in0 and 40 of 440 ")
+
+
+def test_a_text_that_is_to_be_found_by_itself_is_told_of(texts: Object2Vec) -> None:
+    same = [{**row, "question": row["document"]} for row in TEST[:15]]
+    found = texts.evaluate([*same, *TEST[15:]], task="ranking", seen=TRAIN, **FAST)
+    (note,) = (note for note in found.notes if "Both texts" in note)
+    assert note.startswith("Both texts of 15 of 40 pairs are the same, which any model finds: ")
+    assert not any("Both texts" in note for note in texts.evaluate(TEST, task="auto", **FAST).notes)
+
+
 def test_correlation_with_labels_of_likeness(texts: Object2Vec, tmp_path: Path) -> None:
     found = texts.evaluate(pd.DataFrame(TEST), task="correlation", label="alike", **FAST)
     labels = [row["alike"] for row in TEST]
@@ -211,6 +234,20 @@ def test_correlation_with_labels_of_likeness(texts: Object2Vec, tmp_path: Path) 
     rows = [{"in0": q, "in1": d, "label": label} for (q, d), label in zip(pairs, labels)]
     path = write_lines(tmp_path / "alike.jsonl", rows)
     assert texts.evaluate(str(path), task="correlation", label="label", **FAST) == found
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_correlation_tells_what_a_score_of_several_classes_is(classes: int) -> None:
+    rows = [{"user": f"u{n % 7}", "film": f"f{n % 5}", "label": n % classes} for n in range(40)]
+    model = Object2Vec.from_table(
+        rows, in0="user", in1="film", label="label", label_kind="class", epochs=1, enc_dim=4, seed=1
+    )
+    found = model.evaluate(rows, task="correlation", label="label", **FAST)
+    expected = model.predict(rows) @ np.arange(classes)
+    told = stats.spearmanr([row["label"] for row in rows], expected)[0]
+    assert found["spearman"] == pytest.approx(told, abs=1e-6)
+    wanted = "The model's score of a pair is the mean number of its class, of 0 to 2: "
+    assert [note.startswith(wanted) for note in found.notes] == [True] * (classes > 2)
 
 
 def test_texts_of_negatives_that_are_drawn() -> None:

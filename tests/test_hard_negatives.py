@@ -170,24 +170,39 @@ def test_no_positive_pair_asks_for_nothing(rng: np.random.Generator) -> None:
     assert len(NegativeSampler(pairs, 2, harder=hard.draw).draw(rng).labels) == len(pairs)
 
 
-def test_what_memory_finding_takes_is_estimated(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize(
+    ("count", "length", "given"),
+    [
+        (400_000, 1, {}),
+        (40_000, 1, {"scorer": "cosine", "enc_dim": 2048}),
+        (20_000, 400, {"enc_dim": 64}),
+    ],
+    ids=["many", "wide-cosine", "long"],
+)
+def test_what_memory_finding_takes_is_estimated(
+    count: int, length: int, given: dict[str, Any], rng: np.random.Generator
+) -> None:
     """Of many objects; two blocks of the search take what all of them do."""
-    count = 400_000
-    sides = [rng.integers(objects, size=count).astype(np.int32) for objects in (80_000, 20_000)]
-    in0, in1 = (TokenLists.of_each(tokens) for tokens in sides)
+    numbers = [rng.integers(objects, size=count) for objects in (count // 5, 20_000)]
+    tokens = rng.integers(count // 5, size=(20_000, length), dtype=np.int32)
+    in0 = TokenLists.of_each(numbers[0].astype(np.int32))
+    in1 = TokenLists.from_lengths(tokens[numbers[1]].ravel(), np.full(count, length))
     pairs = PairDataset(in0, in1, np.ones(count, np.float32))
-    hyperparameters = settings(**HARD, enc0_vocab_size=80_000)
+    hyperparameters = settings(
+        **{**HARD, **given}, enc0_vocab_size=count // 5, enc0_max_seq_len=length
+    )
     (part,) = (
         part
         for part in estimate_memory(hyperparameters, [pairs]).peak
         if part.name == "the search of hard negatives"
     )
     predictor = predictor_of(hyperparameters)
-    blocks = itertools.count()
+    parts = -(-MOST_CANDIDATES * max(length, 64) // (1 << 16))
+    questions = itertools.count()
     tracemalloc.start()
     try:
         hard = HardNegatives(pairs, hyperparameters, 1)
-        hard.find(predictor, lambda: next(blocks) == 2)
+        hard.find(predictor, lambda: next(questions) == parts + 2)
         kept, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -201,6 +216,38 @@ def test_a_stop_is_heard(rng: np.random.Generator) -> None:
     hard = HardNegatives(pairs, hyperparameters, 1)
     hard.find(predictor_of(hyperparameters), lambda: True)
     assert (hard.draw(np.flatnonzero(pairs.labels), rng) == -1).all()
+
+
+@pytest.mark.parametrize("sides", [(1, 300), (300, 1)], ids=["asking", "searched"])
+def test_a_stop_is_heard_between_few_tokens(
+    sides: tuple[int, int], rng: np.random.Generator
+) -> None:
+    """An encoder of sequences would take minutes for all long lists of a side."""
+    number = 1_000
+    lists = [
+        TokenLists.from_lengths(
+            rng.integers(VOCAB, size=number * length, dtype=np.int32), np.full(number, length)
+        )
+        for length in sides
+    ]
+    pairs = PairDataset(lists[0], lists[1], np.ones(number, np.float32))
+    hyperparameters = settings(**HARD, enc0_max_seq_len=300)
+    encoded = []
+
+    class Counted(Predictor):
+        def embeddings(self, side: int, lists: TokenLists, *limit: Any) -> np.ndarray:
+            encoded.append(len(lists.tokens))
+            return super().embeddings(side, lists, *limit)
+
+    given = predictor_of(hyperparameters)
+    hard = HardNegatives(pairs, hyperparameters, 1)
+    hard.find(Counted(given.network, mx.cpu()))
+    assert sum(encoded) > 300 * 900
+    assert max(encoded) <= 1 << 16
+    questions = itertools.count()
+    encoded.clear()
+    hard.find(Counted(given.network, mx.cpu()), lambda: next(questions) == 2)
+    assert len(encoded) == 2
 
 
 @pytest.mark.parametrize("devices", [1, 2])
@@ -248,7 +295,7 @@ def test_without_validation_the_last_epoch_is_kept(
     told = [message for message in caplog.messages if "cannot be compared" in message]
     assert told == [
         "Losses of epochs whose negatives differ in hardness cannot be compared, and there is no "
-        "validation channel: all 6 epochs are trained and the last one is kept."
+        "validation channel: training goes on to its last epoch, which is kept."
     ]
     assert not any("nothing was learnt" in message for message in caplog.messages)
 

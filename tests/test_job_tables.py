@@ -268,7 +268,7 @@ MISTAKES: dict[str, tuple[dict[str, str], Optional[str], bytes, str]] = {
         COLUMNS, "application/x-recordio", b"user,film\nu1,f1\n",
         "it must be application/jsonlines or text/csv or application/x-parquet",
     ),
-    "one side": ({"_in0": "user"}, CSV, b"", "_in0 is given, but _in1 is missing"),
+    "one side": ({"_in0": "user"}, CSV, b"", "_in1 is missing: a pair has columns of in0 and of"),
     "label alone": ({"_label": "rating"}, CSV, b"", "_label is given, but _in0 and _in1 are"),
     "open quote": ({**COLUMNS, "_in1": '"film'}, CSV, b"", "'_in1' should be names of columns"),
     "empty": ({**COLUMNS, "_in1": "film,,age"}, CSV, b"", "'_in1' should be names of columns"),

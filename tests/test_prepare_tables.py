@@ -399,5 +399,8 @@ def test_numbers_in_the_place_of_a_header_are_told_of(tmp_path: Path) -> None:
         refused(path, "a row of data, say --no-header, and call", in0="user", in1="1")
     with calling_options(HYPERPARAMETERS):
         refused(path, "it has 1, 7, 5.", in0="user", in1="1")
+    # who has said so needs no hint
+    layout = Layout(header=False)
+    refused(path, r"it has 0, 1, 2\.$", in0="user", in1="1", layout=layout)
     path.write_text("person,film,stars\n2,7,3\n")
     refused(path, "it has person, film, stars.", in0="user", in1="film")

@@ -73,6 +73,19 @@ def contract(base: Path, **given: Any) -> list[str]:
     return ["train", "--base", str(base)]
 
 
+def test_a_last_epoch_that_is_kept_is_not_called_the_best(
+    job: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where hard negatives make losses of epochs unlike, and there is no validation."""
+    place = job.index("--validation")
+    given = ("scorer=dot", "negative_sampling_rate=1", "hard_negative_share=0.5", "epochs=3")
+    options = [*job[:place], *job[place + 2 :], *(f"-p{text}" for text in given)]
+    assert main(options) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any("training goes on to its last epoch, which is kept." in line for line in lines)
+    assert lines[-1].startswith("The model of epoch 2, the last one, is saved in ")
+
+
 def test_a_line_an_epoch_tells_all_of_it(
     job: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -191,6 +191,29 @@ def test_classes_are_confused_and_calibrated(tmp_path: Path) -> None:
     assert "Calibration" in found.text and "the rows: 400 pairs" in found.text
 
 
+def test_a_training_with_negatives_is_compared_with_what_it_met(tmp_path: Path) -> None:
+    """Labels are kept without them, so that of positive pairs alone nothing could be learnt."""
+    rng = np.random.default_rng(1)
+    rows = [{"left": f"a{x}", "right": f"b{y}"} for x, y in rng.integers(30, size=(200, 2))]
+    settings: dict[str, Any] = {"scorer": "dot", "negative_sampling_rate": 3, "epochs": 2}
+    found = {}
+    for share in (0, 0.5):
+        trained = Object2Vec.from_table(
+            rows, in0="left", in1="right", seed=1, hard_negative_share=share, **settings
+        )
+        trained.report(tmp_path / "report.html", projections=["pca"])
+        found[share] = Parsed(tmp_path / "report.html").text
+        expected = 0.25 * np.log(4) + 0.75 * np.log(4 / 3)
+        told = re.search(
+            r"cross entropy ↓ [\d.]+ ([\d.−]+) accuracy ↑ [\d.]+ ([\d.]+)", found[share]
+        )
+        assert told is not None
+        assert (told[1], told[2]) == (f"{expected:.4f}", "0.7500")
+    assert "Best epoch" in found[0] and "(best)" in found[0] and "last" not in found[0]
+    # whose losses cannot be compared
+    assert "Last epoch" in found[0.5] and "1 (last)" in found[0.5] and "best" not in found[0.5]
+
+
 def test_a_model_of_ids_takes_names_from_a_table(tmp_path: Path) -> None:
     pairs = [{"in0": [i % 5], "in1": [i % 7], "label": i % 2} for i in range(70)]
     trained = Object2Vec(

@@ -13,14 +13,17 @@ import numpy as np
 import pytest
 from parsed_report import Parsed
 from report_contents import HOSTILE, content, map_side
+from small_jobs import settings
 
 from object2vec import Tuning
 from object2vec.data.arrays import PairDataset, TokenLists
 from object2vec.data.summary import summary
+from object2vec.report.content import Content
 from object2vec.report.neighbours import nearest_of_each
 from object2vec.report.object_columns import column_of
 from object2vec.report.page import most_bytes, page
 from object2vec.report.projections import MOST_OF_TSNE, principal_components, projections
+from object2vec.report.section_parts import kept_baseline
 from object2vec.report.tuned import MOST_ROWS, best_so_far
 from object2vec.tuning.trials import COMPLETE, FAILED, PRUNED, Trial
 
@@ -99,6 +102,27 @@ def test_t_sne_is_of_some_where_there_are_many(
     assert pca.objects is None and len(pca.places) == 70
     assert tsne.objects is not None and len(tsne.places) == len(set(tsne.objects.tolist())) == 40
     assert "40 of the objects" in tsne.note
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, {"cross_entropy", "perplexity", "accuracy"}),
+        ({"class_weights": "1,3"}, {"accuracy"}),
+        ({"output_layer": "mean_squared_error", "negative_sampling_rate": 2}, set()),
+    ],
+    ids=["classes", "weighted-classes", "numbers-and-negatives"],
+)
+def test_what_kept_labels_cannot_tell_is_left_out(
+    given: dict[str, Any], expected: set[str], rng: np.random.Generator
+) -> None:
+    """The measures of training are by class weights, and with negatives; the kept labels not."""
+    lists = TokenLists.of_each(rng.integers(10, size=40).astype(np.int32))
+    hyperparameters = settings(**given)
+    pairs = PairDataset(lists, lists, np.arange(40, dtype=np.float32) % 2)
+    data = summary({"train": pairs}, hyperparameters.classes)
+    found = Content("A model", hyperparameters, {"data": data})
+    assert set(kept_baseline(found, "train")) == expected
 
 
 def test_the_nearest_of_each_are_found(rng: np.random.Generator) -> None:

@@ -169,11 +169,17 @@ def test_without_an_index_it_is_said_how_to_make_one(tmp_path: Path) -> None:
     for instance in ({"in1": [1], "nearest": 3}, {"in0": [1], "nearest": 3, "among": "in0"}):
         reply = ask(predictor, instance)
         assert reply.status == 400
-        assert "object2vec index --model-dir … --side in" in json.loads(reply.body)["error"]
+        side = instance.get("among", "in1")
+        assert json.loads(reply.body)["error"].startswith(
+            f"The model has no index of {side}, among which the nearest are to be found: make it "
+            f"by object2vec index --model-dir … --side {side}, with --objects where these are texts"
+        )
     # of three classes none is the one to rank by
     model = Object2Vec.load(tmp_path)
     model.build_index("in1", objects=[[number, 2] for number in range(9)])
     model.save(tmp_path)
+    reply = ask(Predictor.load(tmp_path), {"in0": [1], "nearest": 3, "among": "in0"})
+    assert b"are to be found, but one of in1 alone: make it" in reply.body
     predictor = Predictor.load(tmp_path)
     assert ask(predictor, {"in0": [1], "nearest": 3}).status == 400
     (row,) = rows_of(ask(predictor, {"in1": [4, 2], "nearest": 8}))

@@ -350,6 +350,27 @@ def test_only_what_is_named_is_searched() -> None:
             ["enc0_token_embedding_dim"],
             "a search of enc0_token_embedding_dim would have no effect or be refused.",
         ),
+        (
+            {},
+            ["hard_negative_share"],
+            "or be refused: 'hard_negative_share' has no effect, because 'negative_sampling_rate' "
+            "is 0.",
+        ),
+        (
+            {"negative_sampling_rate": "2"},
+            ["hard_negative_share"],
+            "or be refused: 'hard_negative_share' can be above 0 only with scorer 'dot' or ",
+        ),
+        (
+            {"optimizer": "adadelta"},
+            ["learning_rate", "learning_rate_schedule"],
+            "of learning_rate, learning_rate_schedule would have no effect or be refused: optimizer"
+            " adadelta ignores the hyperparameter 'learning_rate'. optimizer adadelta",
+        ),
+    ],
+    ids=[
+        *("unknown", "no-range", "control", "some-in-vain", "without-a-reason"),
+        *("no-effect", "refused", "two-reasons"),
     ],
 )
 def test_what_cannot_be_searched(given: dict[str, str], search: list[str], words: str) -> None:

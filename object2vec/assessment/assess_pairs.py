@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Optional
 
 import numpy as np
@@ -133,8 +134,15 @@ def assess_correlation(predictor: Predictor, asked: Asked, bootstrap: Bootstrap)
     pairs = asked.pairs
     labels = pairs.labels.astype(np.float64)
     scores = predictor.scores(pairs.in0, pairs.in1).astype(np.float64)
+    notes = []
     if scores.ndim == 2:
-        scores = scores @ np.arange(scores.shape[1])
+        classes = scores.shape[1]
+        scores = scores @ np.arange(classes)
+        if classes > 2:
+            notes.append(
+                f"The model's score of a pair is the mean number of its class, of 0 to "
+                f"{classes - 1}: where these are in no order, it says nothing."
+            )
     vectors = [predictor.embeddings(side, own) for side, own in enumerate((pairs.in0, pairs.in1))]
     cosines = similarities(vectors[0], vectors[1], "cosine").astype(np.float64)
     statistics = {
@@ -144,7 +152,8 @@ def assess_correlation(predictor: Predictor, asked: Asked, bootstrap: Bootstrap)
     if asked.words is not None:
         of_words = pair_cosines(asked.words.in0, asked.words.in1)
         statistics[TFIDF] = of_similarities(labels, of_words)
-    return _evaluation("correlation", asked, statistics, bootstrap)
+    found = _evaluation("correlation", asked, statistics, bootstrap)
+    return replace(found, notes=[*notes, *found.notes])
 
 
 def _evaluation(

@@ -13,6 +13,7 @@ import numpy as np
 from object2vec.assessment.asked import Asked
 from object2vec.assessment.assess_pairs import TFIDF
 from object2vec.data.arrays import PairDataset
+from object2vec.data.augmentation import are_equal
 from object2vec.errors import CustomerError
 from object2vec.evaluation.checked_arrays import is_whole
 from object2vec.evaluation.intervals import Bootstrap, mean_of
@@ -251,9 +252,18 @@ def _notes(asked: Asked, task: Retrieval, ranking: Ranking) -> list[str]:
         f"in1 that belong to them were ranked among {among}"
     )
     if asked.known is None:
-        return [f"{told}. Without known pairs nothing is left out, and there is no popularity."]
-    notes = [f"{told}, without those of their own known pairs."]
-    if ranking.sampled is None:
+        notes = [f"{told}. Without known pairs nothing is left out, and there is no popularity."]
+    else:
+        notes = [f"{told}, without those of their own known pairs."]
+    if asked.words is not None:
+        same = int(np.count_nonzero(are_equal(asked.words.in0, asked.words.in1)))
+        if same:
+            notes.append(
+                f"Both texts of {same:,} of {counted(len(asked.pairs), 'pair')} are the same, "
+                "which any model finds: to judge a search by parts of texts, give JSON Lines with "
+                "a part as in0 and the rest as in1."
+            )
+    if asked.known is not None and ranking.sampled is None:
         notes.append(
             f"Popular are the {HEAD:.0%} of the candidates that stand in the most known pairs."
         )

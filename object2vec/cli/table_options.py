@@ -182,8 +182,10 @@ def names_columns(options: argparse.Namespace) -> bool:
     if len(given) == len(_SIDES):
         return True
     if given:
+        from object2vec.prepare.table_choice import BOTH_SIDES
+
         (missing,) = set(_SIDES) - set(given)
-        raise CustomerError(f"--{missing} is missing: a pair has columns of in0 and of in1.")
+        raise CustomerError(f"--{missing} is missing: {BOTH_SIDES}.")
     further = {**_FURTHER, **{name: [] for name in _BY_COLUMN}}
     others = [name for name, nothing in further.items() if getattr(options, name) != nothing]
     if others:

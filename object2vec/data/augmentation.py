@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Optional
 
 import numpy as np
@@ -67,15 +67,17 @@ class AugmentedPairs:
     ----------
     lengths : tuple of numpy.ndarray
         int64, shape ``(n,)`` each: the most tokens that a batch gets of each list.
+    is_once : numpy.ndarray
+        bool, shape ``(n,)``: which pairs are one object given once.
     """
 
     def __init__(self, dataset: PairDataset, augmentation: Augmentation) -> None:
         self._sides = dataset.in0, dataset.in1
         self._augmentation = augmentation
         lengths = [lists.lengths for lists in self._sides]
-        self._is_once = np.zeros(len(dataset), np.bool_)
+        self.is_once = np.zeros(len(dataset), np.bool_)
         if None not in augmentation.crops:
-            self._is_once = _are_equal(*self._sides) & (lengths[0] > 1)
+            self.is_once = are_equal(*self._sides) & (lengths[0] > 1)
         first, second = (
             own if most is None else np.minimum(own, most)
             for own, most in zip(lengths, augmentation.crops)
@@ -101,7 +103,7 @@ class AugmentedPairs:
         else:
             window = self._window(rows0, most0, rng)
             taken0 = _cut_out(in0, rows0, window)
-            if self._is_once[rows1].any():
+            if self.is_once[rows1].any():
                 gaps = self._gaps(rows0, rows1, window, rng)
         if most1 is None:
             taken1 = in1.take(rows1)
@@ -118,7 +120,7 @@ class AugmentedPairs:
         """The windows that in0 gets, of at most half of an object that is given once."""
         lengths = _lengths(self._sides[0], rows)
         wanted = np.full(len(rows), most)
-        once = np.flatnonzero(self._is_once[rows])
+        once = np.flatnonzero(self.is_once[rows])
         drawn = rng.integers(max(most // _SHORTEST, 1), most, size=len(once), endpoint=True)
         wanted[once] = np.minimum(drawn, lengths[once] // 2)
         return _random_parts(lengths, np.minimum(lengths, wanted), rng)
@@ -130,11 +132,39 @@ class AugmentedPairs:
         most0 = self._augmentation.crops[0]
         assert most0 is not None
         other = self._window(rows1, most0, rng)
-        is_own, is_once = rows0 == rows1, self._is_once[rows1]
+        is_own, is_once = rows0 == rows1, self.is_once[rows1]
         return _Parts(
             np.where(is_once, np.where(is_own, window.first, other.first), 0),
             np.where(is_once, np.where(is_own, window.lengths, other.lengths), 0),
         )
+
+
+def judged_parts(pairs: PairDataset, augmentation: Augmentation) -> PairDataset:
+    """Pairs that a model is judged by, with parts in the place of objects that are given once.
+
+    Where in0 and in1 are the same list, any model finds the one by the other, and a loss says
+    nothing of what is learnt from their parts. Each such pair gets parts as training takes them,
+    always the same; other pairs stay as they are.
+
+    Parameters
+    ----------
+    pairs : PairDataset
+        Validation or test pairs, with the lists whole.
+    augmentation : Augmentation
+        What is done with those of training.
+    """
+    parts = AugmentedPairs(pairs, replace(augmentation, token_dropout=0.0))
+    once = np.flatnonzero(parts.is_once)
+    if not len(once):
+        return pairs
+    taken = parts.take(once, once, np.random.default_rng(0))
+    rows = np.arange(len(pairs))
+    rows[once] = len(pairs) + np.arange(len(once))
+    in0, in1 = (
+        TokenLists.concatenate([whole, part]).take(rows)
+        for whole, part in zip((pairs.in0, pairs.in1), taken)
+    )
+    return replace(pairs, in0=in0, in1=in1)
 
 
 def drop_tokens(lists: TokenLists, rate: float, rng: np.random.Generator) -> TokenLists:
@@ -189,7 +219,7 @@ def _cut_out(
     return TokenLists.from_lengths(lists.tokens[position], lengths)
 
 
-def _are_equal(in0: TokenLists, in1: TokenLists) -> np.ndarray:
+def are_equal(in0: TokenLists, in1: TokenLists) -> np.ndarray:
     """Whether each list of the one is equal to that of the other, a mask of shape ``(n,)``."""
     equal = in0.lengths == in1.lengths
     for start, part in in0.parts():

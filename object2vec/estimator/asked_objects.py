@@ -149,6 +149,7 @@ def labelled_pairs(
     weight: Optional[Union[str, int]] = None,
     *,
     told: bool = True,
+    tells_unseen: bool = True,
 ) -> PairDataset:
     """Pairs with their labels, cut to the model's lengths; those of a model without labels are 1.
 
@@ -167,7 +168,9 @@ def labelled_pairs(
     weight : str or int, optional
         The column of weights, where the data are a table.
     told : bool
-        Whether to log what is left out and what is unknown.
+        Whether to log what is left out.
+    tells_unseen : bool
+        Whether to log what is unknown.
 
     Raises
     ------
@@ -188,11 +191,12 @@ def labelled_pairs(
         if told and report.left_out:
             _logger.warning("%s", report.lines()[1])
         sides = zip(SIDES, (pairs.in0, pairs.in1))
-        if told:
+        if tells_unseen:
             tell_unseen({side: lookups_in(inputs, side, lists) for side, lists in sides})
         return pairs
     _check_no_column(weight)
-    return from_records(_ids(inputs, hyperparameters, data), hyperparameters, channel=channel)
+    records = _ids(inputs, hyperparameters, data, tells_unseen=tells_unseen)
+    return from_records(records, hyperparameters, channel=channel)
 
 
 def _check_no_column(weight: Optional[Union[str, int]]) -> None:
@@ -324,7 +328,7 @@ def _nearest(lacking: Sequence[str], pair: Mapping[Any, Any]) -> str:
     return next((found for name in lacking if (found := nearest(name, map(str, pair)))), "")
 
 
-def _ids(inputs: Inputs, hyperparameters: Hyperparameters, data: Any) -> Any:
+def _ids(inputs: Inputs, hyperparameters: Hyperparameters, data: Any, *, tells_unseen: bool) -> Any:
     """Records of raw values as records of ids and numbers; others as they are."""
     if columns_of(data) is not None:
         if not set(FIELDS) <= set(columns_of(data) or ()):
@@ -337,7 +341,8 @@ def _ids(inputs: Inputs, hyperparameters: Hyperparameters, data: Any) -> Any:
     if not all(sound):
         return data
     sides = {s: _objects(inputs, hyperparameters, s, [row[s] for row in data]) for s in SIDES}
-    tell_unseen({side: objects.lookups for side, objects in sides.items()})
+    if tells_unseen:
+        tell_unseen({side: objects.lookups for side, objects in sides.items()})
     classes = {name: place for place, name in enumerate(inputs.label.classes)}
     none = inputs.label.kind == "none"
     records = []

@@ -143,10 +143,12 @@ class _Reading:
     told: bool = True
 
     def pairs(self, data: Any, channel: str) -> PairDataset:
-        weight = self.request.weight if channel == "evaluated" else None
+        is_judged = channel == "evaluated"
+        weight = self.request.weight if is_judged else None
+        # the model answers for none of the pairs that were known before
         return labelled_pairs(
             self.inputs, self.hyperparameters, data, channel, self.request.layout, weight,
-            told=self.told,
+            told=self.told, tells_unseen=self.told and is_judged,
         )  # fmt: skip
 
 

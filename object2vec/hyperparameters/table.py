@@ -260,7 +260,8 @@ def _encoder(side: int) -> tuple[Hyperparameter, ...]:
             f"Whether training takes a random part of {prefix}max_seq_len tokens of each longer "
             f"{source} sequence, another in each epoch, instead of its first tokens. With it on "
             "both sides and the same sequence on both, in1 gets none of the tokens of in0's part, "
-            "which is then of any length from an eighth of that to all of it.",
+            "which is then of any length from an eighth of that to all of it; validation and test "
+            "have such parts, too, always the same.",
             default=False, extension=True,
         ),
     )  # fmt: skip

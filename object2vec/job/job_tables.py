@@ -22,7 +22,7 @@ from object2vec.prepare.delimited import Layout
 from object2vec.prepare.find_inputs import Progress
 from object2vec.prepare.inputs_summary import found_lines
 from object2vec.prepare.table_batch import Table
-from object2vec.prepare.table_choice import TableChoice
+from object2vec.prepare.table_choice import BOTH_SIDES, TableChoice
 from object2vec.prepare.table_hyperparameters import (
     check_weight,
     cut_pairs,
@@ -318,7 +318,7 @@ def _choice_of(
     if missing:
         raise CustomerError(
             f"{given[0]} is given, but {' and '.join(missing)} "
-            f"{'is' if len(missing) == 1 else 'are'} missing: a pair has columns of in0 and of in1."
+            f"{'is' if len(missing) == 1 else 'are'} missing: {BOTH_SIDES}."
         )
     name = values["_tokenizer"]
     return TableChoice(

@@ -150,7 +150,8 @@ def _train(
     if result.interrupted:
         _tell(readable, f"Stopped by {_name(stop)}; the model is saved in {job.model_dir}.")
         return _exit_code(stop)
-    saved = f"The model of epoch {result.best_epoch}, the best one, is saved in {job.model_dir}."
+    which = "last" if result.is_last_kept else "best"
+    saved = f"The model of epoch {result.best_epoch}, the {which} one, is saved in {job.model_dir}."
     readable.say(saved)
     if job.model_dir_option:  # the contract's log ends as the original's does
         _logger.info("%s", saved)

@@ -13,6 +13,12 @@ from object2vec.prepare.recipes import AUTO
 from object2vec.prepare.splits import Split
 from object2vec.raw_values.inputs import MOST_TOKENS
 
+#: What is said where one side is missing.
+BOTH_SIDES = (
+    "a pair has columns of in0 and of in1 (where there is one object alone, such as a text with "
+    "labels, in1 is a column that holds the same value in all rows)"
+)
+
 
 @dataclass(frozen=True)
 class TableChoice:

@@ -157,7 +157,13 @@ def _lacks(table: Table, given: Any, option: str) -> str:
             f"{advice if separator else ''}."
         )
     hint = ""
-    if is_delimited and without and any(re.fullmatch(r"-?\d+(\.\d+)?", name) for name in known):
+    has_positions = known == [str(place) for place in range(len(known))]
+    if (
+        is_delimited
+        and without
+        and not has_positions
+        and any(re.fullmatch(r"-?\d+(\.\d+)?", name) for name in known)
+    ):
         hint = f" (where that is a row of data, say {without}, and call the columns 0, 1, 2, …)"
     return (
         f"{names_column}, which {table.title} does not have{nearest(given, known)}; it has "

@@ -109,6 +109,12 @@ class Content:
         return next((own for own in self.history if own.get("epoch") == wanted), None)
 
     @property
+    def kept(self) -> str:
+        """Which epoch's model was kept, "best" or "last": see `training.loop.train`."""
+        judged = any(name.startswith("validation_") for own in self.history for name in own)
+        return "best" if judged or not self.hyperparameters.draws_hard_negatives else "last"
+
+    @property
     def data(self) -> Mapping[str, Any]:
         """The summaries of the channels of the training, then of further data."""
         kept = self.metrics.get("data")

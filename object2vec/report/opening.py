@@ -46,7 +46,7 @@ def figures(content: Content) -> Markup:
     if content.best is not None:
         epochs = len(content.history)
         beside = f"of {epochs} trained, counting from 0"
-        shown.append(("Best epoch", number(content.best["epoch"]), beside))
+        shown.append((f"{capital(content.kept)} epoch", number(content.best["epoch"]), beside))
     data = content.data
     if "train" in data:
         kept = data.get("validation", {}).get("pairs")

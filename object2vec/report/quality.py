@@ -149,7 +149,7 @@ def _confusion(confusion: Confusion) -> Markup:
 
 
 def _of_training(content: Content) -> list[Markup]:
-    """What the training reported of its best epoch, beside what follows from the labels alone."""
+    """What the training reported of the kept epoch, beside what follows from the labels alone."""
     best = content.best
     splits = [split for split in SPLITS if metrics_of(best, split)]
     if not splits:
@@ -179,7 +179,7 @@ def _of_training(content: Content) -> list[Markup]:
         )
     notes.append("Residuals, confusion and further baselines need data: give them by --data.")
     return [
-        table(head, rows, f"The best epoch, {best['epoch'] if best else ''}",
+        table(head, rows, f"The {content.kept} epoch, {best['epoch'] if best else ''}",
               numbers=range(1, len(head))),
         element("p", " ".join(notes), class_="note"),
     ]  # fmt: skip

@@ -69,16 +69,22 @@ def baseline_name(content: Content, name: str) -> str:
 
 def kept_baseline(content: Content, split: str) -> dict[str, float]:
     """What always predicting the same is worth, as far as the kept labels tell."""
+    settings = content.hyperparameters
     labels = content.data.get(split, {}).get("labels", {})
     if content.data.get(split, {}).get("weighted"):
         return {}
-    if content.hyperparameters.is_regression and "deviation" in labels:
-        return {"mean_squared_error": labels["deviation"] ** 2}
-    counts = labels.get("counts")
-    if content.hyperparameters.output_layer != "softmax" or not counts or not sum(counts):
+    # the kept labels of training are without its negatives, its measures are of both
+    rate = settings.negative_sampling_rate if split == "train" else 0
+    if settings.is_regression and "deviation" in labels:
+        return {} if rate else {"mean_squared_error": labels["deviation"] ** 2}
+    counts = list(labels.get("counts", ()))
+    if settings.output_layer != "softmax" or not sum(counts):
         return {}
+    counts[0] += rate * sum(counts[1:])
     shares = [count / sum(counts) for count in counts if count]
-    entropy = -sum(share * math.log(share) for share in shares)
+    if settings.class_weights:
+        return {"accuracy": max(shares)}
+    entropy = sum(share * math.log(1 / share) for share in shares)
     return {
         "cross_entropy": entropy,
         "perplexity": math.exp(entropy),

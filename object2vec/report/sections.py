@@ -46,17 +46,19 @@ def training(content: Content) -> Optional[Markup]:
             curves,
             best=best if content.best is not None else None,
             x_title="epoch",
-            best_title=f"best: {best}",
+            best_title=f"{content.kept}: {best}",
             label=f"{words(name)} by epoch: {told}; the numbers stand in a table below.",
         )
         key = joined(element("li", TOLD[line.name], class_=line.name) for line in curves)
         charts.append(figure(capital(words(name)), better, element("ul", key, class_="key"), chart))
-    about = "Of each epoch, what the model was worth; the model of the best epoch was kept."
+    about = (
+        f"Of each epoch, what the model was worth; the model of the {content.kept} epoch was kept."
+    )
     if not content.complete:
         about = "The training was stopped before its first epoch ended."
     return section(
         "training", "Training", about,
-        element("div", *charts, class_="charts"), _epochs(history, names, best),
+        element("div", *charts, class_="charts"), _epochs(content, names),
     )  # fmt: skip
 
 
@@ -75,15 +77,16 @@ def _curves(history: Sequence[Mapping[str, Any]], name: str) -> list[Line]:
     return found
 
 
-def _epochs(history: Sequence[Mapping[str, Any]], names: Sequence[str], best: Any) -> Markup:
+def _epochs(content: Content, names: Sequence[str]) -> Markup:
+    history, best = content.history, content.metrics.get("best_epoch")
     columns = [(s, n) for n in names for s in SPLITS if any(n in metrics_of(e, s) for e in history)]
     head = ["Epoch", *(f"{words(name)}, {TOLD[split]}" for split, name in columns)]
     rows = []
     for epoch in history:
         values = [metrics_of(epoch, split).get(name) for split, name in columns]
         cells = [decimals(value) if value is not None else "–" for value in values]
-        is_best = " (best)" if epoch.get("epoch") == best else ""
-        rows.append([f"{epoch.get('epoch', '–')}{is_best}", *cells])
+        is_kept = f" ({content.kept})" if epoch.get("epoch") == best else ""
+        rows.append([f"{epoch.get('epoch', '–')}{is_kept}", *cells])
     shown = table(head, rows, "Metrics by epoch", numbers=range(1, len(head)), hidden=True)
     return element("details", element("summary", "The numbers as a table"), shown)
 

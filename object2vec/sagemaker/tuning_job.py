@@ -174,10 +174,7 @@ def searched_ranges(
     left_out = without_effect(known, resolved)
     in_vain = [name for name in search if name in left_out]
     if in_vain:
-        raise CustomerError(
-            f"Beside the other hyperparameters a search of {', '.join(in_vain)} would have no "
-            "effect or be refused."
-        )
+        raise vain_search(known, in_vain)
     ranges = {
         item.name: item.tunable
         for item in HYPERPARAMETERS
@@ -208,6 +205,44 @@ def searched_ranges(
             "should search, as in --search learning_rate."
         )
     return ranges
+
+
+def vain_search(known: GivenHyperparameters, in_vain: Sequence[str]) -> CustomerError:
+    """What is said of names that would be searched in vain, with what the rules say of each.
+
+    Parameters
+    ----------
+    known : GivenHyperparameters
+        What trainings share, with what a recipe gives; a training of it is accepted.
+    in_vain : sequence of str
+        Some of what `without_effect` tells.
+    """
+    reasons = dict.fromkeys(reason for name in in_vain for reason in _reasons(known, name))
+    return CustomerError(
+        f"Beside the other hyperparameters a search of {', '.join(in_vain)} would have no effect "
+        f"or be refused{': ' + ' '.join(reasons) if reasons else '.'}"
+    )
+
+
+def _reasons(known: GivenHyperparameters, name: str) -> list[str]:
+    """What the rules say of another value than is known; nothing where they have no sentence."""
+    item = BY_NAME[name]
+    ends: tuple[Any, ...] = ()
+    if item.tunable is not None:
+        ends = item.tunable.choices or (item.tunable.maximum, item.tunable.minimum)
+    required = {one.name: int(one.minimum) for one in HYPERPARAMETERS if one.required}
+    for end in ends:
+        if end == known.values[name]:
+            continue
+        value = int(end) if item.kind in ("integer", "auto_integer") else end
+        try:
+            _, logged = parse({**required, **known.given, name: value})
+        except CustomerError as error:
+            return [str(error)]
+        told = [line.text for line in logged if f"'{name}'" in line.text]
+        if told:
+            return told
+    return []
 
 
 def without_effect(known: GivenHyperparameters, resolved: Hyperparameters) -> set[str]:

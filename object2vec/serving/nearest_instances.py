@@ -68,11 +68,11 @@ def ask_of(
     if among not in INPUTS:
         raise CustomerError(f"among must be in0 or in1, found {shown(among)} ({where})")
     if among not in indexed:
-        kept = f"one of {indexed[0]} alone" if indexed else "none"
+        kept = f", but one of {indexed[0]} alone" if indexed else ""
         raise CustomerError(
-            f"The model has no index of {among}, among which the nearest are to be found, but "
-            f"{kept}: make it by object2vec index --model-dir … --side {among}, and start the "
-            f"server anew ({where})"
+            f"The model has no index of {among}, among which the nearest are to be found{kept}: "
+            f"make it by object2vec index --model-dir … --side {among}, with --objects where these "
+            f"are texts or of several columns, and start the server anew ({where})"
         )
     if classes is not None and classes > 2 and not held[INPUTS.index(among)]:
         raise CustomerError(

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Optional
 
 import numpy as np
 
-from object2vec.data.arrays import PairDataset
+from object2vec.data.arrays import PairDataset, TokenLists
 from object2vec.data.in_batch import MOST_CANDIDATES
 from object2vec.data.negative_sampling import fingerprints
 from object2vec.hyperparameters.checked import Hyperparameters
@@ -18,6 +19,9 @@ from object2vec.inference.predictor import Predictor
 MOST_NEAREST = 50
 #: ... but only one of so many, as of few objects the nearest 50 would be all.
 ONE_OF = 4
+
+_TOKENS = 1 << 16  # that are encoded between two questions whether to stop, ...
+_LISTS = 1 << 10  # ... and at most so many lists
 
 
 def count_nearest(objects: int) -> int:
@@ -71,7 +75,7 @@ class HardNegatives:
         predictor : Predictor
             With the model as it is.
         stop : callable
-            Asked now and then; once it says True, what was found before stays.
+            Asked every few seconds; once it says True, what was found before stays.
 
         Raises
         ------
@@ -82,21 +86,26 @@ class HardNegatives:
         candidates = self._candidates()
         places = np.full(len(self._rows1), -1)
         places[candidates] = np.arange(len(candidates))
-        lists = self._pairs.in1.take(self._rows1[candidates])
-        vectors = predictor.embeddings(1, lists)
+        vectors = np.empty((len(candidates), predictor.hyperparameters.enc_dim), np.float32)
+        rows1 = self._rows1[candidates]
+        for part in _parts(self._pairs.in1, rows1):
+            if stop():
+                return
+            vectors[part] = predictor.embeddings(1, self._pairs.in1.take(rows1[part]))
         every_pair = predictor.every_pair(self._classes)
         count = self._nearest.shape[1]
         for block in blocks_of(len(self._rows0), len(candidates)):
-            if stop():
-                return
-            of_block = predictor.embeddings(0, self._pairs.in0.take(self._rows0[block]))
-            scores = every_pair.scores(of_block, vectors)
-            known0, known1 = self._known_of(block, places)
-            scores[known0, known1] = -np.inf
-            # a view would keep the order of all columns in memory
-            nearest = np.argpartition(scores, -count, axis=1)[:, -count:].copy()
-            is_left = np.take_along_axis(scores, nearest, axis=1) > -np.inf
-            self._nearest[block] = np.where(is_left, self._rows1[candidates[nearest]], -1)
+            for part in _parts(self._pairs.in0, self._rows0, block):
+                if stop():
+                    return
+                of_part = predictor.embeddings(0, self._pairs.in0.take(self._rows0[part]))
+                scores = every_pair.scores(of_part, vectors)
+                known0, known1 = self._known_of(part, places)
+                scores[known0, known1] = -np.inf
+                # a view would keep the order of all columns in memory
+                nearest = np.argpartition(scores, -count, axis=1)[:, -count:].copy()
+                is_left = np.take_along_axis(scores, nearest, axis=1) > -np.inf
+                self._nearest[part] = np.where(is_left, rows1[nearest], -1)
 
     def draw(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw a hard negative for a share of some pairs' in0.
@@ -142,3 +151,19 @@ class HardNegatives:
         if count <= MOST_CANDIDATES:
             return np.arange(count)
         return np.sort(self._rng.choice(count, MOST_CANDIDATES, replace=False))
+
+
+def _parts(lists: TokenLists, rows: np.ndarray, block: Optional[slice] = None) -> Iterator[slice]:
+    """Cut rows of lists, or a block of them, into parts of few tokens, or of one list.
+
+    With all at once an encoder takes minutes, in which no stop is heard, and a copy of them takes
+    several times the memory of the lists.
+    """
+    start, stop, _ = (block or slice(None)).indices(len(rows))
+    own = rows[start:stop]
+    ends = np.cumsum(np.maximum(lists.offsets[own + 1] - lists.offsets[own], _TOKENS // _LISTS))
+    first = before = 0
+    while first < len(own):
+        last = max(first + 1, int(np.searchsorted(ends, before + _TOKENS, side="right")))
+        yield slice(start + first, start + last)
+        first, before = last, int(ends[last - 1])

@@ -23,7 +23,7 @@ from object2vec.backend.kvstore import choose_contexts
 from object2vec.backend.mxnet_import import mx
 from object2vec.backend.mxnet_types import Context, NDArray
 from object2vec.data.arrays import PairDataset
-from object2vec.data.augmentation import Augmentation
+from object2vec.data.augmentation import Augmentation, judged_parts
 from object2vec.data.batching import TrainingBatches
 from object2vec.data.in_batch import PairObjects
 from object2vec.data.prefetch import prefetch
@@ -127,16 +127,22 @@ def train(
     for channel, pairs in (("train", train), ("validation", validation), ("test", test)):
         if pairs is not None:
             check_positive(pairs, hyperparameters, channel)
+    augmentation = Augmentation.of(hyperparameters)
+    validation, test = (
+        None if pairs is None else judged_parts(pairs, augmentation) for pairs in (validation, test)
+    )
     if not fixed_epochs:
         check_channels(hyperparameters, () if validation is None else ("validation",))
         if hyperparameters.draws_hard_negatives and validation is None:
             # the harder the negatives of an epoch are, the higher is its loss
             fixed_epochs = hyperparameters.epochs
-            _logger.info(
+            why = (
                 "Losses of epochs whose negatives differ in hardness cannot be compared, and there "
-                "is no validation channel: all %d epochs are trained and the last one is kept.",
-                fixed_epochs,
+                "is no validation channel: training goes on to its last epoch, which is kept."
             )
+            _logger.info("%s", why)
+            if readable is not None:
+                readable.say(why)
     with contextlib.ExitStack() as stack:
         folder = (
             Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="object2vec-")))
@@ -315,6 +321,7 @@ class _Training:
             interrupted,
             stopped_by,
             data=self._data,
+            is_last_kept=self._is_fixed,
         )
 
     def _find(self, hard: HardNegatives, epoch: int, stop: Callable[[], bool]) -> None:

@@ -316,7 +316,9 @@ class _Job:
         train = self._datasets[0]
         asking, searched = (len(np.unique(fingerprints(lists))) for lists in (train.in0, train.in1))
         of_pairs = _OF_KNOWN * len(train)
-        embeddings = _ELEMENT * self._settings.enc_dim * min(searched, MOST_CANDIDATES)
+        # of the cosine a second time, as vectors of the length 1
+        copies = 1 + (self._settings.scorer == "cosine")
+        embeddings = copies * _ELEMENT * self._settings.enc_dim * min(searched, MOST_CANDIDATES)
         nearest = _OF_NEAREST * count_nearest(searched) * asking
         return Part(
             "the search of hard negatives",

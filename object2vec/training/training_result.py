@@ -35,6 +35,8 @@ class TrainingResult:
         That of the training that gave the model, where `refit` trained twice.
     data : dict
         What the pairs are like; see `data.summary`.
+    is_last_kept : bool
+        Whether `best_epoch` is the last one, whatever the losses.
     """
 
     predictor: Predictor
@@ -47,6 +49,7 @@ class TrainingResult:
     stopped_by: Sequence[str] = ()
     refit_history: list[dict[str, float]] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
+    is_last_kept: bool = False
 
     def metrics(self) -> dict[str, Any]:
         """What is kept beside the model."""

@@ -19,7 +19,7 @@ from object2vec.hyperparameters.table import (
 )
 from object2vec.hyperparameters.values import nearest
 from object2vec.prepare.table_hyperparameters import of_members
-from object2vec.sagemaker.tuning_job import searched_ranges, without_effect
+from object2vec.sagemaker.tuning_job import searched_ranges, vain_search, without_effect
 from object2vec.text import quoted
 from object2vec.tuning.storage import optuna_module
 
@@ -168,10 +168,7 @@ def space_of(
             found[name] = _of_table(BY_NAME[name], tunable)
     idle = sorted(set(own) & without_effect(known, resolved))
     if idle:
-        raise CustomerError(
-            f"Beside the other hyperparameters a search of {', '.join(idle)} would have no effect "
-            "or be refused."
-        )
+        raise vain_search(known, idle)
     for name, given in own.items():
         if given is not None:
             found[name] = _of_user(BY_NAME[name], given)
