@@ -42,20 +42,26 @@ class WordMeans:
         counted = TfidfVectorizer(tokenizer=words, token_pattern=None, lowercase=False).fit(texts)
         self._weights = dict(zip(counted.get_feature_names_out(), counted.idf_))
         self._most = float(max(counted.idf_))
-        self._vectors, self._width = vectors, width
+        self._vectors = vectors
         self._centre = np.zeros(width, np.float32)
-        self._centre = np.mean([self._mean(text) for text in texts], axis=0)
+        self._centre = np.mean(self._means(texts), axis=0)
 
     def of(self, texts: Sequence[str]) -> np.ndarray:
         """float32 ``(texts, width)``, rows of length 1; zeros where no word is known."""
-        return unit(np.stack([self._mean(text) for text in texts]) - self._centre)
+        return unit(self._means(texts) - self._centre)
 
-    def _mean(self, text: str) -> np.ndarray:
-        known = [word for word in words(text) if word in self._vectors]
-        if not known:
-            return self._centre
-        weights = np.array([self._weights.get(word, self._most) for word in known], np.float32)
-        return weights @ np.stack([self._vectors[word] for word in known]) / weights.sum()
+    def _means(self, texts: Sequence[str]) -> np.ndarray:
+        # each word is looked up once, as what FastText makes of a new one takes long
+        rows: dict[str, int] = {}
+        lists = [[word for word in words(text) if word in self._vectors] for text in texts]
+        places = [[rows.setdefault(word, len(rows)) for word in known] for known in lists]
+        if not rows:
+            return np.tile(self._centre, (len(texts), 1))
+        vectors = np.stack([self._vectors[word] for word in rows])
+        weights = np.array([self._weights.get(word, self._most) for word in rows], np.float32)
+        means = [weights[own] @ vectors[own] / weights[own].sum() if own else self._centre
+                 for own in places]  # fmt: skip
+        return np.stack(means)
 
 
 class TfidfTexts:
