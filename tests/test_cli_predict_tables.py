@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gzip
 import importlib
+import io
 import json
 import subprocess
 import sys
@@ -200,6 +201,17 @@ def test_a_table_that_is_none_of_the_model_is_refused(
     assert main([*command, "--output", str(target)]) == 1
     assert words in one_sentence(capsys.readouterr().err)
     assert not target.exists()
+
+
+def test_a_table_on_standard_input_is_told_where_it_belongs(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(delimited(",").encode()))
+    monkeypatch.setattr("sys.stdin", stream)
+    assert main(["predict", "--model-dir", str(model)]) == 1
+    told = one_sentence(capsys.readouterr().err)
+    assert "this looks like CSV: " in told
+    assert "(predict: a table of the model's own columns is named by --input)" in told
 
 
 def test_what_cannot_be_a_table_says_so(

@@ -28,6 +28,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
+import object2vec
 from object2vec import Object2Vec
 from object2vec.data.negative_sampling import with_negatives
 from object2vec.errors import CustomerError
@@ -292,6 +293,28 @@ def test_whole_texts_alone_are_learnt_from(rng: np.random.Generator) -> None:
     asked = [" ".join(rng.choice(words, size=5)) for words in topics]
     scores = model.scores(asked, texts[:20])
     assert np.mean(scores.argmax(1) == np.arange(20)) > 0.9
+
+
+def test_whole_texts_are_judged_by_parts_wherever_they_are(
+    rng: np.random.Generator, tmp_path: Path
+) -> None:
+    """A text is no question for itself: in validation, test, `evaluate` and studies alike."""
+    rows = [{"text": " ".join(f"w{n}" for n in rng.integers(400, size=40))} for _ in range(120)]
+    texts: dict[str, Any] = {"in0": "text", "in1": "text", "tied_token_embedding_weight": True}
+    texts.update(enc_dim=8, epochs=1, seed=1, validation=rows[80:100], test=rows[100:])
+    model = Object2Vec.from_table(rows[:80], **texts)
+    told = {name[11:]: own for name, own in model.history[0].items() if name[:11] == "validation_"}
+    assert model.evaluate(rows[80:100]) == pytest.approx(told, rel=1e-5)
+    found = model.evaluate(rows[80:100], task="ranking", resamples=0)
+    assert found["cross_entropy"] == pytest.approx(told["cross_entropy"], rel=1e-5)
+    # of the texts themselves nearly all are found
+    assert found["hit_rate@10"] > told["accuracy"] + 0.2
+    studied, study = object2vec.tune(
+        rows[:80], in0="text", in1="text", tied_token_embedding_weight=True, enc_dim=8, epochs=1,
+        validation=rows[80:100], test=rows[100:], search=["learning_rate"], trials=1, seed=1,
+        model_dir=tmp_path / "tuned",
+    )  # fmt: skip
+    assert study.test == pytest.approx(studied.evaluate(rows[100:]), rel=1e-5)
 
 
 def test_another_table_is_read_as_long_as_training_takes_it() -> None:

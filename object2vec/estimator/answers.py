@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Optional, Union, overload
 
+from object2vec.data.augmentation import Augmentation, judged_parts
 from object2vec.data.record_checks import check_positive
 from object2vec.errors import CustomerError
 from object2vec.estimator.answer_tables import check_output, embedded, scored
@@ -294,8 +295,9 @@ class Answering:
             ``mean_squared_error`` and ``mean_absolute_error``; means over the pairs. For
             multi_label ``cross_entropy``, the mean over pairs and classes, and ``micro_f1`` of the
             classes whose probability is above 0.5. For in_batch_softmax the first three are of
-            finding each in1 by its in0 among all in1 of the pairs, at most 10,000. Rows of a table
-            that lack a value are left out. With a task an `object2vec.Evaluation`.
+            finding each in1 by its in0 among all in1 of the pairs, at most 10,000. Texts that are
+            given once, as both sides, are judged by parts, as in validation. Rows of a table that
+            lack a value are left out. With a task an `object2vec.Evaluation`.
 
         Raises
         ------
@@ -311,7 +313,7 @@ class Answering:
         check_plain(request, data)
         judged = judged_pairs(predictor.inputs, predictor.hyperparameters, pairs, layout)
         check_positive(judged, predictor.hyperparameters, "evaluated")
-        sums = predictor.loss_sums(judged)
+        sums = predictor.loss_sums(judged_parts(judged, Augmentation.of(predictor.hyperparameters)))
         output_layer = predictor.hyperparameters.output_layer
         return MetricAccumulator.of(output_layer, sums, len(judged)).values()
 

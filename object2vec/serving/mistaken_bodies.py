@@ -63,6 +63,8 @@ def likeness(start: bytes) -> str:
     if found is None:
         return ""
     hint = " (curl: --data-binary, not -d)" if found.name == ON_ONE_LINE else ""
+    if found.is_table:
+        hint = " (predict: a table of the model's own columns is named by --input)"
     return f"; this looks like {found.name}: {found.advice}{hint}"
 
 

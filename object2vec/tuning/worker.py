@@ -178,6 +178,7 @@ class _Worker:
 
     def _finish(self) -> Optional[dict[str, float]]:
         """See that the best trial's model lies in its folder; what it reaches on test pairs."""
+        from object2vec.data.augmentation import Augmentation, judged_parts
         from object2vec.evaluation.metrics import MetricAccumulator
         from object2vec.inference.predictor import Predictor
 
@@ -194,7 +195,9 @@ class _Worker:
             return None
         predictor = Predictor.load(plan.model_dir)
         output_layer = predictor.hyperparameters.output_layer
-        return MetricAccumulator.of(output_layer, predictor.loss_sums(test), len(test)).values()
+        judged = judged_parts(test, Augmentation.of(predictor.hyperparameters))
+        sums = predictor.loss_sums(judged)
+        return MetricAccumulator.of(output_layer, sums, len(test)).values()
 
     def _is_saved(self, number: int) -> bool:
         """Whether the folder holds the model of a trial as it was written."""
