@@ -290,8 +290,9 @@ def test_what_is_given_once_is_judged_by_parts(rng: np.random.Generator) -> None
         7,
         rng.uniform(1, 2, 60).astype(np.float32),
     )
-    crops = Augmentation(0.5, (4, 6))
-    judged = judged_parts(pairs, crops)
+    crops = {"enc0_random_crop": True, "enc1_random_crop": True, "pair_weights": True}
+    cropped = settings(**given, **crops)
+    judged = judged_parts(pairs, settings(**given, **crops, token_dropout=0.5))
     for row in range(60):
         in0, in1 = judged.in0[row].tolist(), judged.in1[row].tolist()
         whole = pairs.in0[row].tolist(), pairs.in1[row].tolist()
@@ -301,12 +302,11 @@ def test_what_is_given_once_is_judged_by_parts(rng: np.random.Generator) -> None
         else:
             assert (in0, in1) == whole
     assert judged.labels is labels and judged.weights is pairs.weights and judged.truncated == 7
-    again = judged_parts(pairs, crops)
+    again = judged_parts(pairs, cropped)
     assert (rows_of(again.in0), rows_of(again.in1)) == (rows_of(judged.in0), rows_of(judged.in1))
-    assert judged_parts(pairs, Augmentation(0.5, (4, None))) is pairs
-    assert judged_parts(other, crops) is other
+    assert judged_parts(pairs, settings(**given, enc0_random_crop=True)) is pairs
+    assert judged_parts(other, cropped) is other
 
-    cropped = settings(**given, enc0_random_crop=True, enc1_random_crop=True, pair_weights=True)
     result = train(cropped, pairs, pairs, pairs)
     expected = result.predictor.loss_sums(judged)[0] / 60
     for told in (

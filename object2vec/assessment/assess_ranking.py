@@ -13,7 +13,7 @@ import numpy as np
 from object2vec.assessment.asked import Asked
 from object2vec.assessment.assess_pairs import TFIDF
 from object2vec.data.arrays import PairDataset
-from object2vec.data.augmentation import Augmentation, are_equal, judged_parts
+from object2vec.data.augmentation import are_equal, judged_parts
 from object2vec.errors import CustomerError
 from object2vec.evaluation.checked_arrays import is_whole
 from object2vec.evaluation.intervals import Bootstrap, mean_of
@@ -238,7 +238,7 @@ def _rank(
 def _of_training(predictor: Predictor, pairs: PairDataset) -> dict[str, Measure]:
     """What training reports of such pairs."""
     output_layer = predictor.hyperparameters.output_layer
-    judged = judged_parts(pairs, Augmentation.of(predictor.hyperparameters))
+    judged = judged_parts(pairs, predictor.hyperparameters)
     found = MetricAccumulator.of(output_layer, predictor.loss_sums(judged), len(pairs))
     return {name: Measure(value) for name, value in found.values().items()}
 

@@ -139,7 +139,7 @@ class AugmentedPairs:
         )
 
 
-def judged_parts(pairs: PairDataset, augmentation: Augmentation) -> PairDataset:
+def judged_parts(pairs: PairDataset, hyperparameters: Hyperparameters) -> PairDataset:
     """Pairs that a model is judged by, with parts in the place of objects that are given once.
 
     Where in0 and in1 are the same list, any model finds the one by the other, and a loss says
@@ -150,10 +150,10 @@ def judged_parts(pairs: PairDataset, augmentation: Augmentation) -> PairDataset:
     ----------
     pairs : PairDataset
         Validation or test pairs, with the lists whole.
-    augmentation : Augmentation
-        What is done with those of training.
+    hyperparameters : Hyperparameters
+        Say what is done with those of training.
     """
-    parts = AugmentedPairs(pairs, replace(augmentation, token_dropout=0.0))
+    parts = AugmentedPairs(pairs, replace(Augmentation.of(hyperparameters), token_dropout=0.0))
     once = np.flatnonzero(parts.is_once)
     if not len(once):
         return pairs

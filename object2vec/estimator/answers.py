@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Optional, Union, overload
 
-from object2vec.data.augmentation import Augmentation, judged_parts
+from object2vec.data.augmentation import judged_parts
 from object2vec.data.record_checks import check_positive
 from object2vec.errors import CustomerError
 from object2vec.estimator.answer_tables import check_output, embedded, scored
@@ -313,7 +313,7 @@ class Answering:
         check_plain(request, data)
         judged = judged_pairs(predictor.inputs, predictor.hyperparameters, pairs, layout)
         check_positive(judged, predictor.hyperparameters, "evaluated")
-        sums = predictor.loss_sums(judged_parts(judged, Augmentation.of(predictor.hyperparameters)))
+        sums = predictor.loss_sums(judged_parts(judged, predictor.hyperparameters))
         output_layer = predictor.hyperparameters.output_layer
         return MetricAccumulator.of(output_layer, sums, len(judged)).values()
 

@@ -127,9 +127,9 @@ def train(
     for channel, pairs in (("train", train), ("validation", validation), ("test", test)):
         if pairs is not None:
             check_positive(pairs, hyperparameters, channel)
-    augmentation = Augmentation.of(hyperparameters)
     validation, test = (
-        None if pairs is None else judged_parts(pairs, augmentation) for pairs in (validation, test)
+        None if pairs is None else judged_parts(pairs, hyperparameters)
+        for pairs in (validation, test)
     )
     if not fixed_epochs:
         check_channels(hyperparameters, () if validation is None else ("validation",))

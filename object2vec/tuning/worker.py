@@ -178,7 +178,7 @@ class _Worker:
 
     def _finish(self) -> Optional[dict[str, float]]:
         """See that the best trial's model lies in its folder; what it reaches on test pairs."""
-        from object2vec.data.augmentation import Augmentation, judged_parts
+        from object2vec.data.augmentation import judged_parts
         from object2vec.evaluation.metrics import MetricAccumulator
         from object2vec.inference.predictor import Predictor
 
@@ -195,8 +195,7 @@ class _Worker:
             return None
         predictor = Predictor.load(plan.model_dir)
         output_layer = predictor.hyperparameters.output_layer
-        judged = judged_parts(test, Augmentation.of(predictor.hyperparameters))
-        sums = predictor.loss_sums(judged)
+        sums = predictor.loss_sums(judged_parts(test, predictor.hyperparameters))
         return MetricAccumulator.of(output_layer, sums, len(test)).values()
 
     def _is_saved(self, number: int) -> bool:
