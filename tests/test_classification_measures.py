@@ -13,7 +13,7 @@ from sklearn import metrics
 
 from object2vec.errors import CustomerError
 from object2vec.evaluation import classification
-from object2vec.evaluation.classification import ClassCounts
+from object2vec.evaluation.classification import ClassCounts, micro_f1_by_threshold
 
 pytestmark = pytest.mark.own_way
 
@@ -147,3 +147,20 @@ def test_log_loss_as_scikit_learn(rng: np.random.Generator, dtype: type) -> None
 def test_what_is_wrong_is_told_in_a_sentence(call: Any, words: str) -> None:
     with pytest.raises(CustomerError, match=words):
         call()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_micro_f1_of_each_threshold(weighted: bool, rng: np.random.Generator) -> None:
+    """As counted for each by itself; scores are equal to each other and to thresholds."""
+    labels = rng.random((200, 4)) < 0.3
+    scores = rng.integers(10, size=(200, 4)) / 10 + labels * 0.2
+    weights = rng.uniform(0.5, 2, 200).astype(np.float32) if weighted else None
+    thresholds = np.append(rng.permutation(np.arange(-1, 14) / 10), 0.25)
+    found = micro_f1_by_threshold(labels, scores, thresholds, weights)
+    expected = [
+        ClassCounts.of(labels, scores > threshold, weights=weights).micro_f1
+        for threshold in thresholds
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+    nothing = np.zeros((3, 2), bool)
+    assert micro_f1_by_threshold(nothing, scores[:3, :2], np.array([5.0])).tolist() == [0]

@@ -125,6 +125,51 @@ def test_several_classes_beside_their_shares() -> None:
         model.evaluate(pairs, task="ranking")
 
 
+def test_a_threshold_decides_which_classes_a_pair_has(stars: Object2Vec) -> None:
+    """And the best one is told where it is another one."""
+    rng = np.random.default_rng(2)
+    pairs = [
+        {"in0": [a], "in1": [b], "label": [c for c in range(3) if (a + b) % (c + 3) == 0]}
+        for a, b in rng.integers(9, size=(200, 2)).tolist()
+    ]
+    model = Object2Vec(
+        enc0_max_seq_len=1, enc0_vocab_size=9, enc0_network="pooled_embedding", enc_dim=4,
+        output_layer="multi_label", num_classes=3, epochs=1, seed=1,
+    ).fit(pairs)  # fmt: skip
+    chances = model.predict(pairs)
+    labels = np.array([[c in row["label"] for c in range(3)] for row in pairs])
+    by_threshold = {
+        at / 100: metrics.f1_score(labels, chances > at / 100, average="micro", zero_division=0)
+        for at in range(1, 100)
+    }
+    best = max(by_threshold, key=by_threshold.__getitem__)
+    assert by_threshold[best] > by_threshold[0.5] + 0.01
+    for threshold in (None, 0.2, best):
+        found = model.evaluate(pairs, task="labels", threshold=threshold, **FAST)
+        own = 0.5 if threshold is None else threshold
+        assert found.settings["threshold"] == own
+        assert found["micro_f1"] == pytest.approx(by_threshold[own])
+        predicted = chances > own
+        assert found["exact_match"] == pytest.approx(metrics.accuracy_score(labels, predicted))
+        assert found["auc"] == pytest.approx(metrics.roc_auc_score(labels, chances), rel=1e-6)
+        told = [note for note in found.notes if note.startswith("With the threshold")]
+        if by_threshold[best] > by_threshold[own] + 0.01:
+            assert told == [
+                f"With the threshold {best:g} in the place of {own:g}, the best one here, micro_f1 "
+                f"would be {by_threshold[best]:.4f}: choose it on validation pairs."
+            ]
+        else:
+            assert told == []
+    assert told == []
+    for wrong in (0, 1, -0.2, "0.2", True, float("nan")):
+        with pytest.raises(CustomerError, match="threshold must be a number between 0 and 1"):
+            model.evaluate(pairs, task="labels", threshold=wrong)
+    with pytest.raises(CustomerError, match="threshold can only be used together with task"):
+        model.evaluate(pairs, threshold=0.2)
+    with pytest.raises(CustomerError, match="models for multi_label alone, but the output_layer"):
+        stars.evaluate(ASKED, task="labels", threshold=0.2)
+
+
 def slow_ranks(scores: dict[Any, dict[Any, float]], pairs: set[Any], left: set[Any]) -> list[Any]:
     """For each query the ranks of what belongs to it, those of equal scores by their mean."""
     found = []
@@ -407,6 +452,8 @@ def test_the_command_says_what_python_says(
         (["--k", "x"], "'x' is no whole number"),
         (["--confidence", "much"], "'much' is no number"),
         (["--relevant-from", "4"], "--relevant-from means something to rankings alone"),
+        (["--threshold", "2"], "--threshold must be a number between 0 and 1"),
+        (["--threshold", "0.2"], "--threshold means something to models for multi_label alone"),
         (["--input", "nothing.csv"], "nothing.csv"),
     ):
         assert main([*command, *wrong]) == 1

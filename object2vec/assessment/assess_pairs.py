@@ -11,7 +11,7 @@ import numpy as np
 
 from object2vec.assessment.asked import Asked
 from object2vec.evaluation.calibration import Calibration
-from object2vec.evaluation.classification import confusion_matrix
+from object2vec.evaluation.classification import confusion_matrix, micro_f1_by_threshold
 from object2vec.evaluation.guesses import (
     guessed_classes,
     guessed_label_sets,
@@ -33,12 +33,20 @@ from object2vec.inference.similarities import similarities
 from object2vec.inference.sound_answers import finite
 
 TFIDF = "TF-IDF"
+#: Above this probability a pair has a class, where it may have several.
+THRESHOLD = 0.5
+_THRESHOLDS = np.arange(1, 100) / 100
+_WORTH_TELLING = 0.01  # of micro F1, by another threshold
 _RESIDUAL_BINS = 20
 _NO_KNOWN = "Without known pairs the baseline knows the labels that it is judged by."
 
 
 def assess_labels(
-    predictor: Predictor, asked: Asked, names: Optional[Sequence[Any]], bootstrap: Bootstrap
+    predictor: Predictor,
+    asked: Asked,
+    names: Optional[Sequence[Any]],
+    bootstrap: Bootstrap,
+    threshold: float = THRESHOLD,
 ) -> Evaluation:
     """Judge a model by what it predicts: classes, of which a pair has one or several, or numbers.
 
@@ -52,9 +60,11 @@ def assess_labels(
         What the classes are called; None of numbers.
     bootstrap : Bootstrap
         How intervals are found.
+    threshold : float
+        See `assess_label_sets`.
     """
     if predictor.hyperparameters.is_multi_label:
-        return assess_label_sets(predictor, asked, bootstrap)
+        return assess_label_sets(predictor, asked, bootstrap, threshold)
     if names is None:
         return assess_numbers(predictor, asked, bootstrap)
     return assess_classes(predictor, asked, names, bootstrap)
@@ -98,16 +108,38 @@ def assess_classes(
     )  # fmt: skip
 
 
-def assess_label_sets(predictor: Predictor, asked: Asked, bootstrap: Bootstrap) -> Evaluation:
-    """Judge predicted classes of which a pair may have several; see `assess_classes`."""
+def assess_label_sets(
+    predictor: Predictor, asked: Asked, bootstrap: Bootstrap, threshold: float = THRESHOLD
+) -> Evaluation:
+    """Judge predicted classes of which a pair may have several; see `assess_classes`.
+
+    Parameters
+    ----------
+    predictor, asked, bootstrap
+        See `assess_classes`.
+    threshold : float
+        Between 0 and 1: a pair has the classes whose probability is above it, and a baseline's
+        those whose share is.
+    """
     pairs = asked.pairs
     labels = pairs.labels > 0
     outputs = np.empty(labels.shape, np.float32)
     predictor.loss_sums(pairs, outputs=outputs)
-    statistics = {MODEL: of_label_sets(labels, finite(outputs, "scores").astype(np.float64))}
+    log_odds = finite(outputs, "scores").astype(np.float64)
+    least = _log_odds(np.float64(threshold))
+    statistics = {MODEL: of_label_sets(labels, log_odds, least)}
     for name, guess in guessed_label_sets(pairs, asked.known).items():
-        statistics[name] = of_label_sets(labels, guess)
-    return _evaluation("label sets", asked, statistics, bootstrap)
+        statistics[name] = of_label_sets(labels, guess, least)
+    found = _evaluation("label sets", asked, statistics, bootstrap)
+    by_threshold = micro_f1_by_threshold(labels, log_odds, _log_odds(_THRESHOLDS), pairs.weights)
+    best = int(by_threshold.argmax())
+    notes = list(found.notes)
+    if by_threshold[best] > found["micro_f1"] + _WORTH_TELLING:
+        notes.append(
+            f"With the threshold {_THRESHOLDS[best]:g} in the place of {threshold:g}, the best one "
+            f"here, micro_f1 would be {by_threshold[best]:.4f}: choose it on validation pairs."
+        )
+    return replace(found, settings={**found.settings, "threshold": threshold}, notes=notes)
 
 
 def assess_numbers(predictor: Predictor, asked: Asked, bootstrap: Bootstrap) -> Evaluation:
@@ -168,6 +200,10 @@ def _evaluation(
         notes.append(_NO_KNOWN)
     settings = {"weighted": pairs.weights is not None, **vars(bootstrap)}
     return Evaluation(task, len(pairs), measures, found, settings=settings, notes=notes, **more)
+
+
+def _log_odds(probabilities: Any) -> Any:
+    return np.log(probabilities) - np.log1p(-probabilities)
 
 
 def _log_softmax(outputs: np.ndarray) -> np.ndarray:

@@ -49,6 +49,13 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--weight", metavar="COLUMN", help="how much a row counts (default: all count alike)"
     )
+    parser.add_argument(
+        "--threshold",
+        type=real_number,
+        metavar="P",
+        help="of several labels a pair: it has those whose probability is above this (default: "
+        "0.5)",
+    )
     _add_ranking(parser.add_argument_group("a ranking"))
     intervals = parser.add_argument_group("intervals")
     intervals.add_argument(
@@ -111,7 +118,8 @@ def _run(options: argparse.Namespace) -> int:
                 name: getattr(options, name)
                 for name in (
                     *("task", "seen", "candidates", "label", "weight", "relevant_from", "k"),
-                    *("by", "sampled", "hybrid", "resamples", "confidence", "seed"),
+                    *("by", "sampled", "hybrid", "threshold"),
+                    *("resamples", "confidence", "seed"),
                 )
             },
         )

@@ -217,6 +217,7 @@ class Answering:
         by: str = "score",
         sampled: Optional[int] = None,
         hybrid: Optional[float] = None,
+        threshold: Optional[float] = None,
         resamples: int = 1000,
         confidence: float = 0.95,
         seed: int = 0,
@@ -237,6 +238,7 @@ class Answering:
         by: str = "score",
         sampled: Optional[int] = None,
         hybrid: Optional[float] = None,
+        threshold: Optional[float] = None,
         resamples: int = 1000,
         confidence: float = 0.95,
         seed: int = 0,
@@ -281,6 +283,8 @@ class Answering:
         hybrid : float, optional
             Rank by the score plus so many times the cosine of TF-IDF vectors, too; where both sides
             are texts.
+        threshold : float, optional
+            Of multi_label: a pair has the classes whose probability is above it; 0.5 by default.
         resamples : int
             How often the bootstrap draws pairs or queries for the intervals; 0 for no intervals.
         confidence : float
@@ -307,7 +311,9 @@ class Answering:
         """
         predictor = self._fitted()
         data = DataRequest(pairs, seen, candidates, layout, label, weight, relevant_from)
-        request = EvaluationRequest(task, k, by, sampled, hybrid, resamples, confidence, seed)
+        request = EvaluationRequest(
+            task, k, by, sampled, hybrid, threshold, resamples, confidence, seed
+        )
         if task is not None:
             return evaluated(predictor, self.classes_, request, data)
         check_plain(request, data)

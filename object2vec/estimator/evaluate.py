@@ -35,6 +35,7 @@ class EvaluationRequest:
     by: str = "score"
     sampled: Optional[int] = None
     hybrid: Optional[float] = None
+    threshold: Optional[float] = None
     resamples: int = 1000
     confidence: float = 0.95
     seed: int = 0
@@ -43,6 +44,13 @@ class EvaluationRequest:
         if self.task is not None and self.task not in TASKS:
             raise CustomerError(
                 f"{option('task')} must be {', '.join(TASKS)}, found {quoted(self.task)}."
+            )
+        given = self.threshold
+        is_number = isinstance(given, (int, float)) and not isinstance(given, bool)
+        if given is not None and not (is_number and 0 < given < 1):
+            raise CustomerError(
+                f"{option('threshold')} must be a number between 0 and 1, such as 0.2, found "
+                f"{quoted(given)}."
             )
 
     def task_of(self, hyperparameters: Hyperparameters) -> str:
@@ -116,6 +124,11 @@ def evaluated(
             f"{option('task')} is {quoted(task)}, but a pair of a model for multi_label has no one "
             "score: take 'labels'."
         )
+    if request.threshold is not None and not hyperparameters.is_multi_label:
+        raise CustomerError(
+            f"{option('threshold')} means something to models for multi_label alone, but the "
+            f"output_layer of this one is {quoted(hyperparameters.output_layer)}."
+        )
     asked = asked_data(predictor.inputs, hyperparameters, data.of_task(task, hyperparameters))
     if task == "ranking":
         from object2vec.assessment.assess_ranking import assess_ranking
@@ -125,11 +138,12 @@ def evaluated(
         return assess_ranking(predictor, asked, ranking, bootstrap, _relevant_classes(
             hyperparameters, classes, data.relevant_from
         ))  # fmt: skip
-    from object2vec.assessment.assess_pairs import assess_correlation, assess_labels
+    from object2vec.assessment.assess_pairs import THRESHOLD, assess_correlation, assess_labels
 
     if task == "correlation":
         return assess_correlation(predictor, asked, bootstrap)
-    return assess_labels(predictor, asked, classes, bootstrap)
+    threshold = THRESHOLD if request.threshold is None else request.threshold
+    return assess_labels(predictor, asked, classes, bootstrap, threshold)
 
 
 def check_plain(request: EvaluationRequest, data: DataRequest) -> None:

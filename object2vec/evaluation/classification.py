@@ -168,6 +168,42 @@ class ClassCounts:
         return float(values[occurring].mean()) if occurring.any() else 0.0
 
 
+def micro_f1_by_threshold(
+    labels: np.ndarray,
+    scores: np.ndarray,
+    thresholds: np.ndarray,
+    weights: Optional[np.ndarray] = None,
+) -> np.ndarray:
+    """Micro-averaged F1 where a record has the classes whose scores are above each threshold.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        bool, shape ``(n, num_classes)``.
+    scores : numpy.ndarray
+        Of the same shape; sorted once for all thresholds.
+    thresholds : numpy.ndarray
+        Shape ``(m,)``.
+    weights : numpy.ndarray, optional
+        Shape ``(n,)``: how much each record counts.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, shape ``(m,)``; see `ClassCounts.micro_f1`.
+    """
+    order = np.argsort(scores, axis=None)
+    counts = np.ones(len(labels)) if weights is None else weights.astype(np.float64)
+    counted = np.repeat(counts, labels.shape[1])[order]
+    right = counted * labels.ravel()[order]
+    places = np.searchsorted(scores.ravel()[order], thresholds, side="right")
+    # what is above a place is all but what is below
+    predicted, found = (
+        each.sum() - np.append(0.0, np.cumsum(each))[places] for each in (counted, right)
+    )
+    return _shares(2 * found, predicted + right.sum())
+
+
 def auc(labels: Any, scores: Any, weights: Optional[np.ndarray] = None) -> float:
     """Area under the ROC curve: how often a positive record has the higher score of a pair.
 

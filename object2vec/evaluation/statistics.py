@@ -60,7 +60,7 @@ def of_classes(labels: np.ndarray, log_probabilities: np.ndarray) -> Statistics:
     }
 
 
-def of_label_sets(labels: np.ndarray, log_odds: np.ndarray) -> Statistics:
+def of_label_sets(labels: np.ndarray, log_odds: np.ndarray, least: float = 0.0) -> Statistics:
     """The measures of predicted classes where a record may have several or none.
 
     Parameters
@@ -68,7 +68,9 @@ def of_label_sets(labels: np.ndarray, log_odds: np.ndarray) -> Statistics:
     labels : numpy.ndarray
         bool, shape ``(n, num_classes)``.
     log_odds : numpy.ndarray
-        float64, shape ``(n, num_classes)``: a class is predicted where they are above 0.
+        float64, shape ``(n, num_classes)``.
+    least : float
+        A class is predicted where they are above this.
 
     Returns
     -------
@@ -77,7 +79,7 @@ def of_label_sets(labels: np.ndarray, log_odds: np.ndarray) -> Statistics:
         classes, ``exact_match``, the share of records without any mistake, and ``auc`` and
         ``average_precision``, means over the classes that occur.
     """
-    predicted = log_odds > 0
+    predicted = log_odds > least
     entropies = np.logaddexp(0, log_odds) - np.where(labels, log_odds, 0)
     wrong = predicted != labels
     classes = [one for one in range(labels.shape[1]) if labels[:, one].any()]

@@ -18,6 +18,7 @@ COMMAND_LINE = {
             *("tokenizer", "special_tokens", "stem"),
             *("separator", "encoding"),
             *("task", "relevant_from", "sampled", "hybrid", "k", "candidates", "metric"),
+            "threshold",
         )
     },
     "tag separator": "--tag-separator",
