@@ -15,12 +15,12 @@ from small_jobs import VOCAB, arrays, random_pairs, settings
 from object2vec.backend.mxnet_import import mx
 from object2vec.data.arrays import PairDataset, TokenLists
 from object2vec.data.in_batch import MOST_CANDIDATES
-from object2vec.data.negative_sampling import NegativeSampler
+from object2vec.data.negative_sampling import NegativeSampler, count_nearest
 from object2vec.errors import CustomerError
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.inference.predictor import Predictor
 from object2vec.model.network import Object2VecNetwork
-from object2vec.training.hard_negatives import HardNegatives, count_nearest
+from object2vec.training.hard_negatives import HardNegatives
 from object2vec.training.loop import train
 from object2vec.training.memory_estimate import estimate_memory
 

@@ -17,6 +17,10 @@ _logger = logging.getLogger(LOGGER_NAME)
 
 #: Rows whose in1 are hard negatives of the in0 of some rows; -1 for those drawn from all.
 Harder = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+#: So many of in1 are hard negatives of an in0, those with the highest scores ...
+MOST_NEAREST = 50
+#: ... but only one of so many, as of few objects the nearest 50 would be all.
+ONE_OF = 4
 _DRAWS = 16  # draws at most for a negative, until it is no given positive pair
 
 
@@ -55,6 +59,11 @@ def _fingerprints(lists: TokenLists, powers: np.ndarray) -> np.ndarray:
         sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed * powers[position])])
         values = sums[lists.offsets[1:]] - sums[lists.offsets[:-1]]
         return values * np.uint64(0xFF51AFD7ED558CCD) + lengths.astype(np.uint64)
+
+
+def count_nearest(objects: int) -> int:
+    """How many of so many distinct in1 are an in0's hard negatives."""
+    return min(MOST_NEAREST, -(-objects // ONE_OF))
 
 
 @dataclass(frozen=True)

@@ -10,23 +10,13 @@ import numpy as np
 
 from object2vec.data.arrays import PairDataset, TokenLists
 from object2vec.data.in_batch import MOST_CANDIDATES
-from object2vec.data.negative_sampling import fingerprints
+from object2vec.data.negative_sampling import count_nearest, fingerprints
 from object2vec.hyperparameters.checked import Hyperparameters
 from object2vec.inference.every_pair import blocks_of
 from object2vec.inference.predictor import Predictor
 
-#: So many of in1 are hard negatives of an in0, those with the highest scores ...
-MOST_NEAREST = 50
-#: ... but only one of so many, as of few objects the nearest 50 would be all.
-ONE_OF = 4
-
 _TOKENS = 1 << 16  # that are encoded between two questions whether to stop, ...
 _LISTS = 1 << 10  # ... and at most so many lists
-
-
-def count_nearest(objects: int) -> int:
-    """How many of so many distinct in1 are an in0's hard negatives."""
-    return min(MOST_NEAREST, -(-min(objects, MOST_CANDIDATES) // ONE_OF))
 
 
 class HardNegatives:

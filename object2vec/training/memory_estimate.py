@@ -14,13 +14,12 @@ import numpy as np
 from object2vec.data.arrays import TOKENS_AT_ONCE, PairDataset
 from object2vec.data.batching import bucket_widths
 from object2vec.data.in_batch import MOST_CANDIDATES
-from object2vec.data.negative_sampling import fingerprints
+from object2vec.data.negative_sampling import count_nearest, fingerprints
 from object2vec.errors import PlatformError
 from object2vec.hyperparameters.checked import EncoderHyperparameters, Hyperparameters
 from object2vec.model.parameter_shapes import compared_width, parameter_shapes
 from object2vec.resources import NVIDIA_DRIVER, available_memory, give_back_freed_memory
 from object2vec.training.choose_way import is_compiled_expected
-from object2vec.training.hard_negatives import count_nearest
 from object2vec.training.row_updates import moves_used_rows_alone
 
 _ELEMENT = 4  # bytes of a float32
