@@ -104,16 +104,21 @@ def test_classes_beside_their_shares(liked: Object2Vec) -> None:
     assert prior == pytest.approx(metrics.log_loss(labels, np.full(len(labels), share)))
 
 
+def of_three_labels(pairs: list[dict[str, Any]]) -> Object2Vec:
+    """Trained on pairs of ids below 9, which may have several of three classes."""
+    return Object2Vec(
+        enc0_max_seq_len=1, enc0_vocab_size=9, enc0_network="pooled_embedding", enc_dim=4,
+        output_layer="multi_label", num_classes=3, epochs=1, seed=1,
+    ).fit(pairs)  # fmt: skip
+
+
 def test_several_classes_beside_their_shares() -> None:
     rng = np.random.default_rng(2)
     pairs = [
         {"in0": [a], "in1": [b], "label": [c for c in range(3) if (a + b) % (c + 2) == 0]}
         for a, b in rng.integers(9, size=(120, 2)).tolist()
     ]
-    model = Object2Vec(
-        enc0_max_seq_len=1, enc0_vocab_size=9, enc0_network="pooled_embedding", enc_dim=4,
-        output_layer="multi_label", num_classes=3, epochs=1, seed=1,
-    ).fit(pairs)  # fmt: skip
+    model = of_three_labels(pairs)
     found = model.evaluate(pairs, task="auto", seen=pairs, **FAST)
     assert found.task == "label sets"
     for name, value in model.evaluate(pairs).items():
@@ -132,10 +137,7 @@ def test_a_threshold_decides_which_classes_a_pair_has(stars: Object2Vec) -> None
         {"in0": [a], "in1": [b], "label": [c for c in range(3) if (a + b) % (c + 3) == 0]}
         for a, b in rng.integers(9, size=(200, 2)).tolist()
     ]
-    model = Object2Vec(
-        enc0_max_seq_len=1, enc0_vocab_size=9, enc0_network="pooled_embedding", enc_dim=4,
-        output_layer="multi_label", num_classes=3, epochs=1, seed=1,
-    ).fit(pairs)  # fmt: skip
+    model = of_three_labels(pairs)
     chances = model.predict(pairs)
     labels = np.array([[c in row["label"] for c in range(3)] for row in pairs])
     by_threshold = {
