@@ -126,7 +126,7 @@ def assess_label_sets(
     outputs = np.empty(labels.shape, np.float32)
     predictor.loss_sums(pairs, outputs=outputs)
     log_odds = finite(outputs, "scores").astype(np.float64)
-    least = _log_odds(np.float64(threshold))
+    least = _log_odds(threshold)
     statistics = {MODEL: of_label_sets(labels, log_odds, least)}
     for name, guess in guessed_label_sets(pairs, asked.known).items():
         statistics[name] = of_label_sets(labels, guess, least)

@@ -416,10 +416,9 @@ class RuledHyperparameters(GivenHyperparameters):
                 )
 
     def _check_hard_negatives(self) -> None:
-        names = "hard_negative_share", "negative_sampling_rate", "scorer"
-        if not self._sound(*names) or not all(self.values[name] for name in names):
-            return
-        if self.values["scorer"] == "mlp":
+        names = "hard_negative_share", "negative_sampling_rate"
+        draws_them = self._sound(*names) and all(self.values[name] for name in names)
+        if draws_them and self.values["scorer"] == "mlp":
             self.rule_errors.append(
                 "'hard_negative_share' can be above 0 only with scorer 'dot' or 'cosine', by which "
                 "the nearest objects are found, but 'scorer' is 'mlp'."

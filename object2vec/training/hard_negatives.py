@@ -76,26 +76,23 @@ class HardNegatives:
         candidates = self._candidates()
         places = np.full(len(self._rows1), -1)
         places[candidates] = np.arange(len(candidates))
-        vectors = np.empty((len(candidates), predictor.hyperparameters.enc_dim), np.float32)
         rows1 = self._rows1[candidates]
-        for part in _parts(self._pairs.in1, rows1):
-            if stop():
-                return
-            vectors[part] = predictor.embeddings(1, self._pairs.in1.take(rows1[part]))
+        vectors = self._embeddings(predictor, 1, rows1, stop)
+        if vectors is None:
+            return
         every_pair = predictor.every_pair(self._classes)
         count = self._nearest.shape[1]
         for block in blocks_of(len(self._rows0), len(candidates)):
-            for part in _parts(self._pairs.in0, self._rows0, block):
-                if stop():
-                    return
-                of_part = predictor.embeddings(0, self._pairs.in0.take(self._rows0[part]))
-                scores = every_pair.scores(of_part, vectors)
-                known0, known1 = self._known_of(part, places)
-                scores[known0, known1] = -np.inf
-                # a view would keep the order of all columns in memory
-                nearest = np.argpartition(scores, -count, axis=1)[:, -count:].copy()
-                is_left = np.take_along_axis(scores, nearest, axis=1) > -np.inf
-                self._nearest[part] = np.where(is_left, rows1[nearest], -1)
+            of_block = self._embeddings(predictor, 0, self._rows0[block], stop)
+            if of_block is None:
+                return
+            scores = every_pair.scores(of_block, vectors)
+            known0, known1 = self._known_of(block, places)
+            scores[known0, known1] = -np.inf
+            # a view would keep the order of all columns in memory
+            nearest = np.argpartition(scores, -count, axis=1)[:, -count:].copy()
+            is_left = np.take_along_axis(scores, nearest, axis=1) > -np.inf
+            self._nearest[block] = np.where(is_left, rows1[nearest], -1)
 
     def draw(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw a hard negative for a share of some pairs' in0.
@@ -121,6 +118,18 @@ class HardNegatives:
         found[chosen] = self._nearest[self._numbers0[rows[chosen]], columns]
         return found
 
+    def _embeddings(
+        self, predictor: Predictor, side: int, rows: np.ndarray, stop: Callable[[], bool]
+    ) -> Optional[np.ndarray]:
+        """The embeddings of a side of some rows, None where `stop` says True meanwhile."""
+        lists = self._pairs.in1 if side else self._pairs.in0
+        found = np.empty((len(rows), predictor.hyperparameters.enc_dim), np.float32)
+        for part in _parts(lists, rows):
+            if stop():
+                return None
+            found[part] = predictor.embeddings(side, lists.take(rows[part]))
+        return found
+
     def _known_of(self, block: slice, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rows and columns of a block of scores whose pairs are positive.
 
@@ -143,17 +152,16 @@ class HardNegatives:
         return np.sort(self._rng.choice(count, MOST_CANDIDATES, replace=False))
 
 
-def _parts(lists: TokenLists, rows: np.ndarray, block: Optional[slice] = None) -> Iterator[slice]:
-    """Cut rows of lists, or a block of them, into parts of few tokens, or of one list.
+def _parts(lists: TokenLists, rows: np.ndarray) -> Iterator[slice]:
+    """Cut rows of lists into parts of few tokens, or of one list.
 
     With all at once an encoder takes minutes, in which no stop is heard, and a copy of them takes
     several times the memory of the lists.
     """
-    start, stop, _ = (block or slice(None)).indices(len(rows))
-    own = rows[start:stop]
-    ends = np.cumsum(np.maximum(lists.offsets[own + 1] - lists.offsets[own], _TOKENS // _LISTS))
+    lengths = lists.offsets[rows + 1] - lists.offsets[rows]
+    ends = np.cumsum(np.maximum(lengths, _TOKENS // _LISTS))
     first = before = 0
-    while first < len(own):
+    while first < len(rows):
         last = max(first + 1, int(np.searchsorted(ends, before + _TOKENS, side="right")))
-        yield slice(start + first, start + last)
+        yield slice(first, last)
         first, before = last, int(ends[last - 1])

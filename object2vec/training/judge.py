@@ -126,9 +126,9 @@ class Judge:
             Drawn in its epoch, where that loss is of training.
         """
         settings = self._settings
-        if self._validation is None and settings.draws_hard_negatives:
-            return
         if self._validation is None:
+            if settings.draws_hard_negatives:
+                return
             candidates = min(settings.mini_batch_size, len(self._train))
             pairs = self._train
             baseline = baseline_of(pairs.labels, settings, negatives, candidates, pairs.weights)
