@@ -12,12 +12,11 @@ import numpy as np
 
 from object2vec.assessment.asked import Asked
 from object2vec.assessment.assess_pairs import TFIDF
-from object2vec.data.arrays import PairDataset
-from object2vec.data.augmentation import are_equal, judged_parts
+from object2vec.assessment.reported import reported
+from object2vec.data.augmentation import are_equal
 from object2vec.errors import CustomerError
 from object2vec.evaluation.checked_arrays import is_whole
 from object2vec.evaluation.intervals import Bootstrap, mean_of
-from object2vec.evaluation.metrics import MetricAccumulator
 from object2vec.evaluation.ranking import LARGEST_K, TIES, Ranks, by_name, ranks_of, sampled
 from object2vec.evaluation.recommendations import HEAD, Recommended
 from object2vec.evaluation.results import MODEL, Evaluation, Measure
@@ -150,7 +149,8 @@ def assess_ranking(
             found[who][f"popularity_share@{k}"] = Measure(share)
     measures = found.pop(MODEL)
     if predictor.hyperparameters.is_contrastive and asked.pairs.labels.all():
-        measures.update(_of_training(predictor, asked.pairs))
+        told = reported(predictor, asked.pairs)
+        measures.update({name: Measure(value) for name, value in told.items()})
     settings = {
         **{**vars(ranking), "k": list(ranking.k)},
         "queries": len(task.queries),
@@ -233,14 +233,6 @@ def _rank(
                 for k in ranking.k:
                     recommended[who, k].add(values, left_out, k)
     return {who: Ranks.concatenate(own) for who, own in parts.items()}, recommended
-
-
-def _of_training(predictor: Predictor, pairs: PairDataset) -> dict[str, Measure]:
-    """What training reports of such pairs."""
-    output_layer = predictor.hyperparameters.output_layer
-    judged = judged_parts(pairs, predictor.hyperparameters)
-    found = MetricAccumulator.of(output_layer, predictor.loss_sums(judged), len(pairs))
-    return {name: Measure(value) for name, value in found.values().items()}
 
 
 def _notes(asked: Asked, task: Retrieval, ranking: Ranking) -> list[str]:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Optional, Union, overload
 
-from object2vec.data.augmentation import judged_parts
+from object2vec.assessment.reported import reported
 from object2vec.data.record_checks import check_positive
 from object2vec.errors import CustomerError
 from object2vec.estimator.answer_tables import check_output, embedded, scored
@@ -21,7 +21,6 @@ from object2vec.estimator.asked_objects import (
 from object2vec.estimator.evaluate import EvaluationRequest, check_plain, evaluated
 from object2vec.estimator.evaluated_data import DataRequest
 from object2vec.estimator.scored_candidates import in_list, scored_classes
-from object2vec.evaluation.metrics import MetricAccumulator
 from object2vec.evaluation.ranking import check_k
 
 if TYPE_CHECKING:
@@ -319,9 +318,7 @@ class Answering:
         check_plain(request, data)
         judged = judged_pairs(predictor.inputs, predictor.hyperparameters, pairs, layout)
         check_positive(judged, predictor.hyperparameters, "evaluated")
-        sums = predictor.loss_sums(judged_parts(judged, predictor.hyperparameters))
-        output_layer = predictor.hyperparameters.output_layer
-        return MetricAccumulator.of(output_layer, sums, len(judged)).values()
+        return reported(predictor, judged)
 
     def _fitted(self) -> Predictor:
         if self._predictor is None:

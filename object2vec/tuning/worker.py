@@ -178,8 +178,7 @@ class _Worker:
 
     def _finish(self) -> Optional[dict[str, float]]:
         """See that the best trial's model lies in its folder; what it reaches on test pairs."""
-        from object2vec.data.augmentation import judged_parts
-        from object2vec.evaluation.metrics import MetricAccumulator
+        from object2vec.assessment.reported import reported
         from object2vec.inference.predictor import Predictor
 
         plan, best = self._plan, self._study.best_trial
@@ -193,10 +192,7 @@ class _Worker:
         test = plan.datasets.get("test")
         if test is None:
             return None
-        predictor = Predictor.load(plan.model_dir)
-        output_layer = predictor.hyperparameters.output_layer
-        sums = predictor.loss_sums(judged_parts(test, predictor.hyperparameters))
-        return MetricAccumulator.of(output_layer, sums, len(test)).values()
+        return reported(Predictor.load(plan.model_dir), test)
 
     def _is_saved(self, number: int) -> bool:
         """Whether the folder holds the model of a trial as it was written."""
